@@ -1,0 +1,13 @@
+//! The wire of paasta: the gRPC services of `paasta/v1/*.proto` and, in [`convert`], the only
+//! passage between what is on the wire and the words of `paasta-common`.
+
+pub mod convert;
+
+/// The generated messages, clients and servers of package `paasta.v1`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    tonic::include_proto!("paasta.v1");
+}
+
+/// The encoded `FileDescriptorSet` of `paasta.v1`, for the gRPC reflection service.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/paasta.v1.bin"));
