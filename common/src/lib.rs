@@ -1,1 +1,13 @@
-//! To be written.
+//! The words of paasta: the types that coordinators, agents and the CLI all speak.
+//!
+//! Nothing here runs anything: no tokio, no clock, no randomness. The one kind of I/O is reading a
+//! yelpsoa-configs directory ([`soa`]), which every binary does the same way.
+
+pub mod app;
+pub mod assignment;
+pub mod host;
+pub mod id;
+pub mod problem;
+pub mod report;
+pub mod spec;
+pub mod time;

@@ -1,0 +1,117 @@
+//! What a host says it runs. Written by agents only; held by the leader in memory, never in the
+//! replicated log.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{AppId, ReplicaId},
+    time::Timestamp,
+};
+
+/// One replica as its host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaReport {
+    /// The replica.
+    pub id: ReplicaId,
+    /// Its app.
+    pub app: AppId,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What its health check says.
+    pub health: Health,
+    /// When the container of the present run started.
+    pub started_at: Option<Timestamp>,
+    /// The port on the host.
+    pub host_port: Option<u16>,
+    /// The container of the present run.
+    pub container: Option<String>,
+    /// How many containers this replica has had.
+    pub run: u64,
+    /// Failures in a row; a healthy period clears them.
+    pub failures: u32,
+    /// When the next start is tried, while backing off.
+    pub next_try_at: Option<Timestamp>,
+    /// Whether it has left the load balancer and may be stopped.
+    pub drained: bool,
+    /// Whether the load balancer sees it up, where that is known.
+    pub in_load_balancer: Option<bool>,
+    /// The last thing worth telling an operator: an exit code, the registry's words.
+    pub message: String,
+}
+
+/// Where a replica stands on its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Accepted, nothing done yet.
+    Accepted,
+    /// The image is being pulled.
+    Pulling,
+    /// The container is being made or started.
+    Starting,
+    /// The container runs.
+    Running,
+    /// A run failed; waiting for the next try.
+    BackingOff,
+    /// Leaving the load balancer.
+    Draining,
+    /// The container is being stopped and removed.
+    Stopping,
+    /// Nothing of it is left on the host.
+    Gone,
+}
+
+/// What the health check of a replica says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No result yet.
+    Unknown,
+    /// The app has no check: running is all there is to know.
+    Unchecked,
+    /// The last results were good.
+    Healthy,
+    /// The last results were bad.
+    Unhealthy,
+}
+
+/// Whether the container runtime of a host can be worked with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    /// It answers.
+    Ok,
+    /// It hangs or fails: no new work, nothing evicted.
+    Degraded {
+        /// What was tried and what came back.
+        reason: String,
+    },
+}
+
+impl Phase {
+    /// The word used in status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Pulling => "pulling",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::BackingOff => "backing-off",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl Health {
+    /// The word used in status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Unchecked => "unchecked",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
