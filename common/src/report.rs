@@ -8,6 +8,19 @@ use crate::{
     time::Timestamp,
 };
 
+/// What a host says in one message: everything it runs, or what changed since the last one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// Replicas that are not listed do not exist on the host.
+    pub complete: bool,
+    /// The newest state of each replica.
+    pub replicas: Vec<ReplicaReport>,
+    /// Whether the container runtime can be worked with.
+    pub runtime: Runtime,
+    /// The generation of the last accepted assignment; 0 when there was none.
+    pub generation: u64,
+}
+
 /// One replica as its host sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaReport {

@@ -1,0 +1,196 @@
+//! One version of an instance, complete.
+
+use paasta_common::app::{
+    AppSpec, Constraint, HealthCheck, NetworkMode, Operator, Probe, Ulimit, Volume,
+};
+
+use super::{WireError, port, required, resources_from_wire, resources_to_wire};
+use crate::v1;
+
+const OPERATORS: [(Operator, &str); 6] = [
+    (Operator::Unique, "UNIQUE"),
+    (Operator::Cluster, "CLUSTER"),
+    (Operator::GroupBy, "GROUP_BY"),
+    (Operator::Like, "LIKE"),
+    (Operator::Unlike, "UNLIKE"),
+    (Operator::MaxPer, "MAX_PER"),
+];
+
+/// The app as a word.
+///
+/// # Errors
+/// [`WireError`] names the field: no resources, an unknown network, check or constraint, a port
+/// that is none.
+pub fn app_from_wire(wire: v1::AppSpec) -> Result<AppSpec, WireError> {
+    let constraints = wire.constraints.into_iter().enumerate().map(|(at, wire)| {
+        constraint_from_wire(wire).map_err(|error| error.within(format!("constraints[{at}]")))
+    });
+    Ok(AppSpec {
+        image: wire.image,
+        git_sha: wire.git_sha,
+        resources: resources_from_wire(required(wire.resources, "resources")?),
+        cpu_burst_milli: wire.cpu_burst_milli,
+        cfs_period_us: wire.cfs_period_us,
+        cmd: wire.cmd,
+        args: wire.args,
+        env: wire.env,
+        net: net_from_wire(&wire.net)?,
+        container_port: port(wire.container_port, "container_port")?,
+        host_port: port(wire.host_port, "host_port")?,
+        volumes: wire.volumes.into_iter().map(volume_from_wire).collect(),
+        ulimits: wire
+            .ulimits
+            .into_iter()
+            .map(|(name, limit)| {
+                let (soft, hard) = (limit.soft, limit.hard);
+                (name, Ulimit { soft, hard })
+            })
+            .collect(),
+        cap_add: wire.cap_add,
+        health: wire
+            .health
+            .map(|check| health_from_wire(check).map_err(|error| error.within("health")))
+            .transpose()?,
+        backoff_factor: wire.backoff_factor,
+        backoff_max_ms: wire.backoff_max_ms,
+        pool: wire.pool,
+        constraints: constraints.collect::<Result<_, _>>()?,
+    })
+}
+
+/// The app for the wire.
+pub fn app_to_wire(app: &AppSpec) -> v1::AppSpec {
+    v1::AppSpec {
+        image: app.image.clone(),
+        git_sha: app.git_sha.clone(),
+        resources: Some(resources_to_wire(app.resources)),
+        cpu_burst_milli: app.cpu_burst_milli,
+        cfs_period_us: app.cfs_period_us,
+        cmd: app.cmd.clone(),
+        args: app.args.clone(),
+        env: app.env.clone(),
+        net: net_to_wire(&app.net),
+        container_port: app.container_port.into(),
+        host_port: app.host_port.into(),
+        volumes: app.volumes.iter().map(volume_to_wire).collect(),
+        ulimits: app
+            .ulimits
+            .iter()
+            .map(|(name, limit)| {
+                let (soft, hard) = (limit.soft, limit.hard);
+                (name.clone(), v1::Ulimit { soft, hard })
+            })
+            .collect(),
+        cap_add: app.cap_add.clone(),
+        health: app.health.as_ref().map(health_to_wire),
+        backoff_factor: app.backoff_factor,
+        backoff_max_ms: app.backoff_max_ms,
+        pool: app.pool.clone(),
+        constraints: app.constraints.iter().map(constraint_to_wire).collect(),
+    }
+}
+
+fn net_from_wire(text: &str) -> Result<NetworkMode, WireError> {
+    match text {
+        "bridge" => Ok(NetworkMode::Bridge),
+        "host" => Ok(NetworkMode::Host),
+        "none" => Ok(NetworkMode::None),
+        other => match other.strip_prefix("named:") {
+            Some(name) if !name.is_empty() => Ok(NetworkMode::Named(name.to_owned())),
+            _ => {
+                let allowed = "bridge, host, none, named:NETWORK";
+                Err(WireError::unknown("net", other, allowed))
+            }
+        },
+    }
+}
+
+fn net_to_wire(net: &NetworkMode) -> String {
+    match net {
+        NetworkMode::Bridge => "bridge".to_owned(),
+        NetworkMode::Host => "host".to_owned(),
+        NetworkMode::None => "none".to_owned(),
+        NetworkMode::Named(name) => format!("named:{name}"),
+    }
+}
+
+fn volume_from_wire(wire: v1::Volume) -> Volume {
+    Volume {
+        container_path: wire.container_path,
+        host_path: wire.host_path,
+        read_only: wire.read_only,
+    }
+}
+
+fn volume_to_wire(volume: &Volume) -> v1::Volume {
+    v1::Volume {
+        container_path: volume.container_path.clone(),
+        host_path: volume.host_path.clone(),
+        read_only: volume.read_only,
+    }
+}
+
+fn health_from_wire(wire: v1::HealthCheck) -> Result<HealthCheck, WireError> {
+    let probe = match wire.mode.as_str() {
+        "http" => Probe::Http { uri: wire.uri },
+        "https" => Probe::Https { uri: wire.uri },
+        "tcp" => Probe::Tcp,
+        "cmd" => Probe::Cmd {
+            command: wire.command,
+        },
+        other => return Err(WireError::unknown("mode", other, "http, https, tcp, cmd")),
+    };
+    Ok(HealthCheck {
+        probe,
+        grace_ms: wire.grace_ms,
+        interval_ms: wire.interval_ms,
+        timeout_ms: wire.timeout_ms,
+        max_consecutive_failures: wire.max_consecutive_failures,
+    })
+}
+
+fn health_to_wire(check: &HealthCheck) -> v1::HealthCheck {
+    let (mode, uri, command) = match &check.probe {
+        Probe::Http { uri } => ("http", uri.as_str(), ""),
+        Probe::Https { uri } => ("https", uri.as_str(), ""),
+        Probe::Tcp => ("tcp", "", ""),
+        Probe::Cmd { command } => ("cmd", "", command.as_str()),
+    };
+    v1::HealthCheck {
+        mode: mode.to_owned(),
+        uri: uri.to_owned(),
+        command: command.to_owned(),
+        grace_ms: check.grace_ms,
+        interval_ms: check.interval_ms,
+        timeout_ms: check.timeout_ms,
+        max_consecutive_failures: check.max_consecutive_failures,
+    }
+}
+
+fn constraint_from_wire(wire: v1::Constraint) -> Result<Constraint, WireError> {
+    let operator = OPERATORS
+        .into_iter()
+        .find(|(_, name)| *name == wire.operator)
+        .map(|(operator, _)| operator)
+        .ok_or_else(|| {
+            let allowed = OPERATORS.map(|(_, name)| name).join(", ");
+            WireError::unknown("operator", &wire.operator, &allowed)
+        })?;
+    Ok(Constraint {
+        attribute: wire.attribute,
+        operator,
+        value: wire.value,
+    })
+}
+
+fn constraint_to_wire(constraint: &Constraint) -> v1::Constraint {
+    let name = OPERATORS
+        .into_iter()
+        .find(|(operator, _)| *operator == constraint.operator)
+        .map_or("", |(_, name)| name);
+    v1::Constraint {
+        attribute: constraint.attribute.clone(),
+        operator: name.to_owned(),
+        value: constraint.value.clone(),
+    }
+}

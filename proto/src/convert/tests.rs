@@ -1,0 +1,271 @@
+//! Every word survives the wire, and what is wrong on the wire is named.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use paasta_common::{
+    app::{
+        AppSpec, Constraint, HealthCheck, NetworkMode, Operator, Probe, Resources, Ulimit, Volume,
+    },
+    assignment::{AssignedReplica, Assignment, Fence, Want},
+    host::HostInfo,
+    id::ReplicaId,
+    report::{Health, HostReport, Phase, ReplicaReport, Runtime},
+    spec::{DrainMethod, RunSettings},
+    time::Timestamp,
+};
+
+use super::*;
+use crate::v1;
+
+const APP: &str = "hello.main.git3f2a9c0d.config94232c5b";
+
+fn full_app() -> AppSpec {
+    AppSpec {
+        image: "registry:5000/services-hello:paasta-3f2a9c0d".to_owned(),
+        git_sha: "3f2a9c0d".to_owned(),
+        resources: Resources {
+            cpus_milli: 250,
+            mem_mb: 64,
+            disk_mb: 1024,
+            gpus: 1,
+        },
+        cpu_burst_milli: 1000,
+        cfs_period_us: 100_000,
+        cmd: Some("exec serve".to_owned()),
+        args: vec!["-v".to_owned()],
+        env: BTreeMap::from([("A".to_owned(), "b".to_owned())]),
+        net: NetworkMode::Named("blue".to_owned()),
+        container_port: 8888,
+        host_port: 31000,
+        volumes: vec![Volume {
+            container_path: "/nail/etc".to_owned(),
+            host_path: "/nail/etc".to_owned(),
+            read_only: true,
+        }],
+        ulimits: BTreeMap::from([(
+            "nofile".to_owned(),
+            Ulimit {
+                soft: 1024,
+                hard: Some(2048),
+            },
+        )]),
+        cap_add: vec!["CHOWN".to_owned()],
+        health: Some(HealthCheck {
+            probe: Probe::Http {
+                uri: "/status".to_owned(),
+            },
+            grace_ms: 60_000,
+            interval_ms: 10_000,
+            timeout_ms: 10_000,
+            max_consecutive_failures: 30,
+        }),
+        backoff_factor: 2,
+        backoff_max_ms: 300_000,
+        pool: "default".to_owned(),
+        constraints: vec![Constraint {
+            attribute: "habitat".to_owned(),
+            operator: Operator::GroupBy,
+            value: Some("2".to_owned()),
+        }],
+    }
+}
+
+fn assignment(generation: u64, ids: &[(u64, Want)]) -> Assignment {
+    let (spec, run) = (Arc::new(full_app()), Arc::new(RunSettings::default()));
+    let replica = |(id, want): &(u64, Want)| {
+        let replica = AssignedReplica {
+            instance: "hello.main".parse().unwrap(),
+            app: APP.parse().unwrap(),
+            spec: Arc::clone(&spec),
+            run: Arc::clone(&run),
+            want: *want,
+        };
+        (ReplicaId(*id), replica)
+    };
+    Assignment {
+        fence: Fence {
+            cluster_id: "c1".to_owned(),
+            epoch: 1,
+            term: 3,
+            generation,
+        },
+        host: "host1".parse().unwrap(),
+        replicas: ids.iter().map(replica).collect(),
+    }
+}
+
+#[test]
+fn every_variant_of_an_app_survives_the_wire() {
+    let mut apps = vec![full_app(), AppSpec::default()];
+    for net in [NetworkMode::Bridge, NetworkMode::Host, NetworkMode::None] {
+        apps.push(AppSpec { net, ..full_app() });
+    }
+    for probe in [
+        Probe::Tcp,
+        Probe::Https {
+            uri: "/".to_owned(),
+        },
+        Probe::Cmd {
+            command: "true".to_owned(),
+        },
+    ] {
+        let mut app = full_app();
+        app.health.as_mut().unwrap().probe = probe;
+        apps.push(app);
+    }
+    for operator in ["UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER"] {
+        let mut wire = app_to_wire(&full_app());
+        wire.constraints[0].operator = operator.to_owned();
+        apps.push(app_from_wire(wire).unwrap());
+    }
+    for app in apps {
+        assert_eq!(app_from_wire(app_to_wire(&app)).unwrap(), app);
+    }
+}
+
+#[test]
+fn every_drain_method_and_want_survives_the_wire() {
+    let delay_ms = 7;
+    let params = "{\"drain\":{}}".to_owned();
+    for drain in [
+        DrainMethod::Noop,
+        DrainMethod::Hacheck { delay_ms },
+        DrainMethod::Test { delay_ms },
+        DrainMethod::Http { params },
+    ] {
+        let run = RunSettings {
+            drain,
+            registrations: vec!["hello.main".to_owned()],
+            backoff_base_ms: 1,
+            stop_grace_ms: 2,
+            drain_timeout_ms: 3,
+        };
+        assert_eq!(run_from_wire(run_to_wire(&run)).unwrap(), run);
+    }
+    for want in [Want::Run, Want::Drain, Want::Stop] {
+        assert_eq!(want_from_wire(want_to_wire(want)).unwrap(), want);
+    }
+}
+
+#[test]
+fn a_host_and_its_reports_survive_the_wire() {
+    let host = HostInfo {
+        id: "host1".parse().unwrap(),
+        address: "10.0.0.1".to_owned(),
+        pool: "default".to_owned(),
+        attributes: BTreeMap::from([("habitat".to_owned(), "a".to_owned())]),
+        capacity: Resources {
+            cpus_milli: 4000,
+            mem_mb: 8192,
+            disk_mb: 100,
+            gpus: 0,
+        },
+        agent_version: "0.1.0".to_owned(),
+    };
+    assert_eq!(host_from_wire(host_to_wire(&host)).unwrap(), host);
+    let bare = ReplicaReport {
+        id: ReplicaId(1),
+        app: APP.parse().unwrap(),
+        phase: Phase::Accepted,
+        health: Health::Unknown,
+        started_at: None,
+        host_port: None,
+        container: None,
+        run: 0,
+        failures: 0,
+        next_try_at: None,
+        drained: false,
+        in_load_balancer: None,
+        message: String::new(),
+    };
+    let full = ReplicaReport {
+        phase: Phase::BackingOff,
+        health: Health::Unhealthy,
+        started_at: Some(Timestamp(5)),
+        host_port: Some(31_000),
+        container: Some("abc".to_owned()),
+        run: 4,
+        failures: 3,
+        next_try_at: Some(Timestamp(9)),
+        drained: true,
+        in_load_balancer: Some(false),
+        message: "exit code 1".to_owned(),
+        ..bare.clone()
+    };
+    let report = HostReport {
+        complete: true,
+        replicas: vec![bare, full],
+        runtime: Runtime::Degraded {
+            reason: "list timed out".to_owned(),
+        },
+        generation: 12,
+    };
+    assert_eq!(report_from_wire(report_to_wire(&report)).unwrap(), report);
+}
+
+#[test]
+fn increments_lead_where_a_complete_assignment_leads() {
+    let old = assignment(10, &[(1, Want::Run), (2, Want::Run), (3, Want::Run)]);
+    let new = assignment(12, &[(1, Want::Run), (2, Want::Drain), (4, Want::Run)]);
+    let delta = delta_to_wire(&old, &new);
+    let sent: Vec<u64> = delta.replicas.iter().map(|replica| replica.id).collect();
+    assert_eq!(
+        (sent, delta.removed.clone(), delta.applies_to),
+        (vec![2, 4], vec![3], 10)
+    );
+    assert_eq!(apply_wire(Some(&old), delta).unwrap(), new);
+    let complete = assignment_to_wire(&new, true);
+    assert_eq!(apply_wire(None, complete.clone()).unwrap(), new);
+    let applied = apply_wire(Some(&old), complete).unwrap();
+    assert_eq!(applied, new);
+    // Specs that did not change are shared with what was held before.
+    let (before, after) = (
+        &old.replicas[&ReplicaId(1)],
+        &applied.replicas[&ReplicaId(4)],
+    );
+    assert!(Arc::ptr_eq(&before.spec, &after.spec) && Arc::ptr_eq(&before.run, &after.run));
+}
+
+#[test]
+fn an_increment_to_something_else_is_refused() {
+    let (old, new) = (assignment(10, &[]), assignment(12, &[(1, Want::Run)]));
+    let delta = delta_to_wire(&old, &new);
+    let mut recovered = old.clone();
+    recovered.fence.epoch = 2;
+    for held in [None, Some(&new), Some(&recovered)] {
+        let error = apply_wire(held, delta.clone()).unwrap_err();
+        assert_eq!(error.field, "applies_to", "{error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_on_the_wire_is_named() {
+    type Break = fn(&mut v1::Assignment);
+    let cases: [(&str, Break); 8] = [
+        ("fence", |wire| wire.fence = None),
+        ("fence.cluster_id", |wire| {
+            wire.fence.as_mut().unwrap().cluster_id.clear();
+        }),
+        ("host", |wire| wire.host = "a b".to_owned()),
+        ("replicas[0].app", |wire| wire.apps.clear()),
+        ("replicas[1].want", |wire| {
+            wire.replicas[1].want = "fly".to_owned();
+        }),
+        ("replicas[0].run.drain.name", |wire| {
+            let run = wire.replicas[0].run.as_mut().unwrap();
+            run.drain.as_mut().unwrap().name = "magic".to_owned();
+        }),
+        ("replicas[0].run", |wire| wire.replicas[0].run = None),
+        (
+            "apps[hello.main.git3f2a9c0d.config94232c5b].host_port",
+            |wire| wire.apps.values_mut().next().unwrap().host_port = 70_000,
+        ),
+    ];
+    for (field, spoil) in cases {
+        let held = assignment(1, &[(1, Want::Run), (2, Want::Run)]);
+        let mut wire = assignment_to_wire(&held, true);
+        spoil(&mut wire);
+        let error = apply_wire(None, wire).unwrap_err();
+        assert_eq!(error.field, field, "{error}");
+    }
+}
