@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Prints what a machine holds that hosts.sh could leave behind, one thing per line, sorted:
+# namespaces, links, mounts, cgroups, firewall rules, processes, sockets, claims. Compare the
+# output of before `hosts.sh up` with that of after `hosts.sh down`.
+set -euo pipefail
+
+netns_name() {
+    # A process that has just ended has none.
+    [[ $1 =~ ^[0-9]+$ ]] || { printf 'none'; return; }
+    local name
+    name=$(find /run/netns -maxdepth 1 -inum "$1" -printf '%f' 2>/dev/null) || true
+    printf '%s' "${name:-$1}"
+}
+
+{
+    find /run/netns -mindepth 1 -maxdepth 1 -printf 'netns %f\n' 2>/dev/null || true
+    ip -o link show | sed -E 's/^[0-9]+: ([^:@]+).*/link \1/'
+    awk '{print "mount", $5}' /proc/self/mountinfo
+    awk '$3 == "cgroup" || $3 == "cgroup2" {print $2}' /proc/mounts |
+        while read -r root; do find "$root" -mindepth 1 -type d -printf 'cgroup %p\n' 2>/dev/null || true; done
+    for table in filter nat; do
+        iptables -w 30 -t "$table" -S | sed "s/^/iptables $table /"
+    done
+    find /run/containerd/s -type s -printf 'socket %p\n' 2>/dev/null || true
+    find /run/paasta-hosts -type f -printf 'claim %p\n' 2>/dev/null || true
+    own=$(stat -L -c %i /proc/self/ns/net)
+    ps -ww -eo pid=,ppid=,netns=,args= | while read -r pid ppid netns args; do
+        # Kernel threads, this script and what it runs are of no interest.
+        [[ $pid != 2 && $ppid != 2 && $pid != "$$" && $ppid != "$$" && $ppid != "$BASHPID" ]] || continue
+        where=root groups=()
+        [[ $netns == "$own" ]] || where=$(netns_name "$netns")
+        mapfile -t groups 2>/dev/null <"/proc/$pid/cgroup" || true
+        printf 'process %s netns=%s %s %s\n' "$pid" "$where" \
+            "$(printf '%s\n' "${groups[@]}" | grep -m 1 paasta-hosts || true)" "$args"
+    done
+} | sort
