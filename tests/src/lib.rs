@@ -1,1 +1,8 @@
-//! To be written.
+//! What tests are made of: harnesses of real hosts, registries and repositories, and the rules of
+//! the tree. The tests themselves are in `tests/tests`.
+
+pub mod git;
+pub mod hosts;
+pub mod registry;
+pub mod run;
+pub mod tidy;

@@ -1,0 +1,54 @@
+# Everything that is run here, on a laptop and in continuous integration: the same lines.
+#
+# One profile (dev) and one target directory for every step, so that nothing is built twice.
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+# Crates whose tests need nothing but this machine's files and loopback.
+QUIET := -p paasta-common -p paasta-process -p paasta-proto -p paasta-coordinator-core \
+	-p paasta-coordinator -p paasta-agent-core -p paasta-cli
+
+.DEFAULT_GOAL := help
+.PHONY: help build check fmt lint unit test install e2e demo demo-down docs fix
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the binaries: paasta, paasta-coordinator, paasta-agent
+	$(CARGO) build --workspace --locked --bins
+
+check: fmt lint unit ## Format, lints, unit, property and tidy tests; no Docker; writes nothing
+
+fmt:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+unit:
+	$(CARGO) test --workspace --locked --lib --bins
+	$(CARGO) test --locked $(QUIET) --test '*'
+	$(CARGO) test --locked -p paasta-tests --test tidy
+
+test: install check e2e docs ## Everything that continuous integration runs, Docker included
+
+install:
+	@if [ -x deploy/demo/install.sh ]; then deploy/demo/install.sh; fi
+
+e2e: build ## The tests on real processes, hosts and Docker (root)
+	$(CARGO) test --locked -p paasta-agent --test '*' -- --test-threads=1
+	$(CARGO) test --locked -p paasta-tests --test '*' -- --test-threads=1
+
+demo: build ## Start a cluster on this machine and deploy the example service (root)
+	deploy/demo/demo.sh up
+
+demo-down: ## Stop that cluster and leave nothing behind
+	deploy/demo/demo.sh down
+
+docs: ## Build the API documentation; a broken link is an error
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+fix: ## Format and apply what clippy can mend
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt --all

@@ -1,0 +1,117 @@
+//! The tree keeps its own rules. A red test here names the file, the line and the way out.
+
+use paasta_tests::tidy::{
+    Violation, graph,
+    graph::Metadata,
+    licence, root, rules,
+    source::{files, rust_sources},
+};
+
+/// Files whose waiting needs a pause between two looks at the world outside, and why.
+const MAY_SLEEP: [(&str, &str); 0] = [];
+
+/// Crates that would speak past each other in two versions.
+const SINGLE: [&str; 8] = [
+    "axum", "h2", "http", "hyper", "prost", "rustls", "tokio", "tonic",
+];
+
+fn assert_none(violations: &[Violation]) {
+    let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    assert!(
+        lines.is_empty(),
+        "{} found:\n{}",
+        lines.len(),
+        lines.join("\n")
+    );
+}
+
+fn over_sources(rule: impl Fn(&paasta_tests::tidy::source::Source) -> Vec<Violation>) {
+    let sources = rust_sources(root()).expect("read the tree");
+    assert!(
+        sources.len() > 20,
+        "only {} sources were found",
+        sources.len()
+    );
+    assert_none(&sources.iter().flat_map(rule).collect::<Vec<_>>());
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    over_sources(rules::lengths);
+}
+
+#[test]
+fn each_foreign_thing_has_one_door() {
+    over_sources(rules::doors);
+}
+
+#[test]
+fn the_cores_decide_from_values_only() {
+    over_sources(rules::core_is_pure);
+}
+
+#[test]
+fn every_file_is_a_room_with_a_sign() {
+    over_sources(rules::rooms);
+}
+
+#[test]
+fn tests_wait_for_conditions() {
+    let allowed = MAY_SLEEP.map(|(path, _)| path);
+    over_sources(|source| rules::sleeps(source, &allowed));
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let kinds = [
+        "rs",
+        "proto",
+        "toml",
+        "sh",
+        "md",
+        "yaml",
+        "Makefile",
+        "Dockerfile",
+        "service",
+    ];
+    let files = files(root(), &kinds).expect("read the tree");
+    let found = files
+        .iter()
+        .flat_map(|(path, text)| rules::unfinished(path, text));
+    assert_none(&found.collect::<Vec<_>>());
+}
+
+#[test]
+fn dependencies_point_downwards() {
+    let metadata = Metadata::read(root()).expect("ask cargo");
+    assert_none(&graph::direction(&metadata));
+}
+
+#[test]
+fn one_version_of_what_must_agree() {
+    let metadata = Metadata::read(root()).expect("ask cargo");
+    assert_none(&graph::duplicates(&metadata, &SINGLE));
+}
+
+#[test]
+fn licences_are_permissive() {
+    let metadata = Metadata::read(root()).expect("ask cargo");
+    assert!(
+        metadata.resolved().count() > 100,
+        "cargo named too few packages"
+    );
+    assert_none(&licence::licences(&metadata));
+}
+
+#[test]
+fn deny_toml_has_the_same_lists() {
+    let text = std::fs::read_to_string(root().join("deny.toml")).expect("read deny.toml");
+    let list = |from: &str| -> Vec<String> {
+        let from = text.find(from).expect("the list is there") + from.len();
+        let list = text[from..].split("\n]").next().expect("the list ends");
+        let names = list.split('"').skip(1).step_by(2);
+        names.map(ToOwned::to_owned).collect()
+    };
+    assert_eq!(list("\nallow = ["), licence::ALLOWED);
+    assert_eq!(list("\ndeny = ["), SINGLE);
+}
