@@ -4,13 +4,11 @@
 # output of before `hosts.sh up` with that of after `hosts.sh down`.
 set -euo pipefail
 
-netns_name() {
-    # A process that has just ended has none.
-    [[ $1 =~ ^[0-9]+$ ]] || { printf 'none'; return; }
-    local name
-    name=$(find /run/netns -maxdepth 1 -inum "$1" -printf '%f' 2>/dev/null) || true
-    printf '%s' "${name:-$1}"
-}
+# The kernel's number of each named namespace.
+declare -A names=()
+for path in /run/netns/*; do
+    [[ ! -e $path ]] || names[$(stat -L -c %i "$path")]=${path##*/}
+done
 
 {
     find /run/netns -mindepth 1 -maxdepth 1 -printf 'netns %f\n' 2>/dev/null || true
@@ -24,11 +22,13 @@ netns_name() {
     find /run/containerd/s -type s -printf 'socket %p\n' 2>/dev/null || true
     find /run/paasta-hosts -type f -printf 'claim %p\n' 2>/dev/null || true
     own=$(stat -L -c %i /proc/self/ns/net)
-    ps -ww -eo pid=,ppid=,netns=,args= | while read -r pid ppid netns args; do
+    ps -ww -eo pid=,ppid=,stat=,netns=,args= | while read -r pid ppid stat netns args; do
         # Kernel threads, this script and what it runs are of no interest.
         [[ $pid != 2 && $ppid != 2 && $pid != "$$" && $ppid != "$$" && $ppid != "$BASHPID" ]] || continue
+        # What is dead and left to init, init will reap.
+        [[ $stat != Z* || $ppid != 1 ]] || continue
         where=root groups=()
-        [[ $netns == "$own" ]] || where=$(netns_name "$netns")
+        [[ $netns == "$own" ]] || where=${names[$netns]:-$netns}
         mapfile -t groups 2>/dev/null <"/proc/$pid/cgroup" || true
         printf 'process %s netns=%s %s %s\n' "$pid" "$where" \
             "$(printf '%s\n' "${groups[@]}" | grep -m 1 paasta-hosts || true)" "$args"

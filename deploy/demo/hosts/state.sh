@@ -32,7 +32,8 @@ check_request() {
         die "number of hosts '$2': use 1 to $HOSTS_MAX"
     [[ $STATE =~ ^/[A-Za-z0-9._/+-]+$ ]] ||
         die "state directory '$STATE': use letters, digits and . _ + - only"
-    [[ -f $STATE/network || -z $(find "$STATE" -mindepth 1 ! -name .lock 2>/dev/null) ]] ||
+    [[ -f $STATE/network || -z $(find "$STATE" -mindepth 1 -maxdepth 1 ! -name '.lock' \
+        ! -name '.probe.*' ! -name registry ! -name "$1-*" ! -name 'network.new' 2>/dev/null) ]] ||
         die "$STATE holds files that are not of hosts.sh: choose an empty directory with --state"
     [[ ${#STATE} -le $STATE_MAX ]] ||
         die "state directory $STATE is longer than $STATE_MAX bytes, too long for unix sockets in it: choose a shorter one with --state"
@@ -87,8 +88,8 @@ claim_or_resume() {
         [[ $WANT_SUBNET == auto || $WANT_SUBNET == "$SUBNET" ]] ||
             die "hosts $PREFIX use $SUBNET, not $WANT_SUBNET: hosts.sh down first"
     fi
-    if [[ -n $owner && $owner != "$STATE" ]]; then
-        [[ ! -f $owner/network ]] ||
+    if [[ -n $owner && ! ( $owner == "$STATE" && -f $STATE/network ) ]]; then
+        [[ $owner == "$STATE" || ! -f $owner/network ]] ||
             die "prefix $1 is in use: hosts.sh down --state $owner, or take another prefix"
         say "prefix $1 was left behind by $owner: cleaning up"
         purge "$1" "$owner"
