@@ -5,6 +5,8 @@
 
 pub mod app;
 pub mod assignment;
+pub mod backoff;
+pub mod container;
 pub mod host;
 pub mod id;
 pub mod problem;

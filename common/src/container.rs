@@ -1,0 +1,69 @@
+//! The complete description of one container, in words that no engine owns. What may never vary
+//! is not in here, so that nothing can vary it: never privileged, no restart policy, no terminal,
+//! always an init process, never new privileges.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::{NetworkMode, Ulimit, Volume};
+
+/// Everything an engine needs to make one container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// The name: one for each run of each replica, the same whoever computes it.
+    pub name: String,
+    /// The image, with its registry and tag.
+    pub image: String,
+    /// The host name inside; absent where the network mode allows none.
+    pub hostname: Option<String>,
+    /// Replaces the image's entrypoint; empty leaves it.
+    pub entrypoint: Vec<String>,
+    /// Arguments of the entrypoint; empty leaves the image's own.
+    pub command: Vec<String>,
+    /// The environment, complete but for what the image brings.
+    pub env: BTreeMap<String, String>,
+    /// By these the container is found again.
+    pub labels: BTreeMap<String, String>,
+    /// The working directory inside.
+    pub working_dir: String,
+    /// Relative CPU weight, 1024 for a core.
+    pub cpu_shares: u64,
+    /// The period of the CPU quota, microseconds.
+    pub cpu_period_us: u64,
+    /// CPU time in each period, microseconds.
+    pub cpu_quota_us: u64,
+    /// The memory limit, bytes; 0 for none.
+    pub memory_bytes: u64,
+    /// The limit of memory and swap together, bytes; 0 for none.
+    pub memory_swap_bytes: u64,
+    /// Whole GPUs.
+    pub gpus: u64,
+    /// The network.
+    pub network: NetworkMode,
+    /// Ports published on the host, TCP.
+    pub ports: Vec<PortBinding>,
+    /// Bind mounts.
+    pub mounts: Vec<Volume>,
+    /// Capabilities given back.
+    pub cap_add: Vec<String>,
+    /// Capabilities taken away.
+    pub cap_drop: Vec<String>,
+    /// Resource limits by name.
+    pub ulimits: BTreeMap<String, Ulimit>,
+    /// Milliseconds from SIGTERM to SIGKILL.
+    pub stop_grace_ms: u64,
+    /// The largest log file the engine keeps, bytes.
+    pub log_max_bytes: u64,
+    /// How many such files it keeps.
+    pub log_max_files: u32,
+}
+
+/// A port of the container that the host answers on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortBinding {
+    /// Inside.
+    pub container_port: u16,
+    /// On every address of the host.
+    pub host_port: u16,
+}
