@@ -10,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # command:package; the command decides, so a docker from elsewhere is as good.
 NEEDED=(
-    dockerd:docker.io docker:docker.io containerd:containerd runc:runc docker-init:tini
+    dockerd:docker.io docker:docker.io containerd:containerd runc:runc docker-init:docker.io
     docker-registry:docker-registry ip:iproute2 iptables:iptables nsenter:util-linux
     flock:util-linux setsid:util-linux ps:procps git:git curl:curl jq:jq make:make gcc:gcc
 )
@@ -45,6 +45,8 @@ install_packages() {
     apt-get update -q >&2
     # shellcheck disable=SC2086 # several packages
     apt-get install -q -y --no-install-recommends $1 >&2
+    # From Debian 13 on the client is a package of its own.
+    command -v docker >/dev/null || apt-get install -q -y --no-install-recommends docker-cli >&2 || true
     # The package starts a registry on port 5000 of every address; the demo runs its own.
     if [[ $had_registry == no && -d /run/systemd/system ]]; then
         systemctl disable --now docker-registry >&2 || true

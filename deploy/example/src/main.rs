@@ -46,7 +46,7 @@ fn serve(signals: stop::Signals) -> ExitCode {
     let behaviour = Behaviour::from_env(|key| env::var(key).ok());
     behaviour.clone().start();
     let identity = Identity::from_env(|key| env::var(key).ok());
-    println!("hello {identity}: serving on port {PORT}");
+    println!("{identity}: serving on port {PORT}");
     let server = match server::Server::start(PORT, identity, behaviour.unhealthy) {
         Ok(server) => server,
         Err(error) => return fail("cannot listen", &error),
@@ -63,7 +63,7 @@ fn work(signals: stop::Signals) -> ExitCode {
     let identity = Identity::from_env(|key| env::var(key).ok());
     let spawned = thread::Builder::new().name("work".into()).spawn(move || {
         for round in 1_u64.. {
-            println!("hello {identity}: round {round}");
+            println!("{identity}: round {round}");
             thread::sleep(WORK_INTERVAL);
         }
     });
