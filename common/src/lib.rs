@@ -4,12 +4,17 @@
 //! yelpsoa-configs directory ([`soa`]), which every binary does the same way.
 
 pub mod app;
+pub mod app_id;
 pub mod assignment;
 pub mod backoff;
+pub mod config;
 pub mod container;
+pub mod deployments;
 pub mod host;
 pub mod id;
 pub mod problem;
 pub mod report;
+pub mod soa;
 pub mod spec;
 pub mod time;
+pub mod typo;

@@ -1,0 +1,285 @@
+//! The operator's settings, `/etc/paasta/*.{yaml,json}`: PaaSTA's keys that paasta uses, and a
+//! section for each of its programs. Not here: finding and merging the files.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    app::Volume,
+    id::ClusterName,
+    problem::Problem,
+    soa::{
+        decode::{Fields, Range},
+        marathon::{Location, Whitelist, blacklist, volume, whitelist},
+        node::{Map, Mark, Node},
+        reader::SOA_DIR_DEFAULT,
+    },
+};
+
+mod agent;
+mod coordinator;
+
+pub use agent::AgentConfig;
+pub use coordinator::CoordinatorConfig;
+
+/// Where coordinators listen unless something else is configured.
+pub const COORDINATOR_LISTEN_DEFAULT: &str = "127.0.0.1:7401";
+
+/// PaaSTA's own keys that mean nothing here: known, so never called a mistake.
+const PAASTA_KEYS: &[&str] = &[
+    "api_endpoints",
+    "chronos_config",
+    "cluster_autoscaling_draining_enabled",
+    "cluster_autoscaling_resources",
+    "cluster_boost_enabled",
+    "cluster_fqdn_format",
+    "dashboard_links",
+    "deployd_big_bounce_deadline",
+    "deployd_big_bounce_rate",
+    "deployd_log_level",
+    "deployd_maintenance_polling_frequency",
+    "deployd_metrics_provider",
+    "deployd_number_workers",
+    "deployd_startup_bounce_deadline",
+    "deployd_startup_oracle_enabled",
+    "deployd_worker_failure_backoff_factor",
+    "disabled_watchers",
+    "fsm_template",
+    "local_run_config",
+    "log_reader",
+    "log_writer",
+    "maintenance_resource_reservation_enabled",
+    "marathon_servers",
+    "mesos_config",
+    "monitoring_config",
+    "pki_backend",
+    "previous_marathon_servers",
+    "register_marathon_services",
+    "resource_pool_settings",
+    "secret_provider",
+    "security_check_command",
+    "slack",
+    "synapse_haproxy_url_format",
+    "synapse_host",
+    "synapse_port",
+    "taskproc",
+    "tron",
+    "vault_cluster_map",
+    "vault_environment",
+    "zookeeper",
+];
+
+/// Everything an operator can set. Units, defaults and ranges stand at the fields; the files in
+/// `deploy/config` show all of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SystemConfig {
+    /// `cluster`: the cluster this machine belongs to. Programs that need it ask with
+    /// [`SystemConfig::require_cluster`].
+    pub cluster: Option<ClusterName>,
+    /// `clusters`: all clusters. Default none, which makes every cluster visible.
+    pub clusters: Vec<ClusterName>,
+    /// `docker_registry`: `HOST[:PORT]` of the images.
+    pub docker_registry: Option<String>,
+    /// `dockercfg_location`: where pulls find their credentials. Default
+    /// `file:///root/.dockercfg`.
+    pub dockercfg_location: String,
+    /// `volumes`: mounts of every container, `[{hostPath, containerPath, mode}]`. Default none.
+    pub volumes: Vec<Volume>,
+    /// `allowed_extra_volumes`: host directories that services may mount by `extra_volumes`.
+    /// Default none, which refuses every extra volume.
+    pub allowed_extra_volumes: Vec<String>,
+    /// `deploy_blacklist`: locations where nothing new runs, `[[type, location], ...]`.
+    pub deploy_blacklist: Vec<Location>,
+    /// `deploy_whitelist`: the only locations where things run, `[type, [location, ...]]`.
+    pub deploy_whitelist: Option<Whitelist>,
+    /// `expected_slave_attributes`: the attribute maps that hosts are expected to have. Given,
+    /// replicas are spread evenly over the distinct locations in it.
+    pub expected_slave_attributes: Option<Vec<BTreeMap<String, String>>>,
+    /// `auto_hostname_unique_size`: up to this many replicas never share a host. Default -1, off.
+    pub auto_hostname_unique_size: i64,
+    /// `sensu_host`: where events go; `null` sends none. Default `localhost`.
+    pub sensu_host: Option<String>,
+    /// `sensu_port`: TCP port, 1 to 65535. Default 3030.
+    pub sensu_port: u16,
+    /// `soa_dir`: the yelpsoa-configs directory. Default `/nail/etc/services`.
+    pub soa_dir: String,
+    /// `coordinator`: the section of `paasta-coordinator`.
+    pub coordinator: CoordinatorConfig,
+    /// `agent`: the section of `paasta-agent`.
+    pub agent: AgentConfig,
+    /// `cli`: the section of `paasta`.
+    pub cli: CliConfig,
+}
+
+/// The section `cli`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CliConfig {
+    /// `coordinators`: `HOST:PORT` of any coordinators, tried in turn. Default `127.0.0.1:7401`.
+    pub coordinators: Vec<String>,
+}
+
+impl Default for CliConfig {
+    fn default() -> Self {
+        Self {
+            coordinators: vec![COORDINATOR_LISTEN_DEFAULT.to_owned()],
+        }
+    }
+}
+
+impl Default for SystemConfig {
+    fn default() -> Self {
+        Self::decode(&Node::empty_map("")).0
+    }
+}
+
+impl SystemConfig {
+    /// Takes the settings out of the merged tree of all files. Problems come sorted: errors name
+    /// values that cannot be used (their defaults stand in for them), warnings keys that nobody
+    /// knows.
+    pub fn decode(root: &Node) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        root.faults("", &mut problems);
+        let empty = Map::default();
+        let map = root.as_map().unwrap_or(&empty);
+        let mut fields = Fields::new(map, "", &mut problems);
+        let config = Self {
+            cluster: names(&mut fields, "cluster").pop(),
+            clusters: names(&mut fields, "clusters"),
+            docker_registry: fields.text("docker_registry"),
+            dockercfg_location: fields
+                .text("dockercfg_location")
+                .unwrap_or_else(|| "file:///root/.dockercfg".to_owned()),
+            volumes: volumes(&mut fields),
+            allowed_extra_volumes: fields.texts("allowed_extra_volumes").unwrap_or_default(),
+            deploy_blacklist: blacklist(&mut fields, "deploy_blacklist"),
+            deploy_whitelist: whitelist(&mut fields, "deploy_whitelist"),
+            expected_slave_attributes: expected(&mut fields),
+            auto_hostname_unique_size: fields
+                .integer("auto_hostname_unique_size", Range::within(-1.0, 100_000.0))
+                .unwrap_or(-1),
+            sensu_host: match fields.has("sensu_host") {
+                true => fields.text("sensu_host"),
+                false => Some("localhost".to_owned()),
+            },
+            sensu_port: fields.port("sensu_port", 1).unwrap_or(3030),
+            soa_dir: fields
+                .text("soa_dir")
+                .unwrap_or_else(|| SOA_DIR_DEFAULT.to_owned()),
+            coordinator: section(&mut fields, "coordinator", CoordinatorConfig::decode),
+            agent: section(&mut fields, "agent", AgentConfig::decode),
+            cli: section(&mut fields, "cli", cli),
+        };
+        fields.warn_unknown(PAASTA_KEYS);
+        drop(fields);
+        problems.sort();
+        problems.dedup();
+        (config, problems)
+    }
+
+    /// The cluster, for programs that cannot do without.
+    ///
+    /// # Errors
+    /// A problem that says how to set it.
+    pub fn require_cluster(&self) -> Result<&ClusterName, Problem> {
+        self.cluster.as_ref().ok_or_else(|| {
+            Mark::file("/etc/paasta").error(
+                "cluster",
+                "is not set: name this machine's cluster, for example `cluster: prod`",
+            )
+        })
+    }
+}
+
+/// Takes a section; an absent one has its defaults.
+fn section<T>(
+    fields: &mut Fields<'_, '_>,
+    key: &'static str,
+    decode: impl FnOnce(&mut Fields<'_, '_>) -> T,
+) -> T {
+    if let Some(mut section) = fields.map(key) {
+        let value = decode(&mut section);
+        section.warn_unknown(&[]);
+        return value;
+    }
+    let (empty, mut nothing) = (Map::default(), Vec::new());
+    decode(&mut Fields::new(&empty, key, &mut nothing))
+}
+
+fn cli(fields: &mut Fields<'_, '_>) -> CliConfig {
+    let given = fields.texts("coordinators");
+    match given.filter(|list| !list.is_empty()) {
+        Some(coordinators) => CliConfig { coordinators },
+        None => CliConfig::default(),
+    }
+}
+
+/// One cluster name, or a list of them.
+fn names(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<ClusterName> {
+    let texts = match key {
+        "cluster" => fields.text(key).map(|name| vec![name]),
+        _ => fields.texts(key),
+    };
+    let mut names = Vec::new();
+    for text in texts.unwrap_or_default() {
+        match (ClusterName::new(&text), fields.node(key)) {
+            (Ok(name), _) => names.push(name),
+            (Err(error), Some(node)) => fields.error(key, &node.mark, error.to_string()),
+            (Err(_), None) => {}
+        }
+    }
+    names
+}
+
+fn volumes(fields: &mut Fields<'_, '_>) -> Vec<Volume> {
+    let mut volumes = Vec::new();
+    for (n, item) in fields
+        .list("volumes")
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+    {
+        let key = format!("volumes[{n}]");
+        match item.as_map() {
+            Some(map) => volumes.extend(volume(&mut fields.nested(&key, map), &item.mark)),
+            None => {
+                let message = format!("expected a map, found {}", item.describe());
+                fields.error(&key, &item.mark, message);
+            }
+        }
+    }
+    volumes
+}
+
+fn expected(fields: &mut Fields<'_, '_>) -> Option<Vec<BTreeMap<String, String>>> {
+    let mut hosts = Vec::new();
+    for (n, item) in fields.list("expected_slave_attributes")?.iter().enumerate() {
+        let key = format!("expected_slave_attributes[{n}]");
+        match item.as_map() {
+            Some(map) => hosts.push(texts(&mut fields.nested(&key, map))),
+            None => {
+                let message = format!("expected a map, found {}", item.describe());
+                fields.error(&key, &item.mark, message);
+            }
+        }
+    }
+    Some(hosts)
+}
+
+/// A map from text to text.
+fn texts(fields: &mut Fields<'_, '_>) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    for (key, entry) in &fields.raw().entries {
+        match entry.node.as_text() {
+            Some(text) => {
+                texts.insert(key.clone(), text.to_owned());
+            }
+            None => {
+                let message = format!("expected text, found {}", entry.node.describe());
+                fields.error(key, &entry.node.mark, message);
+            }
+        }
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,420 @@
+//! A yelpsoa-configs directory: which services it holds and what their instances declare.
+//!
+//! Every file is read anew at every call; nothing is remembered between them. A fault stays with
+//! whom it concerns: an instance, or a service when its file as a whole cannot be read.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    deploy::Pipeline,
+    files,
+    general::General,
+    marathon::{self, InstanceConfig},
+    node::{Entry, Map, Mark, Node, Value},
+    service::Service,
+    smartstack::{self, Namespace, Namespaces},
+};
+use crate::{
+    config::SystemConfig,
+    deployments::{self, Deployments},
+    id::{ClusterName, InstanceName, ServiceName},
+    problem::{Problem, Severity},
+};
+
+/// Where services are declared unless something else is configured.
+pub const SOA_DIR_DEFAULT: &str = "/nail/etc/services";
+/// The most entries of a directory that are looked at.
+pub const ENTRIES_MAX: usize = 100_000;
+/// The most instances that one file may declare.
+pub const INSTANCES_MAX: usize = 1_000;
+/// The most bytes of a deployments.json; it is generated and grows with the service.
+pub const DEPLOYMENTS_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Why a soa-configs directory cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SoaError {
+    /// The directory is not there or not readable.
+    #[error("cannot read the directory {}; check --soa-dir (default {SOA_DIR_DEFAULT})", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// It holds more than anyone means to declare.
+    #[error("{} holds more than {ENTRIES_MAX} entries; is it really a soa-configs directory?", path.display())]
+    TooMany {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// A yelpsoa-configs directory.
+#[derive(Debug, Clone)]
+pub struct SoaDir {
+    root: PathBuf,
+}
+
+/// What one service declares for one cluster.
+#[derive(Debug)]
+pub struct ServiceLoad {
+    /// Every declared instance: its configuration, or what is wrong with it. Who has a last good
+    /// configuration of a broken one keeps it.
+    pub instances: BTreeMap<InstanceName, Result<InstanceConfig, Vec<Problem>>>,
+    /// What is wrong with the files as a whole, names that no instance may have, and warnings.
+    pub problems: Vec<Problem>,
+    /// Whether `instances` is everything that is declared. When false, a file as a whole could
+    /// not be read: every instance known before keeps its last state, missing here or not.
+    pub complete: bool,
+}
+
+impl ServiceLoad {
+    fn unreadable(problem: Problem) -> Self {
+        Self {
+            instances: BTreeMap::new(),
+            problems: vec![problem],
+            complete: false,
+        }
+    }
+
+    /// Every problem, of the files and of the instances, in the order of the files' lines.
+    pub fn all_problems(&self) -> Vec<Problem> {
+        let broken = self.instances.values().filter_map(|one| one.as_ref().err());
+        let mut all: Vec<Problem> = broken.flatten().chain(&self.problems).cloned().collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+impl SoaDir {
+    /// Opens the directory.
+    ///
+    /// # Errors
+    /// [`SoaError::Directory`] when it cannot be listed.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, SoaError> {
+        let root = path.into();
+        match fs::read_dir(&root) {
+            Ok(_) => Ok(Self { root }),
+            Err(source) => Err(SoaError::Directory { path: root, source }),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The services: directories whose name may be a service's. Others (`.git`, `_shared`, files)
+    /// are not services and are passed over.
+    ///
+    /// # Errors
+    /// [`SoaError`] when the directory cannot be listed or is absurdly large.
+    pub fn services(&self) -> Result<Vec<ServiceName>, SoaError> {
+        let names = self.entries(&self.root)?;
+        let services = names
+            .iter()
+            .filter_map(|name| ServiceName::new(name).ok())
+            .filter(|name| self.root.join(name.as_str()).is_dir());
+        Ok(services.collect())
+    }
+
+    /// The clusters a service declares instances for, by the names of its files. With `clusters`
+    /// configured, a file for any other cluster is invisible.
+    ///
+    /// # Errors
+    /// [`SoaError`] when the service's directory cannot be listed.
+    pub fn clusters(
+        &self,
+        service: &ServiceName,
+        system: &SystemConfig,
+    ) -> Result<Vec<ClusterName>, SoaError> {
+        let files = self.instance_files(service, &["marathon"], system)?;
+        let clusters: BTreeSet<ClusterName> = files.into_iter().map(|file| file.1).collect();
+        Ok(clusters.into_iter().collect())
+    }
+
+    /// Everything that `service` declares to run in `cluster`.
+    pub fn load(
+        &self,
+        service: &ServiceName,
+        cluster: &ClusterName,
+        system: &SystemConfig,
+    ) -> ServiceLoad {
+        let file = format!("{service}/marathon-{cluster}.yaml");
+        if !visible(cluster, system) {
+            let message = format!("cluster {cluster} is not in the configured list of clusters");
+            return ServiceLoad::unreadable(Mark::file(&file).error("", message));
+        }
+        let (root, general) = match (
+            files::parse(&self.root, &file),
+            General::read(&self.root, service),
+        ) {
+            (Ok(root), Ok(general)) => (root, general),
+            (Err(problem), _) | (_, Err(problem)) => return ServiceLoad::unreadable(problem),
+        };
+        let empty = Map::default();
+        let map = root.as_map().unwrap_or(&empty);
+        let declared = map.entries.iter().filter(|(key, _)| !key.starts_with('_'));
+        if declared.clone().count() > INSTANCES_MAX {
+            let message = format!("declares more than {INSTANCES_MAX} instances");
+            return ServiceLoad::unreadable(root.mark.error("", message));
+        }
+        let mut load = ServiceLoad {
+            instances: BTreeMap::new(),
+            problems: general.problems.clone(),
+            complete: true,
+        };
+        let loader = Loader {
+            dir: self,
+            service,
+            cluster,
+            general: &general,
+            namespaces: self.namespaces(service),
+        };
+        for (key, entry) in declared {
+            loader.instance(key, entry, map, &mut load);
+        }
+        for fault in map
+            .faults
+            .iter()
+            .filter(|fault| !load.instances.keys().any(|name| name.as_str() == fault.key))
+        {
+            load.problems
+                .push(fault.mark.error(&fault.key, &fault.message));
+        }
+        self.check_groups(service, &mut load);
+        load.problems.sort();
+        load.problems.dedup();
+        load
+    }
+
+    /// The namespaces of a service.
+    ///
+    /// # Errors
+    /// The problem that keeps smartstack.yaml as a whole from being read.
+    pub fn namespaces(&self, service: &ServiceName) -> Result<Namespaces, Problem> {
+        files::parse(&self.root, &format!("{service}/smartstack.yaml"))
+            .map(|root| smartstack::namespaces(&root))
+    }
+
+    /// What service.yaml says.
+    ///
+    /// # Errors
+    /// The problem that keeps the service's own files from being read.
+    pub fn service(&self, service: &ServiceName) -> Result<Service, Problem> {
+        General::read(&self.root, service).map(|general| general.service)
+    }
+
+    /// The pipeline of a service; empty when it has none.
+    ///
+    /// # Errors
+    /// What is wrong with deploy.yaml.
+    pub fn pipeline(&self, service: &ServiceName) -> Result<Pipeline, Vec<Problem>> {
+        let file = format!("{service}/deploy.yaml");
+        let root = files::parse(&self.root, &file).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+        let pipeline = Pipeline::decode(&root, &mut problems);
+        match problems.is_empty() {
+            true => Ok(pipeline),
+            false => Err(problems),
+        }
+    }
+
+    /// The deployed versions of a service; `None` before its first deploy.
+    ///
+    /// # Errors
+    /// The problem that keeps deployments.json from being read.
+    pub fn deployments(&self, service: &ServiceName) -> Result<Option<Deployments>, Problem> {
+        let file = format!("{service}/{}", deployments::FILE);
+        match files::read_up_to(&self.root, &file, DEPLOYMENTS_BYTES_MAX)? {
+            Some(text) => Deployments::parse(&file, &text).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The files of these instance types, each with its cluster.
+    pub(super) fn instance_files(
+        &self,
+        service: &ServiceName,
+        kinds: &[&str],
+        system: &SystemConfig,
+    ) -> Result<Vec<(String, ClusterName)>, SoaError> {
+        let names = self.entries(&self.root.join(service.as_str()))?;
+        let mut found = Vec::new();
+        for name in names {
+            let cluster = name
+                .strip_suffix(".yaml")
+                .and_then(|stem| stem.split_once('-'))
+                .filter(|(kind, cluster)| kinds.contains(kind) && *cluster != "SHARED")
+                .and_then(|(_, cluster)| ClusterName::new(cluster).ok())
+                .filter(|cluster| visible(cluster, system));
+            if let Some(cluster) = cluster {
+                found.push((format!("{service}/{name}"), cluster));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The names in a directory, sorted; those that are not UTF-8 cannot be anything of ours.
+    fn entries(&self, path: &Path) -> Result<Vec<String>, SoaError> {
+        let refuse = |source| SoaError::Directory {
+            path: path.to_owned(),
+            source,
+        };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path).map_err(refuse)? {
+            if names.len() >= ENTRIES_MAX {
+                let path = path.to_owned();
+                return Err(SoaError::TooMany { path });
+            }
+            if let Ok(name) = entry.map_err(refuse)?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// A deploy group that no pipeline step feeds deploys nothing, silently: said as a warning.
+    fn check_groups(&self, service: &ServiceName, load: &mut ServiceLoad) {
+        match self.pipeline(service) {
+            Ok(pipeline) if !pipeline.steps.is_empty() => {
+                for (name, config) in &load.instances {
+                    let Ok(config) = config else { continue };
+                    if let Some(message) = pipeline.missing(&config.deploy_group) {
+                        let mark = config.origin.of("deploy_group");
+                        let field = format!("{name}.deploy_group");
+                        load.problems.push(mark.warning(field, message));
+                    }
+                }
+            }
+            Ok(_) => {}
+            Err(problems) => load
+                .problems
+                .extend(problems.into_iter().map(|mut problem| {
+                    problem.severity = Severity::Warning;
+                    problem
+                })),
+        }
+    }
+}
+
+fn visible(cluster: &ClusterName, system: &SystemConfig) -> bool {
+    system.clusters.is_empty() || system.clusters.contains(cluster)
+}
+
+/// Decodes the instances of one file.
+struct Loader<'a> {
+    dir: &'a SoaDir,
+    service: &'a ServiceName,
+    cluster: &'a ClusterName,
+    general: &'a General,
+    namespaces: Result<Namespaces, Problem>,
+}
+
+impl Loader<'_> {
+    fn instance(&self, key: &str, entry: &Entry, file: &Map, load: &mut ServiceLoad) {
+        let name = match InstanceName::new(key) {
+            Ok(name) => name,
+            Err(error) => {
+                load.problems.push(entry.key.error(key, error.to_string()));
+                return;
+            }
+        };
+        let mut problems = Vec::new();
+        for fault in file.faults.iter().filter(|fault| fault.key == key) {
+            problems.push(fault.mark.error(key, &fault.message));
+        }
+        entry.node.faults(key, &mut problems);
+        let config = self.decode(&name, entry, &mut problems);
+        problems.sort();
+        problems.dedup();
+        let broken = problems.iter().any(|one| one.severity == Severity::Error);
+        let result = match config {
+            Some(config) if !broken => {
+                load.problems.append(&mut problems);
+                Ok(config)
+            }
+            _ => Err(problems),
+        };
+        load.instances.insert(name, result);
+    }
+
+    fn decode(
+        &self,
+        name: &InstanceName,
+        entry: &Entry,
+        problems: &mut Vec<Problem>,
+    ) -> Option<InstanceConfig> {
+        let key = name.as_str();
+        let empty = Node {
+            mark: entry.node.mark.clone(),
+            value: Value::Map(Map::default()),
+        };
+        let own = match &entry.node.value {
+            Value::Map(map) => {
+                if map.entries.is_empty() {
+                    problems.push(
+                        entry
+                            .key
+                            .warning(key, "is empty: every field has its default"),
+                    );
+                }
+                &entry.node
+            }
+            Value::Null => {
+                problems.push(
+                    entry
+                        .key
+                        .warning(key, "is null: every field has its default"),
+                );
+                &empty
+            }
+            _ => {
+                let message = format!("expected a map, found {}", entry.node.describe());
+                problems.push(entry.node.mark.error(key, message));
+                return None;
+            }
+        };
+        let effective = self.general.defaults.overlaid(own);
+        let monitoring = self.general.monitoring_of(own, name, problems);
+        let context = marathon::Context {
+            service: self.service,
+            instance: name,
+            cluster: self.cluster,
+            mark: &entry.key,
+            docker_registry: self.general.service.docker_registry.as_deref(),
+            monitoring: &monitoring,
+            namespaces: &|registration| self.namespace(registration),
+        };
+        marathon::decode(effective.as_map()?, &context, problems)
+    }
+
+    /// The namespace of a registration, which may be another service's.
+    fn namespace(&self, registration: &str) -> Result<Option<Namespace>, Vec<Problem>> {
+        let Some((service, namespace)) = registration.split_once('.') else {
+            return Ok(None);
+        };
+        let other;
+        let namespaces = match service == self.service.as_str() {
+            true => &self.namespaces,
+            false => match ServiceName::new(service) {
+                Ok(service) => {
+                    other = self.dir.namespaces(&service);
+                    &other
+                }
+                Err(_) => return Ok(None),
+            },
+        };
+        match namespaces {
+            Ok(found) => found.get(namespace).cloned().transpose(),
+            Err(problem) => Err(vec![problem.clone()]),
+        }
+    }
+}
