@@ -1,1 +1,13 @@
-//! To be written.
+//! What every paasta binary needs around its work: configuration, logs, signals, the clock, files
+//! that are whole or not there, git. No decision is made here.
+
+pub mod atomic_file;
+pub mod backoff;
+pub mod chain;
+pub mod clock;
+pub mod config;
+pub mod deployments;
+pub mod git;
+pub mod listen;
+pub mod shutdown;
+pub mod telemetry;
