@@ -1,0 +1,111 @@
+//! Whether a replica may be on a host: the rules that the planner searches by and that apply checks
+//! again (I2), in one place so that the two cannot disagree. Which of the fitting hosts is best is
+//! `plan::place`.
+
+pub(crate) mod rules;
+pub(crate) mod tally;
+
+use std::fmt;
+
+use paasta_common::app::Resources;
+use serde::{Deserialize, Serialize};
+
+/// Why a host cannot take a replica.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unfit {
+    /// The host is not registered.
+    Unknown,
+    /// The host was declared lost.
+    Lost,
+    /// The host's lease ran out, or its agent has no session.
+    Silent,
+    /// The agent has not sent a complete report to this leader.
+    NotReported,
+    /// The host's container runtime does not answer.
+    RuntimeDegraded,
+    /// The host is being drained for maintenance.
+    Draining,
+    /// The host is in another pool.
+    Pool {
+        /// The pool that is asked for.
+        wanted: String,
+    },
+    /// A placement constraint does not hold there.
+    Constraint {
+        /// The constraint, as written.
+        constraint: String,
+    },
+    /// Too little CPU is free.
+    Cpus {
+        /// What is asked for, in thousandths of a core.
+        wanted_milli: u64,
+    },
+    /// Too little memory is free.
+    Memory {
+        /// What is asked for, in MiB.
+        wanted_mb: u64,
+    },
+    /// Too little disk is free.
+    Disk {
+        /// What is asked for, in MiB.
+        wanted_mb: u64,
+    },
+    /// Too few GPUs are free.
+    Gpus {
+        /// What is asked for.
+        wanted: u64,
+    },
+    /// Another replica there has the same static port.
+    Port {
+        /// The port.
+        port: u16,
+    },
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => write!(f, "not registered"),
+            Self::Lost => write!(f, "lost"),
+            Self::Silent => write!(f, "silent"),
+            Self::NotReported => write!(f, "not reported yet"),
+            Self::RuntimeDegraded => write!(f, "with a degraded container runtime"),
+            Self::Draining => write!(f, "draining"),
+            Self::Pool { wanted } => write!(f, "not in pool {wanted}"),
+            Self::Constraint { constraint } => write!(f, "against constraint {constraint}"),
+            Self::Cpus { wanted_milli } => {
+                write!(
+                    f,
+                    "lack {}.{:03} CPUs",
+                    wanted_milli / 1000,
+                    wanted_milli % 1000
+                )
+            }
+            Self::Memory { wanted_mb } => write!(f, "lack {wanted_mb} MB memory"),
+            Self::Disk { wanted_mb } => write!(f, "lack {wanted_mb} MB disk"),
+            Self::Gpus { wanted } => write!(f, "lack {wanted} GPUs"),
+            Self::Port { port } => write!(f, "with port {port} taken"),
+        }
+    }
+}
+
+/// The first resource of which `free` has less than `need`, if any.
+pub(crate) fn lacking(free: Resources, need: Resources) -> Option<Unfit> {
+    if need.cpus_milli > free.cpus_milli {
+        return Some(Unfit::Cpus {
+            wanted_milli: need.cpus_milli,
+        });
+    }
+    if need.mem_mb > free.mem_mb {
+        return Some(Unfit::Memory {
+            wanted_mb: need.mem_mb,
+        });
+    }
+    if need.disk_mb > free.disk_mb {
+        return Some(Unfit::Disk {
+            wanted_mb: need.disk_mb,
+        });
+    }
+    (need.gpus > free.gpus).then_some(Unfit::Gpus { wanted: need.gpus })
+}

@@ -1,0 +1,150 @@
+//! What a replica counts as when an instance is planned: PaaSTA's task classes, with those added
+//! that a scheduler which is its own Marathon must tell apart.
+
+use paasta_common::{
+    assignment::Want,
+    report::{Health, Phase, ReplicaReport},
+    spec::BounceSpec,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use super::hosts::HostView;
+
+/// What a replica counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Serving and well.
+    Happy,
+    /// Happy, but on a host that is being drained.
+    AtRisk,
+    /// On its way up: placed, pulled, started, or too young to be happy.
+    Starting,
+    /// Its host is silent, or has not reported since the election: nobody knows.
+    Unknown,
+    /// Running badly, or failing to run.
+    Unhappy,
+    /// Leaving the load balancer.
+    Draining,
+    /// Told to stop.
+    Stopping,
+    /// On a lost host.
+    Lost,
+}
+
+impl Class {
+    /// The word used in status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Happy => "happy",
+            Self::AtRisk => "at-risk",
+            Self::Starting => "starting",
+            Self::Unknown => "unknown",
+            Self::Unhappy => "unhappy",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// A class, and the moment at which time alone may change it.
+pub(super) struct Classed {
+    pub(super) class: Class,
+    pub(super) changes_at: Option<Timestamp>,
+}
+
+impl From<Class> for Classed {
+    fn from(class: Class) -> Self {
+        Self {
+            class,
+            changes_at: None,
+        }
+    }
+}
+
+/// Classes one replica.
+pub(super) fn classify(
+    want: Want,
+    host: &HostView<'_>,
+    report: Option<&ReplicaReport>,
+    bounce: &BounceSpec,
+    now: Timestamp,
+) -> Classed {
+    if host.lost {
+        return Class::Lost.into();
+    }
+    match want {
+        Want::Stop => return Class::Stopping.into(),
+        Want::Drain => return Class::Draining.into(),
+        Want::Run => {}
+    }
+    if host.silent {
+        return Class::Unknown.into();
+    }
+    let Some(report) = report else {
+        // A host that is new, or came back, has not said which of its replicas it runs.
+        return match host.reported() {
+            true => Class::Starting.into(),
+            false => Class::Unknown.into(),
+        };
+    };
+    let judged = judge(report, bounce, now);
+    match (judged.class, host.draining) {
+        (Class::Happy, true) => Class::AtRisk.into(),
+        _ => judged,
+    }
+}
+
+/// PaaSTA's `get_happy_tasks`, from what the replica's own host says.
+fn judge(report: &ReplicaReport, bounce: &BounceSpec, now: Timestamp) -> Classed {
+    match report.phase {
+        Phase::Running => {}
+        Phase::BackingOff => return Class::Unhappy.into(),
+        Phase::Accepted
+        | Phase::Pulling
+        | Phase::Starting
+        | Phase::Draining
+        | Phase::Stopping
+        | Phase::Gone => return Class::Starting.into(),
+    }
+    match report.health {
+        Health::Unhealthy => return Class::Unhappy.into(),
+        Health::Unknown => return Class::Starting.into(),
+        Health::Healthy | Health::Unchecked => {}
+    }
+    let Some(started_at) = report.started_at else {
+        return Class::Starting.into();
+    };
+    let old_enough_at = started_at.after_ms(bounce.min_task_uptime_ms);
+    if now < old_enough_at {
+        return Classed {
+            class: Class::Starting,
+            changes_at: Some(old_enough_at),
+        };
+    }
+    if bounce.check_load_balancer && report.in_load_balancer == Some(false) {
+        return Class::Unhappy.into();
+    }
+    Class::Happy.into()
+}
+
+/// Whether a replica that leaves may be stopped at once: it is drained, or has nothing to drain.
+/// Until its host reports, nobody can say so; the drain's deadline ends that.
+pub(super) fn may_stop(want: Want, report: Option<&ReplicaReport>, host: &HostView<'_>) -> bool {
+    if host.lost {
+        return true;
+    }
+    if host.silent {
+        return false;
+    }
+    match report {
+        None => host.reported(),
+        Some(report) => match report.phase {
+            Phase::Running => false,
+            Phase::Draining => want == Want::Drain && report.drained,
+            _ => true,
+        },
+    }
+}

@@ -1,0 +1,133 @@
+//! The replicas of one instance, classed and split into those of the desired app and all others.
+
+use std::collections::BTreeMap;
+
+use paasta_common::{
+    assignment::Want,
+    id::{AppId, HostId, InstanceId, ReplicaId},
+    time::Timestamp,
+};
+
+use super::{
+    class::{Class, classify, may_stop},
+    pass::Pass,
+};
+use crate::state::{Replica, instance::Instance};
+
+/// A replica, classed.
+pub(super) struct Member<'a> {
+    pub(super) id: ReplicaId,
+    pub(super) replica: &'a Replica,
+    /// Where its host is among the hosts of the plan.
+    pub(super) host: usize,
+    pub(super) class: Class,
+    /// Whether its host is being drained.
+    pub(super) risky: bool,
+    /// Whether it may be stopped without being drained first, or no longer needs to be.
+    pub(super) may_stop: bool,
+}
+
+pub(super) struct Members<'a> {
+    /// Of the desired app, by id.
+    pub(super) new: Vec<Member<'a>>,
+    /// Of every other app, the ones to keep longest first: the oldest app, then the oldest replica.
+    pub(super) old: Vec<Member<'a>>,
+    /// The hosts whose first report is still waited for, and until when.
+    pub(super) awaited: BTreeMap<HostId, Timestamp>,
+}
+
+impl<'a> Members<'a> {
+    /// Gathers the replicas that this plan has not let go. `desired` is none for an instance that
+    /// is no longer declared: all its apps are old.
+    pub(super) fn gather(
+        pass: &mut Pass<'a>,
+        id: &InstanceId,
+        instance: &Instance,
+        desired: Option<&AppId>,
+    ) -> Self {
+        let state = pass.state;
+        let mut members = Self {
+            new: Vec::new(),
+            old: Vec::new(),
+            awaited: BTreeMap::new(),
+        };
+        let timeout = instance.spec.run.drain_timeout_ms;
+        for (id, replica) in state.replicas_of(id) {
+            let Some(host) = pass
+                .host_at(&replica.host)
+                .filter(|_| !pass.gone.contains(&id))
+            else {
+                continue;
+            };
+            let view = &pass.hosts[host];
+            let report = view.report(id);
+            let classed = classify(replica.want, view, report, &instance.spec.bounce, pass.now);
+            let drained_at =
+                (replica.want == Want::Drain).then(|| replica.want_since.after_ms(timeout));
+            let overdue = drained_at.is_some_and(|at| at <= pass.now);
+            let awaited = view.awaited_until(pass.observed, pass.now);
+            let member = Member {
+                id,
+                replica,
+                host,
+                class: classed.class,
+                risky: view.draining,
+                may_stop: overdue || may_stop(replica.want, report, view),
+            };
+            for at in [classed.changes_at, drained_at, awaited]
+                .into_iter()
+                .flatten()
+            {
+                pass.wake(at);
+            }
+            if let Some(until) = awaited {
+                members.awaited.insert(replica.host.clone(), until);
+            }
+            match desired == Some(&replica.app) {
+                true => members.new.push(member),
+                false => members.old.push(member),
+            }
+        }
+        let age = |member: &Member<'_>| state.app(&member.replica.app).map(|app| app.created_index);
+        members
+            .old
+            .sort_by_cached_key(|member| (age(member), member.id));
+        members
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.old.is_empty()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Member<'a>> {
+        self.new.iter().chain(&self.old)
+    }
+
+    /// The new replicas that count towards how many are wanted: to run, and on a host that stays.
+    pub(super) fn counted(&self) -> impl Iterator<Item = &Member<'a>> {
+        self.new
+            .iter()
+            .filter(|member| member.runs() && !member.risky)
+    }
+
+    /// Of these, the happy ones.
+    pub(super) fn happy(&self) -> u32 {
+        let happy = self
+            .counted()
+            .filter(|member| member.class == Class::Happy)
+            .count();
+        u32::try_from(happy).unwrap_or(u32::MAX)
+    }
+
+    /// The old replicas that may still be somewhere, as far as anybody can be asked.
+    pub(super) fn old_left(&self) -> impl Iterator<Item = &Member<'a>> {
+        self.old.iter().filter(|member| member.class != Class::Lost)
+    }
+}
+
+impl Member<'_> {
+    /// Whether it is to run, on a host that is not lost.
+    pub(super) fn runs(&self) -> bool {
+        self.replica.want == Want::Run && self.class != Class::Lost
+    }
+}

@@ -1,0 +1,88 @@
+//! The leader's opinion of what to do next: a pure function of the replicated state, of what agents
+//! report, and of the time. It says commands, a report, and when to be asked again; it remembers
+//! nothing. What must be agreed on for ever is in [`crate::state`].
+
+pub mod bounce;
+pub mod class;
+mod forget;
+mod hosts;
+mod members;
+pub mod observed;
+mod pass;
+pub mod place;
+mod reconcile;
+pub mod report;
+mod transition;
+mod view;
+
+use std::collections::BTreeSet;
+
+use paasta_common::{id::InstanceId, time::Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::state::{ClusterState, command::Command};
+use observed::Observed;
+use pass::Pass;
+use report::Report;
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// To be proposed in this order. Planning again after they were applied yields none.
+    pub commands: Vec<Command>,
+    /// How things stand and what is waited for.
+    pub report: Report,
+    /// When time alone may change the plan; none when it cannot.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Plans the whole cluster.
+#[must_use]
+pub fn plan(state: &ClusterState, observed: &Observed, now: Timestamp) -> Plan {
+    run(state, observed, now, None)
+}
+
+/// Plans the hosts and the named instances, and those with replicas on hosts that are lost or found
+/// by this very plan: the cost follows what changed. The report covers only what was looked at.
+#[must_use]
+pub fn plan_instances(
+    state: &ClusterState,
+    observed: &Observed,
+    now: Timestamp,
+    instances: &BTreeSet<InstanceId>,
+) -> Plan {
+    run(state, observed, now, Some(instances))
+}
+
+fn run(
+    state: &ClusterState,
+    observed: &Observed,
+    now: Timestamp,
+    named: Option<&BTreeSet<InstanceId>>,
+) -> Plan {
+    if state.cluster().is_none() {
+        return Plan::default();
+    }
+    let mut pass = Pass::new(state, observed, now);
+    pass.look_at_hosts();
+    let instances = match named {
+        None => state.instances().map(|(id, _)| id.clone()).collect(),
+        Some(named) => {
+            let known = named
+                .iter()
+                .filter(|id| state.instance(id).is_some())
+                .cloned();
+            known
+                .chain(pass.struck_instances())
+                .collect::<BTreeSet<_>>()
+        }
+    };
+    for id in &instances {
+        forget::forget_gone(&mut pass, id);
+    }
+    pass.say_forgotten();
+    for id in &instances {
+        reconcile::reconcile(&mut pass, id);
+    }
+    pass.finish()
+}

@@ -1,0 +1,121 @@
+//! What one plan carries along from instance to instance: the hosts with what was already put on
+//! them, the commands so far, and when to look again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use paasta_common::{
+    app::AppSpec,
+    id::{HostId, InstanceId, ReplicaId},
+    time::Timestamp,
+};
+
+use super::{Plan, hosts::HostView, observed::Observed, place::Candidates, report::Report};
+use crate::{
+    fit::rules::rules_key,
+    state::{
+        ClusterState,
+        command::{BATCH_MAX, Command, Forget},
+    },
+};
+
+pub(super) struct Pass<'a> {
+    pub(super) state: &'a ClusterState,
+    pub(super) observed: &'a Observed,
+    pub(super) now: Timestamp,
+    /// By id, as the state has them.
+    pub(super) hosts: Vec<HostView<'a>>,
+    /// The hosts about which this plan decided something.
+    pub(super) struck: Vec<usize>,
+    /// Replicas whose records this plan lets go.
+    pub(super) gone: BTreeSet<ReplicaId>,
+    pub(super) forgotten: Vec<ReplicaId>,
+    pub(super) commands: Vec<Command>,
+    pub(super) report: Report,
+    next_replica: u64,
+    candidates: BTreeMap<String, Rc<Candidates>>,
+    wake_at: Option<Timestamp>,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(state: &'a ClusterState, observed: &'a Observed, now: Timestamp) -> Self {
+        // Both are ordered by host id, so one walk brings them together.
+        let mut heard = observed.hosts.iter().peekable();
+        let hosts = state.hosts_and_use().map(|(id, host, used, ports)| {
+            while heard.next_if(|(other, _)| *other < id).is_some() {}
+            let heard = heard
+                .next_if(|(other, _)| *other == id)
+                .map(|(_, heard)| heard);
+            HostView::new(host, observed, heard, used, ports, now)
+        });
+        Self {
+            state,
+            observed,
+            now,
+            hosts: hosts.collect(),
+            struck: Vec::new(),
+            gone: BTreeSet::new(),
+            forgotten: Vec::new(),
+            commands: Vec::new(),
+            report: Report::default(),
+            next_replica: state.next_replica().0,
+            candidates: BTreeMap::new(),
+            wake_at: None,
+        }
+    }
+
+    /// Asks to be called again at `at`.
+    pub(super) fn wake(&mut self, at: Timestamp) {
+        if at > self.now {
+            self.wake_at = Some(self.wake_at.map_or(at, |before| before.min(at)));
+        }
+    }
+
+    pub(super) fn host_at(&self, id: &HostId) -> Option<usize> {
+        self.hosts.binary_search_by(|view| view.id().cmp(id)).ok()
+    }
+
+    /// The instances with replicas on hosts that this plan decided about.
+    pub(super) fn struck_instances(&self) -> BTreeSet<InstanceId> {
+        let hosts = self.struck.iter().map(|at| self.hosts[*at].id());
+        let replicas = hosts.flat_map(|host| self.state.replicas_on(host));
+        replicas
+            .map(|(_, replica)| replica.instance.clone())
+            .collect()
+    }
+
+    pub(super) fn new_replica_id(&mut self) -> ReplicaId {
+        let id = ReplicaId(self.next_replica);
+        self.next_replica += 1;
+        id
+    }
+
+    /// The hosts that an app's pool and constraints allow: the same for many apps.
+    pub(super) fn candidates(&mut self, spec: &AppSpec) -> Rc<Candidates> {
+        let key = rules_key(spec);
+        if let Some(known) = self.candidates.get(&key) {
+            return Rc::clone(known);
+        }
+        let found = Rc::new(Candidates::find(spec, &self.hosts));
+        self.candidates.insert(key, Rc::clone(&found));
+        found
+    }
+
+    pub(super) fn say_forgotten(&mut self) {
+        for replicas in self.forgotten.chunks(BATCH_MAX) {
+            self.commands.push(Command::Forget(Forget {
+                replicas: replicas.to_vec(),
+            }));
+        }
+    }
+
+    pub(super) fn finish(self) -> Plan {
+        Plan {
+            commands: self.commands,
+            report: self.report,
+            wake_at: self.wake_at,
+        }
+    }
+}

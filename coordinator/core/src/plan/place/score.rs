@@ -1,0 +1,36 @@
+//! Which of two hosts is the better one: the order of the fields is the policy.
+
+use paasta_common::app::Resources;
+
+use crate::plan::hosts::HostView;
+
+/// The smaller the better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Score {
+    /// How many replicas of the instance are there: one host's end should cost few of them.
+    on_host: u32,
+    /// How full its fullest resource would be, in thousandths: leave room everywhere.
+    load: u64,
+    /// Its place among the hosts by id: equal hosts are taken in a known order.
+    host: usize,
+}
+
+impl Score {
+    pub(super) fn new(on_host: u32, view: &HostView<'_>, need: Resources, host: usize) -> Self {
+        let used = view.used.plus(need);
+        let capacity = view.host.info.capacity;
+        let share = |used: u64, of: u64| used.saturating_mul(1_000).checked_div(of).unwrap_or(0);
+        let load = share(used.cpus_milli, capacity.cpus_milli)
+            .max(share(used.mem_mb, capacity.mem_mb))
+            .max(share(used.disk_mb, capacity.disk_mb));
+        Self {
+            on_host,
+            load,
+            host,
+        }
+    }
+
+    pub(super) fn host(self) -> usize {
+        self.host
+    }
+}

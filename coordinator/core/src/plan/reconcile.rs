@@ -1,0 +1,148 @@
+//! One instance, from what is wanted and what is there to the commands that bring them together.
+//! Level-triggered: every plan starts from nothing, so that it does not matter which leader made
+//! the last one. How the moves are chosen is `moves`, how a bounce is kept account of `transition`.
+
+mod moves;
+
+use std::collections::BTreeMap;
+
+use paasta_common::{
+    assignment::Want,
+    id::{AppId, InstanceId, ReplicaId},
+    spec::{BounceMethod, DrainMethod, OnDeadline},
+};
+
+use super::{members::Members, pass::Pass, place::Refusals, transition, view};
+use crate::state::{
+    command::{BATCH_MAX, Command, DropInstance, Place, PlaceReplica, SetWant},
+    instance::Instance,
+};
+
+/// What is wanted of an instance now.
+pub(super) struct Goal<'a> {
+    pub(super) id: &'a InstanceId,
+    pub(super) instance: &'a Instance,
+    pub(super) desired: AppId,
+    pub(super) wanted: u32,
+    pub(super) method: BounceMethod,
+    /// Whether the bounce waits for an operator.
+    pub(super) held: bool,
+    /// Whether too many hosts are silent to replace or clean up anything.
+    pub(super) braked: bool,
+}
+
+/// What is to be done about the replicas of an instance.
+#[derive(Default)]
+pub(super) struct Moves {
+    /// By what should become of them and why.
+    wants: BTreeMap<(Want, &'static str), Vec<ReplicaId>>,
+    /// Replicas on lost hosts that have been replaced, or are not wanted any more.
+    pub(super) lost: Vec<ReplicaId>,
+    pub(super) placed: Vec<PlaceReplica>,
+    pub(super) shortage: Option<Shortage>,
+    /// Set when the old version must be gone first.
+    pub(super) waits_for_old: bool,
+}
+
+/// Replicas that found no host.
+pub(super) struct Shortage {
+    pub(super) missing: u32,
+    pub(super) refusals: Refusals,
+}
+
+impl Moves {
+    pub(super) fn want(&mut self, want: Want, why: &'static str, id: ReplicaId) {
+        self.wants.entry((want, why)).or_default().push(id);
+    }
+}
+
+impl Goal<'_> {
+    /// Whether a replica need not be drained at all.
+    pub(super) fn stops_at_once(&self) -> bool {
+        let run = &self.instance.spec.run;
+        run.drain == DrainMethod::Noop || run.drain_timeout_ms == 0
+    }
+}
+
+pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
+    let state = pass.state;
+    let Some(instance) = state.instance(id) else {
+        return;
+    };
+    let braked = pass.report.brake.is_some();
+    let mut goal = Goal {
+        id,
+        instance,
+        desired: instance.desired_app().clone(),
+        wanted: instance.wanted(),
+        method: if instance.declared {
+            instance.spec.bounce.method
+        } else {
+            BounceMethod::Down
+        },
+        held: instance
+            .bounce
+            .as_ref()
+            .is_some_and(|bounce| bounce.is_held()),
+        braked,
+    };
+    let desired = instance.declared.then(|| goal.desired.clone());
+    let mut members = Members::gather(pass, id, instance, desired.as_ref());
+    let expired = transition::expiry(pass, &goal, &members);
+    if let Some(expired) = &expired {
+        let counts = transition::counts(&goal, &members);
+        pass.commands
+            .push(transition::expired(&goal, *expired, counts));
+        match (expired, &instance.last_good) {
+            (OnDeadline::Rollback, Some(good)) => {
+                goal.desired = good.clone();
+                goal.held = false;
+                members = Members::gather(pass, id, instance, Some(good));
+            }
+            (OnDeadline::Hold, _) => goal.held = true,
+            _ => {}
+        }
+    }
+    let moves = moves::choose(pass, &goal, &members);
+    let steps = transition::steps(&goal, &members, expired);
+    pass.commands.extend(steps.before);
+    say(pass, id, &moves);
+    pass.commands.extend(steps.after);
+    if !instance.declared && members.is_empty() {
+        pass.commands
+            .push(Command::DropInstance(DropInstance { id: id.clone() }));
+    }
+    let report = view::instance_report(pass, &goal, &members, &moves);
+    pass.report.instances.insert(id.clone(), report);
+}
+
+/// Says the moves in an order in which apply can follow: who leaves first, so that there is room
+/// under the ceiling for who comes.
+fn say(pass: &mut Pass<'_>, id: &InstanceId, moves: &Moves) {
+    let set_want = |want, why: &str, replicas: &[ReplicaId]| {
+        Command::SetWant(SetWant {
+            instance: id.clone(),
+            want,
+            replicas: replicas.to_vec(),
+            reason: why.to_owned(),
+        })
+    };
+    for first in [Want::Drain, Want::Stop, Want::Run] {
+        for ((want, why), replicas) in &moves.wants {
+            if *want == first {
+                let chunks = replicas.chunks(BATCH_MAX);
+                pass.commands
+                    .extend(chunks.map(|chunk| set_want(*want, why, chunk)));
+            }
+        }
+    }
+    for replicas in moves.placed.chunks(BATCH_MAX) {
+        pass.commands.push(Command::Place(Place {
+            replicas: replicas.to_vec(),
+        }));
+    }
+    for replicas in moves.lost.chunks(BATCH_MAX) {
+        pass.commands
+            .push(set_want(Want::Stop, "its host is lost", replicas));
+    }
+}

@@ -1,0 +1,285 @@
+//! Who leaves, who stays, who comes. Every rule of PaaSTA's tick is here once: surplus and at-risk
+//! replicas of the desired app, the bounce of old apps, replacement of lost replicas.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use paasta_common::{assignment::Want, id::ReplicaId, spec::BounceMethod};
+
+use super::{Goal, Moves, Shortage};
+use crate::{
+    plan::{
+        bounce::{Decision, Input, decide},
+        class::Class,
+        members::{Member, Members},
+        pass::Pass,
+        place::{Wish, place},
+    },
+    state::command::PlaceReplica,
+};
+
+pub(in crate::plan) fn choose(
+    pass: &mut Pass<'_>,
+    goal: &Goal<'_>,
+    members: &Members<'_>,
+) -> Moves {
+    let mut moves = Moves::default();
+    // Nobody is taken down on account of hosts that have not had time to report (I6).
+    let settled = members.awaited.is_empty();
+    let wanted = goal.wanted as usize;
+    let (kept, surplus) = split_surplus(members, wanted);
+    if settled {
+        for member in surplus {
+            moves.leave(goal, member, "more than are wanted");
+        }
+    }
+    let happy: Vec<ReplicaId> = ids(kept.iter().copied().filter(|m| m.class == Class::Happy));
+    if settled && !goal.held {
+        leave_risky_hosts(goal, members, happy.len(), &mut moves);
+    }
+    let missing = wanted.saturating_sub(kept.len());
+    let decision = decide_bounce(goal, members, happy, missing);
+    if settled && !goal.held && !goal.braked_cleanup() {
+        bounce_old(goal, members, &decision, &mut moves);
+    }
+    let mut undrained = BTreeSet::new();
+    if grows(goal, members, &decision, missing, &mut moves) {
+        undrained = undrain(members, missing);
+        for id in &undrained {
+            moves.want(Want::Run, "its app is desired", *id);
+        }
+        place_missing(pass, goal, members, missing - undrained.len(), &mut moves);
+    }
+    let found = kept.len() + undrained.len() + moves.placed.len();
+    give_up_lost(members, wanted.saturating_sub(found), &mut moves);
+    for member in members.all() {
+        let drains = member.class == Class::Draining && member.may_stop;
+        if drains && !undrained.contains(&member.id) {
+            moves.want(Want::Stop, "drained", member.id);
+        }
+    }
+    moves
+}
+
+fn ids<'m, 'a: 'm>(members: impl Iterator<Item = &'m Member<'a>>) -> Vec<ReplicaId> {
+    members.map(|member| member.id).collect()
+}
+
+impl Goal<'_> {
+    /// Whether leaving would be a cleanup, and cleanup is off (I7).
+    fn braked_cleanup(&self) -> bool {
+        self.braked && !self.instance.declared
+    }
+}
+
+impl Moves {
+    /// Lets a replica go: through the load balancer first, where there is something to drain.
+    fn leave(&mut self, goal: &Goal<'_>, member: &Member<'_>, why: &'static str) {
+        match member.may_stop || goal.stops_at_once() {
+            true => self.want(Want::Stop, why, member.id),
+            false => self.want(Want::Drain, why, member.id),
+        }
+    }
+}
+
+/// The new replicas that stay and those that are too many: the worst class goes first, and within a
+/// class whoever shares its host with most others.
+fn split_surplus<'m, 'a>(
+    members: &'m Members<'a>,
+    wanted: usize,
+) -> (Vec<&'m Member<'a>>, Vec<&'m Member<'a>>) {
+    let mut counted: Vec<&Member<'_>> = members.counted().collect();
+    if counted.len() <= wanted {
+        return (counted, Vec::new());
+    }
+    counted.sort_by_key(|member| (member.class, member.id));
+    let mut seen: BTreeMap<usize, u32> = BTreeMap::new();
+    let mut ranked: Vec<(Class, u32, &Member<'_>)> = Vec::with_capacity(counted.len());
+    for member in counted {
+        let rank = seen.entry(member.host).or_default();
+        ranked.push((member.class, *rank, member));
+        *rank += 1;
+    }
+    ranked.sort_by_key(|(class, rank, member)| (*class, *rank, member.id));
+    let mut kept: Vec<&Member<'_>> = ranked.into_iter().map(|(_, _, member)| member).collect();
+    let surplus = kept.split_off(wanted);
+    (kept, surplus)
+}
+
+/// New replicas on hosts that are being drained leave as their replacements are happy; those that
+/// serve nobody leave at once.
+fn leave_risky_hosts(goal: &Goal<'_>, members: &Members<'_>, happy: usize, moves: &mut Moves) {
+    let serves = |member: &Member<'_>| matches!(member.class, Class::AtRisk | Class::Unknown);
+    let mut risky: Vec<&Member<'_>> = members
+        .new
+        .iter()
+        .filter(|member| member.runs() && member.risky)
+        .collect();
+    risky.sort_by_key(|member| (!serves(member), member.class, member.id));
+    let needed = (goal.wanted as usize).saturating_sub(happy);
+    for (at, member) in risky.into_iter().enumerate() {
+        if at >= needed || !serves(member) {
+            moves.leave(goal, member, "its host is being drained");
+        }
+    }
+}
+
+fn decide_bounce(
+    goal: &Goal<'_>,
+    members: &Members<'_>,
+    happy_new: Vec<ReplicaId>,
+    missing: usize,
+) -> Decision<ReplicaId> {
+    let old = |classes: &[Class]| {
+        ids(members
+            .old
+            .iter()
+            .filter(|member| classes.contains(&member.class)))
+    };
+    let comes_back = missing > 0 && members.new.iter().any(may_run_again);
+    let new_app_running =
+        goal.wanted == 0 || comes_back || members.new.iter().any(|member| member.runs());
+    let input = Input {
+        instances: goal.wanted,
+        new_app_running,
+        happy_new,
+        old_happy: old(&[Class::Happy]),
+        old_unhappy: old(&[Class::Starting, Class::Unknown, Class::Unhappy]),
+        old_at_risk: old(&[Class::AtRisk]),
+        margin: goal.instance.spec.bounce.margin,
+    };
+    decide(goal.method, &input)
+}
+
+fn bounce_old(
+    goal: &Goal<'_>,
+    members: &Members<'_>,
+    decision: &Decision<ReplicaId>,
+    moves: &mut Moves,
+) {
+    let why = match goal.instance.declared {
+        true => "an old app",
+        false => "no longer declared",
+    };
+    let mut leaving = decision.tasks_to_drain.clone();
+    leaving.sort_unstable();
+    for member in &members.old {
+        if leaving.binary_search(&member.id).is_ok() {
+            moves.leave(goal, member, why);
+        }
+    }
+}
+
+/// Whether missing replicas of the desired app may come now.
+fn grows(
+    goal: &Goal<'_>,
+    members: &Members<'_>,
+    decision: &Decision<ReplicaId>,
+    missing: usize,
+    moves: &mut Moves,
+) -> bool {
+    if missing == 0 || goal.held {
+        return false;
+    }
+    match goal.method {
+        BounceMethod::Down => false,
+        // Two versions never overlap, so one that drains or stops is waited for as well.
+        BounceMethod::DownThenUp => {
+            let clear = members.old_left().next().is_none();
+            moves.waits_for_old = !clear;
+            clear
+        }
+        _ => decision.create_app || members.new.iter().any(|m| m.runs() || may_run_again(m)),
+    }
+}
+
+/// Whether a replica that drains may be told to run after all.
+fn may_run_again(member: &Member<'_>) -> bool {
+    member.class == Class::Draining && !member.risky
+}
+
+/// An app that is desired again, in the middle of its bounce, gets back what still runs.
+fn undrain(members: &Members<'_>, missing: usize) -> BTreeSet<ReplicaId> {
+    let back = members
+        .new
+        .iter()
+        .filter(|member| may_run_again(member))
+        .take(missing);
+    back.map(|member| member.id).collect()
+}
+
+fn place_missing(
+    pass: &mut Pass<'_>,
+    goal: &Goal<'_>,
+    members: &Members<'_>,
+    missing: usize,
+    moves: &mut Moves,
+) {
+    let lost = members
+        .new
+        .iter()
+        .filter(|m| m.class == Class::Lost && m.replica.want == Want::Run);
+    // Under the brake nothing is replaced: what was lost still counts.
+    let missing = if goal.braked {
+        missing.saturating_sub(lost.count())
+    } else {
+        missing
+    };
+    let Some(app) = pass.state.app(&goal.desired).filter(|_| missing > 0) else {
+        return;
+    };
+    let candidates = pass.candidates(&app.spec);
+    let mut wish = Wish::new(&app.spec, &candidates, missing);
+    let changed = moves.changed();
+    for member in members.all().filter(|member| member.class != Class::Lost) {
+        let same_app = member.replica.app == goal.desired;
+        let want = changed
+            .get(&member.id)
+            .copied()
+            .unwrap_or(member.replica.want);
+        wish.count(&pass.hosts, member.host, same_app, want == Want::Run);
+    }
+    let found = place(&mut pass.hosts, wish);
+    for at in &found.hosts {
+        let id = pass.new_replica_id();
+        moves.placed.push(PlaceReplica {
+            id,
+            instance: goal.id.clone(),
+            app: goal.desired.clone(),
+            host: pass.hosts[*at].id().clone(),
+        });
+    }
+    if let Some(refusals) = found.refusals {
+        let missing = missing - found.hosts.len();
+        moves.shortage = Some(Shortage {
+            missing: u32::try_from(missing).unwrap_or(u32::MAX),
+            refusals,
+        });
+    }
+}
+
+impl Moves {
+    /// What was decided so far about replicas that are there.
+    fn changed(&self) -> BTreeMap<ReplicaId, Want> {
+        let wants = self.wants.iter();
+        wants
+            .flat_map(|((want, _), ids)| ids.iter().map(|id| (*id, *want)))
+            .collect()
+    }
+}
+
+/// Replicas on lost hosts: old ones are never wanted back; new ones are until they are replaced.
+fn give_up_lost(members: &Members<'_>, still_missing: usize, moves: &mut Moves) {
+    let lost = |member: &&Member<'_>| member.class == Class::Lost;
+    let old = members.old.iter().filter(lost);
+    moves
+        .lost
+        .extend(ids(old.filter(|member| member.replica.want != Want::Stop)));
+    let mut kept = 0;
+    for member in members.new.iter().filter(lost) {
+        match member.replica.want {
+            Want::Run if kept < still_missing => kept += 1,
+            Want::Run | Want::Drain => moves.lost.push(member.id),
+            Want::Stop => {}
+        }
+    }
+}

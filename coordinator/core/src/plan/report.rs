@@ -1,0 +1,319 @@
+//! What is so and what is waited for, as types that print as words: the body of `paasta status` and
+//! `paasta why`. Made with every plan and never stored.
+
+use std::{collections::BTreeMap, fmt};
+
+use paasta_common::{
+    assignment::Want,
+    id::{AppId, HostId, InstanceId, ReplicaId},
+    spec::BounceMethod,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{class::Class, place::Refusals};
+use crate::state::bounce::{BounceCounts, BouncePhase};
+
+/// How things stand, as the plan saw them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// The instances that were looked at.
+    pub instances: BTreeMap<InstanceId, InstanceReport>,
+    /// The hosts that are not simply up, by id.
+    pub hosts: BTreeMap<HostId, HostReport>,
+    /// Set while too many hosts are silent at once to believe it.
+    pub brake: Option<Brake>,
+}
+
+/// Why nothing is replaced: too many hosts are silent at once (I7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brake {
+    /// How many are silent.
+    pub silent: u32,
+    /// Of how many that are not lost.
+    pub total: u32,
+    /// The first of them, by id; at most [`BRAKE_HOSTS_MAX`].
+    pub hosts: Vec<HostId>,
+}
+
+/// How many silent hosts a [`Brake`] names.
+pub const BRAKE_HOSTS_MAX: usize = 10;
+
+/// What is not simply well with a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// What it is, in order of weight.
+    pub trouble: HostTrouble,
+    /// Since when, where that is known.
+    pub since: Option<Timestamp>,
+    /// When the planner will do something about it.
+    pub deadline: Option<Timestamp>,
+}
+
+/// What may be wrong with a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostTrouble {
+    /// Declared lost.
+    Lost,
+    /// Its lease ran out.
+    Silent,
+    /// Not heard from since the election.
+    NotReported,
+    /// Its container runtime does not answer.
+    RuntimeDegraded {
+        /// What its agent says.
+        reason: String,
+    },
+    /// An operator empties it.
+    Draining {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How an instance stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceReport {
+    /// Whether it is declared.
+    pub declared: bool,
+    /// The desired app.
+    pub desired: AppId,
+    /// How many replicas of it are wanted.
+    pub wanted: u32,
+    /// Replicas of the desired app, by class.
+    pub new: Counts,
+    /// Replicas of every other app, by class.
+    pub old: Counts,
+    /// Every replica, by id.
+    pub replicas: Vec<ReplicaView>,
+    /// The bounce under way.
+    pub bounce: Option<BounceView>,
+    /// What is waited for; nothing when all is as wanted.
+    pub waiting: Vec<WaitingOn>,
+}
+
+/// Replicas by class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Serving and well.
+    pub happy: u32,
+    /// Running badly.
+    pub unhappy: u32,
+    /// On their way up.
+    pub starting: u32,
+    /// On a host that is being drained.
+    pub at_risk: u32,
+    /// Leaving the load balancer.
+    pub draining: u32,
+    /// Told to stop.
+    pub stopping: u32,
+    /// On a host that is silent or has not reported yet.
+    pub unknown: u32,
+    /// On a lost host.
+    pub lost: u32,
+}
+
+/// One replica, classed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaView {
+    /// The replica.
+    pub id: ReplicaId,
+    /// Its app.
+    pub app: AppId,
+    /// Its host.
+    pub host: HostId,
+    /// What should become of it.
+    pub want: Want,
+    /// What it counts as.
+    pub class: Class,
+}
+
+/// The bounce under way, as seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BounceView {
+    /// The method in force.
+    pub method: BounceMethod,
+    /// The apps that leave.
+    pub from: Vec<AppId>,
+    /// The app that comes.
+    pub to: AppId,
+    /// Its numbers.
+    pub counts: BounceCounts,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it last came closer to its end.
+    pub last_progress_at: Timestamp,
+    /// When it will count as stuck.
+    pub deadline: Option<Timestamp>,
+    /// Whether it goes on.
+    pub phase: BouncePhase,
+}
+
+/// Something that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingOn {
+    /// What.
+    pub what: Awaited,
+    /// Since when, where that is known.
+    pub since: Option<Timestamp>,
+    /// When the waiting ends by itself, if it does.
+    pub deadline: Option<Timestamp>,
+}
+
+/// What can be waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    /// Hosts that can take the missing replicas.
+    Capacity {
+        /// How many are missing.
+        missing: u32,
+        /// Why no host takes them.
+        refusals: Refusals,
+    },
+    /// New replicas to become happy.
+    NotHappyYet {
+        /// Which.
+        replicas: Vec<ReplicaId>,
+    },
+    /// Replicas to leave the load balancer.
+    Draining {
+        /// Which.
+        replicas: Vec<ReplicaId>,
+    },
+    /// Replicas to stop.
+    Stopping {
+        /// Which.
+        replicas: Vec<ReplicaId>,
+    },
+    /// The old version to be gone before the new one may start.
+    OldVersionGone {
+        /// What is left of it.
+        replicas: Vec<ReplicaId>,
+    },
+    /// A silent or lost host to return or be given up.
+    HostAway {
+        /// The hosts.
+        hosts: Vec<HostId>,
+    },
+    /// Hosts to report to the new leader.
+    HostsToReport {
+        /// The hosts.
+        hosts: Vec<HostId>,
+    },
+    /// The mass-failure brake to be released.
+    MassFailureBrake,
+    /// An operator or a new version, as the bounce is held.
+    Held,
+    /// Nothing in particular: the bounce made no progress until its deadline and goes on trying.
+    Overdue,
+    /// The configuration to be mended; the last good desired state is in force.
+    ConfigBroken {
+        /// How many problems.
+        problems: u32,
+        /// The first of them.
+        first: String,
+    },
+    /// A new version, as another app than the configured one is in force.
+    Pinned {
+        /// The app in force.
+        app: AppId,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for WaitingOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what.fmt(f)
+    }
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capacity { missing, refusals } => {
+                write!(f, "{missing} replicas cannot be placed: {refusals}")
+            }
+            Self::NotHappyYet { replicas } => {
+                write!(f, "waiting for {} to become happy", Few(replicas))
+            }
+            Self::Draining { replicas } => {
+                write!(
+                    f,
+                    "waiting for {} to leave the load balancer",
+                    Few(replicas)
+                )
+            }
+            Self::Stopping { replicas } => write!(f, "waiting for {} to stop", Few(replicas)),
+            Self::OldVersionGone { replicas } => {
+                write!(f, "the new version starts when {} is gone", Few(replicas))
+            }
+            Self::HostAway { hosts } => write!(f, "not heard from: {}", Few(hosts)),
+            Self::HostsToReport { hosts } => {
+                write!(f, "waiting for the first report of {}", Few(hosts))
+            }
+            Self::MassFailureBrake => write!(
+                f,
+                "too many hosts are silent at once: nothing is replaced until they speak or an operator declares them lost"
+            ),
+            Self::Held => write!(f, "held: deploy another version or resume the bounce"),
+            Self::Overdue => write!(f, "no progress until the deadline; still trying"),
+            Self::ConfigBroken { problems, first } => {
+                write!(
+                    f,
+                    "{problems} configuration problems, the last good version stays: {first}"
+                )
+            }
+            Self::Pinned { app, reason } => {
+                write!(f, "{app} runs instead of the configured version: {reason}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Brake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} hosts are silent at once ({}): nothing is replaced or cleaned up until they speak or are declared lost",
+            self.silent,
+            self.total,
+            Few(&self.hosts)
+        )
+    }
+}
+
+/// Prints the first few of a list and how many more there are.
+struct Few<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Few<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 5;
+        for (at, item) in self.0.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{item}", if at == 0 { "" } else { ", " })?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, class: Class) {
+        let count = match class {
+            Class::Happy => &mut self.happy,
+            Class::Unhappy => &mut self.unhappy,
+            Class::Starting => &mut self.starting,
+            Class::AtRisk => &mut self.at_risk,
+            Class::Draining => &mut self.draining,
+            Class::Stopping => &mut self.stopping,
+            Class::Unknown => &mut self.unknown,
+            Class::Lost => &mut self.lost,
+        };
+        *count += 1;
+    }
+}

@@ -1,0 +1,46 @@
+//! The record of an undeclared instance goes, as its last replica is gone.
+
+use paasta_common::id::{AppId, InstanceId};
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use crate::state::{
+    ClusterState,
+    event::{EventKind, Subject},
+    outcome::{Outcome, Reason},
+};
+
+/// The record of an undeclared instance goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropInstance {
+    /// The instance.
+    pub id: InstanceId,
+}
+
+impl DropInstance {
+    pub(super) fn apply(&self, state: &mut ClusterState, context: &Context<'_>) -> Outcome {
+        let Some(record) = state.instance(&self.id) else {
+            return Outcome::Unchanged;
+        };
+        let replicas = state.index.of_instance(&self.id).count();
+        if record.declared || replicas > 0 {
+            return Outcome::Refused(Reason::InstanceInUse {
+                instance: self.id.clone(),
+                replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
+            });
+        }
+        let named = [
+            Some(&record.spec.app_id),
+            Some(record.desired_app()),
+            record.last_good.as_ref(),
+        ];
+        let apps: Vec<AppId> = named.into_iter().flatten().cloned().collect();
+        state.tables.instances.remove(&self.id);
+        for app in apps {
+            state.drop_app_if_unused(&app);
+        }
+        let subject = Subject::Instance(self.id.clone());
+        state.note(context, EventKind::Desired, subject, "removed".to_owned());
+        Outcome::Applied
+    }
+}

@@ -1,0 +1,133 @@
+//! The commands: one file each, with its payload, how it is applied, and its tests. A command
+//! carries every time and id it needs, so that applying it is the same everywhere and for ever.
+
+mod bounce;
+mod drain_host;
+mod drop_instance;
+mod forget;
+mod host_back;
+mod host_lost;
+mod init;
+mod place;
+mod register_host;
+mod remove_host;
+mod remove_instances;
+mod set_desired_app;
+mod set_instance;
+mod set_problems;
+mod set_want;
+mod undrain_host;
+
+pub use bounce::{Bounce, BounceStep};
+pub use drain_host::DrainHost;
+pub use drop_instance::DropInstance;
+pub use forget::Forget;
+pub use host_back::HostBack;
+pub use host_lost::HostLost;
+pub use init::Init;
+pub use place::{Place, PlaceReplica};
+pub use register_host::RegisterHost;
+pub use remove_host::RemoveHost;
+pub use remove_instances::RemoveInstances;
+pub use set_desired_app::SetDesiredApp;
+pub use set_instance::SetInstance;
+pub use set_problems::SetProblems;
+pub use set_want::SetWant;
+pub use undrain_host::UndrainHost;
+
+use paasta_common::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ClusterState,
+    outcome::{Outcome, Reason},
+};
+
+/// The most replicas that one command names: bounds the size of a log entry.
+pub const BATCH_MAX: usize = 1_000;
+
+/// A command with its circumstances: what goes into the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Chosen by the client, so that a retry is known as one; at most 128 bytes.
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// When the leader proposed it.
+    pub at: Timestamp,
+    /// Who asked for it: a certificate's name, or `planner`.
+    pub by: String,
+    /// The command.
+    pub command: Command,
+}
+
+/// Every way to change the replicated state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Makes the cluster.
+    Init(Init),
+    /// A host comes, or describes itself anew.
+    RegisterHost(RegisterHost),
+    /// A host was silent for too long.
+    HostLost(HostLost),
+    /// A lost host is heard from again.
+    HostBack(HostBack),
+    /// An operator empties a host.
+    DrainHost(DrainHost),
+    /// A host takes work again.
+    UndrainHost(UndrainHost),
+    /// A host goes for good.
+    RemoveHost(RemoveHost),
+    /// What an instance should be.
+    SetInstance(SetInstance),
+    /// Instances are no longer declared.
+    RemoveInstances(RemoveInstances),
+    /// The record of an undeclared instance goes, as its last replica is gone.
+    DropInstance(DropInstance),
+    /// Another app than the configured one is desired.
+    SetDesiredApp(SetDesiredApp),
+    /// The configuration problems of a service or instance.
+    SetProblems(SetProblems),
+    /// Replicas are placed on hosts.
+    Place(Place),
+    /// Replicas should drain, stop, or run after all.
+    SetWant(SetWant),
+    /// Replicas are gone.
+    Forget(Forget),
+    /// A step of a bounce.
+    Bounce(Bounce),
+}
+
+/// The circumstances of a command, as its apply sees them.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) index: u64,
+    pub(super) at: Timestamp,
+    pub(super) by: &'a str,
+}
+
+impl Command {
+    pub(super) fn apply(&self, state: &mut ClusterState, context: &Context<'_>) -> Outcome {
+        if state.cluster().is_none() && !matches!(self, Self::Init(_)) {
+            return Outcome::Refused(Reason::NotInitialised);
+        }
+        match self {
+            Self::Init(command) => command.apply(state, context),
+            Self::RegisterHost(command) => command.apply(state, context),
+            Self::HostLost(command) => command.apply(state, context),
+            Self::HostBack(command) => command.apply(state, context),
+            Self::DrainHost(command) => command.apply(state, context),
+            Self::UndrainHost(command) => command.apply(state, context),
+            Self::RemoveHost(command) => command.apply(state, context),
+            Self::SetInstance(command) => command.apply(state, context),
+            Self::RemoveInstances(command) => command.apply(state, context),
+            Self::DropInstance(command) => command.apply(state, context),
+            Self::SetDesiredApp(command) => command.apply(state, context),
+            Self::SetProblems(command) => command.apply(state, context),
+            Self::Place(command) => command.apply(state, context),
+            Self::SetWant(command) => command.apply(state, context),
+            Self::Forget(command) => command.apply(state, context),
+            Self::Bounce(command) => command.apply(state, context),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Instances are no longer declared. Their replicas leave through the drain path; the records go
+//! when the last of them is gone. An empty or broken soa directory must not empty the cluster, so
+//! more than half at once needs force (I7).
+
+use std::collections::BTreeSet;
+
+use paasta_common::id::InstanceId;
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use crate::state::{
+    ClusterState,
+    event::{EventKind, Subject},
+    outcome::{Outcome, Reason},
+};
+
+/// Instances are no longer declared: all that went missing at once, so that the guard sees them
+/// together. All are removed or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveInstances {
+    /// The instances; unknown ones are no error, as they are not declared either.
+    pub ids: BTreeSet<InstanceId>,
+    /// Whether an operator means it, however many they are.
+    #[serde(default)]
+    pub force: bool,
+}
+
+impl RemoveInstances {
+    pub(super) fn apply(&self, state: &mut ClusterState, context: &Context<'_>) -> Outcome {
+        let declared = |id: &&InstanceId| state.instance(id).is_some_and(|record| record.declared);
+        let leaving: Vec<InstanceId> = self.ids.iter().filter(declared).cloned().collect();
+        if leaving.is_empty() {
+            return Outcome::Unchanged;
+        }
+        // Those still on their way out count as well: a broken directory may be read in pieces.
+        let total = state.instances().len();
+        let gone = state
+            .instances()
+            .filter(|(_, record)| !record.declared)
+            .count();
+        let removed = gone + leaving.len();
+        if removed * 2 > total && !self.force {
+            let reason = Reason::TooManyRemoved {
+                removed: u32::try_from(removed).unwrap_or(u32::MAX),
+                total: u32::try_from(total).unwrap_or(u32::MAX),
+            };
+            state.note(
+                context,
+                EventKind::Desired,
+                Subject::Cluster,
+                reason.to_string(),
+            );
+            return Outcome::Refused(reason);
+        }
+        for id in leaving {
+            let Some(record) = state.tables.instances.get_mut(&id) else {
+                continue;
+            };
+            record.declared = false;
+            record.bounce = None;
+            record.changed_at = context.at;
+            let text = "no longer declared: draining".to_owned();
+            state.note(context, EventKind::Desired, Subject::Instance(id), text);
+        }
+        Outcome::Applied
+    }
+}

@@ -1,0 +1,155 @@
+//! What an instance should be: from soa-configs and deployments.json, complete.
+
+use std::sync::Arc;
+
+use paasta_common::{
+    id::{HostId, InstanceId},
+    spec::InstanceSpec,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use crate::state::{
+    App, ClusterState,
+    event::{EventKind, Subject},
+    instance::Instance,
+    outcome::{Outcome, Reason},
+};
+
+/// What an instance should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetInstance {
+    /// The instance.
+    pub id: InstanceId,
+    /// Its desired state.
+    pub spec: Box<InstanceSpec>,
+}
+
+impl SetInstance {
+    pub(super) fn apply(&self, state: &mut ClusterState, context: &Context<'_>) -> Outcome {
+        if self.spec.app_id.instance() != self.id {
+            return Outcome::Refused(Reason::AppOfOtherInstance {
+                app: self.spec.app_id.clone(),
+                instance: self.id.clone(),
+            });
+        }
+        if self.spec.bounce.progress_deadline_ms == 0 {
+            return Outcome::Refused(Reason::NoProgressDeadline);
+        }
+        let before = state.instance(&self.id).cloned();
+        if before
+            .as_ref()
+            .is_some_and(|before| before.declared && before.spec == *self.spec)
+        {
+            return Outcome::Unchanged;
+        }
+        let spec = self.record_app(state, context);
+        let text = before.as_ref().map_or_else(
+            || format!("declared: {} of {}", spec.wanted(), spec.app_id),
+            |before| difference(before, &spec),
+        );
+        let runs_anew = before
+            .as_ref()
+            .is_some_and(|before| before.spec.run != spec.run);
+        let record = match before {
+            Some(before) => updated(before, spec, context),
+            None => created(spec, context),
+        };
+        let before = state.tables.instances.insert(self.id.clone(), record);
+        if let Some(before) = before {
+            state.drop_app_if_unused(&before.spec.app_id);
+            state.drop_app_if_unused(before.desired_app());
+        }
+        if runs_anew {
+            self.tell_hosts(state, context);
+        }
+        state.note(
+            context,
+            EventKind::Desired,
+            Subject::Instance(self.id.clone()),
+            text,
+        );
+        Outcome::Applied
+    }
+
+    /// Keeps one copy of the app for all who refer to it. The id is a hash of the app, so an app
+    /// that is known already is not replaced.
+    fn record_app(&self, state: &mut ClusterState, context: &Context<'_>) -> InstanceSpec {
+        let mut spec = (*self.spec).clone();
+        let app = state
+            .tables
+            .apps
+            .entry(spec.app_id.clone())
+            .or_insert_with(|| App {
+                instance: self.id.clone(),
+                spec: Arc::clone(&spec.app),
+                created_index: context.index,
+                created_at: context.at,
+            });
+        spec.app = Arc::clone(&app.spec);
+        spec
+    }
+
+    fn tell_hosts(&self, state: &mut ClusterState, context: &Context<'_>) {
+        let hosts: Vec<HostId> = state
+            .replicas_of(&self.id)
+            .map(|(_, replica)| replica.host.clone())
+            .collect();
+        for host in hosts {
+            state.touch_host(context, &host);
+        }
+    }
+}
+
+fn created(spec: InstanceSpec, context: &Context<'_>) -> Instance {
+    Instance {
+        spec,
+        declared: true,
+        pin: None,
+        last_good: None,
+        bounce: None,
+        created_at: context.at,
+        changed_at: context.at,
+    }
+}
+
+fn updated(before: Instance, spec: InstanceSpec, context: &Context<'_>) -> Instance {
+    let same_app = before.spec.app_id == spec.app_id && before.declared;
+    let mut bounce = before.bounce;
+    if let Some(bounce) = &mut bounce {
+        bounce.set_deadlines(&spec.bounce);
+    }
+    Instance {
+        // A new version is the answer to whatever held or pinned the old one.
+        bounce: bounce.filter(|_| same_app),
+        pin: before.pin.filter(|_| same_app),
+        spec,
+        declared: true,
+        changed_at: context.at,
+        ..before
+    }
+}
+
+fn difference(before: &Instance, after: &InstanceSpec) -> String {
+    let mut parts = Vec::new();
+    if !before.declared {
+        parts.push("declared again".to_owned());
+    }
+    if before.spec.app_id != after.app_id {
+        parts.push(format!("{} -> {}", before.spec.app_id, after.app_id));
+    }
+    if before.spec.wanted() != after.wanted() {
+        parts.push(format!(
+            "{} -> {} instances",
+            before.spec.wanted(),
+            after.wanted()
+        ));
+    }
+    if before.spec.bounce != after.bounce {
+        parts.push(format!("bounce by {}", after.bounce.method));
+    }
+    if parts.is_empty() {
+        parts.push("settings changed".to_owned());
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,62 @@
+//! An instance as the cluster knows it: what is asked for, and what is remembered between versions.
+
+use paasta_common::{id::AppId, spec::InstanceSpec, time::Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::bounce::BounceRecord;
+
+/// An instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The last good desired state.
+    pub spec: InstanceSpec,
+    /// Whether it is still declared; when not, its replicas are drained and it is dropped.
+    pub declared: bool,
+    /// An app that is desired instead of the one in `spec`: after a rollback, or by an operator.
+    /// A new version ends it.
+    #[serde(default)]
+    pub pin: Option<Pin>,
+    /// The last app of which every wanted replica was happy at once: what a rollback goes to.
+    #[serde(default)]
+    pub last_good: Option<AppId>,
+    /// The bounce under way.
+    #[serde(default)]
+    pub bounce: Option<BounceRecord>,
+    /// When it was first declared.
+    pub created_at: Timestamp,
+    /// When what is asked for last changed.
+    pub changed_at: Timestamp,
+}
+
+/// Why another app than the configured one is desired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The app.
+    pub app: AppId,
+    /// Who or what asked for it, and why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Instance {
+    /// The app that should run now.
+    pub fn desired_app(&self) -> &AppId {
+        self.pin.as_ref().map_or(&self.spec.app_id, |pin| &pin.app)
+    }
+
+    /// How many replicas of it should run now: none when stopped or no longer declared.
+    pub fn wanted(&self) -> u32 {
+        match self.declared {
+            true => self.spec.wanted(),
+            false => 0,
+        }
+    }
+
+    /// Whether the instance itself, apart from its replicas, keeps this app's record alive.
+    pub(super) fn refers_to(&self, app: &AppId) -> bool {
+        self.spec.app_id == *app
+            || self.desired_app() == app
+            || self.last_good.as_ref() == Some(app)
+    }
+}

@@ -1,0 +1,176 @@
+//! What must hold of every state, checked by code that did not make it. Invariants that need to see
+//! two states or the agents (the floor of a bounce, fencing) are checked by the tests.
+
+use std::fmt;
+
+use paasta_common::assignment::Want;
+
+use super::{
+    ClusterState, event::EVENTS_MAX, index::Index, problems::PROBLEMS_MAX, request::REQUESTS_MAX,
+};
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant, as named in the design: `I2`.
+    pub invariant: &'static str,
+    /// What was found.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+/// Everything that is wrong with a state; nothing, when all is well.
+pub fn check(state: &ClusterState) -> Vec<Violation> {
+    let mut found = Vec::new();
+    check_placements(state, &mut found);
+    check_apps(state, &mut found);
+    check_bounces(state, &mut found);
+    check_bounds(state, &mut found);
+    found
+}
+
+fn violation(found: &mut Vec<Violation>, invariant: &'static str, what: String) {
+    found.push(Violation { invariant, what });
+}
+
+/// I2: a replica is one placement of a known app on a known host, under an id of its own.
+fn check_placements(state: &ClusterState, found: &mut Vec<Violation>) {
+    for (id, replica) in &state.tables.replicas {
+        let app = state.app(&replica.app);
+        if app.is_none_or(|app| app.instance != replica.instance) {
+            violation(
+                found,
+                "I2",
+                format!("{id} is of unknown app {}", replica.app),
+            );
+        }
+        if state.instance(&replica.instance).is_none() {
+            violation(
+                found,
+                "I2",
+                format!("{id} is of unknown instance {}", replica.instance),
+            );
+        }
+        match state.host(&replica.host) {
+            None => violation(
+                found,
+                "I2",
+                format!("{id} is on unknown host {}", replica.host),
+            ),
+            Some(host) if host.generation < replica.want_index => {
+                violation(
+                    found,
+                    "I3",
+                    format!("{} was not told of {id}", replica.host),
+                );
+            }
+            Some(_) => {}
+        }
+        if id.0 >= state.tables.next_replica {
+            violation(found, "I2", format!("{id} could be given again"));
+        }
+    }
+    for (host, port) in state.index.clashing_ports() {
+        violation(found, "I2", format!("port {port} is given twice on {host}"));
+    }
+    if state.index != Index::build(&state.tables) {
+        violation(
+            found,
+            "I12",
+            "the index does not follow from the tables".to_owned(),
+        );
+    }
+    if state.cluster().is_none()
+        && !(state.tables.hosts.is_empty() && state.tables.instances.is_empty())
+    {
+        violation(
+            found,
+            "I3",
+            "hosts or instances without a cluster".to_owned(),
+        );
+    }
+}
+
+/// Every app that something refers to is there, and nothing else is.
+fn check_apps(state: &ClusterState, found: &mut Vec<Violation>) {
+    for (id, instance) in state.instances() {
+        let named = [
+            Some(instance.desired_app()),
+            Some(&instance.spec.app_id),
+            instance.last_good.as_ref(),
+        ];
+        for app in named.into_iter().flatten() {
+            if state.app(app).is_none_or(|app| app.instance != *id) {
+                violation(
+                    found,
+                    "I4",
+                    format!("{id} refers to app {app}, which is not there"),
+                );
+            }
+        }
+    }
+    for (id, app) in state.apps() {
+        let referred = state
+            .instance(&app.instance)
+            .is_some_and(|i| i.refers_to(id));
+        if !referred && !state.index.app_in_use(id) {
+            violation(found, "I9", format!("app {id} is kept for nothing"));
+        }
+    }
+}
+
+/// I8: a bounce has a deadline, and its marks lie within its time.
+fn check_bounces(state: &ClusterState, found: &mut Vec<Violation>) {
+    for (id, instance) in state.instances() {
+        if instance.spec.bounce.progress_deadline_ms == 0 {
+            violation(found, "I8", format!("{id} has no progress deadline"));
+        }
+        let Some(bounce) = &instance.bounce else {
+            continue;
+        };
+        if bounce.progress_deadline < bounce.last_progress_at {
+            violation(
+                found,
+                "I8",
+                format!("the bounce of {id} has no deadline ahead"),
+            );
+        }
+        if bounce.from.contains(&bounce.to) {
+            violation(
+                found,
+                "I4",
+                format!("the bounce of {id} goes from an app to itself"),
+            );
+        }
+    }
+    for (id, replica) in &state.tables.replicas {
+        if replica.want == Want::Drain && replica.want_index == 0 {
+            violation(found, "I8", format!("{id} drains since no known moment"));
+        }
+    }
+}
+
+/// I9: what is kept is bounded.
+fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
+    let tables = &state.tables;
+    let problems = tables.problems.values().map(Vec::len).max().unwrap_or(0);
+    let bounds = [
+        ("events", tables.events.len(), EVENTS_MAX),
+        ("request outcomes", tables.requests.len(), REQUESTS_MAX),
+        ("problems of one scope", problems, PROBLEMS_MAX),
+    ];
+    for (what, is, most) in bounds {
+        if is > most {
+            violation(
+                found,
+                "I9",
+                format!("{is} {what} are kept, at most {most} may be"),
+            );
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What became of a command, said so that a program can act on it and an operator can read it.
+
+use paasta_common::id::{AppId, HostId, InstanceId, ReplicaId};
+use serde::{Deserialize, Serialize};
+
+use crate::fit::Unfit;
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was done.
+    Applied,
+    /// What it asks for was so already.
+    Unchanged,
+    /// Done for some of the replicas it names; these were refused.
+    Partial {
+        /// The refused ones, with the reason of each.
+        refused: Vec<RefusedReplica>,
+    },
+    /// Nothing was done.
+    Refused(Reason),
+}
+
+/// A replica for which a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedReplica {
+    /// The replica.
+    pub id: ReplicaId,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// There is no cluster yet.
+    #[error("the cluster is not initialised; run `paasta-coordinator init` on one coordinator")]
+    NotInitialised,
+    /// There already is another cluster.
+    #[error("this is already cluster {name} ({id}); a coordinator belongs to one cluster")]
+    OtherCluster {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+    },
+    /// The command's bytes mean nothing to this version; every coordinator of it skips them alike.
+    #[error("the command cannot be read: {why}; bring all coordinators to one version")]
+    Unreadable {
+        /// What the decoder says.
+        why: String,
+    },
+    /// The request id is longer than 128 bytes.
+    #[error("the request id is longer than 128 bytes")]
+    RequestIdTooLong,
+    /// No such host.
+    #[error("host {host} is not registered; `paasta metastatus -vvv` lists the hosts")]
+    UnknownHost {
+        /// The host.
+        host: HostId,
+    },
+    /// The host still has replicas that may be running.
+    #[error("host {host} is up and has {replicas} replicas; drain it first")]
+    HostInUse {
+        /// The host.
+        host: HostId,
+        /// How many.
+        replicas: u32,
+    },
+    /// No such instance.
+    #[error("there is no instance {instance}")]
+    UnknownInstance {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// The instance still has replicas, or is still declared.
+    #[error("instance {instance} is declared or still has {replicas} replicas")]
+    InstanceInUse {
+        /// The instance.
+        instance: InstanceId,
+        /// How many.
+        replicas: u32,
+    },
+    /// No such app, or it is not an app of that instance.
+    #[error("there is no app {app} of that instance")]
+    UnknownApp {
+        /// The app.
+        app: AppId,
+    },
+    /// The app id in a spec is of another instance.
+    #[error("app {app} is not a version of {instance}")]
+    AppOfOtherInstance {
+        /// The app.
+        app: AppId,
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// A deadline of zero would end every bounce at once.
+    #[error("the progress deadline of a bounce must be longer than 0")]
+    NoProgressDeadline,
+    /// Too many instances would go at once.
+    #[error(
+        "{removed} of {total} instances would be removed at once, more than half; check the soa directory, then repeat with --force if this is meant"
+    )]
+    TooManyRemoved {
+        /// How many would be undeclared.
+        removed: u32,
+        /// Of how many.
+        total: u32,
+    },
+    /// No such replica.
+    #[error("there is no replica {id}")]
+    UnknownReplica {
+        /// The replica.
+        id: ReplicaId,
+    },
+    /// The replica id was used before.
+    #[error("replica id {id} was used before")]
+    ReplicaIdUsed {
+        /// The replica.
+        id: ReplicaId,
+    },
+    /// Another app is desired now.
+    #[error("app {app} is not the desired one")]
+    AppNotDesired {
+        /// The app.
+        app: AppId,
+    },
+    /// As many replicas as are wanted are there.
+    #[error("all {wanted} wanted replicas are there")]
+    EnoughReplicas {
+        /// How many are wanted.
+        wanted: u32,
+    },
+    /// The host cannot take it.
+    #[error("the host does not fit: {0}")]
+    Unfit(Unfit),
+    /// A replica that was told to stop stops.
+    #[error("replica {id} was already told to stop")]
+    AlreadyStopping {
+        /// The replica.
+        id: ReplicaId,
+    },
+    /// Only a stopped replica can be forgotten.
+    #[error("replica {id} was not told to stop")]
+    NotStopping {
+        /// The replica.
+        id: ReplicaId,
+    },
+    /// No bounce to that app is under way.
+    #[error("no bounce of {instance} to that app is under way")]
+    NoSuchBounce {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// There is no earlier app to go back to.
+    #[error("{instance} has no earlier app that was wholly happy")]
+    NothingToRollBackTo {
+        /// The instance.
+        instance: InstanceId,
+    },
+}
+
+impl From<Unfit> for Reason {
+    fn from(unfit: Unfit) -> Self {
+        Self::Unfit(unfit)
+    }
+}
+
+impl Outcome {
+    /// `Applied`, or `Partial` when some were refused.
+    pub(super) fn of_batch(refused: Vec<RefusedReplica>) -> Self {
+        match refused.is_empty() {
+            true => Self::Applied,
+            false => Self::Partial { refused },
+        }
+    }
+
+    /// Whether nothing was refused.
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::Applied | Self::Unchanged)
+    }
+}
