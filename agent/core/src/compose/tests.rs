@@ -1,0 +1,235 @@
+//! The table of flags, row by row.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use paasta_common::{
+    app::{Resources, Ulimit},
+    spec::RunSettings,
+};
+
+use super::*;
+
+fn composed(change: impl FnOnce(&mut AppSpec)) -> ContainerSpec {
+    let mut spec = AppSpec {
+        image: "registry:5000/services-my_svc:paasta-3f2a9c0d".to_owned(),
+        resources: Resources {
+            cpus_milli: 1_000,
+            mem_mb: 512,
+            disk_mb: 1_024,
+            gpus: 0,
+        },
+        cpu_burst_milli: 1_000,
+        cfs_period_us: 100_000,
+        container_port: 8888,
+        ..AppSpec::default()
+    };
+    change(&mut spec);
+    let replica = AssignedReplica {
+        instance: "my_svc.main".parse().unwrap(),
+        app: "my--svc.main.git3f2a9c0d.config94232c5b".parse().unwrap(),
+        spec: Arc::new(spec),
+        run: Arc::new(RunSettings {
+            stop_grace_ms: 30_000,
+            ..RunSettings::default()
+        }),
+        want: paasta_common::assignment::Want::Run,
+    };
+    let host = HostSettings::new(
+        "web_1.example.com".parse().unwrap(),
+        "10.1.2.3",
+        "/var/lib/paasta/sandboxes/",
+    );
+    let run = RunOf {
+        number: 4,
+        host_port: Some(31_337),
+    };
+    compose(&host, "c-1", ReplicaId(17), &replica, run)
+}
+
+#[test]
+fn cpu_and_memory_are_given_as_paasta_does() {
+    let spec = composed(|_| {});
+    assert_eq!(
+        (spec.cpu_shares, spec.cpu_period_us, spec.cpu_quota_us),
+        (1024, 100_000, 200_000)
+    );
+    assert_eq!(
+        (spec.memory_bytes, spec.memory_swap_bytes),
+        (512 << 20, 576 << 20)
+    );
+    let small = composed(|spec| {
+        spec.resources.cpus_milli = 250;
+        spec.cpu_burst_milli = 0;
+        spec.cfs_period_us = 50_000;
+    });
+    assert_eq!(
+        (small.cpu_shares, small.cpu_period_us, small.cpu_quota_us),
+        (256, 50_000, 12_500)
+    );
+    let none = composed(|spec| *spec = AppSpec::default());
+    assert_eq!(
+        (none.cpu_shares, none.cpu_period_us, none.cpu_quota_us),
+        (2, 100_000, 1_000)
+    );
+}
+
+#[test]
+fn the_port_is_published_on_a_bridge_and_only_told_elsewhere() {
+    let bridge = composed(|_| {});
+    assert_eq!(
+        bridge.ports,
+        [PortBinding {
+            container_port: 8888,
+            host_port: 31_337
+        }]
+    );
+    assert_eq!(bridge.env["MARATHON_PORT_8888"], "31337");
+    let host = composed(|spec| spec.net = NetworkMode::Host);
+    assert!(host.ports.is_empty());
+    assert_eq!(
+        (host.hostname, &host.env["MARATHON_PORT"]),
+        (None, &"31337".to_owned())
+    );
+    assert_eq!(host.labels["paasta_host_port"], "31337");
+    let named = composed(|spec| spec.net = NetworkMode::Named("blue".to_owned()));
+    assert_eq!(named.ports.len(), 1);
+    assert!(!needs_port(&AppSpec {
+        net: NetworkMode::None,
+        ..AppSpec::default()
+    }));
+}
+
+#[test]
+fn the_environment_is_marathons_and_the_user_wins() {
+    let spec = composed(|spec| {
+        spec.env = BTreeMap::from([
+            ("PAASTA_SERVICE".to_owned(), "my_svc".to_owned()),
+            ("MARATHON_PORT0".to_owned(), "mine".to_owned()),
+        ]);
+    });
+    for (name, value) in [
+        ("HOST", "10.1.2.3"),
+        ("MARATHON_HOST", "10.1.2.3"),
+        ("PAASTA_HOST", "web_1.example.com"),
+        ("MARATHON_PORT", "31337"),
+        ("MARATHON_PORT0", "mine"),
+        ("MARATHON_PORTS", "31337"),
+        (
+            "MARATHON_APP_ID",
+            "/my--svc.main.git3f2a9c0d.config94232c5b",
+        ),
+        ("MARATHON_APP_VERSION", "git3f2a9c0d.config94232c5b"),
+        (
+            "MARATHON_APP_DOCKER_IMAGE",
+            "registry:5000/services-my_svc:paasta-3f2a9c0d",
+        ),
+        ("MARATHON_APP_RESOURCE_CPUS", "1.0"),
+        ("MARATHON_APP_RESOURCE_MEM", "512.0"),
+        ("MESOS_SANDBOX", "/mnt/mesos/sandbox"),
+        (
+            "MESOS_TASK_ID",
+            "my--svc.main.git3f2a9c0d.config94232c5b.r17-4",
+        ),
+        ("MESOS_CONTAINER_NAME", "paasta-my_svc.main-r17-4"),
+        ("PAASTA_SERVICE", "my_svc"),
+    ] {
+        assert_eq!(
+            spec.env.get(name).map(String::as_str),
+            Some(value),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn names_labels_and_the_host_name_tell_whose_it_is() {
+    let spec = composed(|_| {});
+    assert_eq!(spec.name, "paasta-my_svc.main-r17-4");
+    assert_eq!(spec.hostname.as_deref(), Some("web-1-r17-4"));
+    for (name, value) in [
+        ("paasta_service", "my_svc"),
+        ("paasta_instance", "main"),
+        ("paasta_cluster", "c-1"),
+        ("paasta_host", "web_1.example.com"),
+        ("paasta_replica", "r17"),
+        ("paasta_run", "4"),
+        ("paasta_app", "my--svc.main.git3f2a9c0d.config94232c5b"),
+    ] {
+        assert_eq!(spec.labels[name], value, "{name}");
+    }
+    let long: HostId = "h".repeat(80).parse().unwrap();
+    let name = hostname(&long, ReplicaId(17), 4);
+    assert!(
+        name.len() == HOSTNAME_MAX && name.ends_with("-r17-4"),
+        "{name}"
+    );
+}
+
+#[test]
+fn capabilities_are_given_back_from_the_list_and_never_beyond_it() {
+    let spec = composed(|spec| {
+        spec.cap_add = ["CHOWN", "cap_net_raw", "SYS_ADMIN", "ALL"]
+            .map(str::to_owned)
+            .to_vec();
+    });
+    assert_eq!(spec.cap_add, ["CHOWN", "NET_RAW"]);
+    assert_eq!(spec.cap_drop.len(), CAP_DROP.len() - 2);
+    assert!(!spec.cap_drop.contains(&"CHOWN".to_owned()));
+    assert_eq!(composed(|_| {}).cap_drop, CAP_DROP);
+}
+
+#[test]
+fn the_sandbox_is_the_working_directory_and_can_not_be_displaced() {
+    let volume = |path: &str| Volume {
+        container_path: path.to_owned(),
+        host_path: "/nail/etc".to_owned(),
+        read_only: true,
+    };
+    let spec =
+        composed(|spec| spec.volumes = vec![volume("/nail/etc"), volume("/mnt/mesos/sandbox/")]);
+    assert_eq!(spec.working_dir, SANDBOX);
+    let mounts: Vec<_> = spec
+        .mounts
+        .iter()
+        .map(|mount| {
+            (
+                mount.container_path.as_str(),
+                mount.host_path.as_str(),
+                mount.read_only,
+            )
+        })
+        .collect();
+    assert_eq!(
+        mounts,
+        [
+            ("/nail/etc", "/nail/etc", true),
+            (SANDBOX, "/var/lib/paasta/sandboxes/r17-4", false)
+        ]
+    );
+}
+
+#[test]
+fn cmd_runs_in_a_shell_and_args_go_to_the_entrypoint() {
+    let cmd = composed(|spec| spec.cmd = Some("exec serve -p $PORT".to_owned()));
+    assert_eq!(
+        (cmd.entrypoint, cmd.command),
+        (
+            vec!["/bin/sh".to_owned()],
+            vec!["-c".to_owned(), "exec serve -p $PORT".to_owned()]
+        )
+    );
+    let args = composed(|spec| spec.args = vec!["worker".to_owned()]);
+    assert_eq!(
+        (args.entrypoint.len(), args.command),
+        (0, vec!["worker".to_owned()])
+    );
+    let limits = composed(|spec| {
+        let limit = Ulimit {
+            soft: 1024,
+            hard: None,
+        };
+        spec.ulimits.insert("nofile".to_owned(), limit);
+    });
+    assert_eq!(limits.ulimits["nofile"].soft, 1024);
+    assert_eq!(limits.stop_grace_ms, 30_000);
+}

@@ -1,0 +1,86 @@
+//! The part of the environment that is known only when a replica has its host and its port:
+//! Marathon's and Mesos' variables, as services of PaaSTA expect them.
+
+use std::collections::BTreeMap;
+
+use paasta_common::{assignment::AssignedReplica, id::ReplicaId};
+
+use crate::{
+    compose::{RunOf, SANDBOX},
+    labels::container_name,
+    settings::HostSettings,
+};
+
+/// The whole environment of a run. What the user set wins.
+pub(crate) fn environment(
+    host: &HostSettings,
+    id: ReplicaId,
+    replica: &AssignedReplica,
+    run: RunOf,
+) -> BTreeMap<String, String> {
+    let spec = &replica.spec;
+    let resources = spec.resources;
+    let version = format!("git{}.config{}", replica.app.git(), replica.app.config());
+    let mut env: BTreeMap<String, String> = [
+        ("HOST", host.address.clone()),
+        ("MARATHON_HOST", host.address.clone()),
+        ("PAASTA_HOST", host.host.to_string()),
+        ("MARATHON_APP_ID", format!("/{}", replica.app)),
+        ("MARATHON_APP_VERSION", version),
+        ("MARATHON_APP_DOCKER_IMAGE", spec.image.clone()),
+        (
+            "MARATHON_APP_RESOURCE_CPUS",
+            thousandths(resources.cpus_milli),
+        ),
+        (
+            "MARATHON_APP_RESOURCE_MEM",
+            format!("{}.0", resources.mem_mb),
+        ),
+        (
+            "MARATHON_APP_RESOURCE_DISK",
+            format!("{}.0", resources.disk_mb),
+        ),
+        ("MARATHON_APP_RESOURCE_GPUS", resources.gpus.to_string()),
+        ("MARATHON_APP_LABELS", String::new()),
+        (
+            "MESOS_TASK_ID",
+            format!("{}.{id}-{}", replica.app, run.number),
+        ),
+        ("MESOS_SANDBOX", SANDBOX.to_owned()),
+        (
+            "MESOS_CONTAINER_NAME",
+            container_name(&replica.instance, id, run.number),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    if let Some(port) = run.host_port {
+        let inside = format!("MARATHON_PORT_{}", spec.container_port);
+        for name in ["MARATHON_PORT", "MARATHON_PORT0", "MARATHON_PORTS", &inside] {
+            env.insert(name.to_owned(), port.to_string());
+        }
+    }
+    env.extend(spec.env.clone());
+    env
+}
+
+/// 250 is "0.25", 1000 is "1.0": how Marathon prints a number of cores.
+fn thousandths(amount: u64) -> String {
+    let fraction = format!("{:03}", amount % 1000);
+    let fraction = fraction.trim_end_matches('0');
+    let fraction = if fraction.is_empty() { "0" } else { fraction };
+    format!("{}.{fraction}", amount / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_printed_as_marathon_does() {
+        for (amount, text) in [(250, "0.25"), (1000, "1.0"), (1, "0.001"), (12_500, "12.5")] {
+            assert_eq!(thousandths(amount), text);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What the shell sees and hears between two steps.
+
+use std::collections::BTreeSet;
+
+use paasta_common::{
+    id::{HostId, ReplicaId},
+    time::Timestamp,
+};
+
+use crate::{actions::Lane, drain::http::Call};
+
+/// Everything a step looks at beside what it remembers.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// The number of this step; each step has a greater one.
+    pub step: u64,
+    /// What ended since the last step, in order.
+    pub events: Vec<Event>,
+    /// The newest complete list of containers that was got; none before the first.
+    pub listing: Option<Listing>,
+    /// Whether that list was not yet there at the last step.
+    pub fresh_listing: bool,
+    /// The engine hangs or fails: nothing new is asked of it.
+    pub degraded: bool,
+    /// Lanes with an operation under way.
+    pub busy: BTreeSet<Lane>,
+    /// Images being fetched.
+    pub pulling: BTreeSet<String>,
+    /// Ports of the host that can be bound, drawn at random.
+    pub free_ports: Vec<u16>,
+    /// Chance, for jitter.
+    pub chance: u64,
+}
+
+/// All containers that carry our labels, at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The step after which it was asked for.
+    pub after_step: u64,
+    /// The containers.
+    pub containers: Vec<Seen>,
+}
+
+/// One container of ours, by its labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The engine's id.
+    pub container: String,
+    /// Its name.
+    pub name: String,
+    /// The cluster that ordered it.
+    pub cluster_id: String,
+    /// The host whose agent made it.
+    pub host: Option<HostId>,
+    /// The replica; none when the label is missing or spoilt.
+    pub replica: Option<ReplicaId>,
+    /// The number of its run.
+    pub run: u64,
+    /// What it does.
+    pub state: ContainerState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Its port on the host.
+    pub host_port: Option<u16>,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Made, never started.
+    Created,
+    /// It runs (or is paused, or being restarted by the engine).
+    Running,
+    /// It has ended.
+    Exited,
+    /// The engine is removing it.
+    Removing,
+}
+
+/// Something that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An image was fetched, or was there; or not, in the registry's words.
+    Pulled {
+        /// The image.
+        image: String,
+        /// What came of it.
+        result: Result<(), String>,
+    },
+    /// A container was made and started: its id.
+    Ran {
+        /// The replica.
+        replica: ReplicaId,
+        /// The run.
+        run: u64,
+        /// What came of it.
+        result: Result<String, RunError>,
+    },
+    /// A container was stopped and removed.
+    Ended {
+        /// The replica.
+        replica: ReplicaId,
+        /// The run.
+        run: u64,
+        /// What it left, or why it is still there.
+        result: Result<Remains, String>,
+    },
+    /// A probe came back.
+    Probed {
+        /// The replica.
+        replica: ReplicaId,
+        /// The run.
+        run: u64,
+        /// Healthy, or what was seen instead.
+        result: Result<(), String>,
+    },
+    /// A call of the http drain method came back.
+    DrainAnswered {
+        /// The replica.
+        replica: ReplicaId,
+        /// The call.
+        call: Call,
+        /// Whether every registration gave a success code; or that it could not be asked.
+        result: Result<bool, String>,
+    },
+}
+
+/// Why a container does not run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The engine said no.
+    #[error("{0}")]
+    Refused(String),
+    /// No answer: it may run all the same.
+    #[error("no answer from the container runtime: {0}")]
+    Unknown(String),
+}
+
+/// What a finished run left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Remains {
+    /// The exit code, where the engine still knew it.
+    pub exit_code: Option<i64>,
+    /// Whether the kernel killed it for its memory.
+    pub out_of_memory: bool,
+    /// The last lines it wrote.
+    pub last_words: String,
+}

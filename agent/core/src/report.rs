@@ -1,0 +1,102 @@
+//! What the coordinators are told of each replica.
+
+use std::collections::BTreeMap;
+
+use paasta_common::{
+    assignment::Want,
+    id::{AppId, ReplicaId},
+    report::{Health, Phase, ReplicaReport},
+};
+
+use crate::state::{LocalState, Record, Stage, Then};
+
+/// The state of every replica that is recorded or assigned.
+pub fn reports(state: &LocalState) -> BTreeMap<ReplicaId, ReplicaReport> {
+    let assigned = state.assignment.iter().flat_map(|held| &held.replicas);
+    let mut reports: BTreeMap<ReplicaId, ReplicaReport> = assigned
+        .map(|(id, replica)| (*id, blank(*id, replica.app.clone(), Phase::Accepted)))
+        .collect();
+    for (id, record) in &state.records {
+        reports.insert(*id, report(*id, record, state.want(*id)));
+    }
+    reports
+}
+
+/// The last report of a replica that is no longer recorded.
+pub fn gone(last: &ReplicaReport) -> ReplicaReport {
+    ReplicaReport {
+        message: last.message.clone(),
+        run: last.run,
+        drained: true,
+        ..blank(last.id, last.app.clone(), Phase::Gone)
+    }
+}
+
+fn blank(id: ReplicaId, app: AppId, phase: Phase) -> ReplicaReport {
+    ReplicaReport {
+        id,
+        app,
+        phase,
+        health: Health::Unknown,
+        started_at: None,
+        host_port: None,
+        container: None,
+        run: 0,
+        failures: 0,
+        next_try_at: None,
+        drained: false,
+        in_load_balancer: None,
+        message: String::new(),
+    }
+}
+
+fn report(id: ReplicaId, record: &Record, want: Want) -> ReplicaReport {
+    let mut report = ReplicaReport {
+        run: record.run,
+        failures: record.failures,
+        message: record.message.clone(),
+        drained: want != Want::Run && !matches!(record.stage, Stage::Running { .. }),
+        ..blank(id, record.app.clone(), Phase::Accepted)
+    };
+    match &record.stage {
+        Stage::Waiting { until: None } => {}
+        Stage::Waiting { until } => {
+            report.phase = Phase::BackingOff;
+            report.next_try_at = *until;
+        }
+        Stage::Pulling => report.phase = Phase::Pulling,
+        Stage::Starting { host_port, .. } => {
+            report.phase = Phase::Starting;
+            report.host_port = *host_port;
+            report.drained = false;
+        }
+        Stage::Running {
+            container,
+            host_port,
+            started_at,
+            checks,
+        } => {
+            report.phase = match want {
+                Want::Run => Phase::Running,
+                Want::Drain | Want::Stop => Phase::Draining,
+            };
+            report.health = checks.verdict;
+            report.started_at = Some(*started_at);
+            report.host_port = *host_port;
+            report.container = Some(container.clone());
+            report.drained = record.drain.as_ref().is_some_and(|drain| drain.safe);
+        }
+        Stage::Ending { host_port, then } => {
+            report.host_port = *host_port;
+            match then {
+                Then::Gone => report.phase = Phase::Stopping,
+                Then::Retry { until } => {
+                    report.phase = Phase::BackingOff;
+                    report.next_try_at = Some(*until);
+                }
+            }
+        }
+        Stage::Gone => report.phase = Phase::Gone,
+    }
+    report
+}

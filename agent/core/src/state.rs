@@ -1,0 +1,197 @@
+//! What the ledger holds: the assignment this host obeys and how far each replica has come. It is
+//! written before anything is done about it.
+
+use std::collections::BTreeMap;
+
+use paasta_common::{
+    assignment::{AssignedReplica, Assignment, Fence, FenceError, Want},
+    id::{AppId, InstanceId, ReplicaId},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{health::Checks, labels::container_name};
+
+/// The longest message kept with a replica, bytes.
+pub const MESSAGE_MAX: usize = 600;
+
+/// All that this host remembers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LocalState {
+    /// The newest fence ever obeyed. It outlives the assignment when a ledger is damaged.
+    pub accepted: Option<Fence>,
+    /// What the host must run.
+    pub assignment: Option<Assignment>,
+    /// How far each replica has come.
+    pub records: BTreeMap<ReplicaId, Record>,
+}
+
+/// One replica on this host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The instance it serves.
+    pub instance: InstanceId,
+    /// Its app.
+    pub app: AppId,
+    /// Milliseconds from SIGTERM to SIGKILL, kept for a replica that is no longer assigned.
+    pub stop_grace_ms: u64,
+    /// The number of the present or last run; 0 before the first.
+    pub run: u64,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Failures in a row; a healthy period clears them.
+    pub failures: u32,
+    /// The last thing worth telling an operator.
+    pub message: String,
+    /// Present while it leaves the load balancer.
+    pub drain: Option<Draining>,
+    /// What a new process finds out again.
+    #[serde(skip)]
+    pub live: Live,
+}
+
+/// Where a replica stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It has no container; the next run begins at the time given, or at once.
+    Waiting {
+        /// The end of the backoff.
+        until: Option<Timestamp>,
+    },
+    /// Its image is being fetched.
+    Pulling,
+    /// The container is being made and started.
+    Starting {
+        /// The port drawn for it.
+        host_port: Option<u16>,
+        /// How often that was asked for.
+        attempts: u32,
+    },
+    /// The container runs.
+    Running {
+        /// The engine's id of it.
+        container: String,
+        /// Its port.
+        host_port: Option<u16>,
+        /// Since when.
+        started_at: Timestamp,
+        /// Its health.
+        checks: Checks,
+    },
+    /// The run is over; its container is being stopped and removed.
+    Ending {
+        /// Its port, held until it is gone.
+        host_port: Option<u16>,
+        /// What comes next.
+        then: Then,
+    },
+    /// Nothing of the replica is left.
+    Gone,
+}
+
+/// What follows the end of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// The next run.
+    Retry {
+        /// Not before.
+        until: Timestamp,
+    },
+    /// Nothing.
+    Gone,
+}
+
+/// A replica on its way out of the load balancer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draining {
+    /// Since when.
+    pub since: Timestamp,
+    /// It may be stopped.
+    pub safe: bool,
+    /// The service itself was told, so it must be told again when the drain is called off.
+    pub told: bool,
+}
+
+/// What is not worth a write: a new process starts without it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Live {
+    /// The step that last changed what the engine should show of this replica: a listing asked
+    /// for earlier says nothing about what is missing.
+    pub settled: u64,
+    /// When the next probe goes out.
+    pub next_probe_at: Option<Timestamp>,
+    /// The probe that is out must be back by then.
+    pub probe_due_by: Option<Timestamp>,
+    /// When an engine operation that failed is tried again.
+    pub retry_at: Option<Timestamp>,
+    /// How far the service's own drain has come.
+    pub http: crate::drain::http::Progress,
+}
+
+impl LocalState {
+    /// Takes a new assignment.
+    ///
+    /// # Errors
+    /// [`FenceError`] when it is older than what was obeyed before, or of another cluster (I3).
+    pub fn accept(&mut self, next: Assignment) -> Result<(), FenceError> {
+        if let Some(accepted) = &self.accepted {
+            accepted.admits(&next.fence)?;
+        }
+        self.accepted = Some(next.fence.clone());
+        self.assignment = Some(next);
+        Ok(())
+    }
+
+    /// The cluster this host belongs to, once it has obeyed one.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.accepted
+            .as_ref()
+            .map(|fence| fence.cluster_id.as_str())
+    }
+
+    /// The replica as assigned; none when it is to go.
+    pub fn assigned(&self, id: ReplicaId) -> Option<&AssignedReplica> {
+        self.assignment.as_ref()?.replicas.get(&id)
+    }
+
+    /// What should become of the replica. What is not assigned should stop.
+    pub fn want(&self, id: ReplicaId) -> Want {
+        self.assigned(id).map_or(Want::Stop, |replica| replica.want)
+    }
+}
+
+impl Record {
+    /// A replica that was just assigned.
+    pub fn new(replica: &AssignedReplica) -> Self {
+        Self {
+            instance: replica.instance.clone(),
+            app: replica.app.clone(),
+            stop_grace_ms: replica.run.stop_grace_ms,
+            run: 0,
+            stage: Stage::Waiting { until: None },
+            failures: 0,
+            message: String::new(),
+            drain: None,
+            live: Live::default(),
+        }
+    }
+
+    /// The name of the container of the present run.
+    pub fn container_name(&self, id: ReplicaId) -> String {
+        container_name(&self.instance, id, self.run)
+    }
+
+    /// Keeps what an operator should read, cut to [`MESSAGE_MAX`].
+    pub fn say(&mut self, message: impl Into<String>) {
+        let mut message = message.into();
+        if message.len() > MESSAGE_MAX {
+            let end = (0..=MESSAGE_MAX)
+                .rev()
+                .find(|at| message.is_char_boundary(*at));
+            message.truncate(end.unwrap_or(0));
+        }
+        self.message = message;
+    }
+}

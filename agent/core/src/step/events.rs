@@ -1,0 +1,198 @@
+//! What ended since the last step, taken into the records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use paasta_common::{id::ReplicaId, report::Health};
+
+use super::world::World;
+use crate::{
+    drain::http,
+    health::Checks,
+    observed::{Event, Remains, RunError},
+    state::{Record, Stage, Then},
+};
+
+/// How long after a failed stop or removal it is tried again, milliseconds.
+const RETRY_MS: u64 = 5_000;
+
+/// Returns the images that were found or fetched.
+pub(super) fn take(
+    world: &World<'_>,
+    records: &mut BTreeMap<ReplicaId, Record>,
+) -> BTreeSet<String> {
+    let mut ready = BTreeSet::new();
+    for event in &world.observed.events {
+        match event {
+            Event::Pulled {
+                image,
+                result: Ok(()),
+            } => {
+                ready.insert(image.clone());
+            }
+            Event::Pulled {
+                image,
+                result: Err(words),
+            } => pull_failed(world, records, image, words),
+            Event::Ran {
+                replica,
+                run,
+                result,
+            } => with(records, *replica, *run, |record| {
+                ran(world, *replica, record, result);
+            }),
+            Event::Ended {
+                replica,
+                run,
+                result,
+            } => with(records, *replica, *run, |record| {
+                ended(world, record, result);
+            }),
+            Event::Probed {
+                replica,
+                run,
+                result,
+            } => with(records, *replica, *run, |record| {
+                probed(world, *replica, record, result);
+            }),
+            Event::DrainAnswered {
+                replica,
+                call,
+                result,
+            } => {
+                if let Some(record) = records.get_mut(replica)
+                    && let Some(draining) = &mut record.drain
+                {
+                    let said = http::answered(
+                        draining,
+                        &mut record.live,
+                        *call,
+                        result.clone(),
+                        world.now,
+                    );
+                    if let Some(problem) = said {
+                        record.say(problem);
+                    }
+                }
+            }
+        }
+    }
+    ready
+}
+
+/// Events of earlier runs come too late to matter.
+fn with(
+    records: &mut BTreeMap<ReplicaId, Record>,
+    id: ReplicaId,
+    run: u64,
+    take: impl FnOnce(&mut Record),
+) {
+    if let Some(record) = records.get_mut(&id)
+        && record.run == run
+    {
+        take(record);
+    }
+}
+
+fn pull_failed(
+    world: &World<'_>,
+    records: &mut BTreeMap<ReplicaId, Record>,
+    image: &str,
+    words: &str,
+) {
+    for (id, record) in records {
+        let waits_for_it = record.stage == Stage::Pulling
+            && world
+                .assigned(*id)
+                .is_some_and(|replica| replica.spec.image == image);
+        if waits_for_it {
+            world.fail_start(*id, record, format!("image {image}: {words}"));
+        }
+    }
+}
+
+fn ran(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result<String, RunError>) {
+    record.live.settled = world.observed.step;
+    let Stage::Starting { host_port, .. } = &record.stage else {
+        return;
+    };
+    match result {
+        Ok(container) => {
+            let check = world
+                .assigned(id)
+                .and_then(|replica| replica.spec.health.as_ref());
+            record.stage = Stage::Running {
+                container: container.clone(),
+                host_port: *host_port,
+                started_at: world.now,
+                checks: Checks::new(check, world.now),
+            };
+        }
+        Err(RunError::Refused(words)) => {
+            world.fail_run(
+                id,
+                record,
+                format!("the container could not be started: {words}"),
+            );
+        }
+        // Whether it runs shows in the next listing.
+        Err(unknown @ RunError::Unknown(_)) => record.say(unknown.to_string()),
+    }
+}
+
+fn ended(world: &World<'_>, record: &mut Record, result: &Result<Remains, String>) {
+    record.live.settled = world.observed.step;
+    let Stage::Ending { then, .. } = &record.stage else {
+        return;
+    };
+    match (result, then.clone()) {
+        (Err(words), _) => {
+            record.live.retry_at = Some(world.now.after_ms(RETRY_MS));
+            record.say(format!("the container could not be removed: {words}"));
+        }
+        (Ok(_), Then::Gone) => record.stage = Stage::Gone,
+        (Ok(remains), Then::Retry { until }) => {
+            record.stage = Stage::Waiting { until: Some(until) };
+            let message = epitaph(&record.message, remains);
+            record.say(message);
+        }
+    }
+}
+
+/// Why the run ended, with what it left.
+fn epitaph(cause: &str, remains: &Remains) -> String {
+    let mut text = cause.to_owned();
+    if remains.out_of_memory {
+        text.push_str(", out of memory");
+    }
+    if let Some(code) = remains.exit_code {
+        text.push_str(&format!(", exit code {code}"));
+    }
+    let words = remains.last_words.trim();
+    if !words.is_empty() {
+        text.push_str(&format!("; it last wrote: {words}"));
+    }
+    text
+}
+
+fn probed(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result<(), String>) {
+    record.live.probe_due_by = None;
+    let check = world
+        .assigned(id)
+        .and_then(|replica| replica.spec.health.as_ref());
+    let (
+        Some(check),
+        Stage::Running {
+            started_at, checks, ..
+        },
+    ) = (check, &mut record.stage)
+    else {
+        return;
+    };
+    let before = checks.verdict;
+    checks.take(check, *started_at, result.is_ok(), world.now);
+    match result {
+        Err(words) => record.say(format!("health check failed: {words}")),
+        Ok(()) if before != Health::Healthy && record.failures == 0 => record.say(""),
+        Ok(()) => {}
+    }
+}

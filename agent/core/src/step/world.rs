@@ -1,0 +1,106 @@
+//! What every part of a step looks at, and what it adds to.
+
+use std::collections::BTreeSet;
+
+use paasta_common::{
+    assignment::{AssignedReplica, Assignment},
+    backoff::{Backoff, CHANCE_UNIT},
+    id::ReplicaId,
+    time::Timestamp,
+};
+
+use crate::{
+    actions::Actions,
+    observed::{Observed, Seen},
+    probing::scatter,
+    settings::HostSettings,
+    state::{Record, Stage, Then},
+};
+
+/// Nothing in it changes within a step.
+pub(super) struct World<'a> {
+    pub(super) assignment: Option<&'a Assignment>,
+    pub(super) settings: &'a HostSettings,
+    pub(super) observed: &'a Observed,
+    pub(super) now: Timestamp,
+}
+
+/// What grows within a step.
+pub(super) struct Turn {
+    /// Images that are there.
+    pub(super) ready: BTreeSet<String>,
+    /// Images asked for in this step.
+    pub(super) pulls: BTreeSet<String>,
+    /// Ports that are taken.
+    pub(super) taken: BTreeSet<u16>,
+    pub(super) actions: Actions,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn assigned(&self, id: ReplicaId) -> Option<&'a AssignedReplica> {
+        self.assignment?.replicas.get(&id)
+    }
+
+    /// Containers of this cluster and this host, by their labels.
+    pub(super) fn ours(&self) -> impl Iterator<Item = &'a Seen> {
+        let cluster = self.assignment.map(|held| held.fence.cluster_id.as_str());
+        let host = &self.settings.host;
+        let listing = self.observed.listing.iter();
+        listing
+            .flat_map(|listing| &listing.containers)
+            .filter(move |seen| {
+                Some(seen.cluster_id.as_str()) == cluster && seen.host.as_ref() == Some(host)
+            })
+    }
+
+    /// The container of the replica's present run, as listed.
+    pub(super) fn seen(&self, id: ReplicaId, record: &Record) -> Option<&'a Seen> {
+        self.ours()
+            .find(|seen| seen.replica == Some(id) && seen.run == record.run)
+    }
+
+    /// Whether the listing was asked for after the last operation on the replica had ended: only
+    /// then does it mean something that a container is missing from it.
+    pub(super) fn listing_is_newer_than(&self, record: &Record) -> bool {
+        let listing = self.observed.listing.as_ref();
+        listing.is_some_and(|listing| listing.after_step >= record.live.settled)
+    }
+
+    /// The present run has failed: its container goes, and after a while the next one comes.
+    pub(super) fn fail_run(&self, id: ReplicaId, record: &mut Record, cause: impl Into<String>) {
+        let host_port = match &record.stage {
+            Stage::Starting { host_port, .. } | Stage::Running { host_port, .. } => *host_port,
+            _ => None,
+        };
+        record.say(cause);
+        let then = match self.count_failure(id, record) {
+            Some(until) => Then::Retry { until },
+            None => Then::Gone,
+        };
+        self.end(record, host_port, then);
+    }
+
+    /// A run could not even begin: no image, no port.
+    pub(super) fn fail_start(&self, id: ReplicaId, record: &mut Record, cause: impl Into<String>) {
+        record.say(cause);
+        let until = self.count_failure(id, record);
+        record.stage = Stage::Waiting { until };
+    }
+
+    pub(super) fn end(&self, record: &mut Record, host_port: Option<u16>, then: Then) {
+        record.stage = Stage::Ending { host_port, then };
+        record.drain = None;
+        record.live = crate::state::Live {
+            settled: self.observed.step,
+            ..crate::state::Live::default()
+        };
+    }
+
+    fn count_failure(&self, id: ReplicaId, record: &mut Record) -> Option<Timestamp> {
+        record.failures = record.failures.saturating_add(1);
+        let replica = self.assigned(id)?;
+        let backoff = Backoff::of(&replica.spec, replica.run.backoff_base_ms);
+        let chance = scatter(id.0 ^ self.observed.chance) % (CHANCE_UNIT + 1);
+        Some(self.now.after_ms(backoff.delay_ms(record.failures, chance)))
+    }
+}
