@@ -54,6 +54,20 @@ pub fn eventually<T>(
     }
 }
 
+/// Looks for all of `window` and fails as soon as `check` does, with `what` in front.
+pub fn throughout(
+    window: Duration,
+    what: &str,
+    mut check: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let started = Instant::now();
+    while started.elapsed() < window {
+        check().with_context(|| format!("{what}: not any more after {:?}", started.elapsed()))?;
+        thread::sleep(LOOK_INTERVAL);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +90,24 @@ mod tests {
         let started = Instant::now();
         assert!(text(bounded(Duration::from_millis(100), "sleep").arg("60")).is_err());
         assert!(started.elapsed() < LIMIT);
+    }
+
+    #[test]
+    fn throughout_sees_what_fails_late() {
+        let window = Duration::from_millis(300);
+        let started = Instant::now();
+        throughout(window, "a thing", || Ok(())).unwrap();
+        assert!(started.elapsed() >= window);
+        let mut looks = 0;
+        let error = throughout(LIMIT, "a thing", || {
+            looks += 1;
+            if looks == 3 {
+                bail!("look {looks}")
+            } else {
+                Ok(())
+            }
+        });
+        assert!(format!("{:#}", error.unwrap_err()).ends_with("look 3"));
     }
 
     #[test]

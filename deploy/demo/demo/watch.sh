@@ -1,0 +1,89 @@
+# Waiting for the cluster, and showing what it does. Sourced by demo.sh.
+
+status_json() { paasta status -s hello --json -v 2>/dev/null; }
+
+desired_app() { status_json | jq -r '.instances[] | select(.instance == "main") | .desired_app'; }
+
+# As it should be: every instance runs its desired app and nothing else, all of it happy.
+IS_HEALTHY='.instances | length > 0 and all(.[];
+    .desired_app != "" and (.bounce == null) and (.apps | length) == 1
+    and .counts.happy == .wanted and (.replicas | length) == .wanted)'
+
+COUNTS='def n(w): (.counts[w] // 0);
+    .instances[] | "\(.service).\(.instance) \(.deploy_status): \(n("happy")) of \(.wanted) happy, "
+    + "\(n("starting")) starting, \(n("unhealthy")) unhealthy"'
+
+# wait_healthy SECONDS
+wait_healthy() {
+    step "waiting until every replica is healthy"
+    local deadline=$((SECONDS + $1)) now last="" text
+    while true; do
+        now=$(status_json || true)
+        text=$(jq -r "$COUNTS" <<<"$now" 2>/dev/null || true)
+        if [[ -n $text && $text != "$last" ]]; then
+            while read -r line; do printf '[%3d s]   %s\n' "$SECONDS" "$line"; done <<<"$text"
+            last=$text
+        fi
+        ! jq -e "$IS_HEALTHY" <<<"$now" >/dev/null 2>&1 || return 0
+        [[ $SECONDS -lt $deadline ]] || not_in_time "hello is not healthy after $1 s"
+        sleep 0.5
+    done
+}
+
+not_in_time() {
+    paasta why hello.main || true
+    paasta why hello.worker || true
+    tails coordinator-{1..3} $(seq -f 'agent-%g' 1 "$HOSTS")
+    die "$1: what it waits for and the ends of the logs are above"
+}
+
+# Where the replicas answer that a load balancer would use, from a status on stdin.
+replica_urls() {
+    jq -r '.instances[] | select(.instance == "main") | .replicas[]
+        | select(.host_port != null and .class == "happy")
+        | "http://\(.address):\(.host_port)/"' 2>/dev/null || true
+}
+
+# watch_bounce OLD_APP SECONDS: a line each second until only another app than OLD is left.
+watch_bounce() {
+    local old=$1 deadline=$((SECONDS + $2)) now line
+    ANSWERED_BY=() FAILED=0
+    while true; do
+        now=$(status_json || true)
+        line=$(jq -r --arg old "$old" '.instances[] | select(.instance == "main")
+            | [.apps[] | "\(if .app == $old then "old" else "new" end) \(.git_sha[0:8]): "
+              + "\(.counts.happy // 0) happy, \(.replicas) in all"] | join("   ")' <<<"$now" 2>/dev/null || true)
+        ask_replicas <<<"$now"
+        [[ -z $line ]] || printf '[%3d s]   %s\n' "$SECONDS" "$line"
+        if jq -e --arg old "$old" "($IS_HEALTHY) and (.instances[] | select(.instance == \"main\")
+            | .desired_app != \$old)" <<<"$now" >/dev/null 2>&1; then break; fi
+        [[ $SECONDS -lt $deadline ]] || not_in_time "the bounce has not ended after $2 s"
+        sleep 1
+    done
+    say "requests during the bounce: $(by_version); failed: $FAILED"
+}
+
+declare -A ANSWERED_BY=()
+
+# A few requests to every replica of the status on stdin.
+ask_replicas() {
+    local url answer version
+    for url in $(replica_urls); do
+        for _ in 1 2 3; do
+            if answer=$(curl -fsS -m 2 "$url" 2>/dev/null); then
+                version=${answer#*version=}
+                version=${version%% *}
+                ANSWERED_BY[$version]=$((${ANSWERED_BY[$version]:-0} + 1))
+            else
+                FAILED=$((FAILED + 1))
+            fi
+        done
+    done
+}
+
+by_version() {
+    local version parts=()
+    for version in "${!ANSWERED_BY[@]}"; do parts+=("${ANSWERED_BY[$version]} answered by $version"); done
+    local IFS=,
+    printf '%s' "${parts[*]}"
+}

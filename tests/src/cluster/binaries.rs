@@ -1,0 +1,48 @@
+//! Where the programs under test are. They are built first, so that none is older than its source.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::run::{bounded, text};
+use crate::tidy::root;
+
+/// A build from nothing, on a small machine.
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
+/// A directory with programs to test instead of those of this tree.
+const OTHER: &str = "PAASTA_TESTS_BINARIES";
+const PROGRAMS: [&str; 3] = ["paasta", "paasta-agent", "paasta-coordinator"];
+
+/// The directory that holds `paasta`, `paasta-agent` and `paasta-coordinator`.
+pub fn binaries() -> Result<&'static Path> {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(found) = FOUND.get() {
+        return Ok(found);
+    }
+    let dir = match std::env::var_os(OTHER) {
+        Some(other) => PathBuf::from(other),
+        None => build()?,
+    };
+    for program in PROGRAMS {
+        let path = dir.join(program);
+        ensure!(path.is_file(), "{} does not exist", path.display());
+    }
+    Ok(FOUND.get_or_init(|| dir))
+}
+
+/// The command is that of `make build`, so there is nothing to do after it.
+fn build() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    text(bounded(BUILD_LIMIT, cargo).current_dir(root()).args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--locked",
+        "--bins",
+    ]))?;
+    let own = std::env::current_exe().context("where this test is")?;
+    let dir = own.parent().and_then(Path::parent);
+    Ok(dir.context("a test is in target/debug/deps")?.to_owned())
+}

@@ -1,0 +1,141 @@
+//! Whoever types `paasta` commands: runs the real program and reads its answers.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use paasta_proto::v1::{InstanceStatus, MetastatusResponse, NodeResponse, StatusResponse};
+use serde::de::DeserializeOwned;
+
+use crate::run::bounded;
+
+/// No command takes longer, even when no coordinator answers.
+const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs `paasta`.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    program: PathBuf,
+    config_dir: PathBuf,
+    coordinators: Vec<String>,
+}
+
+/// What a command said.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+impl Operator {
+    /// An operator who knows the coordinators by these addresses.
+    pub fn new(program: &Path, config_dir: &Path, coordinators: &[String]) -> Self {
+        Self {
+            program: program.to_owned(),
+            config_dir: config_dir.to_owned(),
+            coordinators: coordinators.to_vec(),
+        }
+    }
+
+    /// The same operator, asking this coordinator only.
+    pub fn asking(&self, coordinator: &str) -> Self {
+        Self {
+            coordinators: vec![coordinator.to_owned()],
+            ..self.clone()
+        }
+    }
+
+    /// Runs a command to its end, whatever its exit code.
+    pub fn paasta(&self, arguments: &[&str]) -> Result<Said> {
+        let output = bounded(COMMAND_LIMIT, &self.program)
+            .arg("--config-dir")
+            .arg(&self.config_dir)
+            .arg("--coordinators")
+            .arg(self.coordinators.join(","))
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .output()
+            .context("cannot run paasta")?;
+        Ok(Said {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs a command that must succeed; returns what it wrote to stdout.
+    pub fn succeed(&self, arguments: &[&str]) -> Result<String> {
+        let said = self.paasta(arguments)?;
+        ensure!(
+            said.code == Some(0),
+            "paasta {}: exit code {:?}\n{}{}",
+            arguments.join(" "),
+            said.code,
+            said.stdout,
+            said.stderr
+        );
+        Ok(said.stdout)
+    }
+
+    /// `paasta status` of one instance, `SERVICE.INSTANCE`, with its replicas.
+    pub fn status(&self, id: &str) -> Result<InstanceStatus> {
+        let (service, instance) = id.split_once('.').context("expected SERVICE.INSTANCE")?;
+        let response: StatusResponse =
+            self.json(&["status", "-s", service, "-i", instance, "-v", "--json"])?;
+        let mut found = response.instances.into_iter();
+        let status = found.next().with_context(|| format!("{id} is unknown"))?;
+        ensure!(
+            (&*status.service, &*status.instance) == (service, instance) && found.next().is_none(),
+            "asked for {id}, told of {}.{}",
+            status.service,
+            status.instance
+        );
+        Ok(status)
+    }
+
+    /// `paasta status` of everything.
+    pub fn whole_status(&self) -> Result<StatusResponse> {
+        self.json(&["status", "-v", "--json"])
+    }
+
+    /// `paasta metastatus`.
+    pub fn metastatus(&self) -> Result<MetastatusResponse> {
+        self.json(&["metastatus", "--json"])
+    }
+
+    /// `paasta cluster node`: what each coordinator that answers says of itself.
+    pub fn nodes(&self) -> Result<Vec<NodeResponse>> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            node: Option<NodeResponse>,
+        }
+        let answers: Vec<Answer> = self.json(&["cluster", "node", "--json"])?;
+        Ok(answers.into_iter().filter_map(|one| one.node).collect())
+    }
+
+    /// `paasta why`, or why there is no answer: for messages.
+    pub fn why(&self, id: &str) -> String {
+        match self.paasta(&["why", id]) {
+            Ok(said) => format!("{}{}", said.stdout, said.stderr),
+            Err(error) => format!("paasta why: {error:#}"),
+        }
+    }
+
+    /// The exit codes of these commands speak of what they found, so any answer in JSON counts.
+    fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        let said = self.paasta(arguments)?;
+        serde_json::from_str(&said.stdout).with_context(|| {
+            format!(
+                "paasta {}: exit code {:?}\n{}{}",
+                arguments.join(" "),
+                said.code,
+                said.stdout,
+                said.stderr
+            )
+        })
+    }
+}
