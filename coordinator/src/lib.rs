@@ -1,4 +1,19 @@
 //! The coordinator: what acts for the cluster. What decides is `paasta-coordinator-core`.
+//!
+//! A change, from end to end: a file of the soa directory changes, [`desired`] reads it and
+//! proposes a command, [`raft`] replicates it and [`store`] keeps it, [`machine`] applies it,
+//! [`leader`] plans and proposes placements, [`sessions`] tells the hosts, [`observations`] takes
+//! in what they report, and the leader plans again.
 
+pub mod codec;
+pub mod desired;
+pub mod leader;
+pub mod machine;
+pub mod observations;
+pub mod options;
+pub mod propose;
 pub mod raft;
+pub mod rpc;
+pub mod run;
+pub mod sessions;
 pub mod store;

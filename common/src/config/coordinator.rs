@@ -19,14 +19,15 @@ pub struct CoordinatorConfig {
     /// `http_listen`: `ADDRESS:PORT` of /metrics, the dashboard and /v1. Default
     /// `127.0.0.1:7402`.
     pub http_listen: String,
-    /// `data_dir`: the replicated log and snapshots. Default `/var/lib/paasta/coordinator`.
+    /// `data_dir`: the replicated log and snapshots. Default `/var/lib/paasta-coordinator`.
     pub data_dir: String,
     /// `heartbeat_ms`: between heartbeats of the leader, 10 to 10,000. Default 100.
     pub heartbeat_ms: u64,
-    /// `election_timeout_min_ms`: the shortest silence before an election, at least three
-    /// heartbeats. Default 400.
+    /// `election_timeout_min_ms`: after the leader's lease (`election_timeout_max_ms` without a
+    /// heartbeat) a follower waits at least this long, at least two heartbeats. Default 200.
     pub election_timeout_min_ms: u64,
-    /// `election_timeout_max_ms`: the longest, more than the shortest. Default 800.
+    /// `election_timeout_max_ms`: the longest it waits, and the leader's lease, more than the
+    /// shortest. Default 350: an election begins 550 to 700 ms after the last heartbeat.
     pub election_timeout_max_ms: u64,
     /// `snapshot_every`: log entries between snapshots, 100 to 10,000,000. Default 10,000.
     pub snapshot_every: u64,
@@ -59,14 +60,14 @@ impl CoordinatorConfig {
                 .unwrap_or_else(|| "127.0.0.1:7402".to_owned()),
             data_dir: fields
                 .text("data_dir")
-                .unwrap_or_else(|| "/var/lib/paasta/coordinator".to_owned()),
+                .unwrap_or_else(|| "/var/lib/paasta-coordinator".to_owned()),
             heartbeat_ms: fields.whole("heartbeat_ms", heartbeats).unwrap_or(100),
             election_timeout_min_ms: fields
                 .whole("election_timeout_min_ms", timer)
-                .unwrap_or(400),
+                .unwrap_or(200),
             election_timeout_max_ms: fields
                 .whole("election_timeout_max_ms", timer)
-                .unwrap_or(800),
+                .unwrap_or(350),
             snapshot_every: fields
                 .whole("snapshot_every", Range::within(100.0, 1.0e7))
                 .unwrap_or(10_000),
@@ -90,9 +91,9 @@ impl CoordinatorConfig {
     /// Timers that contradict each other make a cluster that elects for ever.
     fn check(&self, fields: &mut Fields<'_, '_>) {
         let (min, max) = (self.election_timeout_min_ms, self.election_timeout_max_ms);
-        if min < 3 * self.heartbeat_ms {
+        if min < 2 * self.heartbeat_ms {
             let message = format!(
-                "election_timeout_min_ms ({min}) must be at least three times heartbeat_ms ({})",
+                "election_timeout_min_ms ({min}) must be at least twice heartbeat_ms ({})",
                 self.heartbeat_ms
             );
             blame(

@@ -36,7 +36,7 @@ pub struct RefusedReplica {
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// There is no cluster yet.
-    #[error("the cluster is not initialised; run `paasta-coordinator init` on one coordinator")]
+    #[error("the cluster is not initialised; run `paasta cluster init` once")]
     NotInitialised,
     /// There already is another cluster.
     #[error("this is already cluster {name} ({id}); a coordinator belongs to one cluster")]

@@ -1,0 +1,183 @@
+//! Where the desired state comes from: the leader reads the soa directory whenever it changes, and
+//! once in a while in any case, and proposes what differs from the replicated state.
+
+mod read;
+mod watch;
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+use paasta_common::{
+    config::SystemConfig,
+    id::{ClusterName, InstanceId},
+    time::Timestamp,
+};
+use paasta_coordinator_core::{
+    desired::{Reading, changes},
+    state::{command::Command, outcome::Outcome},
+};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::{machine::ClusterMachine, propose::Proposer};
+
+/// Commands proposed together, at most; the rest follow at once.
+const BATCH_MAX: usize = 64;
+
+/// When the soa directory was last read, and what stood in the way.
+#[derive(Debug, Clone, Default)]
+pub struct LastRead {
+    /// When; the epoch when this coordinator never did.
+    pub at: Timestamp,
+    /// What was wrong with the directory as a whole, or empty.
+    pub error: String,
+}
+
+/// Follows the soa directory. Cheap to clone.
+#[derive(Clone)]
+pub struct Desired {
+    machine: ClusterMachine,
+    proposer: Proposer,
+    system: Arc<SystemConfig>,
+    dir: Arc<PathBuf>,
+    resync: Duration,
+    last: Arc<Mutex<LastRead>>,
+}
+
+/// What one leadership remembers between readings. Losing it costs one more reading.
+#[derive(Default)]
+struct Seen {
+    fingerprint: watch::Fingerprint,
+    read_at: Option<tokio::time::Instant>,
+    /// A removal that was refused: not proposed again before the directory changes.
+    refused: BTreeSet<InstanceId>,
+    /// Whether something proposed was not acknowledged.
+    again: bool,
+}
+
+impl Desired {
+    /// Follows `dir`, reading it anew after `resync` at the latest.
+    pub fn new(
+        machine: ClusterMachine,
+        proposer: Proposer,
+        system: SystemConfig,
+        dir: PathBuf,
+        resync: Duration,
+    ) -> Self {
+        Self {
+            machine,
+            proposer,
+            system: Arc::new(system),
+            dir: Arc::new(dir),
+            resync,
+            last: Arc::default(),
+        }
+    }
+
+    /// When the directory was last read here.
+    pub fn last_read(&self) -> LastRead {
+        self.last.lock().clone()
+    }
+
+    /// Follows the directory until `ended`.
+    pub async fn follow(&self, ended: &CancellationToken) {
+        let mut notifications = watch::Notifications::begin(&self.dir);
+        let mut seen = Seen::default();
+        loop {
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                () = self.look(&mut seen) => {}
+            }
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                () = notifications.next() => {}
+            }
+        }
+    }
+
+    /// Reads and proposes if the directory changed, or it is time.
+    async fn look(&self, seen: &mut Seen) {
+        let cluster = self
+            .machine
+            .read()
+            .cluster()
+            .map(|cluster| cluster.name.clone());
+        let Some(cluster) = cluster else { return };
+        let dir = Arc::clone(&self.dir);
+        let Ok(now) = tokio::task::spawn_blocking(move || watch::fingerprint(&dir)).await else {
+            return;
+        };
+        let due = seen.read_at.is_none_or(|at| at.elapsed() >= self.resync);
+        let changed = now != seen.fingerprint;
+        if !changed && !due && !seen.again {
+            return;
+        }
+        if changed {
+            seen.refused.clear();
+        }
+        let Some(reading) = self.read(cluster).await else {
+            return;
+        };
+        // Taken before the reading: a change in between is seen by the next look.
+        seen.fingerprint = now;
+        seen.read_at = Some(tokio::time::Instant::now());
+        seen.again = !self.propose(&reading, seen).await;
+    }
+
+    async fn read(&self, cluster: ClusterName) -> Option<Reading> {
+        let (dir, system) = (Arc::clone(&self.dir), Arc::clone(&self.system));
+        let reading =
+            tokio::task::spawn_blocking(move || read::read(&dir, &cluster, &system)).await;
+        let error = match &reading {
+            Ok(Ok(_)) => String::new(),
+            Ok(Err(error)) => paasta_process::chain::chain(error),
+            Err(error) => format!("reading the soa directory failed: {error}"),
+        };
+        let mut last = self.last.lock();
+        if !error.is_empty() && last.error != error {
+            tracing::error!(dir = %self.dir.display(), %error, "the desired state cannot be read; it stays as it is");
+        }
+        *last = LastRead {
+            at: self.proposer.now(),
+            error,
+        };
+        reading.ok()?.ok()
+    }
+
+    /// False when something has to be proposed again.
+    async fn propose(&self, reading: &Reading, seen: &mut Seen) -> bool {
+        let mut commands = changes(&self.machine.read(), reading);
+        commands.retain(|command| match command {
+            Command::RemoveInstances(remove) => remove.ids != seen.refused,
+            _ => true,
+        });
+        let mut acknowledged = true;
+        while !commands.is_empty() {
+            let rest = commands.split_off(commands.len().min(BATCH_MAX));
+            let batch = std::mem::replace(&mut commands, rest);
+            let results = self.proposer.propose_all(batch.clone()).await;
+            for (command, result) in batch.iter().zip(results) {
+                match result {
+                    Ok(Outcome::Refused(reason)) => {
+                        self.refused(command, &reason.to_string(), seen)
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "a change of the desired state was not acknowledged");
+                        acknowledged = false;
+                    }
+                }
+            }
+        }
+        acknowledged
+    }
+
+    fn refused(&self, command: &Command, reason: &str, seen: &mut Seen) {
+        tracing::error!(reason, "a change of the desired state was refused");
+        if let Command::RemoveInstances(remove) = command {
+            seen.refused = remove.ids.clone();
+            self.last.lock().error = reason.to_owned();
+        }
+    }
+}

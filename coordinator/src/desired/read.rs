@@ -1,0 +1,102 @@
+//! Reads a soa directory into a [`Reading`]: declared instances, deployed versions, faults. Blocks
+//! on the disk; what the reading changes is decided in `paasta_coordinator_core::desired`.
+
+use std::path::Path;
+
+use paasta_common::{
+    config::SystemConfig,
+    id::{ClusterName, InstanceId, ServiceName},
+    problem::{Problem, Severity},
+    soa::{InstanceConfig, SoaDir, SoaError, resolve},
+};
+use paasta_coordinator_core::desired::{Declared, Reading};
+
+/// Reads everything that is declared for `cluster`.
+///
+/// # Errors
+/// [`SoaError`] when the directory as a whole cannot be read: then nothing is known, and nothing
+/// changes. Any smaller fault is in the reading, with whom it concerns.
+pub(super) fn read(
+    dir: &Path,
+    cluster: &ClusterName,
+    system: &SystemConfig,
+) -> Result<Reading, SoaError> {
+    let soa = SoaDir::open(dir)?;
+    let mut reading = Reading::default();
+    for service in soa.services()? {
+        read_service(&soa, &service, cluster, system, &mut reading);
+    }
+    Ok(reading)
+}
+
+fn read_service(
+    soa: &SoaDir,
+    service: &ServiceName,
+    cluster: &ClusterName,
+    system: &SystemConfig,
+    reading: &mut Reading,
+) {
+    let load = soa.load(service, cluster, system);
+    if !load.complete {
+        reading.incomplete.insert(service.clone());
+    }
+    let mut problems = load.problems;
+    let deployments = match load.instances.is_empty() {
+        true => Ok(None),
+        false => soa.deployments(service),
+    };
+    let deployments = deployments.map_err(|problem| problems.push(problem));
+    for (name, config) in load.instances {
+        let id = InstanceId::new(service.clone(), name);
+        let declared = match (config, &deployments) {
+            (Err(problems), _) => Declared {
+                spec: None,
+                problems,
+            },
+            // The fault is the service's, said once; every instance keeps its version.
+            (Ok(_), Err(())) => Declared::default(),
+            (Ok(config), Ok(deployments)) => {
+                let group = &config.deploy_group;
+                let found = deployments
+                    .as_ref()
+                    .and_then(|known| known.lookup(service, cluster, &id.instance, group));
+                match found {
+                    None => not_deployed(&id, &config),
+                    Some(found) => match resolve(&id, &config, &found, system) {
+                        Ok(spec) => Declared {
+                            spec: Some(spec),
+                            problems: Vec::new(),
+                        },
+                        Err(problems) => Declared {
+                            spec: None,
+                            problems,
+                        },
+                    },
+                }
+            }
+        };
+        reading.instances.insert(id, declared);
+    }
+    if !problems.is_empty() {
+        reading.problems.insert(service.clone(), problems);
+    }
+}
+
+fn not_deployed(id: &InstanceId, config: &InstanceConfig) -> Declared {
+    let message = format!(
+        "nothing is deployed for deploy group {0:?}; push a tag paasta-{0}-YYYYMMDDTHHMMSS-deploy and run `paasta generate-deployments -s {1}`",
+        config.deploy_group, id.service
+    );
+    let problem = Problem {
+        file: format!("{}/deployments.json", id.service),
+        line: None,
+        column: None,
+        field: id.instance.to_string(),
+        message,
+        severity: Severity::Warning,
+    };
+    Declared {
+        spec: None,
+        problems: vec![problem],
+    }
+}

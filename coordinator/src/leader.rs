@@ -1,0 +1,173 @@
+//! The leader's loop: wait for a change or for the plan's wake-up, plan, propose, publish the
+//! report. It decides nothing itself, and everything it starts dies with the term.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use paasta_common::time::Timestamp;
+use paasta_coordinator_core::{
+    plan::{plan, report::Report},
+    state::outcome::Outcome,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    desired::Desired, machine::ClusterMachine, observations::Observations, propose::Proposer,
+    raft::Consensus,
+};
+
+/// Between two plans, at least: changes that come together are planned together.
+const PLAN_PAUSE: Duration = Duration::from_millis(20);
+/// After a proposal that was refused or failed, at least: the same plan would be refused again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Between two plans, at most: a lost wake-up costs no more than this.
+const RESYNC: Duration = Duration::from_secs(5);
+/// Commands proposed together, at most; the rest come with the next plan.
+const BATCH_MAX: usize = 256;
+/// How long a new leader waits to have applied what was acknowledged before it.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// A term in which this coordinator leads.
+#[derive(Clone)]
+pub struct Leadership {
+    /// The Raft term.
+    pub term: u64,
+    /// When it began here.
+    pub since: Timestamp,
+    /// Cancelled when it ends.
+    pub ended: CancellationToken,
+}
+
+/// What the leader's loop works with.
+#[derive(Clone)]
+pub struct Leader {
+    /// Consensus.
+    pub consensus: Consensus,
+    /// The replicated state.
+    pub machine: ClusterMachine,
+    /// What agents report.
+    pub observations: Observations,
+    /// Where plans become commands.
+    pub proposer: Proposer,
+    /// What the last plan said about everything.
+    pub report: Arc<ArcSwap<Report>>,
+    /// The present leadership, for the agents' sessions.
+    pub leadership: Arc<watch::Sender<Option<Leadership>>>,
+    /// Where the desired state comes from.
+    pub desired: Desired,
+}
+
+impl Leader {
+    /// Leads whenever consensus says so, until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut status = self.consensus.watch();
+        loop {
+            let now = status.borrow_and_update().clone();
+            if now.is_leader() && self.consensus.linearize(CATCH_UP).await.is_ok() {
+                let ended = shutdown.child_token();
+                let _on_return = ended.clone().drop_guard();
+                let led = self.lead(now.term, ended.clone());
+                let lost = async {
+                    let other = |status: &crate::raft::RaftStatus| {
+                        !status.is_leader() || status.term != now.term
+                    };
+                    // The sender lives as long as consensus; its end is the end of leading too.
+                    let _ = status.wait_for(other).await;
+                    ended.cancel();
+                };
+                tokio::join!(biased; led, async {
+                    tokio::select! { biased; () = ended.cancelled() => {}, () = lost => {} }
+                });
+                self.leadership.send_replace(None);
+                tracing::info!(term = now.term, "leadership ended");
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                changed = status.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(RETRY_PAUSE), if status.borrow().is_leader() => {}
+            }
+        }
+    }
+
+    async fn lead(&self, term: u64, ended: CancellationToken) {
+        let since = self.proposer.now();
+        tracing::info!(term, "leading");
+        self.observations.begin(since);
+        self.leadership.send_replace(Some(Leadership {
+            term,
+            since,
+            ended: ended.clone(),
+        }));
+        tokio::join!(self.plan_on(&ended), self.desired.follow(&ended));
+    }
+
+    async fn plan_on(&self, ended: &CancellationToken) {
+        let mut applied = self.machine.watch();
+        let mut observed = self.observations.watch();
+        loop {
+            applied.borrow_and_update();
+            observed.borrow_and_update();
+            let (wake_at, accepted) = self.plan_once().await;
+            let pause = if accepted { PLAN_PAUSE } else { RETRY_PAUSE };
+            let wake = self.sleep_for(wake_at).max(pause);
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                changed = applied.changed() => if changed.is_err() { return },
+                changed = observed.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(wake - pause) => {}
+            }
+        }
+    }
+
+    /// Plans and proposes. Says when to look again, and whether every command was accepted.
+    async fn plan_once(&self) -> (Option<Timestamp>, bool) {
+        let mut planned = {
+            let state = self.machine.read();
+            let observed = self.observations.read();
+            plan(&state, &observed, self.proposer.now())
+        };
+        self.report.store(Arc::new(planned.report));
+        if planned.commands.is_empty() {
+            return (planned.wake_at, true);
+        }
+        planned.commands.truncate(BATCH_MAX);
+        let mut accepted = true;
+        for result in self.proposer.propose_all(planned.commands).await {
+            match result {
+                Ok(outcome) => accepted &= logged(&outcome),
+                Err(error) => {
+                    accepted = false;
+                    tracing::warn!(error = %error, "a planned command was not acknowledged");
+                }
+            }
+        }
+        (planned.wake_at, accepted)
+    }
+
+    fn sleep_for(&self, wake_at: Option<Timestamp>) -> Duration {
+        wake_at.map_or(RESYNC, |at| {
+            Duration::from_millis(at.since_ms(self.proposer.now())).min(RESYNC)
+        })
+    }
+}
+
+fn logged(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Applied | Outcome::Unchanged => {}
+        Outcome::Refused(reason) => tracing::warn!(%reason, "a planned command was refused"),
+        Outcome::Partial { refused } => {
+            for replica in refused {
+                tracing::warn!(replica = %replica.id, reason = %replica.reason, "a planned placement was refused");
+            }
+        }
+    }
+    outcome.is_ok()
+}

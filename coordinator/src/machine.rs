@@ -1,0 +1,80 @@
+//! The replicated state behind the log: decodes a command, applies it, says that it changed.
+
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+};
+
+use paasta_coordinator_core::state::{
+    ClusterState,
+    command::Envelope,
+    outcome::{Outcome, Reason},
+};
+use paasta_process::chain::chain;
+use parking_lot::{RwLock, RwLockReadGuard};
+use tokio::sync::watch;
+
+use crate::{
+    codec,
+    raft::{Machine, SnapshotWriter},
+};
+
+/// The cluster's state on this coordinator. Cheap to clone; all clones are the one state.
+#[derive(Clone)]
+pub struct ClusterMachine {
+    state: Arc<RwLock<ClusterState>>,
+    applied: Arc<watch::Sender<u64>>,
+}
+
+impl ClusterMachine {
+    /// An empty state.
+    pub fn new() -> Self {
+        let (applied, _) = watch::channel(0);
+        Self {
+            state: Arc::new(RwLock::new(ClusterState::new())),
+            applied: Arc::new(applied),
+        }
+    }
+
+    /// The state as of the last apply. Applying waits while the guard is held: keep it short and
+    /// never across an await.
+    pub fn read(&self) -> RwLockReadGuard<'_, ClusterState> {
+        self.state.read()
+    }
+
+    /// Changes with every applied command; carries the index.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+}
+
+impl Default for ClusterMachine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Machine for ClusterMachine {
+    fn apply(&self, index: u64, command: &[u8]) -> Vec<u8> {
+        // An unknown command is skipped on every coordinator alike: the outcome says so.
+        let outcome = match codec::decode::<Envelope>(command) {
+            Ok(envelope) => self.state.write().apply(index, &envelope),
+            Err(error) => Outcome::Refused(Reason::Unreadable { why: chain(&error) }),
+        };
+        self.applied.send_replace(index);
+        codec::encode(&outcome).unwrap_or_default()
+    }
+
+    fn snapshot(&self) -> SnapshotWriter {
+        let copy = self.state.read().clone();
+        Box::new(move |to: &mut dyn Write| codec::encode_to(to, &copy))
+    }
+
+    fn restore(&self, from: &mut dyn Read) -> std::io::Result<()> {
+        let restored: ClusterState = codec::decode_from(from)?;
+        let index = restored.last_index();
+        *self.state.write() = restored;
+        self.applied.send_replace(index);
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! `paasta-coordinator`: reads its configuration, builds the parts, runs them until told to stop.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use paasta_coordinator::{options::Options, run::run};
+use paasta_process::{
+    chain::chain,
+    config::{self, Strictness},
+    listen::Cidr,
+    shutdown, telemetry,
+};
+
+/// A paasta coordinator: one of the three or five that hold the desired state, place work and
+/// schedule bounces.
+#[derive(Parser)]
+#[command(name = "paasta-coordinator", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the coordinator until SIGTERM.
+    Run(Box<RunArgs>),
+    /// Read the configuration, say what is wrong with it, and exit with 1 if anything is.
+    CheckConfig(Box<RunArgs>),
+}
+
+/// Every flag overrides the key of the same name in the `coordinator` section.
+#[derive(Args)]
+struct RunArgs {
+    /// The directory of configuration files, merged in name order.
+    #[arg(long, env = config::DIRECTORY_VARIABLE, default_value = config::DIRECTORY_DEFAULT)]
+    config_dir: PathBuf,
+    /// This coordinator's id, unique in the cluster and never used again once removed.
+    #[arg(long)]
+    node_id: Option<u64>,
+    /// The address to listen on.
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// The address at which others reach this coordinator, if it is not the one it listens on.
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
+    /// Where the log, the vote and the snapshots are kept.
+    #[arg(long)]
+    data_dir: Option<String>,
+    /// The yelpsoa-configs directory.
+    #[arg(long)]
+    soa_dir: Option<String>,
+    /// Allows listening, without transport security, on addresses of this test network only.
+    #[arg(long, value_name = "CIDR")]
+    insecure_test_network: Option<Cidr>,
+    /// How to log to standard error.
+    #[arg(long, value_name = "text|json", default_value = "text")]
+    log_format: telemetry::LogFormat,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Verb::Run(args) => start(*args),
+        Verb::CheckConfig(args) => check(*args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: RunArgs) -> anyhow::Result<()> {
+    telemetry::init(args.log_format).context("logging")?;
+    let (options, warnings) = options(args, Strictness::Warn)?;
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("coordinator")
+        .build()
+        .context("the runtime cannot start")?;
+    runtime.block_on(async {
+        let shutdown = shutdown::on_signals().context("signals cannot be handled")?;
+        run(options, shutdown).await?;
+        anyhow::Ok(())
+    })
+}
+
+fn check(args: RunArgs) -> anyhow::Result<()> {
+    telemetry::init(args.log_format).context("logging")?;
+    options(args, Strictness::Strict)?;
+    Ok(())
+}
+
+fn options(args: RunArgs, strictness: Strictness) -> anyhow::Result<(Options, Vec<String>)> {
+    let (mut system, warnings) = config::load(Some(&args.config_dir), strictness)?;
+    let ours = &mut system.coordinator;
+    if let Some(id) = args.node_id {
+        ours.node_id = Some(id);
+    }
+    if let Some(listen) = args.listen {
+        // An address that was not given stands for the one that is listened on.
+        if ours.advertise == ours.listen {
+            ours.advertise = listen.to_string();
+        }
+        ours.listen = listen.to_string();
+    }
+    if let Some(advertise) = args.advertise {
+        ours.advertise = advertise;
+    }
+    if let Some(data_dir) = args.data_dir {
+        ours.data_dir = data_dir;
+    }
+    if let Some(soa_dir) = args.soa_dir {
+        system.soa_dir = soa_dir;
+    }
+    let options = Options::new(system, args.insecure_test_network)?;
+    Ok((options, warnings.iter().map(ToString::to_string).collect()))
+}

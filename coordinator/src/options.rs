@@ -1,0 +1,80 @@
+//! What a coordinator needs to know to run, checked: configuration and flags become this once.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use paasta_common::config::SystemConfig;
+use paasta_coordinator_core::plan::observed::PlanSettings;
+use paasta_process::listen::{self, Cidr};
+
+use crate::raft::RaftOptions;
+
+/// The options of one coordinator.
+pub struct Options {
+    /// The whole system configuration; the desired state is resolved with it.
+    pub system: SystemConfig,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Consensus and storage.
+    pub raft: RaftOptions,
+    /// Leases and brakes.
+    pub plan: PlanSettings,
+    /// The yelpsoa-configs directory.
+    pub soa_dir: PathBuf,
+    /// Between two whole readings of it, at most.
+    pub resync: Duration,
+}
+
+/// An option that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// The coordinator has no id.
+    #[error(
+        "coordinator.node_id is not set; give each coordinator a number of its own from 1, in the configuration or with --node-id"
+    )]
+    NoNodeId,
+    /// The listening address is not one.
+    #[error("coordinator.listen: {value:?} is not an address; expected IP:PORT")]
+    Listen {
+        /// The text.
+        value: String,
+    },
+    /// Listening there is not allowed.
+    #[error(transparent)]
+    Refused(#[from] listen::ListenError),
+}
+
+impl Options {
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// [`OptionsError`] names the key and what was expected.
+    pub fn new(system: SystemConfig, insecure: Option<Cidr>) -> Result<Self, OptionsError> {
+        let ours = &system.coordinator;
+        let node_id = ours.node_id.ok_or(OptionsError::NoNodeId)?;
+        let listen: SocketAddr = ours.listen.parse().map_err(|_| OptionsError::Listen {
+            value: ours.listen.clone(),
+        })?;
+        listen::check_listen(listen, insecure)?;
+        let raft = RaftOptions {
+            heartbeat_ms: ours.heartbeat_ms,
+            election_timeout_min_ms: ours.election_timeout_min_ms,
+            election_timeout_max_ms: ours.election_timeout_max_ms,
+            snapshot_every: ours.snapshot_every,
+            ..RaftOptions::new(node_id, &ours.advertise, &ours.data_dir)
+        };
+        let plan = PlanSettings {
+            lease_ms: ours.lease_ms,
+            lost_after_ms: ours.lost_after_ms,
+            mass_failure_percent: ours.mass_failure_percent,
+            ..PlanSettings::default()
+        };
+        Ok(Self {
+            listen,
+            raft,
+            plan,
+            soa_dir: PathBuf::from(&system.soa_dir),
+            resync: Duration::from_secs(ours.resync_seconds),
+            system,
+        })
+    }
+}

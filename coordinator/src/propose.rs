@@ -1,0 +1,113 @@
+//! Proposing commands: words in, outcome out. Encoding and decoding of what goes into the log is
+//! here and in [`crate::machine`] only.
+
+use std::time::Duration;
+
+use paasta_common::time::Timestamp;
+use paasta_coordinator_core::state::{
+    command::{Command, Envelope},
+    outcome::Outcome,
+};
+use paasta_process::clock::Clock;
+
+use crate::{
+    codec,
+    raft::{Consensus, ProposeError},
+};
+use std::sync::Arc;
+
+/// How long a proposal may take before its outcome counts as unknown.
+pub const PROPOSAL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why a proposal has no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposalError {
+    /// This coordinator does not lead.
+    #[error("this coordinator does not lead; the leader is {}", leader.as_deref().unwrap_or("not known"))]
+    NotLeader {
+        /// The leader's address, when known.
+        leader: Option<String>,
+    },
+    /// There is no quorum, or the coordinator stops.
+    #[error("the cluster takes no writes now: {reason}")]
+    Unavailable {
+        /// What consensus says.
+        reason: String,
+    },
+    /// The deadline passed; the command may still be applied.
+    #[error("the write was not acknowledged within {} s; it may still take effect, repeating it is safe", PROPOSAL_DEADLINE.as_secs())]
+    Unknown {},
+    /// The outcome is not readable: the coordinators run versions too far apart.
+    #[error("the outcome cannot be read; bring all coordinators to one version")]
+    Undecodable {
+        /// The decoder's words.
+        #[source]
+        source: codec::CodecError,
+    },
+}
+
+/// Proposes commands in the name of this coordinator.
+#[derive(Clone)]
+pub struct Proposer {
+    consensus: Consensus,
+    clock: Arc<dyn Clock>,
+    name: Arc<str>,
+}
+
+impl Proposer {
+    /// A proposer that signs its commands with `name`.
+    pub fn new(consensus: Consensus, clock: Arc<dyn Clock>, name: &str) -> Self {
+        Self {
+            consensus,
+            clock,
+            name: name.into(),
+        }
+    }
+
+    /// The time that the next command would carry.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Proposes one command and waits for its outcome.
+    ///
+    /// # Errors
+    /// [`ProposalError`]; after [`ProposalError::Unknown`] the command may still be applied.
+    pub async fn propose(&self, command: Command) -> Result<Outcome, ProposalError> {
+        let mut outcomes = self.propose_all(vec![command]).await;
+        outcomes.pop().unwrap_or(Err(ProposalError::Unknown {}))
+    }
+
+    /// Proposes commands in order, pipelined; an outcome for each.
+    pub async fn propose_all(&self, commands: Vec<Command>) -> Vec<Result<Outcome, ProposalError>> {
+        let at = self.clock.now();
+        let mut bytes = Vec::with_capacity(commands.len());
+        for command in commands {
+            let envelope = Envelope {
+                request_id: None,
+                at,
+                by: self.name.to_string(),
+                command,
+            };
+            match codec::encode(&envelope) {
+                Ok(encoded) => bytes.push(encoded),
+                Err(source) => return vec![Err(ProposalError::Undecodable { source })],
+            }
+        }
+        let results = self.consensus.propose_many(bytes, PROPOSAL_DEADLINE).await;
+        results.into_iter().map(outcome).collect()
+    }
+}
+
+fn outcome(result: Result<Vec<u8>, ProposeError>) -> Result<Outcome, ProposalError> {
+    match result {
+        Ok(bytes) => codec::decode(&bytes).map_err(|source| ProposalError::Undecodable { source }),
+        Err(ProposeError::NotLeader { leader }) => Err(ProposalError::NotLeader {
+            leader: leader.map(|leader| leader.address),
+        }),
+        Err(ProposeError::TimedOut) => Err(ProposalError::Unknown {}),
+        Err(other) => Err(ProposalError::Unavailable {
+            reason: other.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,86 @@
+//! Decides where a call is answered: here, or by the leader. Any coordinator accepts any call.
+
+use std::time::Duration;
+
+use tonic::{Request, transport::Channel};
+
+use super::{
+    peers::{Peers, was_forwarded},
+    status::RpcError,
+};
+use crate::raft::{Consensus, ProposeError};
+
+/// How long a call waits for an election to end.
+const LEADER_WAIT: Duration = Duration::from_secs(3);
+/// How long the leader may take to make sure that it still leads.
+const LINEARIZE: Duration = Duration::from_secs(3);
+
+/// Where a call is answered.
+pub enum Route {
+    /// Here: this coordinator leads and has everything acknowledged, or the caller takes stale
+    /// answers.
+    Here,
+    /// By the leader, over this channel.
+    Leader(Channel),
+}
+
+/// Sends calls where they can be answered.
+#[derive(Clone)]
+pub struct Gate {
+    consensus: Consensus,
+    peers: Peers,
+}
+
+impl Gate {
+    /// A gate over this coordinator's consensus.
+    pub fn new(consensus: Consensus, peers: Peers) -> Self {
+        Self { consensus, peers }
+    }
+
+    /// Where `request` is to be answered; waits a little for an election to end.
+    ///
+    /// # Errors
+    /// [`RpcError::NoLeader`] when none appears in time, [`RpcError::LeaderMoved`] when the call
+    /// was passed on to here and this coordinator does not lead.
+    pub async fn route<T>(&self, request: &Request<T>, stale: bool) -> Result<Route, RpcError> {
+        if stale {
+            return Ok(Route::Here);
+        }
+        let route = self.find(was_forwarded(request));
+        match tokio::time::timeout(LEADER_WAIT, route).await {
+            Ok(route) => route,
+            Err(_) => Err(RpcError::NoLeader),
+        }
+    }
+
+    async fn find(&self, forwarded: bool) -> Result<Route, RpcError> {
+        let mut status = self.consensus.watch();
+        loop {
+            let now = status.borrow_and_update().clone();
+            if now.is_uninitialized() {
+                return Err(RpcError::Uninitialized);
+            }
+            if now.is_leader() {
+                match self.consensus.linearize(LINEARIZE).await {
+                    Ok(()) => return Ok(Route::Here),
+                    Err(ProposeError::NotLeader { .. }) => {}
+                    Err(_) => return Err(RpcError::NoLeader),
+                }
+            } else if forwarded {
+                return Err(RpcError::LeaderMoved);
+            } else if let Some(leader) = now.leader {
+                let channel =
+                    self.peers
+                        .channel(&leader.address)
+                        .map_err(|error| RpcError::BadRequest {
+                            field: "leader address",
+                            message: error.to_string(),
+                        })?;
+                return Ok(Route::Leader(channel));
+            }
+            if status.changed().await.is_err() {
+                return Err(RpcError::Stopping);
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What the coordinator answers over gRPC: one file per service, and the only mapping of errors
+//! to gRPC status codes in [`status`]. Nothing here decides; reads are views, writes are proposals.
+
+pub mod admin;
+pub mod agents;
+pub mod cluster;
+pub mod gate;
+pub mod peers;
+pub mod server;
+pub mod status;
+pub mod view;

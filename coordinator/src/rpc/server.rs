@@ -1,0 +1,108 @@
+//! One gRPC endpoint for everything: peers, agents, operators, health and reflection.
+
+use std::{net::SocketAddr, time::Duration};
+
+use paasta_proto::v1::{
+    admin_server::AdminServer, agents_server::AgentsServer, cluster_server::ClusterServer,
+};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{service::Routes, transport::Server};
+
+use super::{admin::AdminService, agents::AgentsService, cluster::ClusterService};
+use crate::raft::Consensus;
+
+/// Between keepalive pings on a connection, and how long one may take.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+/// Calls under way on one connection, at most.
+const CALLS_PER_CONNECTION: usize = 256;
+/// How long calls may take to end when the coordinator stops.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// The services of this coordinator.
+pub struct Services {
+    /// Peers.
+    pub consensus: Consensus,
+    /// Agents.
+    pub agents: AgentsService,
+    /// Operators, reading.
+    pub admin: AdminService,
+    /// Operators, making the cluster.
+    pub cluster: ClusterService,
+}
+
+/// Why the endpoint could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}; is another coordinator running here?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Serving ended with an error.
+    #[error("the gRPC endpoint failed")]
+    Serve(#[source] tonic::transport::Error),
+    /// The reflection service could not be made.
+    #[error("the gRPC descriptors are not readable")]
+    Reflection(#[source] tonic_reflection::server::Error),
+}
+
+/// Takes the address.
+///
+/// # Errors
+/// [`ServeError::Bind`] when it is taken or not of this machine.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Bind { address, source })
+}
+
+/// Serves until `shutdown`, then lets calls under way end for a moment.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(
+    listener: TcpListener,
+    services: Services,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AdminServer<AdminService>>().await;
+    health.set_serving::<AgentsServer<AgentsService>>().await;
+    health.set_serving::<ClusterServer<ClusterService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(paasta_proto::DESCRIPTORS)
+        .build_v1()
+        .map_err(ServeError::Reflection)?;
+    let mut routes = Routes::builder();
+    routes
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(services.consensus.service())
+        .add_service(AgentsServer::new(services.agents))
+        .add_service(AdminServer::new(services.admin))
+        .add_service(ClusterServer::new(services.cluster));
+    let stopping = shutdown.clone();
+    let serving = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
+        .tcp_nodelay(true)
+        .add_routes(routes.routes())
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            stopping.cancelled().await;
+        });
+    let cut = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(STOP_GRACE).await;
+    };
+    tokio::select! {
+        result = serving => result.map_err(ServeError::Serve),
+        () = cut => Ok(()),
+    }
+}

@@ -1,0 +1,82 @@
+//! The only place where an error becomes a gRPC status: the code tells a program what to do, the
+//! text tells an operator.
+
+use tonic::Status;
+
+use crate::propose::ProposalError;
+
+/// Why a call was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcError {
+    /// No leader is known; an election is going on, or there is no quorum.
+    #[error(
+        "there is no leader now; if this lasts, see `paasta cluster node`: more than half of the coordinators must run and reach each other"
+    )]
+    NoLeader,
+    /// The node this call was passed on to does not lead any more.
+    #[error("leadership moved while the call was passed on; try again")]
+    LeaderMoved,
+    /// The cluster was not made yet.
+    #[error("this coordinator is not part of a cluster yet; run `paasta cluster init` once")]
+    Uninitialized,
+    /// The request is wrong.
+    #[error("{field}: {message}")]
+    BadRequest {
+        /// The field of the request.
+        field: &'static str,
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// What was asked for does not exist.
+    #[error("{what} is not known{hint}")]
+    NotFound {
+        /// What was asked for.
+        what: String,
+        /// Close matches, with their introduction, or nothing.
+        hint: String,
+    },
+    /// A proposal failed.
+    #[error(transparent)]
+    Proposal(#[from] ProposalError),
+    /// Consensus itself refused.
+    #[error(transparent)]
+    Raft(#[from] crate::raft::RaftError),
+    /// The agent broke the session's protocol.
+    #[error("session of host {host}: {message}")]
+    Session {
+        /// The host, or `?` before it was named.
+        host: String,
+        /// What was expected.
+        message: String,
+    },
+    /// The coordinator stops.
+    #[error("this coordinator is stopping; use another one")]
+    Stopping,
+}
+
+impl From<RpcError> for Status {
+    fn from(error: RpcError) -> Self {
+        let text = paasta_process::chain::chain(&error);
+        match error {
+            RpcError::NoLeader | RpcError::LeaderMoved | RpcError::Stopping => {
+                Self::unavailable(text)
+            }
+            RpcError::Uninitialized => Self::failed_precondition(text),
+            RpcError::BadRequest { .. } | RpcError::Session { .. } => Self::invalid_argument(text),
+            RpcError::NotFound { .. } => Self::not_found(text),
+            RpcError::Proposal(error) => match error {
+                ProposalError::NotLeader { .. } | ProposalError::Unavailable { .. } => {
+                    Self::unavailable(text)
+                }
+                ProposalError::Unknown { .. } => Self::deadline_exceeded(text),
+                ProposalError::Undecodable { .. } => Self::internal(text),
+            },
+            RpcError::Raft(_) => Self::failed_precondition(text),
+        }
+    }
+}
+
+/// The status that ends an agent's stream when the leader went away: the agent tries again.
+pub fn leader_lost() -> Status {
+    RpcError::LeaderMoved.into()
+}

@@ -1,0 +1,102 @@
+//! The cluster as a whole: coordinators, hosts, resources.
+
+use paasta_common::{app::Resources, id::HostId, report::Runtime};
+use paasta_coordinator_core::state::host::Host;
+use paasta_proto::{convert, v1};
+
+use super::View;
+
+impl View<'_> {
+    /// The cluster as a whole.
+    pub fn metastatus(&self) -> v1::MetastatusResponse {
+        let hosts: Vec<v1::HostStatus> = self
+            .state
+            .hosts()
+            .map(|(id, host)| self.host(id, host))
+            .collect();
+        let (mut capacity, mut used) = (Resources::default(), Resources::default());
+        for (id, host) in self.state.hosts().filter(|(_, host)| !host.is_lost()) {
+            capacity = capacity.plus(host.info.capacity);
+            used = used.plus(self.state.used_on(id));
+        }
+        let cluster = self.state.cluster();
+        v1::MetastatusResponse {
+            cluster: self.cluster_name(),
+            cluster_id: cluster
+                .map(|cluster| cluster.id.clone())
+                .unwrap_or_default(),
+            epoch: cluster.map_or(0, |cluster| cluster.epoch),
+            now_ms: self.now.0,
+            coordinators: self.coordinators(),
+            hosts,
+            capacity: Some(convert::resources_to_wire(capacity)),
+            used: Some(convert::resources_to_wire(used)),
+            brake: self
+                .report
+                .brake
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            term: self.raft.term,
+            applied_index: self.raft.applied.unwrap_or_default(),
+            instances: number(self.state.instances().len()),
+            replicas: number(self.state.replica_count()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            desired_read_at_ms: self.read.at.0,
+            desired_error: self.read.error.clone(),
+        }
+    }
+
+    fn coordinators(&self) -> Vec<v1::CoordinatorStatus> {
+        let leader = self.raft.leader.as_ref().map(|leader| leader.id);
+        let voters = self.raft.voters.iter().map(|member| (member, "voter"));
+        let learners = self.raft.learners.iter().map(|member| (member, "learner"));
+        let mut all: Vec<v1::CoordinatorStatus> = voters
+            .chain(learners)
+            .map(|((id, address), role)| v1::CoordinatorStatus {
+                id: *id,
+                address: address.clone(),
+                leader: leader == Some(*id),
+                role: role.to_owned(),
+                matched_index: match *id == self.raft.node_id {
+                    true => self.raft.last_log,
+                    false => self.raft.matched.get(id).copied().flatten(),
+                },
+            })
+            .collect();
+        all.sort_by_key(|coordinator| coordinator.id);
+        all
+    }
+
+    fn host(&self, id: &HostId, host: &Host) -> v1::HostStatus {
+        let heard = self.observed.hosts.get(id);
+        let state = match heard {
+            _ if host.is_lost() => "lost",
+            _ if host.maintenance.is_some() => "draining",
+            Some(heard) if heard.lease_until >= self.now => "up",
+            _ => "unknown",
+        };
+        let degraded = heard.and_then(|heard| match &heard.runtime {
+            Runtime::Ok => None,
+            Runtime::Degraded { reason } => Some(reason.clone()),
+        });
+        v1::HostStatus {
+            id: id.to_string(),
+            address: host.info.address.clone(),
+            pool: host.info.pool.clone(),
+            attributes: host.info.attributes.clone(),
+            state: state.to_owned(),
+            capacity: Some(convert::resources_to_wire(host.info.capacity)),
+            used: Some(convert::resources_to_wire(self.state.used_on(id))),
+            replicas: number(self.state.replicas_on(id).count()),
+            last_seen_ms: heard.map(|heard| heard.last_seen.0),
+            runtime_degraded: degraded.unwrap_or_default(),
+            agent_version: host.info.agent_version.clone(),
+            connected: heard.is_some_and(|heard| heard.connected),
+        }
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,253 @@
+//! One instance as an operator sees it.
+
+use std::collections::BTreeMap;
+
+use paasta_common::{
+    id::{AppId, InstanceId},
+    report::Phase,
+    spec::{DesiredState, OnDeadline},
+};
+use paasta_coordinator_core::{
+    plan::{
+        class::Class,
+        report::{Awaited, BounceView, InstanceReport, WaitingOn},
+    },
+    state::{bounce::BouncePhase, instance::Instance},
+};
+use paasta_proto::v1;
+
+use super::{View, problem};
+
+impl View<'_> {
+    pub(super) fn instance(&self, id: &InstanceId, replicas: bool) -> v1::InstanceStatus {
+        let mut status = v1::InstanceStatus {
+            service: id.service.to_string(),
+            instance: id.instance.to_string(),
+            deploy_status: "not-deployed".to_owned(),
+            desired_state: "start".to_owned(),
+            problems: self.state.problems_of(id).map(problem).collect(),
+            ..v1::InstanceStatus::default()
+        };
+        let Some(instance) = self.state.instance(id) else {
+            return status;
+        };
+        let report = self.report.instances.get(id);
+        let desired = instance.desired_app();
+        let app = self.state.app(desired);
+        status.desired_app = desired.to_string();
+        status.git_sha = app.map(|app| app.spec.git_sha.clone()).unwrap_or_default();
+        status.desired_since_ms = app.map_or(0, |app| app.created_at.0);
+        status.desired_state = match instance.spec.desired_state {
+            DesiredState::Start => "start".to_owned(),
+            DesiredState::Stop => "stop".to_owned(),
+        };
+        status.wanted = instance.wanted();
+        status.bounce_method = instance.spec.bounce.method.to_string();
+        status.undeclared = !instance.declared;
+        status.apps = self.apps(id, desired);
+        status.counts = Some(total(&status.apps));
+        status.bounce = report
+            .and_then(|report| report.bounce.as_ref().map(|bounce| (report, bounce)))
+            .map(|(report, bounce)| bounce_status(instance, report, bounce));
+        status.waiting = report
+            .map(|report| {
+                report
+                    .waiting
+                    .iter()
+                    .map(|waiting| wait(instance, waiting))
+                    .collect()
+            })
+            .unwrap_or_default();
+        status.deploy_status = self.deploy_status(id, instance, &status).to_owned();
+        if replicas {
+            status.replicas = self
+                .state
+                .replicas_of(id)
+                .map(|(id, r)| self.replica(id, r))
+                .collect();
+        }
+        status
+    }
+
+    fn apps(&self, id: &InstanceId, desired: &AppId) -> Vec<v1::AppStatus> {
+        let mut apps: BTreeMap<&AppId, v1::AppStatus> = BTreeMap::new();
+        for (replica_id, replica) in self.state.replicas_of(id) {
+            let app = apps.entry(&replica.app).or_default();
+            app.replicas += 1;
+            let counts = app.counts.get_or_insert_default();
+            let report = self.replica_report(replica_id, &replica.host);
+            let running = report
+                .is_some_and(|report| matches!(report.phase, Phase::Running | Phase::Draining));
+            counts.running += u32::from(running);
+            *count(counts, self.class(replica_id, replica)) += 1;
+        }
+        // The desired app is shown before its first replica is placed, too.
+        apps.entry(desired).or_default();
+        let mut apps: Vec<v1::AppStatus> = apps
+            .into_iter()
+            .map(|(app, status)| {
+                let record = self.state.app(app);
+                v1::AppStatus {
+                    app: app.to_string(),
+                    desired: app == desired,
+                    counts: Some(status.counts.unwrap_or_default()),
+                    git_sha: record.map(|r| r.spec.git_sha.clone()).unwrap_or_default(),
+                    created_at_ms: record.map_or(0, |record| record.created_at.0),
+                    ..status
+                }
+            })
+            .collect();
+        apps.sort_by_key(|app| (!app.desired, std::cmp::Reverse(app.created_at_ms)));
+        apps
+    }
+
+    /// One word for how the desired app stands.
+    fn deploy_status(
+        &self,
+        id: &InstanceId,
+        instance: &Instance,
+        status: &v1::InstanceStatus,
+    ) -> &'static str {
+        let replicas: u32 = status.apps.iter().map(|app| app.replicas).sum();
+        if status.wanted == 0 && replicas == 0 {
+            return "stopped";
+        }
+        if let Some(bounce) = &instance.bounce {
+            return if bounce.is_held() { "held" } else { "bouncing" };
+        }
+        let new = status.apps.iter().find(|app| app.desired);
+        let happy = new
+            .and_then(|app| app.counts.as_ref())
+            .map_or(0, |counts| counts.happy);
+        if happy == status.wanted && replicas == status.wanted {
+            return "running";
+        }
+        let report = self.report.instances.get(id);
+        let waits_for = |wanted: fn(&Awaited) -> bool| {
+            report.is_some_and(|report| report.waiting.iter().any(|on| wanted(&on.what)))
+        };
+        if waits_for(|what| matches!(what, Awaited::MassFailureBrake)) {
+            return "lost-brake";
+        }
+        if waits_for(|what| matches!(what, Awaited::Capacity { .. })) {
+            return "waiting";
+        }
+        let backing_off = self.state.replicas_of(id).any(|(id, replica)| {
+            self.replica_report(id, &replica.host)
+                .is_some_and(|report| report.phase == Phase::BackingOff)
+        });
+        if backing_off { "delayed" } else { "deploying" }
+    }
+}
+
+fn total(apps: &[v1::AppStatus]) -> v1::Counts {
+    let mut sum = v1::Counts::default();
+    for counts in apps.iter().filter_map(|app| app.counts.as_ref()) {
+        sum.happy += counts.happy;
+        sum.unhealthy += counts.unhealthy;
+        sum.starting += counts.starting;
+        sum.draining += counts.draining;
+        sum.at_risk += counts.at_risk;
+        sum.lost += counts.lost;
+        sum.stopping += counts.stopping;
+        sum.unknown += counts.unknown;
+        sum.running += counts.running;
+    }
+    sum
+}
+
+fn count(counts: &mut v1::Counts, class: Class) -> &mut u32 {
+    match class {
+        Class::Happy => &mut counts.happy,
+        Class::Unhappy => &mut counts.unhealthy,
+        Class::Starting => &mut counts.starting,
+        Class::Draining => &mut counts.draining,
+        Class::AtRisk => &mut counts.at_risk,
+        Class::Lost => &mut counts.lost,
+        Class::Stopping => &mut counts.stopping,
+        Class::Unknown => &mut counts.unknown,
+    }
+}
+
+fn bounce_status(
+    instance: &Instance,
+    report: &InstanceReport,
+    bounce: &BounceView,
+) -> v1::BounceStatus {
+    let state = match (bounce.phase, &instance.pin) {
+        (BouncePhase::Held { .. }, _) => "held",
+        (_, Some(pin)) if pin.app == bounce.to => "rolling-back",
+        (BouncePhase::Overdue { .. }, _) => "overdue",
+        (BouncePhase::Running, _) => "going",
+    };
+    let old = &report.old;
+    v1::BounceStatus {
+        method: bounce.method.to_string(),
+        to: bounce.to.to_string(),
+        from: bounce.from.iter().map(ToString::to_string).collect(),
+        started_at_ms: bounce.since.0,
+        last_progress_at_ms: bounce.last_progress_at.0,
+        deadline_ms: bounce.deadline.map(|deadline| deadline.0),
+        on_deadline: on_deadline(instance.spec.bounce.on_deadline).to_owned(),
+        state: state.to_owned(),
+        new_happy: report.new.happy,
+        new_wanted: report.wanted,
+        old_happy: old.happy,
+        old_total: old.happy
+            + old.unhappy
+            + old.starting
+            + old.at_risk
+            + old.draining
+            + old.stopping
+            + old.unknown
+            + old.lost,
+    }
+}
+
+fn on_deadline(action: OnDeadline) -> &'static str {
+    match action {
+        OnDeadline::GoOn => "go_on",
+        OnDeadline::Hold => "hold",
+        OnDeadline::Rollback => "rollback",
+    }
+}
+
+fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
+    let on_deadline = match instance.spec.bounce.on_deadline {
+        OnDeadline::GoOn => "it is reported as overdue and goes on",
+        OnDeadline::Hold => "the bounce is held",
+        OnDeadline::Rollback => "the last good version comes back",
+    };
+    let (kind, then) = match &waiting.what {
+        Awaited::Capacity { .. } => ("capacity", on_deadline),
+        Awaited::NotHappyYet { .. } => ("happy", on_deadline),
+        Awaited::Draining { .. } => ("draining", "they are stopped all the same"),
+        Awaited::Stopping { .. } => ("stopping", "their host kills them after the stop grace"),
+        Awaited::OldVersionGone { .. } => ("old-version", on_deadline),
+        Awaited::HostAway { .. } => ("host", "their replicas are replaced elsewhere"),
+        Awaited::HostsToReport { .. } => ("reports", "silent hosts are given up after their lease"),
+        Awaited::MassFailureBrake => ("brake", "nothing until the hosts speak"),
+        Awaited::Held => ("held", "nothing until a new version or an operator"),
+        Awaited::Overdue => ("overdue", "it goes on trying"),
+        Awaited::ConfigBroken { .. } => {
+            ("config", "the last good version stays until it is mended")
+        }
+        Awaited::Pinned { .. } => ("pinned", "the next version ends it"),
+    };
+    let refusals = match &waiting.what {
+        Awaited::Capacity { refusals, .. } => refusals
+            .reasons
+            .iter()
+            .map(|refusal| (refusal.why.to_string(), refusal.hosts))
+            .collect(),
+        _ => BTreeMap::new(),
+    };
+    v1::Waiting {
+        kind: kind.to_owned(),
+        what: waiting.to_string(),
+        since_ms: waiting.since.map_or(0, |since| since.0),
+        deadline_ms: waiting.deadline.map(|deadline| deadline.0),
+        then: then.to_owned(),
+        refusals,
+    }
+}

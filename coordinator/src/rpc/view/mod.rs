@@ -1,0 +1,311 @@
+//! Answers as views: the replicated state, what agents report and what the last plan said, put
+//! together for operators. Nothing is decided or changed here.
+
+mod hosts;
+mod instance;
+mod replica;
+
+use std::collections::BTreeSet;
+
+use paasta_common::{
+    id::{InstanceId, ServiceName},
+    problem::{Problem, Severity},
+    time::Timestamp,
+};
+use paasta_coordinator_core::{
+    plan::{observed::Observed, report::Report},
+    state::{
+        ClusterState,
+        event::{Event, EventKind, Subject},
+        problems::ProblemScope,
+    },
+};
+use paasta_proto::v1;
+
+use super::status::RpcError;
+use crate::{desired::LastRead, raft::RaftStatus};
+
+/// Instances in one page, at most.
+const PAGE_MAX: usize = 1000;
+/// Events in one answer, at most.
+const EVENTS_MAX: usize = 1000;
+/// Events shown with `why`.
+const WHY_EVENTS: usize = 20;
+
+/// Everything a view is made of, as of one moment.
+pub struct View<'a> {
+    /// The replicated state.
+    pub state: &'a ClusterState,
+    /// What agents report.
+    pub observed: &'a Observed,
+    /// What the last plan said.
+    pub report: &'a Report,
+    /// How consensus stands.
+    pub raft: &'a RaftStatus,
+    /// When the desired state was last read.
+    pub read: &'a LastRead,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl View<'_> {
+    /// The instances that the request selects, a page of them.
+    ///
+    /// # Errors
+    /// [`RpcError::NotFound`] when the service or one of the instances is not known.
+    pub fn status(&self, request: &v1::StatusRequest) -> Result<v1::StatusResponse, RpcError> {
+        let known = self.known();
+        let chosen = chosen(&known, request)?;
+        let size = page_size(request.page_size);
+        let mut page: Vec<&InstanceId> = chosen
+            .into_iter()
+            .filter(|id| id.to_string() > request.page)
+            .take(size + 1)
+            .collect();
+        let next_page = next_page(&mut page, size);
+        Ok(v1::StatusResponse {
+            cluster: self.cluster_name(),
+            instances: page
+                .into_iter()
+                .map(|id| self.instance(id, request.replicas))
+                .collect(),
+            next_page,
+            now_ms: self.now.0,
+            problems: self.problems_of_services(&request.service),
+        })
+    }
+
+    /// The names of the instances, a page of them.
+    pub fn list(&self, request: &v1::ListRequest) -> v1::ListResponse {
+        let known = self.known();
+        let size = page_size(request.page_size);
+        let of_service =
+            |id: &&InstanceId| request.service.is_empty() || id.service.as_str() == request.service;
+        let mut page: Vec<&InstanceId> = known
+            .iter()
+            .filter(of_service)
+            .filter(|id| id.to_string() > request.page)
+            .take(size + 1)
+            .collect();
+        let next_page = next_page(&mut page, size);
+        let instances = page.into_iter().map(ToString::to_string).collect();
+        v1::ListResponse {
+            instances,
+            next_page,
+            cluster: self.cluster_name(),
+        }
+    }
+
+    /// One instance with everything that is known of what it waits for.
+    ///
+    /// # Errors
+    /// [`RpcError::NotFound`] when it is not known.
+    pub fn why(&self, id: &InstanceId) -> Result<v1::WhyResponse, RpcError> {
+        let known = self.known();
+        if !known.contains(id) {
+            return Err(not_found(&known, "instance", &id.to_string()));
+        }
+        let events = v1::EventsRequest {
+            after: 0,
+            instance: id.to_string(),
+            limit: u32::try_from(WHY_EVENTS).unwrap_or(u32::MAX),
+        };
+        Ok(v1::WhyResponse {
+            status: Some(self.instance(id, true)),
+            events: self.events(&events).events,
+            now_ms: self.now.0,
+        })
+    }
+
+    /// The newest events that the request selects, oldest first.
+    pub fn events(&self, request: &v1::EventsRequest) -> v1::EventsResponse {
+        let limit = match usize::try_from(request.limit) {
+            Ok(0) | Err(_) => EVENTS_MAX,
+            Ok(limit) => limit.min(EVENTS_MAX),
+        };
+        let concerns = |event: &&Event| {
+            event.index > request.after
+                && (request.instance.is_empty() || subject_is(&event.subject, &request.instance))
+        };
+        let mut events: Vec<v1::Event> = self
+            .state
+            .events()
+            .rev()
+            .filter(concerns)
+            .take(limit)
+            .map(event)
+            .collect();
+        events.reverse();
+        v1::EventsResponse { events }
+    }
+
+    /// Every instance there is something to say of: also those that were never deployed.
+    fn known(&self) -> BTreeSet<InstanceId> {
+        let scopes = self
+            .state
+            .problems()
+            .keys()
+            .filter_map(|scope| match scope {
+                ProblemScope::Instance(id) => Some(id.clone()),
+                ProblemScope::Service(_) => None,
+            });
+        self.state
+            .instances()
+            .map(|(id, _)| id.clone())
+            .chain(scopes)
+            .collect()
+    }
+
+    fn cluster_name(&self) -> String {
+        self.state
+            .cluster()
+            .map(|cluster| cluster.name.to_string())
+            .unwrap_or_default()
+    }
+
+    fn problems_of_services(&self, service: &str) -> Vec<v1::Problem> {
+        let selected = |scope: &ProblemScope| match scope {
+            ProblemScope::Service(name) => service.is_empty() || name.as_str() == service,
+            ProblemScope::Instance(_) => false,
+        };
+        let of_services = self
+            .state
+            .problems()
+            .iter()
+            .filter(|(scope, _)| selected(scope));
+        of_services
+            .flat_map(|(_, problems)| problems)
+            .map(problem)
+            .collect()
+    }
+}
+
+fn subject_is(subject: &Subject, instance: &str) -> bool {
+    match subject {
+        Subject::Instance(id) => id.to_string() == instance,
+        Subject::Config(scope) => {
+            scope == instance
+                || instance
+                    .split_once('.')
+                    .is_some_and(|(service, _)| service == scope)
+        }
+        Subject::Cluster | Subject::Host(_) => false,
+    }
+}
+
+fn event(event: &Event) -> v1::Event {
+    let (instance, host) = match &event.subject {
+        Subject::Instance(id) => (id.to_string(), String::new()),
+        Subject::Host(host) => (String::new(), host.to_string()),
+        Subject::Config(scope) => (scope.clone(), String::new()),
+        Subject::Cluster => (String::new(), String::new()),
+    };
+    v1::Event {
+        index: event.index,
+        at_ms: event.at.0,
+        by: event.by.clone(),
+        kind: kind(event.kind).to_owned(),
+        instance,
+        host,
+        text: event.text.clone(),
+    }
+}
+
+fn kind(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Cluster => "cluster",
+        EventKind::Host => "host",
+        EventKind::Desired => "desired",
+        EventKind::Placement => "placement",
+        EventKind::Replicas => "replicas",
+        EventKind::Bounce => "bounce",
+        EventKind::Config => "config",
+    }
+}
+
+fn problem(problem: &Problem) -> v1::Problem {
+    let severity = match problem.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    v1::Problem {
+        file: problem.file.clone(),
+        line: problem.line,
+        column: problem.column,
+        field: problem.field.clone(),
+        message: problem.message.clone(),
+        severity: severity.to_owned(),
+    }
+}
+
+fn chosen<'a>(
+    known: &'a BTreeSet<InstanceId>,
+    request: &v1::StatusRequest,
+) -> Result<Vec<&'a InstanceId>, RpcError> {
+    if request.service.is_empty() {
+        if !request.instances.is_empty() {
+            let message = "instances are named together with their service".to_owned();
+            return Err(RpcError::BadRequest {
+                field: "service",
+                message,
+            });
+        }
+        return Ok(known.iter().collect());
+    }
+    let service = ServiceName::new(&request.service).map_err(|error| RpcError::BadRequest {
+        field: "service",
+        message: error.to_string(),
+    })?;
+    let of_service: Vec<&InstanceId> = known.iter().filter(|id| id.service == service).collect();
+    if of_service.is_empty() {
+        return Err(not_found(known, "service", &request.service));
+    }
+    for name in &request.instances {
+        if !of_service.iter().any(|id| id.instance.as_str() == name) {
+            return Err(not_found(known, "instance", &format!("{service}.{name}")));
+        }
+    }
+    let named = |id: &&InstanceId| {
+        request
+            .instances
+            .iter()
+            .any(|name| name == id.instance.as_str())
+    };
+    Ok(of_service
+        .into_iter()
+        .filter(|id| request.instances.is_empty() || named(id))
+        .collect())
+}
+
+/// Says what is not known, with the names that come closest.
+fn not_found(known: &BTreeSet<InstanceId>, kind: &str, name: &str) -> RpcError {
+    let names: BTreeSet<String> = match kind {
+        "service" => known.iter().map(|id| id.service.to_string()).collect(),
+        _ => known.iter().map(ToString::to_string).collect(),
+    };
+    let close = paasta_common::typo::close_matches(name, names.iter().map(String::as_str));
+    let hint = match close.is_empty() {
+        true => "; `paasta list` names what is".to_owned(),
+        false => format!("; did you mean {}?", close.join(", ")),
+    };
+    RpcError::NotFound {
+        what: format!("{kind} {name:?}"),
+        hint,
+    }
+}
+
+fn page_size(asked: u32) -> usize {
+    match usize::try_from(asked) {
+        Ok(0) | Err(_) => PAGE_MAX,
+        Ok(asked) => asked.min(PAGE_MAX),
+    }
+}
+
+/// Cuts what lies beyond the page; the last name of a page that is not the last one.
+fn next_page(page: &mut Vec<&InstanceId>, size: usize) -> String {
+    if page.len() <= size {
+        return String::new();
+    }
+    page.truncate(size);
+    page.last().map(ToString::to_string).unwrap_or_default()
+}

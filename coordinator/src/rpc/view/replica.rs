@@ -1,0 +1,79 @@
+//! One replica as an operator sees it.
+
+use paasta_common::{
+    assignment::Want,
+    id::{HostId, ReplicaId},
+    report::ReplicaReport,
+};
+use paasta_coordinator_core::{plan::class::Class, state::Replica};
+use paasta_proto::v1;
+
+use super::View;
+
+impl View<'_> {
+    /// What the host says of the replica, if it said anything since this leader leads.
+    pub(super) fn replica_report(&self, id: ReplicaId, host: &HostId) -> Option<&ReplicaReport> {
+        self.observed.hosts.get(host)?.replicas.get(&id)
+    }
+
+    /// What the replica counted as in the last plan; a replica that is newer is starting.
+    pub(super) fn class(&self, id: ReplicaId, replica: &Replica) -> Class {
+        let planned = self
+            .report
+            .instances
+            .get(&replica.instance)
+            .and_then(|report| {
+                let at = report
+                    .replicas
+                    .binary_search_by_key(&id, |view| view.id)
+                    .ok()?;
+                report.replicas.get(at)
+            });
+        match (planned, replica.want) {
+            (Some(view), want) if view.want == want => view.class,
+            (_, Want::Run) => Class::Starting,
+            (_, Want::Drain) => Class::Draining,
+            (_, Want::Stop) => Class::Stopping,
+        }
+    }
+
+    pub(super) fn replica(&self, id: ReplicaId, replica: &Replica) -> v1::ReplicaStatus {
+        let report = self.replica_report(id, &replica.host);
+        let host = self.state.host(&replica.host);
+        let phase = match report {
+            _ if host.is_some_and(|host| host.is_lost()) => "lost",
+            Some(report) => report.phase.as_str(),
+            None => "placed",
+        };
+        let want = match replica.want {
+            Want::Run => "run",
+            Want::Drain => "drain",
+            Want::Stop => "stop",
+        };
+        v1::ReplicaStatus {
+            id: id.to_string(),
+            app: replica.app.to_string(),
+            host: replica.host.to_string(),
+            address: host
+                .map(|host| host.info.address.clone())
+                .unwrap_or_default(),
+            host_port: report.and_then(|report| report.host_port).map(u32::from),
+            phase: phase.to_owned(),
+            health: report
+                .map_or("unknown", |report| report.health.as_str())
+                .to_owned(),
+            class: self.class(id, replica).as_str().to_owned(),
+            want: want.to_owned(),
+            started_at_ms: report.and_then(|report| report.started_at).map(|at| at.0),
+            container: report.and_then(|report| report.container.clone()),
+            run: report.map_or(0, |report| report.run),
+            failures: report.map_or(0, |report| report.failures),
+            next_try_at_ms: report.and_then(|report| report.next_try_at).map(|at| at.0),
+            message: report
+                .map(|report| report.message.clone())
+                .unwrap_or_default(),
+            in_load_balancer: report.and_then(|report| report.in_load_balancer),
+            placed_at_ms: replica.placed_at.0,
+        }
+    }
+}

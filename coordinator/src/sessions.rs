@@ -1,0 +1,306 @@
+//! One agent's stream, on the leader: hello, register, welcome, complete report, then assignments
+//! out and reports in. What a host must run is read from the replicated state; nothing is decided
+//! here.
+
+use std::{sync::Arc, time::Duration};
+
+use paasta_common::{assignment::Assignment, host::HostInfo, id::HostId};
+use paasta_coordinator_core::state::{
+    command::{Command, RegisterHost},
+    outcome::Outcome,
+};
+use paasta_process::clock::Clock;
+use paasta_proto::{convert, v1};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use crate::{
+    leader::Leadership, machine::ClusterMachine, observations::Observations, propose::Proposer,
+    rpc::status::RpcError,
+};
+
+/// Messages that wait for a slow agent, at most; then the session ends and begins anew.
+pub const OUTBOX_MAX: usize = 64;
+/// How long an agent may take for its hello and for its complete report.
+const OPENING: Duration = Duration::from_secs(10);
+/// Between two assignments to one host, at least; the first change goes at once.
+const COALESCE: Duration = Duration::from_millis(50);
+
+/// What sessions work with.
+#[derive(Clone)]
+pub struct Sessions {
+    /// The replicated state.
+    pub machine: ClusterMachine,
+    /// Where reports go.
+    pub observations: Observations,
+    /// Registers hosts.
+    pub proposer: Proposer,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How long a host is held to be alive after its last message, milliseconds.
+    pub lease_ms: u64,
+    /// Cancelled when the coordinator stops.
+    pub shutdown: CancellationToken,
+}
+
+type Outbox = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
+
+struct Session<'a> {
+    shared: &'a Sessions,
+    leadership: &'a Leadership,
+    host: HostId,
+    number: u64,
+    outbox: Outbox,
+    /// The last assignment sent: the base of the next increment.
+    sent: Option<Assignment>,
+}
+
+impl Sessions {
+    /// Serves one agent until its stream, the leadership or the coordinator ends.
+    pub async fn serve(
+        &self,
+        leadership: Leadership,
+        mut inbox: Streaming<v1::AgentMessage>,
+        outbox: Outbox,
+    ) {
+        let result = tokio::select! {
+            biased;
+            () = leadership.ended.cancelled() => Ok(()),
+            result = self.converse(&leadership, &mut inbox, &outbox) => result,
+        };
+        let last = match result {
+            Ok(()) => Ok(message(v1::coordinator_message::Kind::Reconnect(
+                v1::Reconnect {
+                    reason: "this coordinator does not lead any more".to_owned(),
+                    address: String::new(),
+                },
+            ))),
+            Err(status) => {
+                tracing::info!(%status, "agent session ended");
+                Err(status)
+            }
+        };
+        // A full outbox means that the agent does not read: it will notice by its keepalive.
+        let _ = outbox.try_send(last);
+    }
+
+    async fn converse(
+        &self,
+        leadership: &Leadership,
+        inbox: &mut Streaming<v1::AgentMessage>,
+        outbox: &Outbox,
+    ) -> Result<(), Status> {
+        let info = self.hello(inbox).await?;
+        self.register(&info).await?;
+        let number = self.observations.connect(&info.id, self.clock.now());
+        let mut session = Session {
+            shared: self,
+            leadership,
+            host: info.id.clone(),
+            number,
+            outbox: outbox.clone(),
+            sent: None,
+        };
+        tracing::info!(host = %info.id, session = number, "agent connected");
+        let result = session.run(inbox).await;
+        self.observations.disconnect(&info.id, number);
+        tracing::info!(host = %info.id, session = number, "agent disconnected");
+        result
+    }
+
+    async fn hello(&self, inbox: &mut Streaming<v1::AgentMessage>) -> Result<HostInfo, Status> {
+        let first = within_opening(inbox, "?").await?;
+        let Some(v1::agent_message::Kind::Hello(hello)) = first.kind else {
+            return Err(protocol("?", "the first message must be a hello"));
+        };
+        let host = hello
+            .host
+            .ok_or_else(|| protocol("?", "hello names no host"))?;
+        let info =
+            convert::host_from_wire(host).map_err(|error| protocol("?", &error.to_string()))?;
+        let Some(ours) = self.machine.read().cluster().cloned() else {
+            return Err(RpcError::Uninitialized.into());
+        };
+        if let Some(accepted) = hello.accepted {
+            if accepted.cluster_id != ours.id {
+                let text = format!(
+                    "it belongs to cluster {}, this is {}; to move the host, stop its agent and its containers and remove its state directory",
+                    accepted.cluster_id, ours.id
+                );
+                return Err(protocol(info.id.as_str(), &text));
+            }
+            if accepted.epoch > ours.epoch {
+                let text = "it has obeyed a later recovery of this cluster: this coordinator is a leftover of before";
+                return Err(protocol(info.id.as_str(), text));
+            }
+        }
+        Ok(info)
+    }
+
+    /// Makes the host known, and up again when it was lost. Only a difference is a write.
+    async fn register(&self, info: &HostInfo) -> Result<(), Status> {
+        let known = self
+            .machine
+            .read()
+            .host(&info.id)
+            .is_some_and(|host| host.info == *info && !host.is_lost());
+        if known {
+            return Ok(());
+        }
+        let command = Command::RegisterHost(RegisterHost { info: info.clone() });
+        let outcome = self
+            .proposer
+            .propose(command)
+            .await
+            .map_err(RpcError::from)?;
+        match outcome {
+            Outcome::Refused(reason) => Err(protocol(info.id.as_str(), &reason.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Session<'_> {
+    async fn run(&mut self, inbox: &mut Streaming<v1::AgentMessage>) -> Result<(), Status> {
+        self.send(self.welcome())?;
+        let first = within_opening(inbox, self.host.as_str()).await?;
+        if !matches!(&first.kind, Some(v1::agent_message::Kind::Report(report)) if report.complete)
+        {
+            return Err(protocol(
+                self.host.as_str(),
+                "a complete report must follow the hello",
+            ));
+        }
+        self.take(first)?;
+        let mut applied = self.shared.machine.watch();
+        let silence = Duration::from_millis(self.shared.lease_ms);
+        let mut heard = tokio::time::Instant::now();
+        loop {
+            applied.borrow_and_update();
+            let sent = self.send_assignment()?;
+            if sent {
+                tokio::time::sleep(COALESCE).await;
+            }
+            tokio::select! {
+                biased;
+                () = self.shared.shutdown.cancelled() => return Err(RpcError::Stopping.into()),
+                next = tokio::time::timeout_at(heard + silence, inbox.message()) => match next {
+                    Err(_) => return Err(protocol(self.host.as_str(), "silent for a whole lease")),
+                    Ok(Ok(Some(message))) => {
+                        heard = tokio::time::Instant::now();
+                        self.take(message)?;
+                    }
+                    Ok(Ok(None)) => return Ok(()),
+                    Ok(Err(status)) => return Err(status),
+                },
+                changed = applied.changed() => if changed.is_err() {
+                    return Err(RpcError::Stopping.into());
+                },
+            }
+        }
+    }
+
+    fn welcome(&self) -> v1::coordinator_message::Kind {
+        let lease_ms = self.shared.lease_ms;
+        // A third of the lease, a little different for each session: agents do not fall into step.
+        let renew_every_ms = (lease_ms / 3).saturating_sub(self.number % 7 * (lease_ms / 60));
+        let cluster_id = self
+            .shared
+            .machine
+            .read()
+            .cluster()
+            .map(|c| c.id.clone())
+            .unwrap_or_default();
+        v1::coordinator_message::Kind::Welcome(v1::Welcome {
+            cluster_id,
+            lease_ms,
+            renew_every_ms: renew_every_ms.max(1),
+        })
+    }
+
+    fn take(&self, message: v1::AgentMessage) -> Result<(), Status> {
+        let now = self.shared.clock.now();
+        let current = match message.kind {
+            Some(v1::agent_message::Kind::Report(report)) => {
+                let report = convert::report_from_wire(report)
+                    .map_err(|error| protocol(self.host.as_str(), &error.to_string()))?;
+                self.shared
+                    .observations
+                    .report(&self.host, self.number, report, now)
+            }
+            Some(v1::agent_message::Kind::Renewal(_)) => {
+                self.shared.observations.renew(&self.host, self.number, now)
+            }
+            Some(v1::agent_message::Kind::Hello(_)) | None => {
+                return Err(protocol(
+                    self.host.as_str(),
+                    "expected a report or a renewal",
+                ));
+            }
+        };
+        match current {
+            true => Ok(()),
+            false => Err(protocol(
+                self.host.as_str(),
+                "a newer session of this host took over",
+            )),
+        }
+    }
+
+    /// Sends what the host must run if it changed since the last time.
+    fn send_assignment(&mut self) -> Result<bool, Status> {
+        let next = {
+            let state = self.shared.machine.read();
+            let sent = self.sent.as_ref().map(|sent| sent.fence.generation);
+            let current = state.host(&self.host).map(|host| host.generation);
+            if sent.is_some() && sent == current {
+                return Ok(false);
+            }
+            state.assignment(&self.host, self.leadership.term)
+        };
+        let Some(next) = next else {
+            return Err(protocol(
+                self.host.as_str(),
+                "the host was removed from the cluster",
+            ));
+        };
+        let wire = match &self.sent {
+            None => convert::assignment_to_wire(&next, true),
+            Some(sent) => convert::delta_to_wire(sent, &next),
+        };
+        self.send(v1::coordinator_message::Kind::Assignment(wire))?;
+        self.sent = Some(next);
+        Ok(true)
+    }
+
+    fn send(&self, kind: v1::coordinator_message::Kind) -> Result<(), Status> {
+        self.outbox
+            .try_send(Ok(message(kind)))
+            .map_err(|_| protocol(self.host.as_str(), "the agent does not read its messages"))
+    }
+}
+
+async fn within_opening(
+    inbox: &mut Streaming<v1::AgentMessage>,
+    host: &str,
+) -> Result<v1::AgentMessage, Status> {
+    match tokio::time::timeout(OPENING, inbox.message()).await {
+        Err(_) => Err(protocol(host, "no message within 10 s")),
+        Ok(Ok(Some(message))) => Ok(message),
+        Ok(Ok(None)) => Err(protocol(host, "the agent closed the stream")),
+        Ok(Err(status)) => Err(status),
+    }
+}
+
+fn message(kind: v1::coordinator_message::Kind) -> v1::CoordinatorMessage {
+    v1::CoordinatorMessage { kind: Some(kind) }
+}
+
+fn protocol(host: &str, message: &str) -> Status {
+    RpcError::Session {
+        host: host.to_owned(),
+        message: message.to_owned(),
+    }
+    .into()
+}
