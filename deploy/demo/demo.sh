@@ -31,7 +31,8 @@ A paasta cluster on this machine, with the example service on it.
   demo.sh down              end everything and remove every trace
 
 Three hosts need root (namespaces, dockerd); without root, or with --one-host, the machine's own
-dockerd is the only host. Everything lies in .demo, or in $PAASTA_DEMO_STATE.
+dockerd is the only host. Everything lies in .demo, or in $PAASTA_DEMO_STATE. Where 10.77.0.0/24 is
+taken, set PAASTA_DEMO_SUBNET; for a second demo beside the first also PAASTA_DEMO_PREFIX.
 TEXT
 }
 
@@ -113,6 +114,7 @@ TEXT
 
 cmd_env() {
     load_demo
+    # shellcheck disable=SC2016 # the shell that evaluates it expands it
     printf 'export PATH=%q:"$PATH"\n' "$BIN"
     printf 'export PAASTA_COORDINATORS=%q\n' "$COORDINATORS"
     printf 'export PAASTA_SYSTEM_CONFIG_DIR=%q\n' "$DEMO/config"

@@ -8,3 +8,4 @@ pub mod http;
 pub mod registry;
 pub mod run;
 pub mod tidy;
+pub mod traces;

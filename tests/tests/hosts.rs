@@ -1,6 +1,5 @@
 //! Hosts on one machine behave as hosts do, and leave nothing behind. Needs root and dockerd.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,13 +10,12 @@ use anyhow::{Context as _, Result, ensure};
 use paasta_tests::hosts::Hosts;
 use paasta_tests::registry::Registry;
 use paasta_tests::run::{bounded, eventually, text};
-use paasta_tests::tidy::root;
+use paasta_tests::traces::traces;
 
 const PORT: u16 = 31000;
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_secs(20);
-const SNAPSHOT_LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn hosts_answer_die_come_back_and_leave_nothing() {
@@ -217,19 +215,6 @@ fn get(ip: Ipv4Addr) -> Result<String> {
         "the answer was {answer:?}"
     );
     Ok(answer)
-}
-
-/// What the machine holds that belongs to a set of hosts, by its prefix.
-fn traces(prefix: &str) -> Result<BTreeSet<String>> {
-    let all = text(&mut bounded(
-        SNAPSHOT_LIMIT,
-        root().join("deploy/demo/snapshot.sh"),
-    ))?;
-    Ok(all
-        .lines()
-        .filter(|line| line.contains(prefix))
-        .map(str::to_owned)
-        .collect())
 }
 
 /// The sockets of container shims, which lie outside of the state directory.

@@ -36,7 +36,7 @@ build() { (cd "$ROOT" && cargo build --quiet --workspace --locked --bins); }
 bring_up_machines() {
     if [[ $MODE == hosts ]]; then
         step "starting $HOSTS hosts, each a network namespace with its own dockerd"
-        hosts_sh up "$PREFIX" "$HOSTS"
+        hosts_sh up "$PREFIX" "$HOSTS" --subnet "$NETWORK"
         step "starting an image registry on $REGISTRY"
         registry_sh up
     fi
@@ -57,7 +57,7 @@ docker_socket() {
 }
 
 host_address() {
-    if [[ $MODE == hosts ]]; then printf '10.77.0.%s' $((10 + $1)); else printf '127.0.0.1'; fi
+    if [[ $MODE == hosts ]]; then printf '%s.%s' "${NETWORK%.0/24}" $((10 + $1)); else printf '127.0.0.1'; fi
 }
 
 host_is_on() { [[ $MODE != hosts ]] || ip link show "$PREFIX-v$1" >/dev/null 2>&1; }
@@ -82,7 +82,7 @@ remove_own_containers() {
 host_hints() {
     [[ $MODE == hosts ]] || return 0
     cat <<TEXT
-  deploy/demo/hosts.sh kill-host demo-2    # power loss: its replicas come up elsewhere
-  deploy/demo/hosts.sh start-host demo-2; $DEMO_SH up    # power on, agent started again
+  deploy/demo/hosts.sh kill-host $PREFIX-2    # power loss: its replicas come up elsewhere
+  deploy/demo/hosts.sh start-host $PREFIX-2 && $DEMO_SH up    # power on, agent started again
 TEXT
 }

@@ -1,12 +1,15 @@
 # What the demo remembers between calls, and how it speaks. Sourced by demo.sh.
 #
-# $DEMO/mode is written first: `hosts` or `one-host`. $DEMO/ready is written last.
+# $DEMO/mode is written first: `hosts PREFIX SUBNET` or `one-host`. $DEMO/ready is written last.
 
 ROOT=$(cd "$here/../.." && pwd)
 DEMO=$(realpath -m "${PAASTA_DEMO_STATE:-$ROOT/.demo}")
 BIN=${CARGO_TARGET_DIR:-$ROOT/target}/debug
 DEMO_SH=deploy/demo/demo.sh
 EDIT_HINT="\$EDITOR $DEMO/soa/hello/marathon-SHARED.yaml"
+# Another demo, or another network, on the same machine.
+WANT_PREFIX=${PAASTA_DEMO_PREFIX:-demo}
+WANT_SUBNET=${PAASTA_DEMO_SUBNET:-10.77.0.0/24}
 HEALTHY_SECONDS=60
 BOUNCE_SECONDS=120
 LOCK_SECONDS=180
@@ -23,25 +26,25 @@ lock_demo() {
 }
 
 begin() {
-    local want=hosts
-    [[ $1 == no && $(id -u) -eq 0 ]] || want=one-host
     if [[ -f $DEMO/mode ]]; then
-        [[ $1 == no || $(<"$DEMO/mode") == "$want" ]] ||
-            die "$DEMO holds an unfinished demo with several hosts: demo.sh down first"
         say "going on with what an earlier 'demo.sh up' has left in $DEMO"
+    elif [[ $1 == yes || $(id -u) -ne 0 ]]; then
+        printf 'one-host\n' >"$DEMO/mode"
     else
-        printf '%s\n' "$want" >"$DEMO/mode"
+        printf 'hosts %s %s\n' "$WANT_PREFIX" "$WANT_SUBNET" >"$DEMO/mode"
     fi
     load_demo
+    [[ $1 == no || $MODE == one-host ]] || die "$DEMO holds an unfinished demo with several hosts: demo.sh down first"
     mkdir -p "$DEMO"/{config,git,run,logs,data}
 }
 
 load_demo() {
     [[ -f $DEMO/mode ]] || die "the demo is not up: $DEMO_SH up"
-    MODE=$(<"$DEMO/mode")
+    read -r MODE PREFIX NETWORK <"$DEMO/mode"
     if [[ $MODE == hosts ]]; then
-        HOSTS=3 PREFIX=demo GATEWAY=10.77.0.1 REGISTRY=10.77.0.1:5000 NETWORK=10.77.0.0/24
         [[ $(id -u) -eq 0 ]] || die "this demo was started by root: use sudo"
+        HOSTS=3 GATEWAY=${NETWORK%.0/24}.1
+        REGISTRY=$GATEWAY:5000
     else
         HOSTS=1 PREFIX=demo GATEWAY=127.0.0.1 REGISTRY=paasta-demo.local NETWORK=""
     fi
