@@ -53,9 +53,9 @@ cmd_up() {
     build
     bring_up_machines
     write_config
+    make_service
     start_coordinators
     start_agents
-    make_service
     step "deploying the first version"
     release hello
     wait_healthy "$HEALTHY_SECONDS"

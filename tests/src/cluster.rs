@@ -334,7 +334,7 @@ impl Cluster {
 
     /// Begins to ask the replicas of the instance, on every host, all the time.
     pub fn traffic(&self, id: &str) -> Traffic {
-        Traffic::start(self.hosts.all().to_vec(), self.operator.clone(), id)
+        Traffic::start(self.hosts.all().to_vec(), self.operator.impatient(), id)
     }
 
     /// The ends of all logs.

@@ -70,7 +70,6 @@ insecure() { [[ -z $NETWORK ]] || printf '%s\n' --insecure-test-network "$NETWOR
 start_coordinators() {
     step "starting three coordinators: $COORDINATORS"
     local id flags members=()
-    mkdir -p "$DEMO/soa"
     mapfile -t flags < <(insecure)
     for id in 1 2 3; do
         start_daemon "coordinator-$id" "coordinator-$id" "$BIN/paasta-coordinator" run \

@@ -24,10 +24,12 @@ make_service() {
         for name in "${SOURCES[@]}"; do cp -r "$ROOT/deploy/example/$name" "$CLONE/"; done
     fi
     if [[ ! -e $DEMO/soa/hello ]]; then
-        # Complete before it is seen: coordinators watch the directory.
-        cp -r "$ROOT/deploy/example/soa/hello" "$DEMO/soa/.hello.new"
-        sed -i "s|^git_url:.*|git_url: file://$CLONE.git|" "$DEMO/soa/.hello.new/service.yaml"
-        mv "$DEMO/soa/.hello.new" "$DEMO/soa/hello"
+        # Complete before it is seen: a coordinator may be watching the directory.
+        rm -rf "$DEMO/git/soa"
+        cp -r "$ROOT/deploy/example/soa/hello" "$DEMO/git/soa"
+        sed -i "s|^git_url:.*|git_url: file://$CLONE.git|" "$DEMO/git/soa/service.yaml"
+        mkdir -p "$DEMO/soa"
+        mv "$DEMO/git/soa" "$DEMO/soa/hello"
     fi
     say "remote  $CLONE.git"
     say "configs $DEMO/soa/hello"

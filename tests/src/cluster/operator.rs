@@ -18,6 +18,7 @@ pub struct Operator {
     program: PathBuf,
     config_dir: PathBuf,
     coordinators: Vec<String>,
+    timeout: &'static str,
 }
 
 /// What a command said.
@@ -38,6 +39,15 @@ impl Operator {
             program: program.to_owned(),
             config_dir: config_dir.to_owned(),
             coordinators: coordinators.to_vec(),
+            timeout: "10s",
+        }
+    }
+
+    /// The same operator, who does not wait for the end of an election.
+    pub fn impatient(&self) -> Self {
+        Self {
+            timeout: "1s",
+            ..self.clone()
         }
     }
 
@@ -56,6 +66,7 @@ impl Operator {
             .arg(&self.config_dir)
             .arg("--coordinators")
             .arg(self.coordinators.join(","))
+            .args(["--timeout", self.timeout])
             .args(arguments)
             .env("NO_COLOR", "1")
             .output()

@@ -187,7 +187,7 @@ fn all_coordinators(story: &Story, cluster: &mut Cluster) -> Result<()> {
     }
     let dead = Instant::now();
     ensure!(
-        cluster.operator.status(MAIN).is_err(),
+        cluster.operator.impatient().status(MAIN).is_err(),
         "somebody answered for dead coordinators"
     );
     let victim = kill_one_container(cluster)?;
