@@ -74,7 +74,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
         leadership: Arc::new(leadership),
         desired: desired.clone(),
     };
-    let gate = Gate::new(consensus.clone(), Peers::default());
+    let peers = Peers::default();
+    let gate = Gate::new(consensus.clone(), peers.clone());
     let sessions = Sessions {
         machine: machine.clone(),
         observations: observations.clone(),
@@ -100,6 +101,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
             machine,
             address,
             proposer,
+            peers,
             configured: options.system.cluster.clone(),
         },
     };

@@ -7,6 +7,9 @@ use tracing_subscriber::{EnvFilter, fmt as lines, layer::SubscriberExt, util::Su
 /// The environment variable that chooses what is logged, for example `info,paasta_agent=debug`.
 pub const FILTER_VARIABLE: &str = "PAASTA_LOG";
 
+/// What is logged unless something else is chosen: openraft tells its whole inner state at info.
+const DEFAULT_FILTER: &str = "info,openraft=warn";
+
 /// How a log line is written: `--log-format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
@@ -31,14 +34,15 @@ pub enum TelemetryError {
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Begins logging to standard error. Without [`FILTER_VARIABLE`] everything from `info` is logged.
+/// Begins logging to standard error. Without [`FILTER_VARIABLE`] everything from `info` is logged, and
+/// what warns of consensus.
 ///
 /// # Errors
 /// [`TelemetryError`] when the filter is wrong or logging was begun before.
 pub fn init(format: LogFormat) -> Result<(), TelemetryError> {
     let filter = match std::env::var(FILTER_VARIABLE) {
         Ok(text) => filter(&text)?,
-        Err(std::env::VarError::NotPresent) => filter("info")?,
+        Err(std::env::VarError::NotPresent) => filter(DEFAULT_FILTER)?,
         Err(std::env::VarError::NotUnicode(_)) => return Err(TelemetryError::NotText),
     };
     let registry = tracing_subscriber::registry().with(filter);

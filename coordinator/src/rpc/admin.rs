@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use paasta_common::id::InstanceId;
 use paasta_coordinator_core::plan::report::Report;
 use paasta_process::clock::Clock;
@@ -14,12 +15,7 @@ use paasta_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{
-    gate::{Gate, Route},
-    peers::forwarded,
-    status::RpcError,
-    view::View,
-};
+use super::{gate::Gate, status::RpcError, view::View};
 use crate::{
     desired::Desired, machine::ClusterMachine, observations::Observations, raft::Consensus,
 };
@@ -65,62 +61,57 @@ impl Admin for AdminService {
         &self,
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
-        match self.gate.route(&request, request.get_ref().stale).await? {
-            Route::Leader(leader) => AdminClient::new(leader).status(forwarded(request)).await,
-            Route::Here => Ok(Response::new(
-                self.view(|view| view.status(&request.into_inner()))?,
-            )),
-        }
+        let stale = request.get_ref().stale;
+        let here = |asked: &StatusRequest| self.view(|view| view.status(asked));
+        let there =
+            |leader, request| async move { AdminClient::new(leader).status(request).await }.boxed();
+        self.gate.answer(request, stale, here, there).await
     }
 
     async fn metastatus(
         &self,
         request: Request<MetastatusRequest>,
     ) -> Result<Response<MetastatusResponse>, Status> {
-        match self.gate.route(&request, request.get_ref().stale).await? {
-            Route::Leader(leader) => {
-                AdminClient::new(leader)
-                    .metastatus(forwarded(request))
-                    .await
-            }
-            Route::Here => Ok(Response::new(self.view(|view| view.metastatus()))),
-        }
+        let stale = request.get_ref().stale;
+        let here = |_: &MetastatusRequest| self.view(|view| Ok(view.metastatus()));
+        let there = |leader, request| {
+            async move { AdminClient::new(leader).metastatus(request).await }.boxed()
+        };
+        self.gate.answer(request, stale, here, there).await
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
-        match self.gate.route(&request, request.get_ref().stale).await? {
-            Route::Leader(leader) => AdminClient::new(leader).list(forwarded(request)).await,
-            Route::Here => Ok(Response::new(
-                self.view(|view| view.list(&request.into_inner())),
-            )),
-        }
+        let stale = request.get_ref().stale;
+        let here = |asked: &ListRequest| self.view(|view| Ok(view.list(asked)));
+        let there =
+            |leader, request| async move { AdminClient::new(leader).list(request).await }.boxed();
+        self.gate.answer(request, stale, here, there).await
     }
 
     async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyResponse>, Status> {
-        match self.gate.route(&request, false).await? {
-            Route::Leader(leader) => AdminClient::new(leader).why(forwarded(request)).await,
-            Route::Here => {
-                let id: InstanceId = request.get_ref().instance.parse().map_err(|error| {
-                    let message = format!("{error}");
-                    RpcError::BadRequest {
-                        field: "instance",
-                        message,
-                    }
-                })?;
-                Ok(Response::new(self.view(|view| view.why(&id))?))
-            }
-        }
+        let here = |asked: &WhyRequest| self.view(|view| view.why(&instance(asked)?));
+        let there =
+            |leader, request| async move { AdminClient::new(leader).why(request).await }.boxed();
+        self.gate.answer(request, false, here, there).await
     }
 
     async fn events(
         &self,
         request: Request<EventsRequest>,
     ) -> Result<Response<EventsResponse>, Status> {
-        match self.gate.route(&request, false).await? {
-            Route::Leader(leader) => AdminClient::new(leader).events(forwarded(request)).await,
-            Route::Here => Ok(Response::new(
-                self.view(|view| view.events(request.get_ref())),
-            )),
-        }
+        let here = |asked: &EventsRequest| self.view(|view| Ok(view.events(asked)));
+        let there =
+            |leader, request| async move { AdminClient::new(leader).events(request).await }.boxed();
+        self.gate.answer(request, false, here, there).await
     }
+}
+
+fn instance(request: &WhyRequest) -> Result<InstanceId, RpcError> {
+    request
+        .instance
+        .parse()
+        .map_err(|error| RpcError::BadRequest {
+            field: "instance",
+            message: format!("{error}"),
+        })
 }

@@ -1,21 +1,32 @@
 //! Making the cluster, and what one coordinator knows of itself.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use paasta_common::id::ClusterName;
 use paasta_coordinator_core::state::command::{Command, Init};
 use paasta_proto::v1::{
-    InitRequest, InitResponse, NodeRequest, NodeResponse, cluster_server::Cluster,
+    InitRequest, InitResponse, NodeRequest, NodeResponse, cluster_client::ClusterClient,
+    cluster_server::Cluster,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::status::RpcError;
+use super::{
+    peers::{Peers, forwarded},
+    status::RpcError,
+};
 use crate::{
     machine::ClusterMachine,
     propose::Proposer,
     raft::{Consensus, InitOutcome, RaftStatus},
 };
+
+/// How long making the cluster may take, elections included.
+const IDENTITY: Duration = Duration::from_secs(8);
+/// Between two tries to write the identity.
+const RETRY: Duration = Duration::from_millis(100);
+
+type Identity = Result<String, RpcError>;
 
 /// The service.
 pub struct ClusterService {
@@ -27,6 +38,8 @@ pub struct ClusterService {
     pub address: String,
     /// Writes the cluster's identity.
     pub proposer: Proposer,
+    /// Channels to the others.
+    pub peers: Peers,
     /// The cluster named in this coordinator's configuration; an other name is refused.
     pub configured: Option<ClusterName>,
 }
@@ -72,43 +85,53 @@ impl ClusterService {
         }
     }
 
-    /// Waits until this coordinator has applied the cluster's identity, then tells it.
-    async fn identity(&self) -> Result<String, RpcError> {
+    /// Sees to it that the cluster's identity is in the log, then tells it. Only the leader can
+    /// write it; another coordinator passes the request on.
+    async fn identity(&self, id: &str, request: &InitRequest, name: &ClusterName) -> Identity {
         let mut applied = self.machine.watch();
-        let wait = async {
-            loop {
-                applied.borrow_and_update();
-                if let Some(cluster) = self.machine.read().cluster() {
-                    return Ok(cluster.id.clone());
-                }
-                if applied.changed().await.is_err() {
-                    return Err(RpcError::Stopping);
-                }
+        let mut raft = self.consensus.watch();
+        loop {
+            applied.borrow_and_update();
+            let status = raft.borrow_and_update().clone();
+            if let Some(cluster) = self.machine.read().cluster() {
+                return Ok(cluster.id.clone());
             }
-        };
-        match tokio::time::timeout(crate::propose::PROPOSAL_DEADLINE, wait).await {
-            Ok(identity) => identity,
-            Err(_) => Err(RpcError::NoLeader),
+            match status.leader {
+                Some(_) if status.is_leader() => self.write_identity(id, name).await,
+                Some(leader) => return self.pass_on(&leader.address, request).await,
+                None => {}
+            }
+            // A leader that is not ready yet refuses: then time alone brings the next try.
+            tokio::select! {
+                changed = applied.changed() => changed.map_err(|_| RpcError::Stopping)?,
+                changed = raft.changed() => changed.map_err(|_| RpcError::Stopping)?,
+                () = tokio::time::sleep(RETRY) => {}
+            }
         }
     }
 
-    /// The leader writes the identity; elsewhere it arrives through the log.
-    async fn write_identity(&self, id: &str, name: &ClusterName) -> Result<(), RpcError> {
-        let mut status = self.consensus.watch();
-        let settled = status.wait_for(|status| status.leader.is_some());
-        let waited = tokio::time::timeout(crate::propose::PROPOSAL_DEADLINE, settled).await;
-        if !matches!(waited, Ok(Ok(_))) {
-            return Err(RpcError::NoLeader);
+    async fn write_identity(&self, id: &str, name: &ClusterName) {
+        let init = Init {
+            cluster_id: id.to_owned(),
+            name: name.clone(),
+        };
+        if let Err(error) = self.proposer.propose(Command::Init(init)).await {
+            tracing::info!(%error, "the cluster's identity is not written yet");
         }
-        drop(waited);
-        if self.consensus.status().is_leader() {
-            let command = Command::Init(Init {
-                cluster_id: id.to_owned(),
-                name: name.clone(),
-            });
-            self.proposer.propose(command).await?;
-        }
-        Ok(())
+    }
+
+    async fn pass_on(&self, leader: &str, request: &InitRequest) -> Identity {
+        let bad = |error: String| RpcError::BadRequest {
+            field: "members",
+            message: error,
+        };
+        let channel = self
+            .peers
+            .channel(leader)
+            .map_err(|error| bad(error.to_string()))?;
+        let request = forwarded(Request::new(request.clone()));
+        let answer = ClusterClient::new(channel).init(request).await?;
+        Ok(answer.into_inner().cluster_id)
     }
 }
 
@@ -117,8 +140,9 @@ impl Cluster for ClusterService {
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
         let request = request.into_inner();
         let name = self.checked(&request)?;
-        let members: BTreeMap<u64, String> = request.members.into_iter().collect();
-        let id = Uuid::now_v7().to_string();
+        let members: BTreeMap<u64, String> = request.members.clone().into_iter().collect();
+        let known = self.consensus.status().cluster_id;
+        let id = known.unwrap_or_else(|| Uuid::now_v7().to_string());
         let outcome = self
             .consensus
             .init(&id, members)
@@ -126,15 +150,15 @@ impl Cluster for ClusterService {
             .map_err(RpcError::from)?;
         let created = matches!(outcome, InitOutcome::Initialized);
         // Also when the cluster existed: an earlier init may have died between the two steps.
-        let consensus_id = self.consensus.status().cluster_id.unwrap_or(id);
-        if self.machine.read().cluster().is_none() {
-            self.write_identity(&consensus_id, &name).await?;
+        let identity = self.identity(&id, &request, &name);
+        match tokio::time::timeout(IDENTITY, identity).await {
+            Ok(Ok(cluster_id)) => Ok(Response::new(InitResponse {
+                cluster_id,
+                created,
+            })),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(RpcError::NoLeader.into()),
         }
-        let cluster_id = self.identity().await?;
-        Ok(Response::new(InitResponse {
-            cluster_id,
-            created,
-        }))
     }
 
     async fn node(&self, _: Request<NodeRequest>) -> Result<Response<NodeResponse>, Status> {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tonic::{Request, transport::Channel};
+use futures_util::future::BoxFuture;
+use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::{
-    peers::{Peers, was_forwarded},
+    peers::{Peers, forwarded, was_forwarded},
     status::RpcError,
 };
 use crate::raft::{Consensus, ProposeError};
@@ -14,6 +15,11 @@ use crate::raft::{Consensus, ProposeError};
 const LEADER_WAIT: Duration = Duration::from_secs(3);
 /// How long the leader may take to make sure that it still leads.
 const LINEARIZE: Duration = Duration::from_secs(3);
+
+/// How long a call that is passed on may take, elections included.
+const ANSWER: Duration = Duration::from_secs(8);
+/// Before a leader that went away is looked for again.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// Where a call is answered.
 pub enum Route {
@@ -53,6 +59,39 @@ impl Gate {
         }
     }
 
+    /// Answers `request`: by `here` on the leader, or by `there`, passed on to it. A leader that
+    /// goes away in the middle is no answer: the next one is asked.
+    ///
+    /// # Errors
+    /// What the answer is, or that no leader gave one in time.
+    pub async fn answer<Q, R, H, T>(
+        &self,
+        request: Request<Q>,
+        stale: bool,
+        here: H,
+        there: T,
+    ) -> Result<Response<R>, Status>
+    where
+        Q: Clone,
+        H: Fn(&Q) -> Result<R, RpcError>,
+        T: Fn(Channel, Request<Q>) -> BoxFuture<'static, Result<Response<R>, Status>>,
+    {
+        let deadline = tokio::time::Instant::now() + ANSWER;
+        loop {
+            let leader = match self.route(&request, stale).await? {
+                Route::Here => return Ok(Response::new(here(request.get_ref())?)),
+                Route::Leader(leader) => leader,
+            };
+            let passed_on = forwarded(Request::new(request.get_ref().clone()));
+            let answer = tokio::time::timeout_at(deadline, there(leader, passed_on)).await;
+            match answer {
+                Err(_) => return Err(RpcError::NoLeader.into()),
+                Ok(Err(status)) if is_away(&status) => tokio::time::sleep(RETRY).await,
+                Ok(answer) => return answer,
+            }
+        }
+    }
+
     async fn find(&self, forwarded: bool) -> Result<Route, RpcError> {
         let mut status = self.consensus.watch();
         loop {
@@ -83,4 +122,12 @@ impl Gate {
             }
         }
     }
+}
+
+/// Whether the one that was asked is not there, or does not lead any more. A connection that broke
+/// in the middle of a call has no code of its own, only its cause.
+fn is_away(status: &Status) -> bool {
+    let broken = std::error::Error::source(status)
+        .is_some_and(|source| source.is::<tonic::transport::Error>());
+    status.code() == Code::Unavailable || broken
 }

@@ -49,6 +49,9 @@ pub enum RpcError {
         /// What was expected.
         message: String,
     },
+    /// Another coordinator's answer, passed on as it came.
+    #[error("{}", .0.message())]
+    Peer(Box<Status>),
     /// The coordinator stops.
     #[error("this coordinator is stopping; use another one")]
     Stopping,
@@ -71,8 +74,15 @@ impl From<RpcError> for Status {
                 ProposalError::Unknown { .. } => Self::deadline_exceeded(text),
                 ProposalError::Undecodable { .. } => Self::internal(text),
             },
+            RpcError::Peer(status) => *status,
             RpcError::Raft(_) => Self::failed_precondition(text),
         }
+    }
+}
+
+impl From<Status> for RpcError {
+    fn from(status: Status) -> Self {
+        Self::Peer(Box::new(status))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The cluster as a whole: coordinators, hosts, resources.
 
+use std::time::Duration;
+
 use paasta_common::{app::Resources, id::HostId, report::Runtime};
 use paasta_coordinator_core::state::host::Host;
 use paasta_proto::{convert, v1};
@@ -58,6 +60,10 @@ impl View<'_> {
                 address: address.clone(),
                 leader: leader == Some(*id),
                 role: role.to_owned(),
+                last_answer_ms: match *id == self.raft.node_id {
+                    true => Some(0),
+                    false => self.raft.answered.get(id).map(milliseconds),
+                },
                 matched_index: match *id == self.raft.node_id {
                     true => self.raft.last_log,
                     false => self.raft.matched.get(id).copied().flatten(),
@@ -95,6 +101,10 @@ impl View<'_> {
             connected: heard.is_some_and(|heard| heard.connected),
         }
     }
+}
+
+fn milliseconds(span: &Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn number(count: usize) -> u32 {
