@@ -1,0 +1,159 @@
+//! What can go wrong with consensus, for the rest of the coordinator.
+
+use std::{io, time::Duration};
+
+use super::status::Peer;
+use crate::store::StoreError;
+
+/// Why consensus cannot start, or cannot do as it is told.
+#[derive(Debug, thiserror::Error)]
+pub enum RaftError {
+    /// The store is damaged: this node must never vote again under its id. The text says what the
+    /// operator can do.
+    #[error("{0}")]
+    Damaged(StoreError),
+    /// The store cannot be opened for another reason.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The options contradict each other.
+    #[error("the consensus settings are wrong: {0}")]
+    Options(String),
+    /// Somebody took this node for one of another cluster.
+    #[error(
+        "coordinator {node} belongs to cluster {known}, not to {given}: it cannot serve two; use \
+         an empty data directory to join the other one"
+    )]
+    OtherCluster {
+        /// This node.
+        node: u64,
+        /// Its cluster.
+        known: String,
+        /// The other one.
+        given: String,
+    },
+    /// The members given to `init` do not make sense.
+    #[error("cannot start a cluster of these members: {0}")]
+    Members(String),
+    /// The disk refused.
+    #[error("cannot write the coordinator's store: {0}")]
+    Disk(io::Error),
+    /// It took too long.
+    #[error("no answer within {0:?}; try again")]
+    TimedOut(Duration),
+    /// This node's consensus has ended.
+    #[error("consensus has stopped on this node; restart the coordinator and read its log")]
+    Stopped,
+}
+
+impl From<StoreError> for RaftError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            damaged @ StoreError::Damaged { .. } => Self::Damaged(damaged),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// What came of `init`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitOutcome {
+    /// The cluster exists from now on.
+    Initialized,
+    /// This node is in that cluster already; nothing changed.
+    AlreadyInitialized,
+}
+
+/// Why a command has no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Not proposed: only the leader can. Ask it, if it is known.
+    #[error("this coordinator is not the leader{}", .leader.as_ref().map_or_else(
+        || " and knows none; try again shortly".to_owned(),
+        |leader| format!("; ask {leader}"),
+    ))]
+    NotLeader {
+        /// The leader this node last heard of.
+        leader: Option<Peer>,
+    },
+    /// Not proposed: this leader has lost contact with the majority.
+    #[error(
+        "this coordinator cannot reach a majority of the coordinators: try another one, and check \
+         that more than half of them run and reach each other"
+    )]
+    NoQuorum,
+    /// Not proposed: the command is too large.
+    #[error("a command of {bytes} bytes is too large (at most {limit}); split it")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The most there may be.
+        limit: usize,
+    },
+    /// The outcome is unknown: the command may have been applied, or may yet be. Retry under the
+    /// same request id.
+    #[error("no outcome in time: the change may or may not happen; retrying it is safe")]
+    TimedOut,
+    /// The outcome is unknown, for the reason given, and waiting longer would not help.
+    #[error("the change may or may not happen ({why}); retrying it is safe")]
+    Uncertain {
+        /// What happened to the leader.
+        why: &'static str,
+    },
+    /// This node's consensus has ended. For a proposal that was already made, the outcome is
+    /// unknown.
+    #[error("consensus has stopped on this node; restart the coordinator and read its log")]
+    Stopped,
+}
+
+impl ProposeError {
+    /// Whether the command may nevertheless be applied. If not, it certainly never was.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut | Self::Uncertain { .. } | Self::Stopped
+        )
+    }
+}
+
+/// Why the set of members did not change, or is not known to have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemberError {
+    /// Only the leader can.
+    #[error("this coordinator is not the leader{}", .leader.as_ref().map_or_else(
+        || " and knows none; try again shortly".to_owned(),
+        |leader| format!("; ask {leader}"),
+    ))]
+    NotLeader {
+        /// The leader this node last heard of.
+        leader: Option<Peer>,
+    },
+    /// Another change is going on.
+    #[error("another change of members is going on; wait for it to end, then try again")]
+    Busy,
+    /// The node is no member.
+    #[error("{0} is not a member of this cluster; `add` it first")]
+    Unknown(u64),
+    /// The id is taken, by a member at another address. Ids are never reused.
+    #[error("{id} is already a member, at {address}; a new node needs a new id")]
+    Taken {
+        /// The id.
+        id: u64,
+        /// Where the member with that id is.
+        address: String,
+    },
+    /// A node that is to vote has not received the log yet.
+    #[error("{0} did not catch up with the log in time; check that it runs and is reachable")]
+    NotCaughtUp(u64),
+    /// The change makes no sense.
+    #[error("the members cannot be changed so: {0}")]
+    Refused(String),
+    /// Too late; the change may have begun. It can be repeated.
+    #[error("the change of members did not complete in time; look at the status and repeat it")]
+    TimedOut,
+    /// This leader has lost contact with the majority.
+    #[error("this coordinator cannot reach a majority of the coordinators")]
+    NoQuorum,
+    /// This node's consensus has ended.
+    #[error("consensus has stopped on this node; restart the coordinator and read its log")]
+    Stopped,
+}

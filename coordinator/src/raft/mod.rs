@@ -1,0 +1,44 @@
+//! Consensus between coordinators: one replicated log, one leader, and the state that all of them
+//! compute from it.
+//!
+//! [`Consensus`] is the whole of it for the rest of the coordinator; [`Machine`] is what the rest
+//! gives in return. Only this room knows openraft, an alpha whose types must not spread.
+//!
+//! # The cluster's identity
+//! A cluster id is chosen once, at [`Consensus::init`]. Every consensus message carries it. A node
+//! without one learns it from the first message it gets and writes it to its high-water file
+//! before it answers; from then on it refuses any other, and so does its store.
+//!
+//! Not here: what commands mean (`paasta-coordinator-core`), who may propose them (`rpc`), and
+//! anything that only the leader does (`leader`).
+
+mod codec;
+mod dial;
+mod entry;
+mod error;
+mod identity;
+mod log_store;
+mod machine;
+mod members;
+mod network;
+mod node;
+mod options;
+mod propose;
+mod receive;
+mod runtime;
+mod send;
+mod service;
+mod state_machine;
+mod status;
+mod types;
+
+pub use dial::{Dial, DialError, Keepalive, PlainDial};
+pub use error::{InitOutcome, MemberError, ProposeError, RaftError};
+pub use log_store::LogStore;
+pub use machine::{Machine, SnapshotWriter};
+pub use node::{Consensus, RaftServer};
+pub use options::{MAX_COMMAND_BYTES, RaftOptions};
+pub use runtime::{Runtime, fix_randomness};
+pub use state_machine::{SnapshotBuilder, StateMachine};
+pub use status::{Peer, RaftStatus, Role};
+pub use types::{Command, Node, Outcome, TypeConfig};

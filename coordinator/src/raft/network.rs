@@ -1,0 +1,246 @@
+//! The calling side of the consensus protocol.
+//!
+//! Two connections per peer: one for everything small, and one for snapshots, whose bytes must not
+//! stand in the way of a heartbeat.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+
+use openraft::{
+    RPCTypes, RaftNetworkFactory, RaftNetworkV2,
+    errors::{RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
+    network::RPCOption,
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+};
+use paasta_proto::v1::{RaftPayload, raft_service_client::RaftServiceClient};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
+use tonic::{Code, Request, Response, Status, transport::Channel};
+
+use super::{
+    codec,
+    dial::{Dial, DialError, Keepalive},
+    identity::Identity,
+    options::RaftOptions,
+    send,
+    service::MAX_MESSAGE_BYTES,
+    types::{Node, Snapshot, TypeConfig, Vote},
+};
+use crate::store::{IoMode, SnapshotFile};
+
+type Client = RaftServiceClient<Channel>;
+
+/// Makes the clients, and keeps the connections they share.
+pub(super) struct Network {
+    identity: Arc<Identity>,
+    dial: Arc<dyn Dial>,
+    keepalive: Keepalive,
+    append_timeout: Duration,
+    io: IoMode,
+    /// By peer and purpose; one each, so bounded by the members.
+    channels: BTreeMap<(u64, Purpose), (String, Channel)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    Messages,
+    Snapshots,
+}
+
+/// One peer as openraft calls it.
+pub(super) struct PeerClient {
+    identity: Arc<Identity>,
+    peer: u64,
+    client: Result<Client, Arc<DialError>>,
+    append_timeout: Duration,
+    io: IoMode,
+}
+
+impl Network {
+    pub(super) fn new(options: &RaftOptions, identity: Arc<Identity>) -> Self {
+        Self {
+            identity,
+            dial: Arc::clone(&options.dial),
+            keepalive: options.keepalive,
+            append_timeout: options.append_timeout,
+            io: options.io,
+            channels: BTreeMap::new(),
+        }
+    }
+
+    fn client(&mut self, peer: u64, node: &Node, purpose: Purpose) -> PeerClient {
+        PeerClient {
+            identity: Arc::clone(&self.identity),
+            peer,
+            client: self
+                .channel(peer, node, purpose)
+                .map(limited)
+                .map_err(Arc::new),
+            append_timeout: self.append_timeout,
+            io: self.io,
+        }
+    }
+
+    fn channel(&mut self, peer: u64, node: &Node, purpose: Purpose) -> Result<Channel, DialError> {
+        if let Some((address, channel)) = self.channels.get(&(peer, purpose))
+            && *address == node.address
+        {
+            return Ok(channel.clone());
+        }
+        let channel = self.dial.dial(peer, &node.address, &self.keepalive)?;
+        self.channels
+            .insert((peer, purpose), (node.address.clone(), channel.clone()));
+        Ok(channel)
+    }
+}
+
+fn limited(channel: Channel) -> Client {
+    RaftServiceClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = PeerClient;
+
+    async fn new_client(&mut self, target: u64, node: &Node) -> PeerClient {
+        self.client(target, node, Purpose::Messages)
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, node: &Node) -> PeerClient {
+        self.client(target, node, Purpose::Snapshots)
+    }
+}
+
+impl PeerClient {
+    /// Sends one message and waits for its answer, for at most `limit`.
+    async fn call<A, F>(
+        &self,
+        what: RPCTypes,
+        limit: Duration,
+        message: &impl Serialize,
+        send: impl FnOnce(Client, Request<RaftPayload>) -> F,
+    ) -> Result<A, RPCError<TypeConfig>>
+    where
+        A: DeserializeOwned,
+        F: Future<Output = Result<Response<RaftPayload>, Status>>,
+    {
+        let client = self
+            .client
+            .clone()
+            .map_err(|error| Unreachable::new(&*error))?;
+        let data = codec::encode(message).map_err(|error| Unreachable::new(&error))?;
+        let mut request = Request::new(self.addressed(data)?);
+        request.set_timeout(limit);
+        let answer = timeout(limit, send(client, request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
+        let answer = answer.map_err(|status| self.failed(what, limit, &status))?;
+        let data = answer.into_inner().data;
+        Ok(codec::decode(&data).map_err(|error| Unreachable::new(&error))?)
+    }
+
+    pub(super) fn addressed(&self, data: Vec<u8>) -> Result<RaftPayload, Unreachable<TypeConfig>> {
+        self.identity
+            .address(self.peer, data)
+            .ok_or_else(|| Unreachable::from_string("this node belongs to no cluster yet"))
+    }
+
+    pub(super) fn failed(
+        &self,
+        action: RPCTypes,
+        timeout: Duration,
+        status: &Status,
+    ) -> RPCError<TypeConfig> {
+        let id = self.identity.node();
+        match status.code() {
+            Code::DeadlineExceeded | Code::Cancelled => Timeout {
+                action,
+                id,
+                target: self.peer,
+                timeout,
+            }
+            .into(),
+            _ => Unreachable::new(status).into(),
+        }
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerClient {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        message: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let limit = match message.entries.is_empty() {
+            true => option.hard_ttl(),
+            false => self.append_timeout,
+        };
+        let send = |mut client: Client, request| async move { client.append(request).await };
+        self.call(RPCTypes::AppendEntries, limit, &message, send)
+            .await
+    }
+
+    async fn vote(
+        &mut self,
+        message: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let send = |mut client: Client, request| async move { client.vote(request).await };
+        self.call(RPCTypes::Vote, option.hard_ttl(), &message, send)
+            .await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        message: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let send = |mut client: Client, request| async move { client.pre_vote(request).await };
+        self.call(RPCTypes::Vote, option.hard_ttl(), &message, send)
+            .await
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        message: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let send =
+            |mut client: Client, request| async move { client.transfer_leader(request).await };
+        self.call(RPCTypes::TransferLeader, option.hard_ttl(), &message, send)
+            .await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let client = self
+            .client
+            .clone()
+            .map_err(|error| Unreachable::new(&*error))?;
+        let data = codec::encode(&vote).map_err(|error| Unreachable::new(&error))?;
+        let head = self.addressed(data)?;
+        let limit = option.hard_ttl();
+        let sending = timeout(
+            limit,
+            send::snapshot(client, head, snapshot.snapshot, self.io),
+        );
+        let answer = tokio::select! {
+            biased;
+            closed = cancel => return Err(closed.into()),
+            answer = sending => answer,
+        };
+        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
+        let data =
+            answer.map_err(|status| self.failed(RPCTypes::InstallSnapshot, limit, &status))?;
+        Ok(codec::decode(&data).map_err(|error| Unreachable::new(&error))?)
+    }
+}

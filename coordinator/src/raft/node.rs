@@ -1,0 +1,251 @@
+//! One node of the cluster, as the rest of the coordinator uses it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use openraft::{
+    async_runtime::watch::WatchReceiver,
+    errors::{InitializeError, RaftError as Failure},
+};
+use paasta_proto::v1::raft_service_server::RaftServiceServer;
+use tokio::{
+    sync::{Mutex, watch},
+    task::AbortHandle,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    error::{InitOutcome, RaftError},
+    identity::Identity,
+    log_store::LogStore,
+    machine::Machine,
+    network::Network,
+    options::RaftOptions,
+    receive::Receiver,
+    service::{MAX_MESSAGE_BYTES, RaftRpc},
+    state_machine::StateMachine,
+    status::{RaftStatus, Role},
+    types::{Node, Raft},
+};
+use crate::store::{IoMode, LogHandle, Store, StoreOptions};
+
+/// The consensus service for a tonic router; it has raised the message limits it needs.
+pub type RaftServer = RaftServiceServer<RaftRpc>;
+
+/// How long forming a cluster may take on this node: it writes one record.
+const INIT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long [`Consensus::shutdown`] waits for the files to close.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
+/// How often it looks.
+const CLOSE_POLL: Duration = Duration::from_millis(2);
+
+/// One node's part in the consensus. Clones are the same node.
+#[derive(Clone)]
+pub struct Consensus {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    raft: Raft,
+    identity: Arc<Identity>,
+    receiver: Receiver,
+    patience: Duration,
+    status: watch::Receiver<RaftStatus>,
+    watcher: AbortHandle,
+    change_turn: Mutex<()>,
+    log: LogHandle,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}
+
+impl Consensus {
+    /// Opens the store, restores `machine` (which must be in its initial state) from the newest
+    /// snapshot and the log, and takes part in whatever cluster the store belongs to. A node
+    /// without a cluster waits to be given one by [`Self::init`] or by a leader that adds it.
+    ///
+    /// # Errors
+    /// [`RaftError::Damaged`] if this node lost something it had promised to remember; others if
+    /// the options or the directory are wrong.
+    pub async fn start(options: RaftOptions, machine: Arc<dyn Machine>) -> Result<Self, RaftError> {
+        let config = Arc::new(options.openraft()?);
+        let Store { log, snapshots } = open_store(&options).await?;
+        let handle = log.downgrade();
+        let cluster = options.cluster_id.clone();
+        let identity = Arc::new(Identity::new(options.node_id, cluster, handle.clone()));
+        let network = Network::new(&options, Arc::clone(&identity));
+        let state_machine = StateMachine::new(machine, snapshots.clone(), options.io);
+        let log_store = LogStore::new(log);
+        let raft = Raft::new(options.node_id, config, network, log_store, state_machine)
+            .await
+            .map_err(|fatal| RaftError::Disk(std::io::Error::other(fatal.to_string())))?;
+        let (status, watcher) = watch_status(&raft, &identity);
+        let inner = Inner {
+            raft,
+            identity,
+            receiver: Receiver::new(snapshots, options.io),
+            patience: options.patience(),
+            status,
+            watcher,
+            change_turn: Mutex::new(()),
+            log: handle,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The service through which the other coordinators reach this one.
+    pub fn service(&self) -> RaftServer {
+        let Inner {
+            raft,
+            identity,
+            receiver,
+            ..
+        } = &*self.inner;
+        let rpc = RaftRpc::new(raft.clone(), Arc::clone(identity), receiver.clone());
+        RaftServiceServer::new(rpc)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Makes the cluster `cluster_id` of these voters (node id to address), this node among them.
+    /// Once in a cluster's life; harmless when this node is in that cluster already, and when
+    /// several of the voters are told the same at once.
+    ///
+    /// # Errors
+    /// If this node belongs to another cluster, is not among `members`, or cannot write.
+    pub async fn init(
+        &self,
+        cluster_id: &str,
+        members: BTreeMap<u64, String>,
+    ) -> Result<InitOutcome, RaftError> {
+        let _turn = timeout(INIT_WAIT, self.inner.change_turn.lock())
+            .await
+            .map_err(|_| RaftError::TimedOut(INIT_WAIT))?;
+        if cluster_id.is_empty() {
+            return Err(RaftError::Members("the cluster id is empty".to_owned()));
+        }
+        let node_id = self.inner.identity.node();
+        if !members.contains_key(&node_id) {
+            return Err(RaftError::Members(format!(
+                "this node, {node_id}, is not one of them"
+            )));
+        }
+        self.inner.identity.learn(cluster_id).await?;
+        let raft = &self.inner.raft;
+        if raft
+            .is_initialized()
+            .await
+            .map_err(|_| RaftError::Stopped)?
+        {
+            return Ok(InitOutcome::AlreadyInitialized);
+        }
+        let nodes: BTreeMap<_, _> = members
+            .into_iter()
+            .map(|(id, address)| (id, Node { address }))
+            .collect();
+        match timeout(INIT_WAIT, raft.initialize(nodes)).await {
+            Err(_) => Err(RaftError::TimedOut(INIT_WAIT)),
+            Ok(Ok(())) => Ok(InitOutcome::Initialized),
+            Ok(Err(Failure::APIError(InitializeError::NotAllowed(_)))) => {
+                Ok(InitOutcome::AlreadyInitialized)
+            }
+            Ok(Err(Failure::APIError(other))) => Err(RaftError::Members(other.to_string())),
+            Ok(Err(Failure::Fatal(_))) => Err(RaftError::Stopped),
+        }
+    }
+
+    /// What this node knows right now.
+    pub fn status(&self) -> RaftStatus {
+        let metrics = self.inner.raft.metrics().borrow_watched().clone();
+        RaftStatus::from_metrics(&metrics, self.inner.identity.cluster())
+    }
+
+    /// Tells of every change of role, term, leader, members or cluster. The other fields are as of
+    /// that moment: [`Self::status`] has them fresh.
+    pub fn watch(&self) -> watch::Receiver<RaftStatus> {
+        self.inner.status.clone()
+    }
+
+    /// Ends this node's part and waits until its files are closed, so that it can be started
+    /// again in the same process. Nothing acknowledged is lost by not calling this.
+    pub async fn shutdown(&self) {
+        if timeout(CLOSE_WAIT, self.inner.raft.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("consensus does not end; a write to the disk may hang");
+            return;
+        }
+        let until = Instant::now() + CLOSE_WAIT;
+        while !self.inner.log.is_closed() && Instant::now() < until {
+            sleep(CLOSE_POLL).await;
+        }
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.inner.raft
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.inner.patience
+    }
+
+    pub(super) fn change_turn(&self) -> &Mutex<()> {
+        &self.inner.change_turn
+    }
+}
+
+async fn open_store(options: &RaftOptions) -> Result<Store, RaftError> {
+    let store = StoreOptions {
+        dir: options.data_dir.clone(),
+        node: options.node_id,
+        cluster: options.cluster_id.clone(),
+        io: options.io,
+    };
+    let opened = match options.io {
+        IoMode::Inline => Store::open(&store),
+        IoMode::Threaded => tokio::task::spawn_blocking(move || Store::open(&store))
+            .await
+            .map_err(|error| RaftError::Disk(std::io::Error::other(error)))?,
+    };
+    Ok(opened?)
+}
+
+/// Turns openraft's metrics, which change with every record, into a watch that changes seldom.
+fn watch_status(
+    raft: &Raft,
+    identity: &Arc<Identity>,
+) -> (watch::Receiver<RaftStatus>, AbortHandle) {
+    let mut metrics = raft.metrics();
+    let identity = Arc::clone(identity);
+    let now = RaftStatus::from_metrics(&metrics.borrow_watched().clone(), identity.cluster());
+    let (sender, receiver) = watch::channel(now);
+    let task = tokio::spawn(async move {
+        loop {
+            let ended = metrics.changed().await.is_err();
+            // Cloned at once: a guard that is held stops the core of the consensus.
+            let latest = metrics.borrow_watched().clone();
+            let mut latest = RaftStatus::from_metrics(&latest, identity.cluster());
+            if ended {
+                latest.role = Role::Stopped;
+            }
+            sender.send_if_modified(|known| {
+                let new = known.differs_in_kind(&latest);
+                if new {
+                    *known = latest.clone();
+                }
+                new
+            });
+            if ended {
+                return;
+            }
+        }
+    });
+    (receiver, task.abort_handle())
+}

@@ -1,0 +1,142 @@
+//! The answering side of the consensus protocol.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use paasta_proto::v1::{RaftPayload, SnapshotChunk, raft_service_server::RaftService};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    codec::{self, CodecError},
+    identity::Identity,
+    receive::Receiver,
+    state_machine::read_meta,
+    types::{Raft, Snapshot, Vote},
+};
+
+/// The largest message of this service, both ways: the records of one append are bounded to about
+/// 1 MiB, or to a single one of at most 4 MiB.
+pub(super) const MAX_MESSAGE_BYTES: usize = 16 << 20;
+
+/// How long a message may take here. Callers give up long before.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// How long it may take to restore the machine from a snapshot that has arrived.
+const INSTALL_WAIT: Duration = Duration::from_secs(300);
+
+/// Answers the other coordinators.
+#[derive(Clone)]
+pub struct RaftRpc {
+    raft: Raft,
+    identity: Arc<Identity>,
+    receiver: Receiver,
+}
+
+impl RaftRpc {
+    pub(super) fn new(raft: Raft, identity: Arc<Identity>, receiver: Receiver) -> Self {
+        Self {
+            raft,
+            identity,
+            receiver,
+        }
+    }
+
+    /// Reads a message, lets `handle` answer it, writes the answer.
+    async fn answer<M, A, E, F>(
+        &self,
+        request: Request<RaftPayload>,
+        handle: impl FnOnce(M) -> F,
+    ) -> Result<Response<RaftPayload>, Status>
+    where
+        M: DeserializeOwned,
+        A: Serialize,
+        E: std::fmt::Display,
+        F: Future<Output = Result<A, E>>,
+    {
+        let request = request.into_inner();
+        self.identity.admit(&request).await?;
+        let message = codec::decode(&request.data).map_err(|error| unreadable(&error))?;
+        let answer = within(ANSWER_WAIT, handle(message)).await?;
+        self.reply(request.from_node, &answer)
+    }
+
+    fn reply(&self, to: u64, answer: &impl Serialize) -> Result<Response<RaftPayload>, Status> {
+        let data = codec::encode(answer).map_err(|error| unreadable(&error))?;
+        let reply = self.identity.address(to, data);
+        reply
+            .map(Response::new)
+            .ok_or_else(|| Status::unavailable("this node has no cluster"))
+    }
+}
+
+#[tonic::async_trait]
+impl RaftService for RaftRpc {
+    async fn append(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
+        self.answer(request, |message| self.raft.append_entries(message))
+            .await
+    }
+
+    async fn vote(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
+        self.answer(request, |message| self.raft.vote(message))
+            .await
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<RaftPayload>,
+    ) -> Result<Response<RaftPayload>, Status> {
+        self.answer(request, |message| self.raft.pre_vote(message))
+            .await
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<RaftPayload>,
+    ) -> Result<Response<RaftPayload>, Status> {
+        self.answer(request, |message| self.raft.handle_transfer_leader(message))
+            .await
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotChunk>>,
+    ) -> Result<Response<RaftPayload>, Status> {
+        let admit = |head: RaftPayload| async move {
+            self.identity.admit(&head).await?;
+            Ok(head)
+        };
+        let (head, file) = self.receiver.receive(request.into_inner(), admit).await?;
+        let vote: Vote = codec::decode(&head.data).map_err(|error| unreadable(&error))?;
+        let meta = read_meta(&file).map_err(|error| Status::data_loss(error.to_string()))?;
+        let snapshot = Snapshot {
+            meta,
+            snapshot: file,
+        };
+        let installing = self.raft.install_full_snapshot(vote, snapshot);
+        let answer = within(INSTALL_WAIT, installing).await?;
+        self.reply(head.from_node, &answer)
+    }
+}
+
+async fn within<A, E: std::fmt::Display>(
+    limit: Duration,
+    answer: impl Future<Output = Result<A, E>>,
+) -> Result<A, Status> {
+    match timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(|error| stopped(&error)),
+        Err(_) => Err(Status::deadline_exceeded(
+            "this coordinator is too slow; check its disk",
+        )),
+    }
+}
+
+fn stopped(error: &impl std::fmt::Display) -> Status {
+    Status::unavailable(format!(
+        "consensus has stopped on this coordinator: {error}"
+    ))
+}
+
+fn unreadable(error: &CodecError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
