@@ -1,1 +1,69 @@
-//! To be written.
+//! `paasta`, the command line of operators and service authors.
+//!
+//! One file per verb in [`cmd`], tables in [`render`] (text from messages, no decisions), the way
+//! to a coordinator in [`client`]. What a replica's or an instance's state *means* is decided by the
+//! coordinator; the one judgement made here is the exit code ([`verdict`]).
+
+use std::{ffi::OsString, io::Write as _, process::ExitCode, time::Duration};
+
+use clap::Parser as _;
+
+use crate::{args::Args, cmd::Context, exit::Exit};
+
+pub mod args;
+pub mod client;
+pub mod cmd;
+pub mod exit;
+pub mod render;
+pub mod terminal;
+pub mod verdict;
+
+/// How long the runtime may take to stop what a command left behind.
+const STOP_WITHIN: Duration = Duration::from_millis(200);
+
+/// Runs the command line `argv` (the program's name first) to its exit code.
+pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(argv) {
+        Ok(args) => args,
+        Err(error) => return usage(&error).into(),
+    };
+    let exit = match execute(args) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let exit = exit::of(&error);
+            complain(&format!("paasta: {error:#}"));
+            exit
+        }
+    };
+    exit.into()
+}
+
+fn execute(args: Args) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut context = Context::new(args.global);
+    let result = runtime.block_on(cmd::run(args.command, &mut context));
+    runtime.shutdown_timeout(STOP_WITHIN);
+    result
+}
+
+/// Help and version are what was asked for; anything else is a mistake in the command line.
+fn usage(error: &clap::Error) -> Exit {
+    let text = error.render();
+    if error.use_stderr() {
+        complain(text.to_string().trim_end());
+        return Exit::Failed;
+    }
+    // A reader that went away (`paasta --help | head -1`) is no failure.
+    let _ = match terminal::colours(&std::io::stdout()) {
+        true => write!(std::io::stdout(), "{}", text.ansi()),
+        false => write!(std::io::stdout(), "{text}"),
+    };
+    Exit::Ok
+}
+
+fn complain(text: &str) {
+    // There is nowhere left to say that standard error is gone.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,110 @@
+//! The command line: what every verb understands. Each verb's own options are in its file.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+
+use crate::{client::Address, cmd, exit};
+
+/// The longest `--timeout`: a deadline that nobody would wait for is a typing error.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// Run services on a cluster of Docker hosts, as yelpsoa-configs and git say.
+#[derive(Debug, Parser)]
+#[command(name = "paasta", version, after_help = exit::HELP, max_term_width = 100)]
+pub struct Args {
+    /// What every verb understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every verb understands.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// Coordinators to ask, in this order [default: cli.coordinators of the configuration]
+    #[arg(
+        long,
+        global = true,
+        env = "PAASTA_COORDINATORS",
+        value_name = "HOST:PORT,..."
+    )]
+    #[arg(value_delimiter = ',', hide_env_values = true)]
+    pub coordinators: Vec<Address>,
+    /// The directory of the system configuration [default: /etc/paasta]
+    #[arg(
+        long,
+        global = true,
+        env = "PAASTA_SYSTEM_CONFIG_DIR",
+        value_name = "DIR"
+    )]
+    #[arg(hide_env_values = true)]
+    pub config_dir: Option<PathBuf>,
+    /// How long to try before giving up, as 10s or 1m
+    #[arg(long, global = true, value_name = "TIME", default_value = "10s")]
+    #[arg(value_parser = timeout)]
+    pub timeout: Duration,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show how instances are: versions, replicas, bounces, what is waited for
+    Status(cmd::status::Args),
+    /// Show how the cluster is: coordinators, hosts, resources
+    Metastatus(cmd::metastatus::Args),
+    /// List the declared instances
+    List(cmd::list::Args),
+    /// Say why an instance is not as it should be
+    Why(cmd::why::Args),
+    /// Show what happened last in the cluster
+    Events(cmd::events::Args),
+    /// Make a cluster, ask its coordinators
+    #[command(subcommand)]
+    Cluster(cmd::cluster::Command),
+    /// Try out bounce methods without a cluster
+    #[command(subcommand)]
+    Bounce(cmd::bounce::Command),
+    /// Write deployments.json of services from the refs of their git repositories
+    GenerateDeployments(cmd::generate_deployments::Args),
+    /// Check a yelpsoa-configs directory
+    Validate(cmd::validate::Args),
+    /// Print the completions of a shell
+    Completions(cmd::completions::Args),
+    /// Print the version
+    Version,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match span.is_zero() || span > TIMEOUT_MAX {
+        true => Err("give a time between 1ms and 1h".to_owned()),
+        false => Ok(span),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn timeouts_are_bounded() {
+        assert_eq!(timeout("90s"), Ok(Duration::from_secs(90)));
+        for refused in ["0s", "2h", "ten", ""] {
+            assert!(timeout(refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The way to a coordinator: which one to ask, for how long, and what to say when none answers.
+//! The calls themselves are made by the verbs.
+
+use std::{error::Error as _, fmt, str::FromStr, time::Duration};
+
+use paasta_process::backoff::Retry;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::{
+    Code, Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
+
+/// The largest answer accepted, in bytes: a page of 1000 instances with 100 replicas each has room.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How long a connection may take, at most: a host that is down must not use up the deadline.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// The least time that one coordinator is given before the next one is asked.
+const SHARE_MIN: Duration = Duration::from_millis(250);
+/// The longest pause after all coordinators were asked in vain.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// `HOST:PORT` of a coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address(String);
+
+/// An address that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not HOST:PORT, as 10.0.0.1:7000 or [::1]:7000")]
+pub struct AddressError(String);
+
+/// What one coordinator did.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    address: Address,
+    /// The code of its answer, if it gave one.
+    code: Option<Code>,
+    words: String,
+}
+
+/// A call that got no useful answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nobody answered in time, or nobody who could.
+    #[error("no coordinator answered within {within:?}{}", summary(.attempts))]
+    Unreachable {
+        /// The deadline that passed.
+        within: Duration,
+        /// The last that each coordinator did.
+        attempts: Vec<Attempt>,
+    },
+    /// A coordinator answered, and said no.
+    #[error("{message} (said coordinator {address})")]
+    Refused {
+        /// Who said so.
+        address: Address,
+        /// Its code.
+        code: Code,
+        /// Its words.
+        message: String,
+    },
+}
+
+/// The coordinators, and the connection to the one that answered last.
+#[derive(Debug)]
+pub struct Coordinators {
+    addresses: Vec<Address>,
+    timeout: Duration,
+    connected: Option<(Address, Channel)>,
+}
+
+impl Coordinators {
+    /// Coordinators to be asked in the given order, each call within `timeout` in all.
+    pub fn new(addresses: Vec<Address>, timeout: Duration) -> Self {
+        let connected = None;
+        Self {
+            addresses,
+            timeout,
+            connected,
+        }
+    }
+
+    /// How long each call may take in all.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Calls the first coordinator that can answer. Those that cannot be reached, have no leader
+    /// (UNAVAILABLE) or are not ready (FAILED_PRECONDITION) are passed over, again and again until
+    /// the deadline: so `call` must be safe to make more than once.
+    ///
+    /// # Errors
+    /// [`CallError`]: nobody answered, or somebody refused.
+    pub async fn call<T, F>(&mut self, mut call: impl FnMut(Channel) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let deadline = Instant::now() + self.timeout;
+        let mut rounds = Retry::new();
+        loop {
+            let mut attempts: Vec<Attempt> = Vec::new();
+            let order = self.order();
+            for (at, address) in order.iter().enumerate() {
+                let until = share(deadline, order.len() - at);
+                match self.attempt(address, until, &mut call).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(attempt) => attempts.push(attempt),
+                }
+                self.connected = None;
+                let last = attempts.last().expect("one was pushed just now");
+                if last.code.is_some_and(is_final) {
+                    return Err(refused(last));
+                }
+            }
+            // Nobody is ready and nobody says "not now": waiting would change nothing.
+            let unready = |attempt: &Attempt| attempt.code == Some(Code::FailedPrecondition);
+            if !attempts.is_empty() && attempts.iter().all(unready) {
+                return Err(refused(&attempts[0]));
+            }
+            // An election takes about a second: the pauses grow, and stay short.
+            let pause = rounds.next_delay().min(PAUSE_MAX);
+            if Instant::now() + pause >= deadline {
+                let within = self.timeout;
+                return Err(CallError::Unreachable { within, attempts });
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// The addresses, the one that answered last in front.
+    fn order(&self) -> Vec<Address> {
+        let mut order = self.addresses.clone();
+        if let Some((address, _)) = &self.connected {
+            order.retain(|other| other != address);
+            order.insert(0, address.clone());
+        }
+        order
+    }
+
+    async fn attempt<T, F>(
+        &mut self,
+        address: &Address,
+        until: Instant,
+        call: &mut impl FnMut(Channel) -> F,
+    ) -> Result<T, Attempt>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let failed = |code, words| Attempt {
+            address: address.clone(),
+            code,
+            words,
+        };
+        let work = async {
+            let channel = match &self.connected {
+                Some((connected, channel)) if connected == address => channel.clone(),
+                _ => connect(address)
+                    .await
+                    .map_err(|words| failed(None, words))?,
+            };
+            let answer = call(channel.clone()).await;
+            let answer = answer.map_err(|status| failed(Some(status.code()), words_of(&status)))?;
+            Ok((channel, answer.into_inner()))
+        };
+        match timeout_at(until, work).await {
+            Ok(Ok((channel, answer))) => {
+                self.connected = Some((address.clone(), channel));
+                Ok(answer)
+            }
+            Ok(Err(attempt)) => Err(attempt),
+            Err(_) => Err(failed(None, "no answer in time".to_owned())),
+        }
+    }
+}
+
+impl Attempt {
+    /// What went wrong.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+}
+
+impl CallError {
+    /// Whether coordinators are up, but without a leader or even a cluster.
+    pub fn is_leaderless(&self) -> bool {
+        match self {
+            Self::Unreachable { attempts, .. } => {
+                attempts.iter().any(|attempt| attempt.code.is_some())
+            }
+            Self::Refused { code, .. } => *code == Code::FailedPrecondition,
+        }
+    }
+
+    /// Whether what was asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: Code::NotFound,
+                ..
+            }
+        )
+    }
+}
+
+impl Address {
+    /// The text, `HOST:PORT`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let refuse = || AddressError(text.to_owned());
+        let text = text.trim();
+        let (host, port) = text.rsplit_once(':').ok_or_else(refuse)?;
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let host_fits = match bare {
+            Some(six) => six.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.chars().all(inner),
+        };
+        match port.parse::<u16>() {
+            Ok(port) if port > 0 && host_fits => Ok(Self(text.to_owned())),
+            _ => Err(refuse()),
+        }
+    }
+}
+
+/// A request that tells the coordinator how long its answer is waited for.
+pub fn request<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+/// Every coordinator left gets an equal part of the time left.
+fn share(deadline: Instant, left: usize) -> Instant {
+    let now = Instant::now();
+    let parts = u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+    let part = (deadline.saturating_duration_since(now) / parts).max(SHARE_MIN);
+    (now + part).min(deadline)
+}
+
+async fn connect(address: &Address) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| error.to_string())?
+        .connect_timeout(CONNECT_MAX)
+        .tcp_nodelay(true);
+    endpoint.connect().await.map_err(|error| {
+        // tonic's own words are "transport error"; the reason is at the end of the chain.
+        let mut reason: &dyn std::error::Error = &error;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        match reason.to_string().as_str() {
+            "deadline has elapsed" => format!("no connection within {CONNECT_MAX:?}"),
+            words => words.to_owned(),
+        }
+    })
+}
+
+fn words_of(status: &Status) -> String {
+    match status.message() {
+        "" => status.code().description().to_owned(),
+        words => match status.source() {
+            Some(source) if words == "transport error" => source.to_string(),
+            _ => words.to_owned(),
+        },
+    }
+}
+
+/// Whether another coordinator would say the same.
+fn is_final(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::Unavailable
+            | Code::FailedPrecondition
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Aborted
+            | Code::ResourceExhausted
+    )
+}
+
+fn refused(attempt: &Attempt) -> CallError {
+    CallError::Refused {
+        address: attempt.address.clone(),
+        code: attempt.code.unwrap_or(Code::Unknown),
+        message: attempt.words.clone(),
+    }
+}
+
+fn summary(attempts: &[Attempt]) -> String {
+    let mut text = String::new();
+    for attempt in attempts {
+        text.push_str(&format!("\n  {}: {}", attempt.address, attempt.words));
+    }
+    let answered = attempts.iter().any(|attempt| attempt.code.is_some());
+    text.push_str(match answered {
+        true => {
+            "\nThe coordinators are there, but none could answer, perhaps for want of a leader.\n\
+             Next: `paasta cluster node` shows what each of them sees; `--stale` (status, list,\n\
+             metastatus) reads without a leader; `--timeout` waits longer."
+        }
+        false => {
+            "\nNext: check that paasta-coordinator runs there (systemctl status \
+             paasta-coordinator),\nand that --coordinators, PAASTA_COORDINATORS or cli.coordinators \
+             in the configuration\nnames its address."
+        }
+    });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_a_host_and_a_port() {
+        for fine in [
+            "localhost:7000",
+            "10.0.0.1:1",
+            "[::1]:7000",
+            "a-b.c_d:65535",
+            " h:1 ",
+        ] {
+            assert!(fine.parse::<Address>().is_ok(), "{fine}");
+        }
+        for refused in [
+            "",
+            "host",
+            "host:",
+            ":1",
+            "host:0",
+            "host:65536",
+            "::1:7000",
+            "h/p:1",
+            "[x]:1",
+        ] {
+            let error = refused.parse::<Address>().expect_err(refused);
+            assert!(error.to_string().contains("HOST:PORT"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_error_says_what_was_tried_and_what_to_do() {
+        let attempt = |code, words: &str| Attempt {
+            address: "h:1".parse().expect("an address"),
+            code,
+            words: words.to_owned(),
+        };
+        let error = |attempts| CallError::Unreachable {
+            within: Duration::from_secs(10),
+            attempts,
+        };
+        let away = error(vec![attempt(None, "connection refused")]);
+        assert!(
+            away.to_string()
+                .contains("within 10s\n  h:1: connection refused\nNext: "),
+            "{away}"
+        );
+        assert!(!away.is_leaderless());
+        let leaderless = error(vec![attempt(Some(Code::Unavailable), "no leader now")]);
+        assert!(
+            leaderless.to_string().contains("paasta cluster node"),
+            "{leaderless}"
+        );
+        assert!(leaderless.is_leaderless());
+    }
+}

@@ -1,0 +1,121 @@
+//! `paasta metastatus`: how the cluster is.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use paasta_proto::v1::{MetastatusRequest, MetastatusResponse, admin_client::AdminClient};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use super::{Context, cluster::node};
+use crate::{
+    client::{ANSWER_BYTES_MAX, request},
+    exit::Exit,
+    render,
+    terminal::note,
+    verdict::cluster,
+};
+
+/// A coordinator that has not answered the leader for so long is silent, in milliseconds: many
+/// heartbeats, and more than a slow disk takes.
+const SILENT_AFTER_MS: u64 = 5_000;
+/// What a coordinator is given to show that it is there: it answers from memory.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+const EXITS: &str = "\
+Exit codes:
+  0  the cluster is well
+  1  a mistake in the command line
+  2  no leader, a coordinator whose loss would stop the cluster, a lost host,
+     more than 90 % of CPU, memory or disk in use, or the brake on replacing
+     lost hosts is on
+  3  no coordinator could be reached";
+
+/// Show how the cluster is: coordinators, hosts, resources
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXITS)]
+pub struct Args {
+    /// List every coordinator and host
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Take the answer of any coordinator, even one without a leader
+    #[arg(long)]
+    pub stale: bool,
+}
+
+/// The answer, for `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    response: &'a MetastatusResponse,
+    silent: &'a BTreeSet<u64>,
+}
+
+/// Asks, judges, prints. Without a leader it shows what each coordinator sees.
+///
+/// # Errors
+/// No coordinator answered, or standard output is gone.
+pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let mut coordinators = context.coordinators()?;
+    let ask = MetastatusRequest { stale: args.stale };
+    let timeout = coordinators.timeout();
+    let answer = coordinators.call(|channel| {
+        let mut admin = AdminClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let ask = request(ask, timeout);
+        async move { admin.metastatus(ask).await }
+    });
+    let response = match answer.await {
+        Err(error) if error.is_leaderless() => {
+            note(&format!("{error}"));
+            node::show(context).await?;
+            return Ok(Exit::Unwell);
+        }
+        answer => answer?,
+    };
+    let silent = silent(&response).await?;
+    let found = cluster::findings(&response, &silent);
+    if context.global.json {
+        context.print_json(&Answer {
+            response: &response,
+            silent: &silent,
+        })?;
+    } else {
+        context.print(&render::metastatus::render(
+            &response,
+            &found,
+            &context.view,
+        ))?;
+        if args.verbose {
+            context.print(&render::metastatus::tables(
+                &response,
+                &silent,
+                &context.view,
+            ))?;
+        }
+    }
+    Ok(cluster::exit(&found))
+}
+
+/// The ids of the silent coordinators: as the leader knows it, or as found out from here.
+async fn silent(response: &MetastatusResponse) -> anyhow::Result<BTreeSet<u64>> {
+    let mut silent = BTreeSet::new();
+    let mut asked = JoinSet::new();
+    for one in response.coordinators.iter().filter(|one| !one.leader) {
+        match (one.last_answer_ms, one.address.parse()) {
+            (Some(ms), _) if ms <= SILENT_AFTER_MS => {}
+            (None, Ok(address)) => {
+                let id = one.id;
+                asked.spawn(async move { (id, node::ask(address, ANSWER_WITHIN).await.is_ok()) });
+            }
+            (Some(_), _) | (None, Err(_)) => {
+                silent.insert(one.id);
+            }
+        }
+    }
+    while let Some(answer) = asked.join_next().await {
+        let (id, answers) = answer?;
+        if !answers {
+            silent.insert(id);
+        }
+    }
+    Ok(silent)
+}

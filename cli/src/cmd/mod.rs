@@ -1,0 +1,126 @@
+//! The verbs, a file each: ask, judge, hand over to [`crate::render`].
+
+use anyhow::Context as _;
+use paasta_common::config::SystemConfig;
+use paasta_process::config::{self, Strictness};
+use serde::Serialize;
+
+use crate::{
+    args::{self, Global},
+    client::{Address, Coordinators},
+    exit::Exit,
+    render::View,
+    terminal,
+};
+
+pub mod bounce;
+pub mod cluster;
+pub mod completions;
+pub mod events;
+pub mod generate_deployments;
+pub mod list;
+pub mod metastatus;
+pub mod status;
+pub mod validate;
+pub mod version;
+pub mod why;
+
+mod names;
+
+/// What every verb works with.
+#[derive(Debug)]
+pub struct Context {
+    /// The options of every verb.
+    pub global: Global,
+    /// How standard output wants its text.
+    pub view: View,
+}
+
+/// Runs a verb.
+///
+/// # Errors
+/// What kept it from being done; [`crate::exit::of`] has its exit code.
+pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Result<Exit> {
+    match command {
+        args::Command::Status(args) => status::run(&args, context).await,
+        args::Command::Metastatus(args) => metastatus::run(&args, context).await,
+        args::Command::List(args) => list::run(&args, context).await,
+        args::Command::Why(args) => why::run(&args, context).await,
+        args::Command::Events(args) => events::run(&args, context).await,
+        args::Command::Cluster(command) => cluster::run(command, context).await,
+        args::Command::Bounce(command) => bounce::run(&command, context),
+        args::Command::GenerateDeployments(args) => generate_deployments::run(&args, context).await,
+        args::Command::Validate(args) => validate::run(&args, context),
+        args::Command::Completions(args) => completions::run(&args),
+        args::Command::Version => version::run(context),
+    }
+}
+
+impl Context {
+    /// A context for the given options, seen from this process's terminal.
+    pub fn new(global: Global) -> Self {
+        let view = terminal::view();
+        Self { global, view }
+    }
+
+    /// The coordinators to ask: as given, or as configured.
+    ///
+    /// # Errors
+    /// None are named anywhere, or the configuration cannot be read.
+    pub fn coordinators(&self) -> anyhow::Result<Coordinators> {
+        Ok(Coordinators::new(self.addresses()?, self.global.timeout))
+    }
+
+    /// The addresses of the coordinators: as given, or as configured.
+    ///
+    /// # Errors
+    /// None are named anywhere, or the configuration cannot be read.
+    pub fn addresses(&self) -> anyhow::Result<Vec<Address>> {
+        if !self.global.coordinators.is_empty() {
+            return Ok(self.global.coordinators.clone());
+        }
+        let system = self.system().context(
+            "no coordinator is named: give --coordinators HOST:PORT,... or PAASTA_COORDINATORS; \
+             of cli.coordinators in the configuration",
+        )?;
+        let configured = system.cli.coordinators.iter().map(|text| text.parse());
+        configured
+            .collect::<Result<_, _>>()
+            .context("cli.coordinators in the configuration")
+    }
+
+    /// The operator's configuration. A machine that has none, and was not told of one, has the
+    /// defaults: everything that asks a coordinator can be said on the command line.
+    ///
+    /// # Errors
+    /// The directory that was named is not there, or a file in it is wrong.
+    pub fn system(&self) -> anyhow::Result<SystemConfig> {
+        let given = self.global.config_dir.as_deref();
+        if given.is_none() && !config::directory(None).exists() {
+            return Ok(SystemConfig::default());
+        }
+        let (system, warnings) = config::load(given, Strictness::Warn)?;
+        for warning in warnings {
+            terminal::note(&warning.to_string());
+        }
+        Ok(system)
+    }
+
+    /// Prints text.
+    ///
+    /// # Errors
+    /// Standard output is gone.
+    pub fn print(&self, text: &str) -> anyhow::Result<()> {
+        terminal::print(text).context("cannot write to standard output")
+    }
+
+    /// Prints a value as JSON, for people to read too.
+    ///
+    /// # Errors
+    /// Standard output is gone.
+    pub fn print_json(&self, value: &impl Serialize) -> anyhow::Result<()> {
+        let text =
+            serde_json::to_string_pretty(value).context("cannot write the answer as JSON")?;
+        self.print(&format!("{text}\n"))
+    }
+}

@@ -1,0 +1,112 @@
+//! Golden text at 80 columns: a cluster with one host away.
+
+use super::*;
+use crate::{render::view_80, verdict::cluster::findings};
+
+const NOW: u64 = 1_763_903_530_000;
+
+fn coordinator(id: u64, leader: bool) -> CoordinatorStatus {
+    CoordinatorStatus {
+        id,
+        address: format!("10.77.0.{}:7000", 10 + id),
+        leader,
+        role: "voter".to_owned(),
+        matched_index: Some(1234),
+        ..CoordinatorStatus::default()
+    }
+}
+
+fn host(id: &str, state: &str, seen: u64) -> HostStatus {
+    HostStatus {
+        id: id.to_owned(),
+        address: "10.77.0.11".to_owned(),
+        pool: "default".to_owned(),
+        state: state.to_owned(),
+        capacity: Some(Resources {
+            cpus_milli: 4000,
+            mem_mb: 8192,
+            disk_mb: 50_000,
+            gpus: 0,
+        }),
+        used: Some(Resources {
+            cpus_milli: 1200,
+            mem_mb: 7800,
+            disk_mb: 100,
+            gpus: 0,
+        }),
+        replicas: 3,
+        last_seen_ms: Some(NOW - seen),
+        ..HostStatus::default()
+    }
+}
+
+#[test]
+fn a_cluster_with_a_host_away() {
+    let mut sick = host("host3", "up", 1_000);
+    sick.runtime_degraded = "dockerd has not answered for 30 s".to_owned();
+    let response = MetastatusResponse {
+        cluster: "demo".to_owned(),
+        cluster_id: "0193-55aa".to_owned(),
+        epoch: 1,
+        now_ms: NOW,
+        coordinators: vec![
+            coordinator(1, true),
+            coordinator(2, false),
+            coordinator(3, false),
+        ],
+        hosts: vec![
+            host("host1", "up", 500),
+            host("host2", "lost", 65_000),
+            sick,
+        ],
+        capacity: Some(Resources {
+            cpus_milli: 8000,
+            mem_mb: 16_384,
+            disk_mb: 100_000,
+            gpus: 0,
+        }),
+        used: Some(Resources {
+            cpus_milli: 2400,
+            mem_mb: 15_600,
+            disk_mb: 200,
+            gpus: 0,
+        }),
+        brake: String::new(),
+        term: 4,
+        applied_index: 1234,
+        instances: 2,
+        replicas: 9,
+        version: "0.1.0".to_owned(),
+        desired_read_at_ms: NOW - 3_000,
+        desired_error: String::new(),
+    };
+    let silent = BTreeSet::from([3]);
+    let text = render(&response, &findings(&response, &silent), &view_80());
+    assert_eq!(text + &tables(&response, &silent, &view_80()), AWAY);
+}
+
+const AWAY: &str = r#"cluster: demo (id 0193-55aa, epoch 1)
+holds:   2 instances, 9 replicas; coordinators run version 0.1.0
+
+Coordinators Status:  CRITICAL - 2 of 3 answer; leader 1 (10.77.0.11:7000), term
+                      4, applied 1234; silent: 3 (10.77.0.13:7000); losing one
+                      more stops the cluster
+Hosts Status:         CRITICAL - 2 up, 1 lost: host2; container runtime in
+                      trouble on host3
+CPUs Status:          OK - 2.40 / 8.00 in use (30.00%)
+Memory Status:        CRITICAL - 15.23 GB / 16.00 GB in use (95.21%); less than
+                      10% available
+Disk Status:          OK - 0.19 GB / 97.65 GB in use (0.20%)
+Desired state Status: OK - read 3s ago
+
+COORDINATOR  ADDRESS          ROLE    LOG UP TO  ANSWERS
+1            10.77.0.11:7000  leader  1234       yes
+2            10.77.0.12:7000  voter   1234       yes
+3            10.77.0.13:7000  voter   1234       no
+
+HOST   ADDRESS     POOL     STATE     REPLICAS  CPU  RAM  DISK  SEEN
+host1  10.77.0.11  default  up        3         30%  95%  0%    500ms ago
+host2  10.77.0.11  default  lost      3         30%  95%  0%    1m 5s ago
+host3  10.77.0.11  default  degraded  3         30%  95%  0%    1s ago
+host3: dockerd has not answered for 30 s
+"#;

@@ -1,0 +1,105 @@
+//! Messages to text. Nothing here decides anything or talks to anybody: the same message, view and
+//! time give the same text, which is how the golden tests can exist.
+
+use jiff::tz::TimeZone;
+
+pub mod bounce;
+pub mod cluster;
+pub mod events;
+pub mod lines;
+pub mod metastatus;
+pub mod problem;
+pub mod replicas;
+pub mod status;
+pub mod table;
+pub mod time;
+pub mod validate;
+pub mod waiting;
+pub mod why;
+
+/// How the reader wants to see text.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Lines are folded at this many columns; never when absent.
+    pub width: Option<usize>,
+    /// Whether colours are understood.
+    pub colour: bool,
+    /// The reader's time zone.
+    pub zone: TimeZone,
+}
+
+/// What a piece of text says at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// All is well.
+    Good,
+    /// Worth a look.
+    Fair,
+    /// Someone must act.
+    Bad,
+    /// Less important than the rest.
+    Faint,
+    /// A heading.
+    Strong,
+}
+
+impl View {
+    /// The text in its tone, or as it is where colours are not wanted.
+    pub fn paint(&self, tone: Tone, text: &str) -> String {
+        if !self.colour || text.is_empty() {
+            return text.to_owned();
+        }
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Fair => "33",
+            Tone::Bad => "31",
+            Tone::Faint => "2",
+            Tone::Strong => "1",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// The text on one line and without anything that a terminal would obey: much of what is shown
+/// was written by containers.
+pub fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        match c {
+            '\n' | '\r' | '\t' => out.push(' '),
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The view of the golden tests: 80 columns, no colours, UTC.
+#[cfg(test)]
+pub(crate) fn view_80() -> View {
+    let zone = TimeZone::UTC;
+    View {
+        width: Some(80),
+        colour: false,
+        zone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_passed_on() {
+        assert_eq!(plain("a\u{1b}[2Jb\nc\u{7}\r\n"), "a\u{fffd}[2Jb c\u{fffd}");
+    }
+
+    #[test]
+    fn colours_only_where_wanted() {
+        let mut view = view_80();
+        assert_eq!(view.paint(Tone::Bad, "x"), "x");
+        view.colour = true;
+        assert_eq!(view.paint(Tone::Bad, "x"), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(view.paint(Tone::Bad, ""), "");
+    }
+}

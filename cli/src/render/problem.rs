@@ -1,0 +1,67 @@
+//! Problems of configurations: `file:line:column: field: what`.
+
+use paasta_proto::v1::Problem;
+
+use super::{Tone, View, lines::Lines, plain};
+
+/// Adds one line (folded) for each problem, with its mark, `indent` columns in.
+pub fn add(lines: &mut Lines<'_>, indent: usize, problems: &[Problem]) {
+    for problem in problems {
+        let mark = mark(problem.severity == "warning", lines.view());
+        let first = format!("{:indent$}{mark} ", "");
+        lines.add(&first, &plain(&text(problem)), indent + 2);
+    }
+}
+
+/// The mark of an error or a warning.
+pub fn mark(warning: bool, view: &View) -> String {
+    match warning {
+        true => view.paint(Tone::Fair, "!"),
+        false => view.paint(Tone::Bad, "✗"),
+    }
+}
+
+fn text(problem: &Problem) -> String {
+    let mut text = problem.file.clone();
+    for number in [problem.line, problem.line.and(problem.column)]
+        .into_iter()
+        .flatten()
+    {
+        text.push_str(&format!(":{number}"));
+    }
+    for part in [&problem.field, &problem.message] {
+        if !part.is_empty() {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(part);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::view_80;
+
+    #[test]
+    fn a_problem_is_where_and_what() {
+        let full = Problem {
+            file: "web/marathon-demo.yaml".to_owned(),
+            line: Some(12),
+            column: Some(3),
+            field: "main.mem".to_owned(),
+            message: "expected a number of MiB, at least 32".to_owned(),
+            severity: "error".to_owned(),
+        };
+        let bare = Problem {
+            message: "odd".to_owned(),
+            severity: "warning".to_owned(),
+            ..Problem::default()
+        };
+        let view = view_80();
+        let mut lines = Lines::new(&view);
+        add(&mut lines, 2, &[full, bare]);
+        let wanted = "  ✗ web/marathon-demo.yaml:12:3: main.mem: expected a number of MiB, at least 32\n  ! odd\n";
+        assert_eq!(lines.finish(), wanted);
+    }
+}

@@ -1,0 +1,199 @@
+//! The answer to `paasta status`: a block per service, an entry per instance.
+
+use paasta_proto::v1::{AppStatus, BounceStatus, Counts, InstanceStatus, StatusResponse};
+
+use super::{Tone, View, lines::Lines, plain, problem, replicas, time, waiting};
+use crate::verdict::instance::{self as verdict, Health};
+
+/// Columns of the labels.
+const WIDE: usize = 16;
+
+/// Renders the whole answer.
+pub fn render(response: &StatusResponse, view: &View) -> String {
+    let mut lines = Lines::new(view);
+    let mut service = None;
+    for status in &response.instances {
+        if service != Some(&status.service) {
+            lines.raw("");
+            lines.field(0, "service", 9, &view.paint(Tone::Strong, &status.service));
+            lines.field(0, "cluster", 9, &response.cluster);
+            service = Some(&status.service);
+        }
+        instance(&mut lines, status, response.now_ms);
+    }
+    if !response.problems.is_empty() {
+        lines.raw("");
+        lines.raw("Problems of the configuration:");
+        problem::add(&mut lines, 2, &response.problems);
+    }
+    lines.finish()
+}
+
+/// Adds one instance.
+pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
+    let view = lines.view();
+    lines.raw("");
+    lines.field(
+        4,
+        "instance",
+        10,
+        &view.paint(Tone::Strong, &status.instance),
+    );
+    lines.field(4, "Git sha", WIDE, &git_sha(status, now_ms, view));
+    lines.field(4, "Desired state", WIDE, &desired_state(status, view));
+    lines.field(4, "Health", WIDE, &health(status, view));
+    if !status.desired_app.is_empty() {
+        lines.field(4, "App", WIDE, &status.desired_app);
+    }
+    let counts = status.counts.unwrap_or_default();
+    let running = format!("{} running of {} wanted", counts.running, status.wanted);
+    lines.field(4, "Replicas", WIDE, &[running, classes(&counts)].join("; "));
+    if status.apps.len() > 1 {
+        lines.raw("    Versions:");
+        status
+            .apps
+            .iter()
+            .for_each(|app| version(lines, app, now_ms));
+    }
+    if let Some(bounce) = &status.bounce {
+        lines.field(4, "Bounce", WIDE, &bounce_text(bounce, now_ms));
+    }
+    if !status.waiting.is_empty() {
+        lines.raw("    Waiting for:");
+        waiting::add(lines, 6, &status.waiting, now_ms);
+    }
+    if !status.problems.is_empty() {
+        lines.raw("    Problems of the configuration:");
+        problem::add(lines, 6, &status.problems);
+    }
+    if !status.replicas.is_empty() {
+        replicas::add(lines, 4, &status.replicas, now_ms);
+    }
+}
+
+fn git_sha(status: &InstanceStatus, now_ms: u64, view: &View) -> String {
+    match status.git_sha.get(..8).unwrap_or(&status.git_sha) {
+        "" => view.paint(Tone::Fair, "None") + " (not deployed yet)",
+        short if status.desired_since_ms == 0 => format!("{short} (desired)"),
+        short => {
+            let since = time::moment_and_distance(status.desired_since_ms, now_ms, view);
+            format!("{short} (desired), since {since}")
+        }
+    }
+}
+
+fn desired_state(status: &InstanceStatus, view: &View) -> String {
+    if status.undeclared {
+        return view.paint(Tone::Fair, "Undeclared") + ", being removed";
+    }
+    let versions = status.apps.iter().filter(|app| app.replicas > 0).count();
+    let shape = match &status.bounce {
+        Some(bounce) => format!("Bouncing ({})", bounce.method),
+        None if versions > 1 => format!("Bouncing ({})", status.bounce_method),
+        None if versions == 0 => "Disabled".to_owned(),
+        None => "Configured".to_owned(),
+    };
+    let wish = match status.desired_state == "stop" || status.wanted == 0 {
+        true => "Stopped",
+        false => "Started",
+    };
+    format!("{shape} and {wish}")
+}
+
+fn health(status: &InstanceStatus, view: &View) -> String {
+    let (word, tone) = match verdict::health(status) {
+        Health::Healthy => ("Healthy", Tone::Good),
+        Health::Warning => ("Warning", Tone::Fair),
+        Health::Critical => ("Critical", Tone::Bad),
+    };
+    let happy = status.counts.unwrap_or_default().happy;
+    let word = view.paint(tone, word);
+    let deploy = deploy_status(&status.deploy_status);
+    format!(
+        "{word} - up with ({happy}/{}) replicas. Status: {deploy}",
+        status.wanted
+    )
+}
+
+fn deploy_status(word: &str) -> String {
+    match word {
+        "delayed" => "Delayed (crashing, started again after a pause)".to_owned(),
+        "held" => "Held (the bounce ran out of time and waits for you)".to_owned(),
+        "lost-brake" => "Waiting (too many hosts are away at once)".to_owned(),
+        "not-deployed" => "Not deployed".to_owned(),
+        word => {
+            let mut chars = word.chars();
+            let first = chars.next().map(|first| first.to_ascii_uppercase());
+            first.into_iter().chain(chars).collect()
+        }
+    }
+}
+
+/// `2 happy, 1 starting`: the classes that are not empty.
+pub fn classes(counts: &Counts) -> String {
+    let of = [
+        (counts.happy, "happy"),
+        (counts.starting, "starting"),
+        (counts.unhealthy, "unhealthy"),
+        (counts.draining, "draining"),
+        (counts.at_risk, "at risk"),
+        (counts.stopping, "stopping"),
+        (counts.lost, "lost"),
+    ];
+    let said = of.iter().filter(|(count, _)| *count > 0);
+    let said: Vec<String> = said
+        .map(|(count, class)| format!("{count} {class}"))
+        .collect();
+    match said.is_empty() {
+        true => "none".to_owned(),
+        false => said.join(", "),
+    }
+}
+
+fn version(lines: &mut Lines<'_>, app: &AppStatus, now_ms: u64) {
+    let view = lines.view();
+    let role = if app.desired { "wanted" } else { "old" };
+    let role = view.paint(if app.desired { Tone::Good } else { Tone::Faint }, role);
+    lines.raw(&format!("      {} ({role})", app.app));
+    let counts = classes(&app.counts.unwrap_or_default());
+    let mut text = format!("{} placed: {counts}", app.replicas);
+    if app.created_at_ms > 0 {
+        let since = time::moment_and_distance(app.created_at_ms, now_ms, view);
+        text.push_str(&format!("; since {since}"));
+    }
+    lines.add("        ", &text, 8);
+}
+
+fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
+    let mut text = format!(
+        "{}, {} for {}: new {}/{} happy, old {}/{} happy",
+        bounce.method,
+        if bounce.state.is_empty() {
+            "going"
+        } else {
+            &bounce.state
+        },
+        time::span(now_ms.saturating_sub(bounce.started_at_ms)),
+        bounce.new_happy,
+        bounce.new_wanted,
+        bounce.old_happy,
+        bounce.old_total,
+    );
+    if bounce.last_progress_at_ms > 0 {
+        text.push_str(&format!(
+            ", last step {}",
+            time::distance(bounce.last_progress_at_ms, now_ms)
+        ));
+    }
+    if let Some(deadline) = bounce.deadline_ms {
+        let then = plain(&bounce.on_deadline).replace('_', " ");
+        text.push_str(&format!(
+            ", deadline {} (then {then})",
+            time::distance(deadline, now_ms)
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Golden text at 80 columns: a quiet instance, a bounce with everything going on, one in trouble.
+
+use paasta_proto::v1::{Problem, ReplicaStatus, Waiting};
+
+use super::*;
+use crate::render::view_80;
+
+const NOW: u64 = 1_763_903_530_000;
+
+fn counts(happy: u32, starting: u32, running: u32) -> Option<Counts> {
+    Some(Counts {
+        happy,
+        starting,
+        running,
+        ..Counts::default()
+    })
+}
+
+fn app(id: &str, desired: bool, happy: u32, starting: u32) -> AppStatus {
+    AppStatus {
+        app: id.to_owned(),
+        desired,
+        counts: counts(happy, starting, happy),
+        replicas: happy + starting,
+        created_at_ms: NOW - 7_200_000,
+        ..AppStatus::default()
+    }
+}
+
+fn replica(id: &str, app: &str, phase: &str, class: &str) -> ReplicaStatus {
+    ReplicaStatus {
+        id: id.to_owned(),
+        app: app.to_owned(),
+        host: "host1".to_owned(),
+        address: "10.77.0.11".to_owned(),
+        host_port: Some(31234),
+        phase: phase.to_owned(),
+        health: "healthy".to_owned(),
+        class: class.to_owned(),
+        run: 1,
+        started_at_ms: Some(NOW - 125_000),
+        ..ReplicaStatus::default()
+    }
+}
+
+const NEW: &str = "hello.main.git3f2a9c0d.config94232c5b";
+const OLD: &str = "hello.main.git11111111.config94232c5b";
+
+fn quiet() -> InstanceStatus {
+    InstanceStatus {
+        service: "hello".to_owned(),
+        instance: "main".to_owned(),
+        desired_app: NEW.to_owned(),
+        git_sha: "3f2a9c0d5e6f708192a3b4c5d6e7f8091a2b3c4d".to_owned(),
+        desired_state: "start".to_owned(),
+        wanted: 3,
+        counts: counts(3, 0, 3),
+        apps: vec![app(NEW, true, 3, 0)],
+        deploy_status: "running".to_owned(),
+        bounce_method: "crossover".to_owned(),
+        desired_since_ms: NOW - 7_200_000,
+        ..InstanceStatus::default()
+    }
+}
+
+fn answer(instances: Vec<InstanceStatus>) -> StatusResponse {
+    let cluster = "demo".to_owned();
+    StatusResponse {
+        cluster,
+        instances,
+        now_ms: NOW,
+        ..StatusResponse::default()
+    }
+}
+
+#[test]
+fn a_quiet_instance() {
+    assert_eq!(render(&answer(vec![quiet()]), &view_80()), QUIET);
+}
+
+#[test]
+fn a_bounce_in_full() {
+    let mut failing = replica("r12", NEW, "backoff", "unhealthy");
+    failing.run = 4;
+    failing.failures = 3;
+    failing.host_port = None;
+    failing.next_try_at_ms = Some(NOW + 20_000);
+    failing.message = "exited with code 1 after 2 s; the last lines were:\nthread main panicked: \u{1b}[31mno database\u{1b}[0m".to_owned();
+    let status = InstanceStatus {
+        counts: counts(3, 1, 4),
+        apps: vec![app(NEW, true, 1, 1), app(OLD, false, 2, 0)],
+        bounce: Some(BounceStatus {
+            method: "crossover".to_owned(),
+            to: NEW.to_owned(),
+            from: vec![OLD.to_owned()],
+            started_at_ms: NOW - 95_000,
+            last_progress_at_ms: NOW - 30_000,
+            deadline_ms: Some(NOW + 505_000),
+            on_deadline: "go_on".to_owned(),
+            state: "going".to_owned(),
+            new_happy: 1,
+            new_wanted: 3,
+            old_happy: 2,
+            old_total: 2,
+        }),
+        waiting: vec![Waiting {
+            kind: "capacity".to_owned(),
+            what: "1 replica finds no host: 0 of 12 hosts fit".to_owned(),
+            since_ms: NOW - 40_000,
+            deadline_ms: Some(NOW + 505_000),
+            then: "the bounce goes on with what it has".to_owned(),
+            refusals: [
+                ("lack 512 MB memory".to_owned(), 7),
+                ("not in pool gpu".to_owned(), 5),
+            ]
+            .into(),
+        }],
+        replicas: vec![
+            replica("r11", NEW, "running", "happy"),
+            failing,
+            replica("r7", OLD, "running", "draining"),
+            replica("r8", OLD, "placed", "at_risk"),
+        ],
+        deploy_status: "bouncing".to_owned(),
+        ..quiet()
+    };
+    assert_eq!(render(&answer(vec![status]), &view_80()), BOUNCE);
+}
+
+#[test]
+fn instances_in_trouble() {
+    let never = InstanceStatus {
+        instance: "cron".to_owned(),
+        desired_app: String::new(),
+        git_sha: String::new(),
+        counts: None,
+        apps: Vec::new(),
+        deploy_status: "not-deployed".to_owned(),
+        desired_since_ms: 0,
+        ..quiet()
+    };
+    let problem = Problem {
+        file: "hello/marathon-demo.yaml".to_owned(),
+        line: Some(12),
+        column: Some(3),
+        field: "worker.mem".to_owned(),
+        message: "expected a number of MiB that is at least 32, and found the text \"lots\""
+            .to_owned(),
+        severity: "error".to_owned(),
+    };
+    let broken = InstanceStatus {
+        instance: "worker".to_owned(),
+        desired_state: "stop".to_owned(),
+        wanted: 0,
+        counts: counts(0, 0, 0),
+        apps: Vec::new(),
+        deploy_status: "stopped".to_owned(),
+        problems: vec![problem],
+        ..quiet()
+    };
+    let mut response = answer(vec![never, broken]);
+    let message = "not a service: there is no service.yaml".to_owned();
+    let (file, severity) = ("scratch".to_owned(), "warning".to_owned());
+    response.problems.push(Problem {
+        file,
+        severity,
+        message,
+        ..Problem::default()
+    });
+    assert_eq!(render(&response, &view_80()), TROUBLE);
+}
+
+#[test]
+fn no_line_is_wider_than_asked_for() {
+    let mut view = view_80();
+    let long = Waiting {
+        kind: "host".to_owned(),
+        what: "word ".repeat(100),
+        ..Waiting::default()
+    };
+    let status = InstanceStatus {
+        waiting: vec![long],
+        ..quiet()
+    };
+    for width in [60, 80, 120] {
+        view.width = Some(width);
+        let text = render(&answer(vec![status.clone()]), &view);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= width),
+            "{text}"
+        );
+    }
+}
+
+const BOUNCE: &str = r#"
+service: hello
+cluster: demo
+
+    instance: main
+    Git sha:        3f2a9c0d (desired), since 2025-11-23 11:12:10 (2h ago)
+    Desired state:  Bouncing (crossover) and Started
+    Health:         Healthy - up with (3/3) replicas. Status: Bouncing
+    App:            hello.main.git3f2a9c0d.config94232c5b
+    Replicas:       4 running of 3 wanted; 3 happy, 1 starting
+    Versions:
+      hello.main.git3f2a9c0d.config94232c5b (wanted)
+        2 placed: 1 happy, 1 starting; since 2025-11-23 11:12:10 (2h ago)
+      hello.main.git11111111.config94232c5b (old)
+        2 placed: 2 happy; since 2025-11-23 11:12:10 (2h ago)
+    Bounce:         crossover, going for 1m 35s: new 1/3 happy, old 2/2 happy,
+                    last step 30s ago, deadline in 8m 25s (then go on)
+    Waiting for:
+      - capacity: 1 replica finds no host: 0 of 12 hosts fit (for 40s; at most
+        8m 25s more; then: the bounce goes on with what it has)
+          hosts that refuse: 7 lack 512 MB memory, 5 not in pool gpu
+    ID   HOST   ADDRESS           GIT       STATE     UP     RUN  FAILS  NEXT
+    r11  host1  10.77.0.11:31234  3f2a9c0d  healthy   2m 5s  1    0      -
+    r12  host1  -                 3f2a9c0d  backoff   -      4    3      in 20s
+    r7   host1  10.77.0.11:31234  11111111  draining  2m 5s  1    0      -
+    r8   host1  10.77.0.11:31234  11111111  at-risk   -      1    0      -
+    r12: exited with code 1 after 2 s; the last lines were: thread main
+        panicked: �[31mno database�[0m
+"#;
+
+const QUIET: &str = r#"
+service: hello
+cluster: demo
+
+    instance: main
+    Git sha:        3f2a9c0d (desired), since 2025-11-23 11:12:10 (2h ago)
+    Desired state:  Configured and Started
+    Health:         Healthy - up with (3/3) replicas. Status: Running
+    App:            hello.main.git3f2a9c0d.config94232c5b
+    Replicas:       3 running of 3 wanted; 3 happy
+"#;
+
+const TROUBLE: &str = r#"
+service: hello
+cluster: demo
+
+    instance: cron
+    Git sha:        None (not deployed yet)
+    Desired state:  Disabled and Started
+    Health:         Critical - up with (0/3) replicas. Status: Not deployed
+    Replicas:       0 running of 3 wanted; none
+
+    instance: worker
+    Git sha:        3f2a9c0d (desired), since 2025-11-23 11:12:10 (2h ago)
+    Desired state:  Disabled and Stopped
+    Health:         Healthy - up with (0/0) replicas. Status: Stopped
+    App:            hello.main.git3f2a9c0d.config94232c5b
+    Replicas:       0 running of 0 wanted; none
+    Problems of the configuration:
+      ✗ hello/marathon-demo.yaml:12:3: worker.mem: expected a number of MiB that
+        is at least 32, and found the text "lots"
+
+Problems of the configuration:
+  ! scratch: not a service: there is no service.yaml
+"#;

@@ -1,0 +1,56 @@
+//! The answer to `paasta why`: first the reasons, then the whole status, then what happened.
+
+use paasta_proto::v1::WhyResponse;
+
+use super::{View, events, lines::Lines, problem, status, waiting};
+use crate::{exit::Exit, verdict::instance};
+
+/// Renders the whole answer.
+pub fn render(response: &WhyResponse, view: &View) -> String {
+    let mut lines = Lines::new(view);
+    let Some(one) = &response.status else {
+        return lines.finish();
+    };
+    let name = format!("{}.{}", one.service, one.instance);
+    match instance::exit(one) {
+        Exit::Ok => lines.raw(&format!("{name} is as wanted.")),
+        _ => lines.raw(&format!("{name} is not as wanted:")),
+    }
+    problem::add(&mut lines, 2, &one.problems);
+    waiting::add(&mut lines, 2, &one.waiting, response.now_ms);
+    if one.desired_app.is_empty() {
+        let text = "nothing was ever deployed: mark a version for deployment, then run \
+                    `paasta generate-deployments`";
+        lines.add("  - ", text, 4);
+    }
+    for replica in one
+        .replicas
+        .iter()
+        .filter(|replica| !replica.message.is_empty())
+    {
+        let text = format!(
+            "{} on {}: {}",
+            replica.id,
+            replica.host,
+            super::plain(&replica.message)
+        );
+        lines.add("  - ", &text, 4);
+    }
+    // Said above already.
+    let mut rest = one.clone();
+    rest.waiting.clear();
+    rest.problems.clear();
+    rest.replicas
+        .iter_mut()
+        .for_each(|replica| replica.message.clear());
+    status::instance(&mut lines, &rest, response.now_ms);
+    if !response.events.is_empty() {
+        lines.raw("");
+        lines.raw("What happened:");
+        events::add(&mut lines, 2, &response.events);
+    }
+    lines.finish()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+//! Is the cluster in trouble? The findings behind `paasta metastatus` and its exit code.
+
+use std::collections::BTreeSet;
+
+use paasta_proto::v1::{MetastatusResponse, Resources};
+
+use crate::{exit::Exit, render::time::span};
+
+/// More than this much of a resource in use is trouble, in percent: a lost host needs room.
+const USED_MAX_PERCENT: u64 = 90;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Not as it should be, and nothing is in danger.
+    Warning,
+    /// Someone must act.
+    Critical,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub subject: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// What was found, with numbers.
+    pub text: String,
+}
+
+/// Looks at everything that the leader tells about the cluster. `silent` are the ids of the
+/// coordinators that did not answer when they were asked themselves.
+pub fn findings(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Vec<Finding> {
+    let capacity = response.capacity.unwrap_or_default();
+    let used = response.used.unwrap_or_default();
+    let cores = |milli: u64| format!("{}.{:02}", milli / 1000, milli % 1000 / 10);
+    let gigabytes = |mb: u64| format!("{}.{:02} GB", mb / 1024, mb % 1024 * 100 / 1024);
+    let mut found = vec![coordinators(response, silent), hosts(response)];
+    let mut resource = |subject, amount: fn(Resources) -> u64, said: &dyn Fn(u64) -> String| {
+        let (used, capacity) = (amount(used), amount(capacity));
+        // A cluster without GPUs has no trouble with them.
+        if subject != "GPUs" || capacity > 0 {
+            found.push(in_use(subject, used, capacity, said));
+        }
+    };
+    resource("CPUs", |of| of.cpus_milli, &cores);
+    resource("Memory", |of| of.mem_mb, &gigabytes);
+    resource("Disk", |of| of.disk_mb, &gigabytes);
+    resource("GPUs", |of| of.gpus, &|count| count.to_string());
+    found.push(desired(response));
+    if !response.brake.is_empty() {
+        let (subject, level, text) = ("Brake", Level::Critical, response.brake.clone());
+        found.push(Finding {
+            subject,
+            level,
+            text,
+        });
+    }
+    found
+}
+
+/// The exit code of the findings: a warning is no trouble yet.
+pub fn exit(findings: &[Finding]) -> Exit {
+    match findings
+        .iter()
+        .any(|finding| finding.level == Level::Critical)
+    {
+        true => Exit::Unwell,
+        false => Exit::Ok,
+    }
+}
+
+/// How many percent `used` is of `capacity`; 0 of nothing.
+pub fn percent(used: u64, capacity: u64) -> f64 {
+    match capacity {
+        0 => 0.0,
+        capacity => used as f64 * 100.0 / capacity as f64,
+    }
+}
+
+/// Whether so much is used that someone must act.
+pub fn is_full(used: u64, capacity: u64) -> bool {
+    u128::from(used) * 100 > u128::from(capacity) * u128::from(USED_MAX_PERCENT)
+}
+
+fn coordinators(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Finding {
+    let subject = "Coordinators";
+    let Some(leader) = response.coordinators.iter().find(|one| one.leader) else {
+        let text = format!(
+            "no leader in term {}; nothing is decided until there is one",
+            response.term
+        );
+        return Finding {
+            subject,
+            level: Level::Critical,
+            text,
+        };
+    };
+    let voters: Vec<_> = response
+        .coordinators
+        .iter()
+        .filter(|one| one.role != "learner")
+        .collect();
+    let silent = voters.iter().filter(|one| silent.contains(&one.id));
+    let silent: Vec<String> = silent
+        .map(|one| format!("{} ({})", one.id, one.address))
+        .collect();
+    let answering = voters.len() - silent.len();
+    let quorum = voters.len() / 2 + 1;
+    let mut text = format!(
+        "{answering} of {} answer; leader {} ({}), term {}, applied {}",
+        voters.len(),
+        leader.id,
+        leader.address,
+        response.term,
+        response.applied_index
+    );
+    let level = match silent.is_empty() {
+        true => Level::Ok,
+        false => {
+            text.push_str(&format!("; silent: {}", silent.join(", ")));
+            match answering > quorum {
+                true => Level::Warning,
+                false => {
+                    text.push_str("; losing one more stops the cluster");
+                    Level::Critical
+                }
+            }
+        }
+    };
+    Finding {
+        subject,
+        level,
+        text,
+    }
+}
+
+fn hosts(response: &MetastatusResponse) -> Finding {
+    let subject = "Hosts";
+    let in_state = |state: &str| {
+        response
+            .hosts
+            .iter()
+            .filter(|host| host.state == state)
+            .count()
+    };
+    let lost: Vec<&str> = response
+        .hosts
+        .iter()
+        .filter(|host| host.state == "lost")
+        .map(|host| host.id.as_str())
+        .collect();
+    let degraded = response
+        .hosts
+        .iter()
+        .filter(|host| !host.runtime_degraded.is_empty());
+    let degraded: Vec<&str> = degraded.map(|host| host.id.as_str()).collect();
+    let mut text = format!("{} up", in_state("up"));
+    for (state, said) in [
+        ("unknown", "unknown"),
+        ("draining", "draining"),
+        ("at_risk", "at risk"),
+    ] {
+        match in_state(state) {
+            0 => {}
+            count => text.push_str(&format!(", {count} {said}")),
+        }
+    }
+    if !lost.is_empty() {
+        text.push_str(&format!(", {} lost: {}", lost.len(), lost.join(", ")));
+    }
+    if !degraded.is_empty() {
+        text.push_str(&format!(
+            "; container runtime in trouble on {}",
+            degraded.join(", ")
+        ));
+    }
+    let level = match (
+        lost.is_empty(),
+        degraded.is_empty() && in_state("unknown") == 0,
+    ) {
+        (false, _) => Level::Critical,
+        (true, false) => Level::Warning,
+        (true, true) if response.hosts.is_empty() => {
+            "none; start paasta-agent on the hosts that shall run services".clone_into(&mut text);
+            Level::Warning
+        }
+        (true, true) => Level::Ok,
+    };
+    Finding {
+        subject,
+        level,
+        text,
+    }
+}
+
+fn in_use(
+    subject: &'static str,
+    used: u64,
+    capacity: u64,
+    said: &dyn Fn(u64) -> String,
+) -> Finding {
+    let share = percent(used, capacity);
+    let mut text = format!("{} / {} in use ({share:.2}%)", said(used), said(capacity));
+    let level = match is_full(used, capacity) {
+        true => {
+            text.push_str(&format!(
+                "; less than {}% available",
+                100 - USED_MAX_PERCENT
+            ));
+            Level::Critical
+        }
+        false => Level::Ok,
+    };
+    Finding {
+        subject,
+        level,
+        text,
+    }
+}
+
+fn desired(response: &MetastatusResponse) -> Finding {
+    let subject = "Desired state";
+    let read = match response.desired_read_at_ms {
+        0 => "never read".to_owned(),
+        at => format!("read {} ago", span(response.now_ms.saturating_sub(at))),
+    };
+    match response.desired_error.as_str() {
+        "" => Finding {
+            subject,
+            level: Level::Ok,
+            text: read,
+        },
+        error => {
+            let text = format!("{read}; the last good one stays: {error}");
+            Finding {
+                subject,
+                level: Level::Warning,
+                text,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use paasta_proto::v1::{CoordinatorStatus, HostStatus};
+
+    use super::*;
+
+    fn coordinator(id: u64, leader: bool) -> CoordinatorStatus {
+        let role = "voter".to_owned();
+        CoordinatorStatus {
+            id,
+            leader,
+            role,
+            ..CoordinatorStatus::default()
+        }
+    }
+
+    fn host(state: &str) -> HostStatus {
+        HostStatus {
+            id: "h1".to_owned(),
+            state: state.to_owned(),
+            ..HostStatus::default()
+        }
+    }
+
+    fn fine() -> MetastatusResponse {
+        let amounts = |cpus_milli| Resources {
+            cpus_milli,
+            mem_mb: 1024,
+            disk_mb: 10,
+            gpus: 0,
+        };
+        MetastatusResponse {
+            coordinators: vec![
+                coordinator(1, true),
+                coordinator(2, false),
+                coordinator(3, false),
+            ],
+            hosts: vec![host("up"), host("draining")],
+            capacity: Some(Resources {
+                mem_mb: 4096,
+                disk_mb: 100,
+                ..amounts(8000)
+            }),
+            used: Some(amounts(2400)),
+            ..MetastatusResponse::default()
+        }
+    }
+
+    fn levels(response: &MetastatusResponse, silent: &[u64]) -> Vec<(&'static str, Level)> {
+        let silent = silent.iter().copied().collect();
+        let found = findings(response, &silent).into_iter();
+        found
+            .filter(|one| one.level > Level::Ok)
+            .map(|one| (one.subject, one.level))
+            .collect()
+    }
+
+    #[test]
+    fn a_cluster_that_is_well() {
+        let found = findings(&fine(), &BTreeSet::new());
+        assert_eq!(exit(&found), Exit::Ok);
+        assert_eq!(levels(&fine(), &[]), []);
+        assert_eq!(found[2].text, "2.40 / 8.00 in use (30.00%)");
+        assert!(!found.iter().any(|one| one.subject == "GPUs"));
+    }
+
+    #[test]
+    fn each_trouble_is_critical() {
+        assert_eq!(levels(&fine(), &[3]), [("Coordinators", Level::Critical)]);
+        let mut leaderless = fine();
+        leaderless.coordinators[0].leader = false;
+        let mut lost = fine();
+        lost.hosts.push(host("lost"));
+        let mut full = fine();
+        full.used = Some(Resources {
+            cpus_milli: 7201,
+            ..Resources::default()
+        });
+        let mut brake = fine();
+        brake.brake = "3 of 8 hosts are silent".to_owned();
+        for (response, subject) in [
+            (leaderless, "Coordinators"),
+            (lost, "Hosts"),
+            (full, "CPUs"),
+            (brake, "Brake"),
+        ] {
+            assert_eq!(levels(&response, &[]), [(subject, Level::Critical)]);
+            assert_eq!(exit(&findings(&response, &BTreeSet::new())), Exit::Unwell);
+        }
+    }
+
+    #[test]
+    fn what_is_no_danger_yet_is_a_warning() {
+        let mut five = fine();
+        five.coordinators.push(coordinator(4, false));
+        five.coordinators.push(coordinator(5, false));
+        assert_eq!(levels(&five, &[5]), [("Coordinators", Level::Warning)]);
+        assert_eq!(levels(&five, &[4, 5]), [("Coordinators", Level::Critical)]);
+        let mut degraded = fine();
+        degraded.hosts[0].runtime_degraded = "dockerd does not answer".to_owned();
+        let mut unread = fine();
+        unread.desired_error = "no such directory".to_owned();
+        let mut empty = fine();
+        empty.hosts.clear();
+        for (response, subject) in [
+            (degraded, "Hosts"),
+            (unread, "Desired state"),
+            (empty, "Hosts"),
+        ] {
+            assert_eq!(levels(&response, &[]), [(subject, Level::Warning)]);
+            assert_eq!(exit(&findings(&response, &BTreeSet::new())), Exit::Ok);
+        }
+    }
+
+    #[test]
+    fn a_coordinator_alone_is_no_trouble() {
+        let mut alone = fine();
+        alone.coordinators.truncate(1);
+        assert_eq!(levels(&alone, &[]), []);
+    }
+}

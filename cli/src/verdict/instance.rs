@@ -1,0 +1,185 @@
+//! Is this instance as it is wanted? The judgement behind the exit code of `paasta status`.
+
+use paasta_proto::v1::{InstanceStatus, Problem};
+
+use crate::exit::Exit;
+
+/// How much of what is wanted serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// At least as many happy replicas as wanted, of whatever version.
+    Healthy,
+    /// Some, but fewer than wanted.
+    Warning,
+    /// None, though some are wanted.
+    Critical,
+}
+
+/// How much of what is wanted serves, over all versions: a bounce that keeps its floor is healthy.
+pub fn health(status: &InstanceStatus) -> Health {
+    let counts = status.counts.unwrap_or_default();
+    // A replica on a host that is to be drained still serves.
+    match counts.happy + counts.at_risk {
+        serving if serving >= status.wanted => Health::Healthy,
+        0 => Health::Critical,
+        _ => Health::Warning,
+    }
+}
+
+/// Whether the instance is as wanted: the wanted number of happy replicas of the wanted version,
+/// no other version left, and a configuration that was accepted.
+pub fn exit(status: &InstanceStatus) -> Exit {
+    if status.problems.iter().any(is_error) || status.undeclared {
+        return Exit::Unwell;
+    }
+    if status.desired_app.is_empty() {
+        return Exit::Failed;
+    }
+    let happy = match status.apps.iter().find(|app| app.desired) {
+        Some(app) => app.counts.unwrap_or_default().happy,
+        None if status.apps.is_empty() => status.counts.unwrap_or_default().happy,
+        None => 0,
+    };
+    let others = status
+        .apps
+        .iter()
+        .any(|app| !app.desired && app.replicas > 0);
+    let stuck = matches!(status.deploy_status.as_str(), "held" | "lost-brake");
+    // Nothing is wanted: then nothing may be left running.
+    let surplus = status.wanted == 0 && status.counts.unwrap_or_default().running > 0;
+    match happy < status.wanted || others || stuck || surplus || status.bounce.is_some() {
+        true => Exit::Unwell,
+        false => Exit::Ok,
+    }
+}
+
+/// Whether the problem keeps a new version from being accepted.
+pub fn is_error(problem: &Problem) -> bool {
+    problem.severity != "warning"
+}
+
+#[cfg(test)]
+mod tests {
+    use paasta_proto::v1::{AppStatus, BounceStatus, Counts};
+
+    use super::*;
+
+    fn app(desired: bool, happy: u32) -> AppStatus {
+        let counts = Some(Counts {
+            happy,
+            ..Counts::default()
+        });
+        let app = if desired { "new" } else { "old" }.to_owned();
+        AppStatus {
+            app,
+            desired,
+            counts,
+            replicas: happy,
+            ..AppStatus::default()
+        }
+    }
+
+    fn instance(wanted: u32, apps: Vec<AppStatus>) -> InstanceStatus {
+        let happy = apps
+            .iter()
+            .filter_map(|app| app.counts)
+            .map(|counts| counts.happy)
+            .sum();
+        InstanceStatus {
+            desired_app: "new".to_owned(),
+            wanted,
+            counts: Some(Counts {
+                happy,
+                running: happy,
+                ..Counts::default()
+            }),
+            apps,
+            deploy_status: "running".to_owned(),
+            ..InstanceStatus::default()
+        }
+    }
+
+    #[test]
+    fn as_wanted_means_the_wanted_version_and_nothing_else() {
+        let table = [
+            (instance(3, vec![app(true, 3)]), Health::Healthy, Exit::Ok),
+            (
+                instance(3, vec![app(true, 2)]),
+                Health::Warning,
+                Exit::Unwell,
+            ),
+            (instance(3, vec![]), Health::Critical, Exit::Unwell),
+            (
+                instance(3, vec![app(true, 0), app(false, 3)]),
+                Health::Healthy,
+                Exit::Unwell,
+            ),
+            (
+                instance(3, vec![app(true, 3), app(false, 1)]),
+                Health::Healthy,
+                Exit::Unwell,
+            ),
+            (instance(0, vec![]), Health::Healthy, Exit::Ok),
+            (
+                instance(0, vec![app(true, 1)]),
+                Health::Healthy,
+                Exit::Unwell,
+            ),
+        ];
+        for (status, health_wanted, exit_wanted) in table {
+            assert_eq!(
+                (health(&status), exit(&status)),
+                (health_wanted, exit_wanted),
+                "{status:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bounce_a_hold_and_a_removal_are_not_as_wanted() {
+        let fine = instance(1, vec![app(true, 1)]);
+        let bounce = Some(BounceStatus::default());
+        assert_eq!(
+            exit(&InstanceStatus {
+                bounce,
+                ..fine.clone()
+            }),
+            Exit::Unwell
+        );
+        let deploy_status = "held".to_owned();
+        assert_eq!(
+            exit(&InstanceStatus {
+                deploy_status,
+                ..fine.clone()
+            }),
+            Exit::Unwell
+        );
+        assert_eq!(
+            exit(&InstanceStatus {
+                undeclared: true,
+                ..fine
+            }),
+            Exit::Unwell
+        );
+    }
+
+    #[test]
+    fn never_deployed_is_no_success_and_a_broken_configuration_is_worse() {
+        let mut status = InstanceStatus {
+            wanted: 1,
+            ..InstanceStatus::default()
+        };
+        assert_eq!(exit(&status), Exit::Failed);
+        let warning = Problem {
+            severity: "warning".to_owned(),
+            ..Problem::default()
+        };
+        status.problems.push(warning);
+        assert_eq!(exit(&status), Exit::Failed);
+        status.problems.push(Problem {
+            severity: "error".to_owned(),
+            ..Problem::default()
+        });
+        assert_eq!(exit(&status), Exit::Unwell);
+    }
+}

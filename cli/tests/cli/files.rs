@@ -1,0 +1,200 @@
+//! The verbs on files: `validate` and `generate-deployments`, the latter with a real git.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::paasta::{Ran, paasta};
+
+/// A yelpsoa-configs directory, a system configuration and a git repository.
+struct World {
+    dir: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self {
+            dir: tempfile::tempdir().expect("a directory"),
+        };
+        let url = world.path("hello.git").display().to_string();
+        world.write(
+            "etc/paasta.yaml",
+            "cluster: demo\ndocker_registry: registry:5000\n",
+        );
+        world.write("soa/hello/service.yaml", &format!("git_url: {url}\n"));
+        world.write(
+            "soa/hello/marathon-demo.yaml",
+            "main:\n  mem: 64\n  instances: 2\n",
+        );
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("it has a parent")).expect("make the directory");
+        fs::write(path, text).expect("write the file");
+    }
+
+    /// A repository whose branch says that `hello.main` runs its only commit.
+    fn repository(&self) -> String {
+        let at = self.path("hello.git");
+        let git = |args: &[&str]| git(&at, args);
+        fs::create_dir(&at).expect("make the directory");
+        git(&["init", "-q"]);
+        git(&[
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t",
+            "commit",
+            "-q",
+            "--allow-empty",
+            "-m",
+            "one",
+        ]);
+        git(&["branch", "paasta-demo.main"]);
+        git(&["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let etc = self.path("etc");
+        let mut all = vec!["--config-dir", etc.to_str().expect("a path in UTF-8")];
+        all.extend(args);
+        paasta(&all)
+    }
+
+    fn soa(&self) -> String {
+        self.path("soa").display().to_string()
+    }
+}
+
+fn git(at: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(at)
+        .args(args)
+        .output()
+        .expect("run git");
+    assert!(output.status.success(), "git {args:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("git's output is text")
+}
+
+#[test]
+fn deployments_are_written_once_and_kept_when_git_is_away() {
+    let world = World::new();
+    let sha = world.repository();
+    let soa = world.soa();
+    let generate = ["generate-deployments", "-d", &soa];
+    assert_eq!(world.run(&generate).exits(0).stdout, "hello: written\n");
+    let file = world.path("soa/hello/deployments.json");
+    let written = fs::read_to_string(&file).expect("read what was written");
+    assert!(
+        written.contains(&format!("services-hello:paasta-{sha}")),
+        "{written}"
+    );
+    assert_eq!(world.run(&generate).exits(0).stdout, "hello: unchanged\n");
+
+    fs::rename(world.path("hello.git"), world.path("away.git")).expect("take git away");
+    let failed = world.run(&generate).exits(1);
+    assert_eq!(failed.stdout, "hello: failed\n");
+    assert!(failed.stderr.contains("hello: "), "{failed:?}");
+    assert_eq!(
+        fs::read_to_string(&file).expect("it is still there"),
+        written
+    );
+    let json = world
+        .run(&["generate-deployments", "-d", &soa, "--json"])
+        .exits(1)
+        .json();
+    assert_eq!(
+        (&json[0]["service"], &json[0]["outcome"]),
+        (&"hello".into(), &"failed".into())
+    );
+}
+
+#[test]
+fn one_failing_service_does_not_keep_the_others() {
+    let world = World::new();
+    world.repository();
+    world.write(
+        "soa/other/service.yaml",
+        "git_url: /nonexistent/repository\n",
+    );
+    world.write("soa/other/marathon-demo.yaml", "main: {mem: 64}\n");
+    let soa = world.soa();
+    let both = world.run(&["generate-deployments", "-d", &soa]).exits(1);
+    assert_eq!(both.stdout, "hello: written\nother: failed\n");
+    world
+        .run(&["generate-deployments", "-d", &soa, "-s", "hello"])
+        .exits(0);
+    let typo = world
+        .run(&["generate-deployments", "-d", &soa, "-s", "helo"])
+        .exits(1);
+    assert!(typo.stderr.contains("did you mean hello?"), "{typo:?}");
+    world
+        .run(&["generate-deployments", "-d", "/nonexistent/soa"])
+        .exits(1);
+}
+
+#[test]
+fn validate_marks_every_file() {
+    let world = World::new();
+    let soa = world.soa();
+    let fine = world.run(&["validate", "-y", &soa]).exits(0);
+    assert!(
+        fine.stdout.contains("✓ hello/marathon-demo.yaml\n"),
+        "{fine:?}"
+    );
+    assert!(fine.stdout.contains("✓ hello/service.yaml\n"), "{fine:?}");
+
+    world.write("soa/odd/service.yaml", "{}\n");
+    world.write(
+        "soa/odd/marathon-demo.yaml",
+        "main:\n  mem: lots\n  instnaces: 2\n",
+    );
+    let bad = world.run(&["validate", "-y", &soa]).exits(1);
+    assert!(
+        bad.stdout.contains("✓ hello/marathon-demo.yaml\n"),
+        "{bad:?}"
+    );
+    assert!(bad.stdout.contains("✗ odd/marathon-demo.yaml\n"), "{bad:?}");
+    assert!(bad.stdout.contains("odd/marathon-demo.yaml:2:"), "{bad:?}");
+    assert!(
+        bad.stdout.contains("odd/marathon-demo.yaml:3:") && bad.stdout.contains("instances"),
+        "{bad:?}"
+    );
+    world.run(&["validate", "-y", &soa, "-s", "hello"]).exits(0);
+    let json = world
+        .run(&["validate", "-y", &soa, "-s", "odd", "--json"])
+        .exits(1)
+        .json();
+    let files = json["files"].as_array().expect("a list");
+    assert!(
+        files
+            .iter()
+            .any(|file| file["ok"] == false && file["problems"][0]["line"] == 2),
+        "{json}"
+    );
+}
+
+#[test]
+fn validate_says_what_is_not_there() {
+    let world = World::new();
+    let soa = world.soa();
+    let typo = world.run(&["validate", "-y", &soa, "-s", "helo"]).exits(1);
+    assert!(typo.stderr.contains("did you mean hello?"), "{typo:?}");
+    world.run(&["validate", "-y", "/nonexistent/soa"]).exits(1);
+    let empty = world.path("empty");
+    fs::create_dir(&empty).expect("make the directory");
+    world
+        .run(&["validate", "-y", empty.to_str().expect("a path in UTF-8")])
+        .exits(1);
+}

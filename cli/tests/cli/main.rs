@@ -1,0 +1,9 @@
+//! `paasta` as its users see it: the real binary, its text and its exit codes.
+
+mod bounce;
+mod fake;
+mod files;
+mod local;
+mod paasta;
+mod reach;
+mod show;
