@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use paasta_proto::v1::HostStatus;
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::containers::Container;
@@ -28,6 +29,7 @@ fn what_dies_is_replaced_and_what_lives_is_left_alone() {
     a_container(&story, &cluster).unwrap();
     agents(&story, &mut cluster).unwrap();
     the_leader_in_a_bounce(&story, &mut cluster).unwrap();
+    a_frozen_leader(&story, &cluster).unwrap();
     all_coordinators(&story, &mut cluster).unwrap();
     a_host(&story, &mut cluster).unwrap();
     a_wire(&story, &cluster).unwrap();
@@ -175,6 +177,34 @@ fn catches_up(cluster: &Cluster) -> Result<()> {
             "{nodes:#?}"
         );
         Ok(())
+    })
+}
+
+fn a_frozen_leader(story: &Story, cluster: &Cluster) -> Result<()> {
+    story.phase("freeze the leader: another serves; thawed, it follows");
+    let (main, worker) = (ids(cluster, MAIN)?, ids(cluster, WORKER)?);
+    let leader = cluster.leader()?;
+    cluster.signal_coordinator(leader, Signal::SIGSTOP)?;
+    let others = (1..=3).filter(|id| *id != leader);
+    for id in others {
+        let alone = cluster.operator.asking(&cluster.coordinator_address(id));
+        eventually(ELECTION, "another leads", || {
+            let status = alone.metastatus()?;
+            let next = status.coordinators.iter().find(|one| one.leader);
+            ensure!(
+                next.is_some_and(|next| next.id != leader as u64),
+                "{leader} is frozen: {:#?}",
+                status.coordinators
+            );
+            Ok(())
+        })?;
+    }
+    cluster.signal_coordinator(leader, Signal::SIGCONT)?;
+    catches_up(cluster)?;
+    cluster.settled(SOON, MAIN, 3)?;
+    throughout(CALM, "nothing was started or stopped", || {
+        still(cluster, MAIN, &main)?;
+        still(cluster, WORKER, &worker)
     })
 }
 
