@@ -203,6 +203,11 @@ pub enum Awaited {
         /// The hosts.
         hosts: Vec<HostId>,
     },
+    /// Another bounce method: `down` brings nothing.
+    MethodDown {
+        /// How many replicas are missing.
+        missing: u32,
+    },
     /// The mass-failure brake to be released.
     MassFailureBrake,
     /// An operator or a new version, as the bounce is held.
@@ -254,6 +259,9 @@ impl fmt::Display for Awaited {
             Self::HostAway { hosts } => write!(f, "not heard from: {}", Few(hosts)),
             Self::HostsToReport { hosts } => {
                 write!(f, "waiting for the first report of {}", Few(hosts))
+            }
+            Self::MethodDown { missing } => {
+                write!(f, "{missing} replicas are missing, as bounce method down brings none")
             }
             Self::MassFailureBrake => write!(
                 f,

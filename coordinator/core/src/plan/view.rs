@@ -3,6 +3,7 @@
 use paasta_common::{
     id::{HostId, ReplicaId},
     problem::Severity,
+    spec::BounceMethod,
     time::Timestamp,
 };
 
@@ -105,6 +106,10 @@ fn waiting(
             since,
             deadline,
         );
+    }
+    let counted = u32::try_from(members.counted().count()).unwrap_or(u32::MAX);
+    if goal.method == BounceMethod::Down && counted < goal.wanted {
+        wait(Awaited::MethodDown { missing: goal.wanted - counted }, since, deadline);
     }
     if let Some(until) = members.awaited.values().max() {
         let hosts = members.awaited.keys().cloned().collect();

@@ -1,0 +1,301 @@
+//! What keeps an instance as wanted when nothing is being deployed: counts that change, hosts that
+//! are lost, found, drained, or silent all at once, and instances that are no longer declared.
+
+mod world;
+
+use std::collections::BTreeSet;
+
+use paasta_common::{
+    assignment::Want,
+    id::{HostId, InstanceId, ReplicaId},
+    spec::BounceMethod,
+};
+use paasta_coordinator_core::{
+    plan::{class::Class, report::{Awaited, HostTrouble}},
+    state::{
+        command::{Command, DrainHost, HostLost, RemoveInstances, UndrainHost},
+        outcome::Outcome,
+    },
+};
+use world::{
+    World,
+    build::{app_id, host_id, main_instance, spec},
+};
+
+fn steady(hosts: usize, instances: u32) -> World {
+    let mut world = World::new(hosts);
+    let id = main_instance();
+    world.cluster.set(&id, spec(&id, 1, instances, BounceMethod::Crossover));
+    world.until(5, "all replicas are happy", |world| world.is_steady(&id));
+    world
+}
+
+fn away(world: &mut World, hosts: &[usize], away: bool) {
+    for number in hosts {
+        world.agents.get_mut(&host_id(*number)).unwrap().away = away;
+    }
+}
+
+fn lost(world: &World, number: usize) -> bool {
+    world.cluster.state.host(&host_id(number)).unwrap().is_lost()
+}
+
+fn on(world: &World, host: &HostId) -> Vec<ReplicaId> {
+    world.cluster.state.replicas_on(host).map(|(id, _)| id).collect()
+}
+
+#[test]
+fn counts_change_without_a_bounce_and_unhappy_replicas_go_first() {
+    let mut world = steady(4, 4);
+    let id = main_instance();
+    world.healthy_most.insert(app_id(&id, 1), 2);
+    world.cluster.set(&id, spec(&id, 1, 2, BounceMethod::Crossover));
+    let before = world.running(&app_id(&id, 1));
+    world.tick();
+    let happy: BTreeSet<ReplicaId> = before.into_iter().take(2).collect();
+    assert_eq!(world.running(&app_id(&id, 1)), happy);
+    assert!(world.cluster.state.instance(&id).unwrap().bounce.is_none());
+    world.healthy_most.clear();
+    world.cluster.set(&id, spec(&id, 1, 6, BounceMethod::Crossover));
+    world.until(6, "six are happy", |world| world.is_steady(&id));
+    // Some of those that were leaving may have been kept; all the same, nobody is there twice.
+    assert_eq!(world.recorded(&id, &app_id(&id, 1)), 6);
+}
+
+#[test]
+fn a_lost_host_is_replaced_and_leaves_no_surplus_when_it_returns() {
+    let mut world = steady(4, 4);
+    let id = main_instance();
+    let victims = on(&world, &host_id(1));
+    assert_eq!(victims.len(), 1);
+    away(&mut world, &[1], true);
+    world.ticks(2);
+    assert!(!lost(&world, 1), "lost before its time");
+    world.until(10, "the host is lost", |world| lost(world, 1));
+    // In the very plan that declares it lost, its replica is replaced and told to stop.
+    assert_eq!(world.running(&app_id(&id, 1)).len(), 4);
+    assert_eq!(world.cluster.state.replica(victims[0]).unwrap().want, Want::Stop);
+    world.until(5, "four are happy elsewhere", |world| world.view(&id).new.happy == 4);
+    away(&mut world, &[1], false);
+    world.until(5, "nothing is left on the host", |world| on(world, &host_id(1)).is_empty());
+    assert!(world.is_steady(&id));
+}
+
+#[test]
+fn a_lost_replica_without_a_replacement_counts_again_when_its_host_returns() {
+    let mut world = steady(3, 3);
+    let id = main_instance();
+    let full = |version| {
+        world::build::with_app(spec(&id, version, 3, BounceMethod::Crossover), |app| {
+            app.resources.cpus_milli = 7_000;
+        })
+    };
+    world.cluster.set(&id, full(2));
+    world.until(20, "a replica fills each host", |world| world.is_steady(&id));
+    let before = world.running(&app_id(&id, 2));
+    away(&mut world, &[2], true);
+    world.until(12, "the host is lost", |world| lost(world, 2));
+    world.ticks(3);
+    let waiting = &world.view(&id).waiting;
+    let text = waiting.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    assert!(text.contains("0 of 3 hosts: 2 lack 7.000 CPUs, 1 lost"), "{text}");
+    away(&mut world, &[2], false);
+    world.until(4, "it is whole again", |world| world.is_steady(&id));
+    assert_eq!(world.running(&app_id(&id, 2)), before);
+}
+
+#[test]
+fn a_lost_hosts_record_expires() {
+    let mut world = steady(4, 4);
+    away(&mut world, &[1], true);
+    world.until(12, "the host is lost", |world| lost(world, 1));
+    world.cluster.now = world.now().after_ms(24 * 60 * 60 * 1_000);
+    world.tick();
+    assert!(world.cluster.state.host(&host_id(1)).is_none());
+    assert!(on(&world, &host_id(1)).is_empty());
+}
+
+#[test]
+fn a_drained_host_is_emptied_one_happy_replacement_at_a_time() {
+    let mut world = steady(2, 4);
+    let id = main_instance();
+    let app = app_id(&id, 1);
+    let reason = "new disk".to_owned();
+    let drain = DrainHost { host: host_id(1), reason, until: None };
+    world.cluster.must(Command::DrainHost(drain));
+    world.healthy_most.insert(app.clone(), 0);
+    // The two replacements come first; while they are not happy, nobody leaves.
+    for replica in world.running(&app) {
+        assert_ne!(replica, ReplicaId(0));
+    }
+    world.healthy_most.insert(app.clone(), 4);
+    world.tick();
+    assert_eq!(world.running(&app).len(), 6);
+    assert_eq!(world.view(&id).new.at_risk, 2);
+    world.ticks(2);
+    assert_eq!(on(&world, &host_id(1)).len(), 2);
+    world.healthy_most.insert(app.clone(), 5);
+    world.tick();
+    assert_eq!(world.running(&app).len(), 5);
+    world.healthy_most.clear();
+    world.until(5, "the host is empty", |world| on(world, &host_id(1)).is_empty());
+    world.until(3, "four are happy", |world| world.is_steady(&id));
+    assert!(matches!(
+        world.last.report.hosts[&host_id(1)].trouble,
+        HostTrouble::Draining { .. }
+    ));
+    world.cluster.must(Command::UndrainHost(UndrainHost { host: host_id(1) }));
+    world.tick();
+    assert!(world.last.report.hosts.is_empty());
+}
+
+#[test]
+fn a_maintenance_with_an_end_ends_by_itself() {
+    let mut world = steady(3, 3);
+    let until = Some(world.now().after_ms(60_000));
+    let drain = DrainHost { host: host_id(1), reason: "reboot".to_owned(), until };
+    world.cluster.must(Command::DrainHost(drain));
+    world.tick();
+    assert!(world.last.wake_at.is_some_and(|at| Some(at) <= until));
+    world.until(14, "the host takes work again", |world| {
+        world.cluster.state.host(&host_id(1)).unwrap().maintenance.is_none()
+    });
+}
+
+#[test]
+fn many_silent_hosts_are_not_believed_until_an_operator_says_so() {
+    let mut world = steady(6, 6);
+    let id = main_instance();
+    away(&mut world, &[1, 2], true);
+    world.ticks(20);
+    assert!(!lost(&world, 1) && !lost(&world, 2));
+    let brake = world.last.report.brake.clone().unwrap();
+    assert_eq!((brake.silent, brake.total), (2, 6));
+    assert_eq!(world.recorded(&id, &app_id(&id, 1)), 6);
+    assert!(world.view(&id).waiting.iter().any(|w| w.what == Awaited::MassFailureBrake));
+    // A version can still be deployed meanwhile, on the hosts that are there.
+    world.cluster.set(&id, spec(&id, 2, 6, BounceMethod::Crossover));
+    world.tick();
+    assert_eq!(world.running(&app_id(&id, 2)).len(), 6);
+    world.cluster.must(Command::HostLost(HostLost { host: host_id(1) }));
+    // One silent host of five is no mass failure any more.
+    world.until(12, "both are lost", |world| lost(world, 1) && lost(world, 2));
+    world.until(10, "six are happy", |world| world.view(&id).new.happy == 6);
+    away(&mut world, &[1, 2], false);
+    world.until(8, "all is as wanted", |world| world.is_steady(&id));
+}
+
+#[test]
+fn hosts_that_come_back_release_the_brake() {
+    let mut world = steady(4, 4);
+    away(&mut world, &[1, 2, 3], true);
+    world.ticks(20);
+    assert!(world.last.report.brake.is_some());
+    away(&mut world, &[1, 2, 3], false);
+    world.ticks(2);
+    assert!(world.last.report.brake.is_none());
+    assert!(world.is_steady(&main_instance()));
+}
+
+#[test]
+fn an_election_loses_no_host_before_twice_the_lease() {
+    let mut world = steady(4, 4);
+    away(&mut world, &[1], true);
+    world.ticks(3);
+    world.elect();
+    let lease = world.observed.settings.lease_ms;
+    let patience = world.observed.patience_until();
+    assert_eq!(patience, world.now().after_ms(2 * lease));
+    while world.now() < patience {
+        world.tick();
+        assert!(!lost(&world, 1));
+    }
+    world.until(8, "the host is lost", |world| lost(world, 1));
+}
+
+#[test]
+fn nothing_new_comes_to_a_host_whose_runtime_hangs_and_nothing_leaves_it() {
+    let mut world = steady(2, 2);
+    let id = main_instance();
+    world.agents.get_mut(&host_id(1)).unwrap().runtime_degraded = true;
+    world.cluster.set(&id, spec(&id, 1, 4, BounceMethod::Crossover));
+    world.ticks(3);
+    assert_eq!((on(&world, &host_id(1)).len(), on(&world, &host_id(2)).len()), (1, 3));
+}
+
+fn remove(world: &mut World, ids: &[InstanceId], force: bool) -> Outcome {
+    let ids = ids.iter().cloned().collect();
+    world.cluster.apply(Command::RemoveInstances(RemoveInstances { ids, force }))
+}
+
+#[test]
+fn undeclared_instances_are_drained_and_dropped_unless_they_are_most() {
+    let mut world = World::new(4);
+    let ids: Vec<InstanceId> =
+        ["a.main", "b.main", "c.main"].iter().map(|id| id.parse().unwrap()).collect();
+    for id in &ids {
+        world.cluster.set(id, spec(id, 1, 2, BounceMethod::UpThenDown));
+    }
+    world.until(6, "all run", |world| ids.iter().all(|id| world.is_steady(id)));
+    assert!(matches!(remove(&mut world, &ids, false), Outcome::Refused(_)));
+    world.ticks(3);
+    assert_eq!(world.cluster.state.replica_count(), 6);
+    assert_eq!(remove(&mut world, &ids[..1], false), Outcome::Applied);
+    world.until(6, "one is dropped", |world| world.cluster.state.instance(&ids[0]).is_none());
+    assert_eq!(world.cluster.state.replica_count(), 4);
+    assert_eq!(remove(&mut world, &ids, true), Outcome::Applied);
+    world.until(6, "all are dropped", |world| world.cluster.state.instances().len() == 0);
+    assert_eq!((world.cluster.state.replica_count(), world.cluster.state.apps().len()), (0, 0));
+}
+
+#[test]
+fn an_undeclared_instance_can_be_declared_again_while_it_drains() {
+    let mut world = World::new(4);
+    let ids: Vec<InstanceId> = ["a.main", "b.main"].iter().map(|id| id.parse().unwrap()).collect();
+    for id in &ids {
+        world.cluster.set(id, spec(id, 1, 2, BounceMethod::UpThenDown));
+    }
+    world.until(6, "all run", |world| ids.iter().all(|id| world.is_steady(id)));
+    world.drain_ms = None;
+    let before = world.running(&app_id(&ids[0], 1));
+    remove(&mut world, &ids[..1], false);
+    world.tick();
+    assert!(world.running(&app_id(&ids[0], 1)).is_empty());
+    world.cluster.set(&ids[0], spec(&ids[0], 1, 2, BounceMethod::UpThenDown));
+    world.tick();
+    assert_eq!(world.running(&app_id(&ids[0], 1)), before);
+}
+
+#[test]
+fn a_replica_is_not_forgotten_before_its_host_knows_that_it_should_stop() {
+    let mut world = steady(1, 1);
+    let id = main_instance();
+    world.cluster.set(&id, spec(&id, 1, 2, BounceMethod::Crossover));
+    world.tick();
+    // The second replica was placed, but its host has not heard of it; now it is not wanted.
+    world.cluster.set(&id, spec(&id, 1, 1, BounceMethod::Crossover));
+    world.plan();
+    let stopping = |world: &World| {
+        let replicas = world.cluster.state.replicas_of(&id);
+        replicas.filter(|(_, replica)| replica.want == Want::Stop).count()
+    };
+    assert_eq!(stopping(&world), 1);
+    let kept = world.plan();
+    assert!(kept.is_empty(), "{kept:?}");
+    world.tick();
+    assert_eq!(world.cluster.state.replica_count(), 1);
+}
+
+#[test]
+fn youth_delays_happiness_and_says_until_when() {
+    let mut world = World::new(2);
+    let id = main_instance();
+    let mut slow = spec(&id, 1, 2, BounceMethod::UpThenDown);
+    slow.bounce.min_task_uptime_ms = 60_000;
+    world.cluster.set(&id, slow);
+    world.ticks(2);
+    let view = world.view(&id).clone();
+    assert!(view.replicas.iter().all(|replica| replica.class == Class::Starting));
+    assert!(world.last.wake_at.is_some());
+    world.until(14, "a minute has passed", |world| world.is_steady(&id));
+}
