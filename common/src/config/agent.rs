@@ -29,7 +29,7 @@ pub struct AgentConfig {
     pub attributes: BTreeMap<String, String>,
     /// `docker_socket`: the path of dockerd's socket. Default `/var/run/docker.sock`.
     pub docker_socket: String,
-    /// `state_dir`: the ledger, sandboxes and logs. Default `/var/lib/paasta/agent`.
+    /// `state_dir`: the ledger, sandboxes and logs. Default `/var/lib/paasta-agent`.
     pub state_dir: String,
     /// `port_range`: the first and last host port given to containers. Default
     /// `[31000, 32000]`.
@@ -78,7 +78,7 @@ impl AgentConfig {
                 .unwrap_or_else(|| "/var/run/docker.sock".to_owned()),
             state_dir: fields
                 .text("state_dir")
-                .unwrap_or_else(|| "/var/lib/paasta/agent".to_owned()),
+                .unwrap_or_else(|| "/var/lib/paasta-agent".to_owned()),
             port_range: port_range(fields),
             cpus_milli: fields
                 .number("cpus", Range::above(0.0, 100_000.0))

@@ -10,7 +10,7 @@ use crate::{
     soa::{
         decode::{Fields, Range},
         marathon::{Location, Whitelist, blacklist, volume, whitelist},
-        node::{Map, Mark, Node},
+        node::{Map, Mark, Node, join},
         reader::SOA_DIR_DEFAULT,
     },
 };
@@ -136,6 +136,19 @@ impl SystemConfig {
     /// values that cannot be used (their defaults stand in for them), warnings keys that nobody
     /// knows.
     pub fn decode(root: &Node) -> (Self, Vec<Problem>) {
+        Self::decode_noting(root, &mut Vec::new())
+    }
+
+    /// Every key there is, dotted: `agent.port_range`.
+    pub fn keys() -> Vec<String> {
+        let mut keys = Vec::new();
+        Self::decode_noting(&Node::empty_map(""), &mut keys);
+        keys.sort();
+        keys
+    }
+
+    /// Decodes, and notes the keys that were asked for on the way.
+    fn decode_noting(root: &Node, keys: &mut Vec<String>) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
         root.faults("", &mut problems);
         let empty = Map::default();
@@ -164,10 +177,11 @@ impl SystemConfig {
             soa_dir: fields
                 .text("soa_dir")
                 .unwrap_or_else(|| SOA_DIR_DEFAULT.to_owned()),
-            coordinator: section(&mut fields, "coordinator", CoordinatorConfig::decode),
-            agent: section(&mut fields, "agent", AgentConfig::decode),
-            cli: section(&mut fields, "cli", cli),
+            coordinator: section(&mut fields, "coordinator", keys, CoordinatorConfig::decode),
+            agent: section(&mut fields, "agent", keys, AgentConfig::decode),
+            cli: section(&mut fields, "cli", keys, cli),
         };
+        keys.extend(fields.asked().map(str::to_owned));
         fields.warn_unknown(PAASTA_KEYS);
         drop(fields);
         problems.sort();
@@ -193,15 +207,17 @@ impl SystemConfig {
 fn section<T>(
     fields: &mut Fields<'_, '_>,
     key: &'static str,
+    keys: &mut Vec<String>,
     decode: impl FnOnce(&mut Fields<'_, '_>) -> T,
 ) -> T {
-    if let Some(mut section) = fields.map(key) {
-        let value = decode(&mut section);
-        section.warn_unknown(&[]);
-        return value;
-    }
     let (empty, mut nothing) = (Map::default(), Vec::new());
-    decode(&mut Fields::new(&empty, key, &mut nothing))
+    let mut absent = Fields::new(&empty, key, &mut nothing);
+    let mut given = fields.map(key);
+    let section = given.as_mut().unwrap_or(&mut absent);
+    let value = decode(section);
+    keys.extend(section.asked().map(|field| join(key, field)));
+    section.warn_unknown(&[]);
+    value
 }
 
 fn cli(fields: &mut Fields<'_, '_>) -> CliConfig {

@@ -1,1 +1,162 @@
+//! The system configuration: defaults, bounds, names.
 
+use super::*;
+use crate::{problem::Severity, soa::yaml};
+
+fn decode(text: &str) -> (SystemConfig, Vec<String>) {
+    let (config, problems) = SystemConfig::decode(&yaml::parse("p.yaml", text).unwrap());
+    let lines = problems.iter().map(|problem| {
+        let word = match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        format!("{word} {problem}")
+    });
+    (config, lines.collect())
+}
+
+#[test]
+fn nothing_configured_is_the_documented_defaults() {
+    let (config, problems) = decode("");
+    assert_eq!((&config, problems.len()), (&SystemConfig::default(), 0));
+    assert_eq!(config.soa_dir, "/nail/etc/services");
+    assert_eq!(config.sensu_host.as_deref(), Some("localhost"));
+    assert_eq!(config.agent.port_range, (31_000, 32_000));
+    assert_eq!(config.agent.pool, "default");
+    assert_eq!(config.coordinator.advertise, config.coordinator.listen);
+    assert_eq!(config.cli.coordinators, [COORDINATOR_LISTEN_DEFAULT]);
+    assert_eq!(config.auto_hostname_unique_size, -1);
+    assert!(config.allowed_extra_volumes.is_empty());
+    let error = config.require_cluster().unwrap_err().to_string();
+    assert!(error.contains("cluster: is not set"), "{error}");
+}
+
+#[test]
+fn paastas_keys_are_read_as_paasta_reads_them() {
+    let (config, problems) = decode(
+        "
+cluster: prod
+clusters: [prod, dev]
+docker_registry: registry:443
+volumes:
+- {hostPath: /nail/etc, containerPath: /nail/etc, mode: RO}
+zookeeper: zk://zk1:2181/mesos
+deployd_number_workers: 4
+sensu_host: null
+deploy_blacklist: [[habitat, west]]
+deploy_whitelist: [region, [us, eu]]
+expected_slave_attributes: [{region: us}, {region: eu}]
+",
+    );
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(config.require_cluster().unwrap().as_str(), "prod");
+    assert_eq!(config.clusters.len(), 2);
+    assert!(config.volumes[0].read_only);
+    assert_eq!(config.sensu_host, None);
+    assert_eq!(config.deploy_blacklist[0].value, "west");
+    assert_eq!(config.deploy_whitelist.unwrap().values, ["us", "eu"]);
+    assert_eq!(config.expected_slave_attributes.unwrap()[1]["region"], "eu");
+}
+
+#[test]
+fn unknown_keys_are_warnings_with_what_was_meant() {
+    let (_, problems) = decode("clustr: prod\nagent:\n  pol: gpu\n");
+    assert_eq!(
+        problems,
+        [
+            "warning p.yaml:1:1: clustr: unknown field; did you mean \"cluster\"?",
+            "warning p.yaml:3:3: agent.pol: unknown field; did you mean \"pool\"?",
+        ]
+    );
+}
+
+#[test]
+fn wrong_values_are_errors_with_file_line_and_key() {
+    for (text, expected) in [
+        (
+            "cluster: a/b",
+            "p.yaml:1:10: cluster: cluster name \"a/b\" is not valid",
+        ),
+        (
+            "cluster: 5",
+            "p.yaml:1:10: cluster: expected text, found the number 5",
+        ),
+        (
+            "coordinator: {node_id: 0}",
+            "coordinator.node_id: must be at least 1",
+        ),
+        (
+            "coordinator: {lease_ms: 1}",
+            "coordinator.lease_ms: must be at least 500",
+        ),
+        (
+            "coordinator: {heartbeat_ms: 150}",
+            "at least twice heartbeat_ms (150)",
+        ),
+        (
+            "coordinator: {election_timeout_max_ms: 200}",
+            "election_timeout_max_ms (200) must be more than election_timeout_min_ms (200)",
+        ),
+        ("coordinator: {mass_failure_percent: 101}", "at most 100"),
+        (
+            "agent: {port_range: [2, 1]}",
+            "agent.port_range: expected [FIRST, LAST]",
+        ),
+        (
+            "agent: {port_range: [1, 2, 3]}",
+            "agent.port_range: expected [FIRST, LAST]",
+        ),
+        (
+            "agent: {port_range: [1, 65536]}",
+            "agent.port_range: expected [FIRST, LAST]",
+        ),
+        ("agent: {cpus: 0}", "agent.cpus: must be more than 0"),
+        (
+            "agent: {host_id: a b}",
+            "agent.host_id: host id \"a b\" is not valid",
+        ),
+        (
+            "agent: {attributes: {region: 5}}",
+            "agent.attributes.region: expected text",
+        ),
+        ("agent: []", "agent: expected a map, found a list"),
+        (
+            "volumes: [{hostPath: /a, containerPath: b, mode: RO}]",
+            "volumes[0].containerPath",
+        ),
+        (
+            "volumes: [{hostPath: /a, containerPath: /b}]",
+            "volumes[0].mode: is missing",
+        ),
+        (
+            "deploy_blacklist: [[a]]",
+            "deploy_blacklist[0]: expected [type, location]",
+        ),
+        (
+            "cluster: a\ncluster: b\n",
+            "cluster: given twice: first at line 1, again at line 2",
+        ),
+    ] {
+        let (_, problems) = decode(text);
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        let line = &problems[0];
+        assert!(
+            line.starts_with("error ") && line.contains(expected),
+            "{text}: {line}"
+        );
+    }
+}
+
+#[test]
+fn every_key_can_be_listed() {
+    let keys = SystemConfig::keys();
+    for key in [
+        "cluster",
+        "agent",
+        "agent.port_range",
+        "coordinator.lease_ms",
+        "cli.coordinators",
+    ] {
+        assert!(keys.iter().any(|one| one == key), "{key}");
+    }
+}

@@ -253,6 +253,11 @@ impl<'a, 'p> Fields<'a, 'p> {
         }
     }
 
+    /// Every key that was asked for so far.
+    pub fn asked(&self) -> impl Iterator<Item = &'static str> {
+        self.asked.iter().copied()
+    }
+
     /// The map itself.
     pub fn raw(&self) -> &'a Map {
         self.map

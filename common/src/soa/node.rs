@@ -230,10 +230,10 @@ impl Map {
     }
 }
 
-/// `path.key`, or the key alone at the top.
+/// `path.key`; the one of them that is there when the other is empty.
 pub fn join(path: &str, key: &str) -> String {
-    match path.is_empty() {
-        true => key.to_owned(),
-        false => format!("{path}.{key}"),
+    match (path, key) {
+        ("", one) | (one, "") => one.to_owned(),
+        _ => format!("{path}.{key}"),
     }
 }

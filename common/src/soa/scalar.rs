@@ -105,7 +105,8 @@ fn float(word: &str) -> Option<Value> {
         ".nan" | ".NaN" | ".NAN" if rest == word => return Some(Value::Float(f64::NAN)),
         _ => {}
     }
-    // A dot is required, and so is a sign in the exponent: `1e3` and `1.0e3` are text.
+    // A dot is required, and so is a sign in the exponent: `1e3` and `1.0e3` are text. A number
+    // that begins with the dot takes no sign: `-.5` is text.
     let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (rest, None),
@@ -113,7 +114,7 @@ fn float(word: &str) -> Option<Value> {
     let (whole, fraction) = mantissa.split_once('.')?;
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     let begins = whole.starts_with(|c: char| c.is_ascii_digit())
-        || (whole.is_empty() && fraction.starts_with(|c: char| c.is_ascii_digit()));
+        || (whole.is_empty() && rest == word && fraction.starts_with(|c: char| c.is_ascii_digit()));
     if !begins || !digits(whole) || !digits(fraction) {
         return None;
     }
@@ -155,7 +156,14 @@ mod tests {
             ("1:60", text("1:60")),
             ("0", Value::Int(0)),
             (".5", Value::Float(0.5)),
+            ("-.5", text("-.5")),
             ("1.", Value::Float(1.0)),
+            ("0.", Value::Float(0.0)),
+            ("0o7", text("0o7")),
+            ("0_7", Value::Int(7)),
+            ("-1:30", Value::Int(-90)),
+            ("1:2:3:4", Value::Int(223_384)),
+            ("-0x1f", Value::Int(-31)),
             ("-1.5", Value::Float(-1.5)),
             ("1e3", text("1e3")),
             ("1.0e3", text("1.0e3")),

@@ -21,8 +21,8 @@ use crate::{
     },
 };
 
-/// Every field an instance may have: PaaSTA's, then our own. The test of the decoder keeps this
-/// list equal to what is asked for.
+/// Every field an instance may have: PaaSTA's, then our own. A test keeps this list
+/// equal to what the decoder asks for.
 pub const FIELDS: &[&str] = &[
     "accepted_resource_roles",
     "args",
@@ -91,6 +91,9 @@ pub(super) const SECONDS_MAX: f64 = 31_536_000.0;
 /// The most cores, MB or GPUs that one replica may ask for; no host is larger.
 const AMOUNT_MAX: f64 = 100_000_000.0;
 
+/// Finds the namespace of a registration; there need not be one.
+pub(crate) type Lookup<'a> = dyn Fn(&str) -> Result<Option<Namespace>, Vec<Problem>> + 'a;
+
 /// What surrounds an instance while it is decoded.
 pub(crate) struct Context<'a> {
     /// The service.
@@ -106,7 +109,7 @@ pub(crate) struct Context<'a> {
     /// Who is told.
     pub(crate) monitoring: &'a Monitoring,
     /// Finds the namespace of a registration.
-    pub(crate) namespaces: &'a dyn Fn(&str) -> Result<Option<Namespace>, Vec<Problem>>,
+    pub(crate) namespaces: &'a Lookup<'a>,
 }
 
 /// Decodes the effective map of an instance. Problems, warnings among them, go to `problems`;
@@ -119,7 +122,6 @@ pub(crate) fn decode(
     let before = problems.len();
     let mut fields = Fields::new(map, context.instance.as_str(), problems);
     let config = instance(&mut fields, context);
-    ignored(&mut fields);
     fields.refuse_unknown();
     drop(fields);
     let broken = problems[before..]
@@ -128,7 +130,8 @@ pub(crate) fn decode(
     (!broken).then_some(config)
 }
 
-fn instance(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> InstanceConfig {
+pub(super) fn instance(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> InstanceConfig {
+    ignored(fields);
     let amount = |low| Range::above(low, AMOUNT_MAX);
     let registrations = registrations(fields, context);
     let namespace = namespace(fields, context, &registrations);

@@ -213,3 +213,6 @@ pub struct ExtraVolume {
     /// The mount.
     pub volume: Volume,
 }
+
+#[cfg(test)]
+mod tests;

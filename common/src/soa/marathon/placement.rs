@@ -129,9 +129,7 @@ pub(crate) fn blacklist(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<L
 /// `[type, [location, ...]]`.
 pub(crate) fn whitelist(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Whitelist> {
     let items = fields.list(key)?;
-    let Some(node) = fields.node(key) else {
-        return None;
-    };
+    let node = fields.node(key)?;
     // PaaSTA writes "no whitelist" as an empty list, too.
     if items.is_empty() {
         return None;
@@ -143,7 +141,7 @@ pub(crate) fn whitelist(fields: &mut Fields<'_, '_>, key: &'static str) -> Optio
                     .iter()
                     .filter_map(|value| value.as_text().map(str::to_owned))
                     .collect();
-                (texts.len() == values.len() && !texts.is_empty()).then(|| (attribute, texts))
+                (texts.len() == values.len() && !texts.is_empty()).then_some((attribute, texts))
             }
             _ => None,
         },

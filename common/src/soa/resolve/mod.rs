@@ -265,6 +265,3 @@ fn thousandths(cores: f64) -> u64 {
     // A thousandth of a thousandth is noise of the decimal notation, not a wish.
     ((cores * 1000.0 - 1e-6).ceil() as u64).max(1)
 }
-
-#[cfg(test)]
-mod tests;
