@@ -232,6 +232,7 @@ fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
         Awaited::ConfigBroken { .. } => {
             ("config", "the last good version stays until it is mended")
         }
+        Awaited::MethodDown { .. } => ("method-down", "nothing until the method is changed"),
         Awaited::Pinned { .. } => ("pinned", "the next version ends it"),
     };
     let refusals = match &waiting.what {

@@ -1,0 +1,264 @@
+//! An agent that speaks the real protocol and pretends: whatever it must run is healthy at the
+//! next message, whatever drains is drained, whatever stops is gone.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use paasta_common::{
+    app::Resources,
+    assignment::{Assignment, Want},
+    host::HostInfo,
+    id::ReplicaId,
+    report::{Health, HostReport, Phase, ReplicaReport, Runtime},
+    time::Timestamp,
+};
+use paasta_proto::{
+    convert,
+    v1::{
+        AgentMessage, CoordinatorMessage, Hello, Renewal, agent_message::Kind,
+        agents_client::AgentsClient, coordinator_message,
+    },
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::coordinators::Coordinators;
+
+/// How many replicas serve, over all agents of a test, and the fewest since the first three did.
+#[derive(Default)]
+struct Serving {
+    by_host: BTreeMap<String, usize>,
+    reached: bool,
+    fewest: Option<usize>,
+}
+
+/// What an agent keeps while it is away.
+pub(crate) struct Kept {
+    info: HostInfo,
+    held: Arc<Mutex<Option<Assignment>>>,
+    serving: Arc<Mutex<Serving>>,
+}
+
+pub(crate) struct FakeAgent {
+    kept: Option<Kept>,
+    task: JoinHandle<()>,
+}
+
+impl FakeAgent {
+    pub(crate) async fn several(cluster: &Coordinators, count: usize) -> Vec<Self> {
+        let serving = Arc::new(Mutex::new(Serving::default()));
+        let mut agents = Vec::new();
+        for number in 1..=count {
+            let kept = Kept {
+                info: info(number),
+                held: Arc::default(),
+                serving: Arc::clone(&serving),
+            };
+            agents.push(Self::come_back(cluster, kept).await);
+        }
+        cluster.wait_hosts(count).await;
+        agents
+    }
+
+    pub(crate) async fn come_back(cluster: &Coordinators, kept: Kept) -> Self {
+        let addresses = cluster.addresses();
+        let worker = Worker {
+            info: kept.info.clone(),
+            held: Arc::clone(&kept.held),
+            serving: Arc::clone(&kept.serving),
+        };
+        let task = tokio::spawn(async move {
+            for address in addresses.iter().cycle() {
+                worker.session(address).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Self {
+            kept: Some(kept),
+            task,
+        }
+    }
+
+    /// Says nothing more; what it runs goes on running.
+    pub(crate) async fn fall_silent(mut self) -> Kept {
+        self.task.abort();
+        self.kept.take().expect("kept until now")
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.replicas().len()
+    }
+
+    pub(crate) fn replicas(&self) -> Vec<u64> {
+        let kept = self.kept.as_ref().expect("kept until it falls silent");
+        let held = kept.held.lock().expect("not poisoned");
+        let runs = held.iter().flat_map(|held| &held.replicas);
+        runs.filter(|(_, replica)| replica.want != Want::Stop)
+            .map(|(id, _)| id.0)
+            .collect()
+    }
+
+    /// The fewest replicas that served at once, over all agents, since three did.
+    pub(crate) fn fewest_serving(&self) -> usize {
+        let kept = self.kept.as_ref().expect("kept until it falls silent");
+        kept.serving
+            .lock()
+            .expect("not poisoned")
+            .fewest
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for FakeAgent {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Worker {
+    info: HostInfo,
+    held: Arc<Mutex<Option<Assignment>>>,
+    serving: Arc<Mutex<Serving>>,
+}
+
+impl Worker {
+    async fn session(&self, address: &str) {
+        let Ok(mut client) = AgentsClient::connect(format!("http://{address}")).await else {
+            return;
+        };
+        let (outbox, messages) = mpsc::channel(16);
+        let accepted = self.held.lock().expect("not poisoned").clone();
+        let hello = Hello {
+            host: Some(convert::host_to_wire(&self.info)),
+            boot_id: "boot".to_owned(),
+            accepted: accepted
+                .as_ref()
+                .map(|held| convert::fence_to_wire(&held.fence)),
+        };
+        for kind in [Kind::Hello(hello), self.report(true)] {
+            if outbox.send(message(kind)).await.is_err() {
+                return;
+            }
+        }
+        let Ok(answers) = client.session(ReceiverStream::new(messages)).await else {
+            return;
+        };
+        self.converse(answers.into_inner(), outbox).await;
+    }
+
+    async fn converse(
+        &self,
+        mut answers: Streaming<CoordinatorMessage>,
+        outbox: mpsc::Sender<AgentMessage>,
+    ) {
+        loop {
+            let next = tokio::time::timeout(Duration::from_millis(200), answers.message()).await;
+            let kind = match next {
+                Err(_) => Kind::Renewal(Renewal {}),
+                Ok(Ok(Some(CoordinatorMessage { kind: Some(kind) }))) => match kind {
+                    coordinator_message::Kind::Welcome(_) => continue,
+                    coordinator_message::Kind::Reconnect(_) => return,
+                    coordinator_message::Kind::Assignment(wire) => {
+                        let mut held = self.held.lock().expect("not poisoned");
+                        let next = convert::apply_wire(held.as_ref(), wire).expect("it applies");
+                        if let Some(held) = held.as_ref() {
+                            held.fence.admits(&next.fence).expect("fences only grow");
+                        }
+                        *held = Some(next);
+                        drop(held);
+                        self.report(true)
+                    }
+                },
+                Ok(_) => return,
+            };
+            if outbox.send(message(kind)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn report(&self, complete: bool) -> Kind {
+        let held = self.held.lock().expect("not poisoned");
+        let replicas: Vec<ReplicaReport> = held
+            .iter()
+            .flat_map(|held| &held.replicas)
+            .filter(|(_, replica)| replica.want != Want::Stop)
+            .map(|(id, replica)| ReplicaReport {
+                id: *id,
+                app: replica.app.clone(),
+                phase: match replica.want {
+                    Want::Run => Phase::Running,
+                    _ => Phase::Draining,
+                },
+                health: Health::Healthy,
+                started_at: Some(now()),
+                host_port: Some(port(*id)),
+                container: Some(format!("container-{id}")),
+                run: 1,
+                failures: 0,
+                next_try_at: None,
+                drained: replica.want == Want::Drain,
+                in_load_balancer: None,
+                message: String::new(),
+            })
+            .collect();
+        let serving = replicas
+            .iter()
+            .filter(|replica| replica.phase == Phase::Running)
+            .count();
+        self.count(serving);
+        let generation = held.as_ref().map_or(0, |held| held.fence.generation);
+        let report = HostReport {
+            complete,
+            replicas,
+            runtime: Runtime::Ok,
+            generation,
+        };
+        Kind::Report(convert::report_to_wire(&report))
+    }
+
+    fn count(&self, here: usize) {
+        let mut serving = self.serving.lock().expect("not poisoned");
+        serving.by_host.insert(self.info.id.to_string(), here);
+        let total: usize = serving.by_host.values().sum();
+        serving.reached |= total >= 3;
+        if serving.reached {
+            serving.fewest = Some(serving.fewest.map_or(total, |fewest| fewest.min(total)));
+        }
+    }
+}
+
+fn info(number: usize) -> HostInfo {
+    HostInfo {
+        id: format!("host-{number}").parse().expect("a host id"),
+        address: format!("10.0.0.{number}"),
+        pool: "default".to_owned(),
+        attributes: BTreeMap::new(),
+        capacity: Resources {
+            cpus_milli: 4000,
+            mem_mb: 8192,
+            disk_mb: 100_000,
+            gpus: 0,
+        },
+        agent_version: "test".to_owned(),
+    }
+}
+
+fn message(kind: Kind) -> AgentMessage {
+    AgentMessage { kind: Some(kind) }
+}
+
+fn port(id: ReplicaId) -> u16 {
+    u16::try_from(31_000 + id.0 % 1000).expect("a port")
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    Timestamp(u64::try_from(since.as_millis()).expect("fits"))
+}

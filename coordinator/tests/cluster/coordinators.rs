@@ -1,0 +1,275 @@
+//! Coordinators on loopback with a soa directory of their own.
+
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
+
+use paasta_common::config::SystemConfig;
+use paasta_coordinator::{options::Options, run::run};
+use paasta_proto::v1::{
+    HostStatus, InitRequest, InstanceStatus, MetastatusRequest, NodeRequest, NodeResponse,
+    StatusRequest, admin_client::AdminClient, cluster_client::ClusterClient,
+};
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+const STEP: Duration = Duration::from_millis(50);
+const ANSWER: Duration = Duration::from_secs(12);
+
+pub(crate) struct Coordinators {
+    dir: TempDir,
+    addresses: BTreeMap<u64, SocketAddr>,
+    running: BTreeMap<u64, (CancellationToken, JoinHandle<()>)>,
+}
+
+impl Coordinators {
+    pub(crate) async fn start(count: u64) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir(dir.path().join("soa")).expect("a directory");
+        let mut cluster = Self {
+            dir,
+            addresses: free_addresses(count),
+            running: BTreeMap::new(),
+        };
+        for id in 1..=count {
+            cluster.restart(id).await;
+        }
+        let members = cluster
+            .addresses
+            .iter()
+            .map(|(id, address)| (*id, address.to_string()))
+            .collect();
+        let request = InitRequest {
+            cluster: "demo".to_owned(),
+            members,
+        };
+        let mut client = ClusterClient::new(cluster.channel(1));
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            match client.init(request.clone()).await {
+                Ok(_) => break,
+                Err(status) if Instant::now() > deadline => panic!("init: {status}"),
+                Err(_) => tokio::time::sleep(STEP).await,
+            }
+        }
+        let again = client
+            .init(request)
+            .await
+            .expect("doing it twice is harmless");
+        assert!(!again.into_inner().created);
+        cluster
+    }
+
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.addresses.keys().copied().collect()
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.addresses.values().map(ToString::to_string).collect()
+    }
+
+    pub(crate) async fn restart(&mut self, id: u64) {
+        let options = self.options(id);
+        let token = CancellationToken::new();
+        let stop = token.clone();
+        let task = tokio::spawn(async move {
+            run(options, stop).await.expect("the coordinator runs");
+        });
+        self.running.insert(id, (token, task));
+    }
+
+    pub(crate) async fn kill(&mut self, id: u64) {
+        let (token, task) = self.running.remove(&id).expect("it runs");
+        token.cancel();
+        tokio::time::timeout(ANSWER, task)
+            .await
+            .expect("it stops in time")
+            .expect("no panic");
+    }
+
+    pub(crate) async fn stop(mut self) {
+        for id in self.ids() {
+            if self.running.contains_key(&id) {
+                self.kill(id).await;
+            }
+        }
+    }
+
+    /// Writes `marathon-demo.yaml` of the service.
+    pub(crate) fn declare(&self, service: &str, yaml: &str) {
+        let dir = self.soa().join(service);
+        fs::create_dir_all(&dir).expect("a directory");
+        replace(&dir.join("marathon-demo.yaml"), yaml);
+    }
+
+    /// Deploys the sha of forty times `digit` for every instance of the service.
+    pub(crate) fn deploy(&self, service: &str, digit: char) {
+        let sha: String = std::iter::repeat_n(digit, 40).collect();
+        let entry = |instance: &str| {
+            serde_json::json!({
+                "docker_image": format!("services-{service}:paasta-{sha}"),
+                "desired_state": "start", "force_bounce": null, "name": instance,
+            })
+        };
+        let key = |instance| format!("{service}:paasta-demo.{instance}");
+        let v1 = serde_json::json!({ key("main"): entry("main"), key("web"): entry("web") });
+        let text = serde_json::json!({ "v1": v1 }).to_string();
+        replace(&self.soa().join(service).join("deployments.json"), &text);
+    }
+
+    pub(crate) async fn wait_running(
+        &self,
+        instance: &str,
+        count: u32,
+        patience: Duration,
+    ) -> InstanceStatus {
+        self.wait(instance, patience, |status| {
+            status.deploy_status == "running"
+                && status
+                    .counts
+                    .as_ref()
+                    .is_some_and(|counts| counts.happy == count)
+        })
+        .await
+    }
+
+    /// Waits until the status of the instance is as `wanted`; panics with the last one.
+    pub(crate) async fn wait(
+        &self,
+        instance: &str,
+        patience: Duration,
+        wanted: impl Fn(&InstanceStatus) -> bool,
+    ) -> InstanceStatus {
+        let (service, name) = instance.split_once('.').expect("SERVICE.INSTANCE");
+        let request = StatusRequest {
+            service: service.to_owned(),
+            instances: vec![name.to_owned()],
+            replicas: true,
+            ..StatusRequest::default()
+        };
+        let deadline = Instant::now() + patience;
+        let mut last = String::new();
+        while Instant::now() < deadline {
+            for id in self.running.keys() {
+                match self.admin(*id).status(request.clone()).await {
+                    Ok(response) => {
+                        let status = response.into_inner().instances.remove(0);
+                        if wanted(&status) {
+                            return status;
+                        }
+                        last = format!("{status:#?}");
+                    }
+                    Err(status) => last = status.to_string(),
+                }
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        panic!("{instance} did not become as wanted within {patience:?}; last: {last}");
+    }
+
+    pub(crate) async fn wait_hosts(&self, count: usize) {
+        let deadline = Instant::now() + ANSWER;
+        while Instant::now() < deadline {
+            let asked = self.admin(1).metastatus(MetastatusRequest::default()).await;
+            let up = |host: &&HostStatus| host.state == "up" && host.connected;
+            if asked.is_ok_and(|told| told.get_ref().hosts.iter().filter(up).count() == count) {
+                return;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        panic!("{count} hosts did not register within {ANSWER:?}");
+    }
+
+    pub(crate) async fn leader(&self, patience: Duration) -> u64 {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            for id in self.running.keys() {
+                if self
+                    .node(*id)
+                    .await
+                    .is_some_and(|node| node.role == "leader")
+                {
+                    return *id;
+                }
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        panic!("no leader within {patience:?}");
+    }
+
+    pub(crate) async fn wait_caught_up(&self, id: u64, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            let mut applied = Vec::new();
+            for id in self.running.keys() {
+                applied.push(self.node(*id).await.map(|node| node.applied_index));
+            }
+            let own = self.node(id).await.map(|node| node.applied_index);
+            if own.is_some() && applied.iter().all(|other| other <= &own) {
+                return;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        panic!("coordinator {id} did not catch up within {patience:?}");
+    }
+
+    pub(crate) fn admin(&self, id: u64) -> AdminClient<Channel> {
+        AdminClient::new(self.channel(id))
+    }
+
+    async fn node(&self, id: u64) -> Option<NodeResponse> {
+        let answer = ClusterClient::new(self.channel(id))
+            .node(NodeRequest {})
+            .await;
+        answer.ok().map(tonic::Response::into_inner)
+    }
+
+    fn channel(&self, id: u64) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.addresses[&id]))
+            .expect("an address")
+            .connect_timeout(Duration::from_secs(1))
+            .timeout(ANSWER)
+            .connect_lazy()
+    }
+
+    fn soa(&self) -> std::path::PathBuf {
+        self.dir.path().join("soa")
+    }
+
+    fn options(&self, id: u64) -> Options {
+        let mut system = SystemConfig::default();
+        system.cluster = Some("demo".parse().expect("a name"));
+        system.docker_registry = Some("registry:5000".to_owned());
+        system.soa_dir = self.soa().to_string_lossy().into_owned();
+        let ours = &mut system.coordinator;
+        ours.node_id = Some(id);
+        ours.listen = self.addresses[&id].to_string();
+        ours.advertise = ours.listen.clone();
+        ours.data_dir = self
+            .dir
+            .path()
+            .join(format!("data-{id}"))
+            .to_string_lossy()
+            .into_owned();
+        ours.lease_ms = 1000;
+        ours.lost_after_ms = 1000;
+        Options::new(system, None).expect("they are valid")
+    }
+}
+
+fn replace(path: &Path, text: &str) {
+    let temporary = path.with_extension("tmp");
+    fs::write(&temporary, text).expect("it can be written");
+    fs::rename(temporary, path).expect("it can be renamed");
+}
+
+fn free_addresses(count: u64) -> BTreeMap<u64, SocketAddr> {
+    // Held together, so that none is given twice.
+    let listeners: Vec<std::net::TcpListener> = (0..count)
+        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        .collect();
+    let addresses = listeners
+        .iter()
+        .map(|one| one.local_addr().expect("it is bound"));
+    (1..).zip(addresses).collect()
+}
