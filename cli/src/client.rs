@@ -18,6 +18,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 const SHARE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause after all coordinators were asked in vain.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+const NO_ANSWER: &str = "no answer in time";
+
 /// `HOST:PORT` of a coordinator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address(String);
@@ -157,7 +159,11 @@ impl Coordinators {
                     .map_err(|words| failed(None, words))?,
             };
             let answer = call(channel.clone()).await;
-            let answer = answer.map_err(|status| failed(Some(status.code()), words_of(&status)))?;
+            let answer = answer.map_err(|status| match status.source() {
+                // Made on this side of the wire: nobody said it.
+                Some(_) => failed(None, unanswered(&status)),
+                None => failed(Some(status.code()), words_of(&status)),
+            })?;
             Ok((channel, answer.into_inner()))
         };
         match timeout_at(until, work).await {
@@ -166,7 +172,7 @@ impl Coordinators {
                 Ok(answer)
             }
             Ok(Err(attempt)) => Err(attempt),
-            Err(_) => Err(failed(None, "no answer in time".to_owned())),
+            Err(_) => Err(failed(None, NO_ANSWER.to_owned())),
         }
     }
 }
@@ -255,27 +261,37 @@ async fn connect(address: &Address) -> Result<Channel, String> {
         .map_err(|error| error.to_string())?
         .connect_timeout(CONNECT_MAX)
         .tcp_nodelay(true);
-    endpoint.connect().await.map_err(|error| {
-        // tonic's own words are "transport error"; the reason is at the end of the chain.
-        let mut reason: &dyn std::error::Error = &error;
-        while let Some(source) = reason.source() {
-            reason = source;
-        }
-        match reason.to_string().as_str() {
+    endpoint
+        .connect()
+        .await
+        .map_err(|error| match root_of(&error).to_string().as_str() {
             "deadline has elapsed" => format!("no connection within {CONNECT_MAX:?}"),
             words => words.to_owned(),
-        }
-    })
+        })
 }
 
 fn words_of(status: &Status) -> String {
     match status.message() {
         "" => status.code().description().to_owned(),
-        words => match status.source() {
-            Some(source) if words == "transport error" => source.to_string(),
-            _ => words.to_owned(),
-        },
+        words => words.to_owned(),
     }
+}
+
+/// Why a call came back without an answer.
+fn unanswered(status: &Status) -> String {
+    match status.code() {
+        Code::Cancelled | Code::DeadlineExceeded => NO_ANSWER.to_owned(),
+        _ => root_of(status).to_string(),
+    }
+}
+
+/// The end of the chain: what is above it says only "transport error".
+fn root_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a dyn std::error::Error {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root
 }
 
 /// Whether another coordinator would say the same.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use paasta_proto::v1::{InstanceStatus, StatusRequest, StatusResponse, admin_client::AdminClient};
+use paasta_proto::v1::{StatusRequest, StatusResponse, admin_client::AdminClient};
 
 use super::{Context, names};
 use crate::{
@@ -46,31 +46,55 @@ pub struct Args {
 /// No coordinator answered, or standard output is gone.
 pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
-    let response = fetch(args, &mut coordinators).await?;
+    let mut unknown = Vec::new();
+    let response = match fetch(args, &args.instances, &mut coordinators).await {
+        Err(error) if error.is_not_found() => {
+            let known = known(args, &mut coordinators).await?;
+            let (found, missing): (Vec<_>, Vec<_>) = args
+                .instances
+                .iter()
+                .cloned()
+                .partition(|name| known.contains(name));
+            unknown = missing;
+            match found.is_empty() {
+                true => return Ok(Exit::Failed),
+                false => fetch(args, &found, &mut coordinators).await?,
+            }
+        }
+        answer => answer?,
+    };
     if context.global.json {
         context.print_json(&response)?;
     } else {
         context.print(&render::status::render(&response, &context.view))?;
     }
-    let unknown = unknown(args, &response.instances);
-    if !unknown.is_empty() || response.instances.is_empty() {
-        explain(args, &unknown, &mut coordinators).await?;
+    if response.instances.is_empty() {
+        note("no instance is declared; `paasta metastatus` says when the configuration was read");
+        return Ok(Exit::Failed);
     }
-    let missing = match unknown.is_empty() && !response.instances.is_empty() {
-        true => Exit::Ok,
-        false => Exit::Failed,
+    let missing = if unknown.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Failed
     };
-    let exits = response.instances.iter().map(instance::exit);
-    Ok(exits.max().unwrap_or(Exit::Failed).max(missing))
+    Ok(response
+        .instances
+        .iter()
+        .map(instance::exit)
+        .fold(missing, Exit::max))
 }
 
 /// All pages of the answer as one.
-async fn fetch(args: &Args, coordinators: &mut Coordinators) -> Result<StatusResponse, CallError> {
+async fn fetch(
+    args: &Args,
+    instances: &[String],
+    coordinators: &mut Coordinators,
+) -> Result<StatusResponse, CallError> {
     let mut all = StatusResponse::default();
     loop {
         let ask = StatusRequest {
             service: args.service.clone().unwrap_or_default(),
-            instances: args.instances.clone(),
+            instances: instances.to_vec(),
             replicas: args.verbose,
             page_size: PAGE,
             page: all.next_page.clone(),
@@ -96,46 +120,32 @@ async fn fetch(args: &Args, coordinators: &mut Coordinators) -> Result<StatusRes
     }
 }
 
-/// The instances that were asked for by name and are not in the answer.
-fn unknown<'a>(args: &'a Args, found: &[InstanceStatus]) -> Vec<&'a str> {
-    let found: BTreeSet<&str> = found
-        .iter()
-        .map(|status| status.instance.as_str())
+/// The instances of the service that exist; says of the others what was probably meant.
+async fn known(args: &Args, coordinators: &mut Coordinators) -> Result<Vec<String>, CallError> {
+    let all = names::all(coordinators, "", args.stale).await?.instances;
+    let ids = || all.iter().filter_map(|id| id.split_once('.'));
+    let service = args.service.as_deref().unwrap_or_default();
+    let of_it: Vec<&str> = ids()
+        .filter(|(of, _)| *of == service)
+        .map(|(_, instance)| instance)
         .collect();
-    let asked = args.instances.iter().map(String::as_str);
-    asked.filter(|name| !found.contains(name)).collect()
-}
-
-/// Says what is not there, and what was probably meant.
-async fn explain(
-    args: &Args,
-    unknown: &[&str],
-    coordinators: &mut Coordinators,
-) -> Result<(), CallError> {
-    let known = names::all(coordinators, "", args.stale).await?.instances;
-    let ids = || known.iter().filter_map(|id| id.split_once('.'));
-    let Some(service) = &args.service else {
-        note(
-            "no instance is declared; see `paasta metastatus` for when the configuration was read",
-        );
-        return Ok(());
-    };
-    let services: BTreeSet<&str> = ids().map(|(service, _)| service).collect();
-    if !services.contains(service.as_str()) {
+    if of_it.is_empty() {
+        let services: BTreeSet<&str> = ids().map(|(service, _)| service).collect();
         let hint = names::hint(service, services);
         note(&format!(
             "no service {service} has an instance in this cluster{hint}"
         ));
-        return Ok(());
+    } else {
+        for name in args
+            .instances
+            .iter()
+            .filter(|name| !of_it.contains(&name.as_str()))
+        {
+            let hint = names::hint(name, of_it.iter().copied());
+            note(&format!(
+                "{service} has no instance {name} in this cluster{hint}"
+            ));
+        }
     }
-    for name in unknown {
-        let of_it = ids()
-            .filter(|(of, _)| of == service)
-            .map(|(_, instance)| instance);
-        let hint = names::hint(name, of_it);
-        note(&format!(
-            "{service} has no instance {name} in this cluster{hint}"
-        ));
-    }
-    Ok(())
+    Ok(of_it.into_iter().map(ToOwned::to_owned).collect())
 }

@@ -40,8 +40,10 @@ pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
         &view.paint(Tone::Strong, &status.instance),
     );
     lines.field(4, "Git sha", WIDE, &git_sha(status, now_ms, view));
-    lines.field(4, "Desired state", WIDE, &desired_state(status, view));
-    lines.field(4, "Health", WIDE, &health(status, view));
+    if !status.desired_app.is_empty() || status.undeclared {
+        lines.field(4, "Desired state", WIDE, &desired_state(status, view));
+        lines.field(4, "Health", WIDE, &health(status, view));
+    }
     if !status.desired_app.is_empty() {
         lines.field(4, "App", WIDE, &status.desired_app);
     }

@@ -144,11 +144,17 @@ impl Admin for Service {
     ) -> Result<Response<StatusResponse>, Status> {
         let ask = ask.into_inner();
         self.answer(|script| {
-            let wanted = script.instances.iter().filter(|one| {
-                (ask.service.is_empty() || ask.service == one.service)
-                    && (ask.instances.is_empty() || ask.instances.contains(&one.instance))
-            });
-            let mut wanted: Vec<InstanceStatus> = wanted.cloned().collect();
+            let of_it =
+                |one: &&InstanceStatus| ask.service.is_empty() || ask.service == one.service;
+            let of_it: Vec<_> = script.instances.iter().filter(of_it).cloned().collect();
+            let exists = |name: &String| of_it.iter().any(|one| one.instance == *name);
+            if !ask.instances.iter().all(exists) || (of_it.is_empty() && !ask.service.is_empty()) {
+                return Err(Status::not_found("not known here"));
+            }
+            let named = |one: &InstanceStatus| {
+                ask.instances.is_empty() || ask.instances.contains(&one.instance)
+            };
+            let mut wanted: Vec<InstanceStatus> = of_it.into_iter().filter(named).collect();
             if !ask.replicas {
                 wanted.iter_mut().for_each(|one| one.replicas.clear());
             }

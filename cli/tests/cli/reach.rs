@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Room for starting a process on a busy machine.
-const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(10);
 
 fn ready() -> Fake {
     Fake::start(Script {

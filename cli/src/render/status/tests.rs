@@ -240,8 +240,6 @@ cluster: demo
 
     instance: cron
     Git sha:        None (not deployed yet)
-    Desired state:  Disabled and Started
-    Health:         Critical - up with (0/3) replicas. Status: Not deployed
     Replicas:       0 running of 3 wanted; none
 
     instance: worker
