@@ -69,7 +69,8 @@ pub struct ServiceLoad {
     /// What is wrong with the files as a whole, names that no instance may have, and warnings.
     pub problems: Vec<Problem>,
     /// Whether `instances` is everything that is declared. When false, a file as a whole could
-    /// not be read: every instance known before keeps its last state, missing here or not.
+    /// not be read, or a name in it is wrong: an instance known before that is missing here keeps
+    /// its last state.
     pub complete: bool,
 }
 
@@ -188,6 +189,10 @@ impl SoaDir {
             load.problems
                 .push(fault.mark.error(&fault.key, &fault.message));
         }
+        // A name that is wrong, or there twice, may be another instance's, misspelt: nothing is
+        // taken for gone on the word of such a file.
+        let wrong = |fault: &Problem| fault.severity == Severity::Error && fault.file == file;
+        load.complete = map.faults.is_empty() && !load.problems.iter().any(wrong);
         self.check_groups(service, &mut load);
         load.problems.sort();
         load.problems.dedup();

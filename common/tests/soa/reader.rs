@@ -133,6 +133,10 @@ fn a_broken_instance_hurts_only_itself() {
 #[test]
 fn an_instance_declared_twice_is_refused_with_both_lines() {
     let load = marathon("main:\n  cpus: 1\nother:\n  cpus: 1\nmain:\n  cpus: 2\n");
+    assert!(
+        !load.complete,
+        "one of the two may be another's misspelt name"
+    );
     let problems = load.instances[&name("main")].as_ref().unwrap_err();
     assert_eq!(
         said(problems),
@@ -176,7 +180,8 @@ fn an_empty_instance_has_defaults_and_a_warning() {
 fn names_that_no_instance_may_have_are_said() {
     let load = marathon("Main: {cpus: 1}\na.b: {cpus: 1}\nmain: {cpus: 1}\n");
     assert_eq!(load.instances.len(), 1);
-    assert!(load.complete);
+    // `Main` may be what was `main2` a moment ago: it is not known what is gone.
+    assert!(!load.complete);
     let said = said(&load.problems);
     assert!(
         said[0].starts_with("1:1: Main: instance name \"Main\" is not valid"),
@@ -419,4 +424,22 @@ fn one_service_never_hurts_another() {
     assert!(!soa.load(&bad, &cluster(), &system).complete);
     assert!(soa.load(&service(), &cluster(), &system).instances[&name("main")].is_ok());
     assert_eq!(soa.services().unwrap().len(), 2);
+}
+
+#[test]
+fn the_example_service_is_declared_without_a_fault() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/example/soa");
+    let soa = SoaDir::open(root).unwrap();
+    let services = soa.services().unwrap();
+    assert!(!services.is_empty());
+    let system = SystemConfig::default();
+    for service in services {
+        let clusters = soa.clusters(&service, &system).unwrap();
+        assert!(!clusters.is_empty(), "{service}");
+        for cluster in clusters {
+            let load = soa.load(&service, &cluster, &system);
+            assert!(load.complete && !load.instances.is_empty(), "{service}");
+            assert!(load.all_problems().is_empty(), "{:?}", load.all_problems());
+        }
+    }
 }

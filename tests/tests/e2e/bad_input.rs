@@ -50,8 +50,8 @@ const MISTAKES: [Mistake; 4] = [
     },
     Mistake {
         what: "two instances of one name",
-        from: "worker:\n",
-        to: "main:\n",
+        from: "# No port",
+        to: "main:\n  instances: 2 # twice\n\n# No port",
         at: None,
         word: "main",
     },
