@@ -33,7 +33,7 @@ struct Mistake {
     word: &'static str,
 }
 
-const MISTAKES: [Mistake; 4] = [
+const MISTAKES: [Mistake; 5] = [
     Mistake {
         what: "an unknown bounce method",
         from: "bounce_method: crossover",
@@ -52,6 +52,13 @@ const MISTAKES: [Mistake; 4] = [
         what: "two instances of one name",
         from: "# No port",
         to: "main:\n  instances: 2 # twice\n\n# No port",
+        at: None,
+        word: "main",
+    },
+    Mistake {
+        what: "an instance by the name of another",
+        from: "worker:\n",
+        to: "main:\n",
         at: None,
         word: "main",
     },
