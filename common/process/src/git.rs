@@ -58,10 +58,12 @@ pub enum GitError {
         complaint: String,
     },
     /// The remote has more refs than can be meant.
-    #[error("git ls-remote {url} wrote more than {OUTPUT_BYTES_MAX} bytes; delete old tags")]
+    #[error("git ls-remote {url} wrote more than {bytes_max} bytes; delete old tags")]
     TooMuch {
         /// The remote.
         url: String,
+        /// How many it may write.
+        bytes_max: u64,
     },
     /// The answer is not what git answers.
     #[error("git ls-remote {url} wrote a line that is no ref: {line:?}")]
@@ -79,28 +81,32 @@ pub enum GitError {
 /// # Errors
 /// [`GitError`], with git's own words where it has any. Never longer than `limit` and a moment.
 pub async fn ls_remote(url: &str, limit: Duration) -> Result<BTreeMap<String, String>, GitError> {
+    ls_remote_within(url, limit, OUTPUT_BYTES_MAX).await
+}
+
+async fn ls_remote_within(
+    url: &str,
+    limit: Duration,
+    bytes_max: u64,
+) -> Result<BTreeMap<String, String>, GitError> {
     if url.is_empty() || url.starts_with('-') || url.chars().any(char::is_control) {
         let url = url.to_owned();
         return Err(GitError::Url { url });
     }
     let mut child = command(url).spawn().map_err(GitError::Run)?;
-    let answer = time::timeout(limit, answer(&mut child)).await;
+    let answer = time::timeout(limit, answer(&mut child, url, bytes_max)).await;
     let url = url.to_owned();
-    let Ok(answer) = answer else {
-        stop(&mut child).await;
-        return Err(GitError::Timeout { url, limit });
-    };
     let Answer { output, complaint } = match answer {
-        Ok(answer) => answer,
-        Err(error) => {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
             stop(&mut child).await;
-            return Err(GitError::Run(error));
+            return Err(error);
+        }
+        Err(_) => {
+            stop(&mut child).await;
+            return Err(GitError::Timeout { url, limit });
         }
     };
-    if output.len() as u64 > OUTPUT_BYTES_MAX {
-        stop(&mut child).await;
-        return Err(GitError::TooMuch { url });
-    }
     // Its pipes are closed: it is about to end.
     let status = match time::timeout(REAP_LIMIT, child.wait()).await {
         Ok(status) => status.map_err(GitError::Run)?,
@@ -143,13 +149,25 @@ struct Answer {
     complaint: Vec<u8>,
 }
 
-async fn answer(child: &mut Child) -> io::Result<Answer> {
+/// Both streams to their ends, or an error as soon as there is too much.
+async fn answer(child: &mut Child, url: &str, bytes_max: u64) -> Result<Answer, GitError> {
     let (output, complaint) = (child.stdout.take(), child.stderr.take());
-    let (output, complaint) = tokio::try_join!(
+    let output = async {
         // One byte more than allowed tells too much from just enough.
-        read(output, OUTPUT_BYTES_MAX + 1),
-        drain(complaint, COMPLAINT_BYTES_MAX),
-    )?;
+        let bytes = read(output, bytes_max + 1).await.map_err(GitError::Run)?;
+        match bytes.len() as u64 > bytes_max {
+            false => Ok(bytes),
+            true => Err(GitError::TooMuch {
+                url: url.to_owned(),
+                bytes_max,
+            }),
+        }
+    };
+    let complaint = async {
+        let bytes = drain(complaint, COMPLAINT_BYTES_MAX).await;
+        bytes.map_err(GitError::Run)
+    };
+    let (output, complaint) = tokio::try_join!(output, complaint)?;
     Ok(Answer { output, complaint })
 }
 
@@ -213,4 +231,4 @@ fn refs(url: &str, output: &str) -> Result<BTreeMap<String, String>, GitError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
