@@ -1,6 +1,6 @@
 //! Builds the parts of a coordinator, joins them, and takes them down in order.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, sync::Arc};
 
 use arc_swap::ArcSwap;
 use paasta_coordinator_core::plan::report::Report;
@@ -8,8 +8,13 @@ use paasta_process::{
     clock::{Clock, SystemClock},
     shutdown,
 };
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
+use tokio_stream::{Stream, wrappers::TcpListenerStream};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
 
 use crate::{
     desired::Desired,
@@ -46,12 +51,32 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`] when it cannot start, or its endpoint fails.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
-    let listen: SocketAddr = options.listen;
-    let listener = bind(listen).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let listener = bind(options.listen).await?;
+    tracing::info!(listen = %options.listen, "coordinator runs");
+    let incoming = TcpListenerStream::new(listener);
+    run_on(options, Arc::new(SystemClock), incoming, shutdown).await
+}
+
+/// Runs a coordinator on connections and a clock that are given: what a simulation needs. How
+/// peers are dialled and who waits for the disk is in `options.raft`.
+///
+/// # Errors
+/// [`RunError`] when it cannot start, or its endpoint fails.
+pub async fn run_on<I, C>(
+    options: Options,
+    clock: Arc<dyn Clock>,
+    incoming: I,
+    shutdown: CancellationToken,
+) -> Result<(), RunError>
+where
+    I: Stream<Item = io::Result<C>>,
+    C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let name = format!("coordinator {}", options.raft.node_id);
     let address = options.raft.address.clone();
     let machine = ClusterMachine::new();
+    let peers = Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive);
+    let io = options.raft.io;
     let consensus = Consensus::start(options.raft, Arc::new(machine.clone())).await?;
     let proposer = Proposer::new(consensus.clone(), Arc::clone(&clock), &name);
     let lease_ms = options.plan.lease_ms;
@@ -62,6 +87,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
         options.system.clone(),
         options.soa_dir,
         options.resync,
+        io,
     );
     let report = Arc::new(ArcSwap::from_pointee(Report::default()));
     let (leadership, led) = watch::channel(None);
@@ -74,7 +100,6 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
         leadership: Arc::new(leadership),
         desired: desired.clone(),
     };
-    let peers = Peers::default();
     let gate = Gate::new(consensus.clone(), peers.clone());
     let sessions = Sessions {
         machine: machine.clone(),
@@ -105,11 +130,10 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
             configured: options.system.cluster.clone(),
         },
     };
-    tracing::info!(%listen, "coordinator runs");
     shutdown::ready();
     let leading = leader.run(shutdown.clone());
     let serving = async {
-        let result = serve(listener, services, shutdown.clone()).await;
+        let result = serve(incoming, services, shutdown.clone()).await;
         shutdown.cancel();
         result
     };

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deploy_becomes_replicas_and_a_new_version_is_bounced() {
-    let mut cluster = Coordinators::start(1).await;
+    let cluster = Coordinators::start(1).await;
     let agents = FakeAgent::several(&cluster, 3).await;
     cluster.declare("hello", "main: {instances: 3, cpus: 0.1, mem: 64}");
     cluster.deploy("hello", 'a');
@@ -53,7 +53,7 @@ async fn a_deploy_becomes_replicas_and_a_new_version_is_bounced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_hurts_its_own_instance_only_and_is_named() {
-    let mut cluster = Coordinators::start(1).await;
+    let cluster = Coordinators::start(1).await;
     let _agents = FakeAgent::several(&cluster, 1).await;
     cluster.declare(
         "hello",
@@ -136,7 +136,7 @@ async fn any_coordinator_answers_and_a_leader_that_dies_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_replicas_of_a_silent_host_are_placed_elsewhere_and_it_may_come_back() {
-    let mut cluster = Coordinators::start(1).await;
+    let cluster = Coordinators::start(1).await;
     let mut agents = FakeAgent::several(&cluster, 3).await;
     cluster.declare("hello", "main: {instances: 3, cpus: 0.1, mem: 64}");
     cluster.deploy("hello", 'a');
@@ -165,7 +165,7 @@ async fn the_replicas_of_a_silent_host_are_placed_elsewhere_and_it_may_come_back
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_names_what_is_missing() {
-    let mut cluster = Coordinators::start(1).await;
+    let cluster = Coordinators::start(1).await;
     let _agents = FakeAgent::several(&cluster, 1).await;
     cluster.declare("hello", "main: {instances: 1, cpus: 0.1, mem: 640000}");
     cluster.deploy("hello", 'a');

@@ -18,7 +18,7 @@ use paasta_coordinator_core::{
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::{machine::ClusterMachine, propose::Proposer};
+use crate::{machine::ClusterMachine, propose::Proposer, store::IoMode};
 
 /// Commands proposed together, at most; the rest follow at once.
 const BATCH_MAX: usize = 64;
@@ -41,6 +41,7 @@ pub struct Desired {
     dir: Arc<PathBuf>,
     resync: Duration,
     last: Arc<Mutex<LastRead>>,
+    io: IoMode,
 }
 
 /// What one leadership remembers between readings. Losing it costs one more reading.
@@ -55,13 +56,15 @@ struct Seen {
 }
 
 impl Desired {
-    /// Follows `dir`, reading it anew after `resync` at the latest.
+    /// Follows `dir`, reading it anew after `resync` at the latest; `io` says who waits for the
+    /// disk.
     pub fn new(
         machine: ClusterMachine,
         proposer: Proposer,
         system: SystemConfig,
         dir: PathBuf,
         resync: Duration,
+        io: IoMode,
     ) -> Self {
         Self {
             machine,
@@ -70,6 +73,7 @@ impl Desired {
             dir: Arc::new(dir),
             resync,
             last: Arc::default(),
+            io,
         }
     }
 
@@ -80,7 +84,7 @@ impl Desired {
 
     /// Follows the directory until `ended`.
     pub async fn follow(&self, ended: &CancellationToken) {
-        let mut notifications = watch::Notifications::begin(&self.dir);
+        let mut notifications = watch::Notifications::begin(&self.dir, self.io);
         let mut seen = Seen::default();
         loop {
             tokio::select! {
@@ -105,7 +109,7 @@ impl Desired {
             .map(|cluster| cluster.name.clone());
         let Some(cluster) = cluster else { return };
         let dir = Arc::clone(&self.dir);
-        let Ok(now) = tokio::task::spawn_blocking(move || watch::fingerprint(&dir)).await else {
+        let Ok(now) = self.io.run(move || Ok(watch::fingerprint(&dir))).await else {
             return;
         };
         let due = seen.read_at.is_none_or(|at| at.elapsed() >= self.resync);
@@ -127,8 +131,10 @@ impl Desired {
 
     async fn read(&self, cluster: ClusterName) -> Option<Reading> {
         let (dir, system) = (Arc::clone(&self.dir), Arc::clone(&self.system));
-        let reading =
-            tokio::task::spawn_blocking(move || read::read(&dir, &cluster, &system)).await;
+        let reading = self
+            .io
+            .run(move || Ok(read::read(&dir, &cluster, &system)))
+            .await;
         let error = match &reading {
             Ok(Ok(_)) => String::new(),
             Ok(Err(error)) => paasta_process::chain::chain(error),

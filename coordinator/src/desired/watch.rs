@@ -11,6 +11,8 @@ use std::{
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
+use crate::store::IoMode;
+
 /// Between two looks at every file.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -46,9 +48,16 @@ pub(super) struct Notifications {
 }
 
 impl Notifications {
-    /// Begins to watch. Where that fails, only the regular look notices changes.
-    pub(super) fn begin(dir: &Path) -> Self {
+    /// Begins to watch. Where that fails, and in a simulation, which has no foreign threads, only
+    /// the regular look notices changes.
+    pub(super) fn begin(dir: &Path, io: IoMode) -> Self {
         let (sender, changes) = watch::channel(0);
+        if io == IoMode::Inline {
+            return Self {
+                _watcher: None,
+                changes,
+            };
+        }
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| !event.kind.is_access()) {
                 sender.send_modify(|count| *count += 1);

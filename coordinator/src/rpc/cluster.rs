@@ -18,7 +18,7 @@ use super::{
 use crate::{
     machine::ClusterMachine,
     propose::Proposer,
-    raft::{Consensus, InitOutcome, RaftStatus},
+    raft::{Consensus, InitOutcome, Peer, RaftStatus},
 };
 
 /// How long making the cluster may take, elections included.
@@ -98,7 +98,7 @@ impl ClusterService {
             }
             match status.leader {
                 Some(_) if status.is_leader() => self.write_identity(id, name).await,
-                Some(leader) => return self.pass_on(&leader.address, request).await,
+                Some(leader) => return self.pass_on(&leader, request).await,
                 None => {}
             }
             // A leader that is not ready yet refuses: then time alone brings the next try.
@@ -120,15 +120,8 @@ impl ClusterService {
         }
     }
 
-    async fn pass_on(&self, leader: &str, request: &InitRequest) -> Identity {
-        let bad = |error: String| RpcError::BadRequest {
-            field: "members",
-            message: error,
-        };
-        let channel = self
-            .peers
-            .channel(leader)
-            .map_err(|error| bad(error.to_string()))?;
+    async fn pass_on(&self, leader: &Peer, request: &InitRequest) -> Identity {
+        let channel = self.peers.channel(leader)?;
         let request = forwarded(Request::new(request.clone()));
         let answer = ClusterClient::new(channel).init(request).await?;
         Ok(answer.into_inner().cluster_id)

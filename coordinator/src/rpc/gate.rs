@@ -108,14 +108,7 @@ impl Gate {
             } else if forwarded {
                 return Err(RpcError::LeaderMoved);
             } else if let Some(leader) = now.leader {
-                let channel =
-                    self.peers
-                        .channel(&leader.address)
-                        .map_err(|error| RpcError::BadRequest {
-                            field: "leader address",
-                            message: error.to_string(),
-                        })?;
-                return Ok(Route::Leader(channel));
+                return Ok(Route::Leader(self.peers.channel(&leader)?));
             }
             if status.changed().await.is_err() {
                 return Err(RpcError::Stopping);

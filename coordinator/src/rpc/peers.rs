@@ -1,45 +1,44 @@
 //! Channels to the other coordinators, for calls that only the leader can answer.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
-use tonic::{
-    Request,
-    metadata::MetadataValue,
-    transport::{Channel, Endpoint, Error},
-};
+use tonic::{Request, metadata::MetadataValue, transport::Channel};
 
-/// Until a peer has accepted the connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between keepalive pings, and how long one may take: a silent peer is noticed in four seconds.
-const KEEPALIVE: Duration = Duration::from_secs(2);
+use crate::raft::{Dial, DialError, Keepalive, Peer};
+
 /// Marks a call that a coordinator passed on: it is not passed on again.
 const FORWARDED: &str = "paasta-forwarded";
 
 /// The channels, made when first needed and kept.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Peers {
+    dial: Arc<dyn Dial>,
+    keepalive: Keepalive,
     channels: Arc<Mutex<BTreeMap<String, Channel>>>,
 }
 
 impl Peers {
-    /// The channel to the coordinator at `address` (host:port). It connects when used.
+    /// Channels made by `dial`.
+    pub fn new(dial: Arc<dyn Dial>, keepalive: Keepalive) -> Self {
+        Self {
+            dial,
+            keepalive,
+            channels: Arc::default(),
+        }
+    }
+
+    /// The channel to a coordinator. It connects when used.
     ///
     /// # Errors
-    /// When the address is not one.
-    pub fn channel(&self, address: &str) -> Result<Channel, Error> {
+    /// When the address can never work.
+    pub fn channel(&self, peer: &Peer) -> Result<Channel, DialError> {
         let mut channels = self.channels.lock();
-        if let Some(channel) = channels.get(address) {
+        if let Some(channel) = channels.get(&peer.address) {
             return Ok(channel.clone());
         }
-        let channel = Endpoint::from_shared(format!("http://{address}"))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true)
-            .connect_lazy();
-        channels.insert(address.to_owned(), channel.clone());
+        let channel = self.dial.dial(peer.id, &peer.address, &self.keepalive)?;
+        channels.insert(peer.address.clone(), channel.clone());
         Ok(channel)
     }
 }

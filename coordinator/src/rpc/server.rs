@@ -1,14 +1,20 @@
 //! One gRPC endpoint for everything: peers, agents, operators, health and reflection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, cluster_server::ClusterServer,
 };
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
-use tonic::{service::Routes, transport::Server};
+use tonic::{
+    service::Routes,
+    transport::{Server, server::Connected},
+};
 
 use super::{admin::AdminService, agents::AgentsService, cluster::ClusterService};
 use crate::raft::Consensus;
@@ -66,11 +72,15 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn serve(
-    listener: TcpListener,
+pub async fn serve<I, C>(
+    incoming: I,
     services: Services,
     shutdown: CancellationToken,
-) -> Result<(), ServeError> {
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = io::Result<C>>,
+    C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_serving::<AgentsServer<AgentsService>>().await;
@@ -94,7 +104,7 @@ pub async fn serve(
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
         .tcp_nodelay(true)
         .add_routes(routes.routes())
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(incoming, async move {
             stopping.cancelled().await;
         });
     let cut = async {

@@ -41,6 +41,9 @@ pub enum RpcError {
     /// Consensus itself refused.
     #[error(transparent)]
     Raft(#[from] crate::raft::RaftError),
+    /// The leader's address can never work.
+    #[error(transparent)]
+    Dial(#[from] crate::raft::DialError),
     /// The agent broke the session's protocol.
     #[error("session of host {host}: {message}")]
     Session {
@@ -75,7 +78,7 @@ impl From<RpcError> for Status {
                 ProposalError::Undecodable { .. } => Self::internal(text),
             },
             RpcError::Peer(status) => *status,
-            RpcError::Raft(_) => Self::failed_precondition(text),
+            RpcError::Raft(_) | RpcError::Dial(_) => Self::failed_precondition(text),
         }
     }
 }
