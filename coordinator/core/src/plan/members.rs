@@ -1,6 +1,6 @@
 //! The replicas of one instance, classed and split into those of the desired app and all others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use paasta_common::{
     assignment::Want,
@@ -20,7 +20,11 @@ pub(super) struct Member<'a> {
     pub(super) replica: &'a Replica,
     /// Where its host is among the hosts of the plan.
     pub(super) host: usize,
+    /// What should become of it, by the record or because this plan brought it back.
+    pub(super) want: Want,
     pub(super) class: Class,
+    /// What it counts as when it is to run: differs from `class` while it drains.
+    class_if_run: Class,
     /// Whether its host is being drained.
     pub(super) risky: bool,
     /// Whether it may be stopped without being drained first, or no longer needs to be.
@@ -34,6 +38,8 @@ pub(super) struct Members<'a> {
     pub(super) old: Vec<Member<'a>>,
     /// The hosts whose first report is still waited for, and until when.
     pub(super) awaited: BTreeMap<HostId, Timestamp>,
+    /// The new replicas that were draining and are to run after all.
+    pub(super) brought_back: BTreeSet<ReplicaId>,
 }
 
 impl<'a> Members<'a> {
@@ -50,6 +56,7 @@ impl<'a> Members<'a> {
             new: Vec::new(),
             old: Vec::new(),
             awaited: BTreeMap::new(),
+            brought_back: BTreeSet::new(),
         };
         let timeout = instance.spec.run.drain_timeout_ms;
         for (id, replica) in state.replicas_of(id) {
@@ -61,7 +68,9 @@ impl<'a> Members<'a> {
             };
             let view = &pass.hosts[host];
             let report = view.report(id);
-            let classed = classify(replica.want, view, report, &instance.spec.bounce, pass.now);
+            let bounce = &instance.spec.bounce;
+            let classed = classify(replica.want, view, report, bounce, pass.now);
+            let if_run = classify(Want::Run, view, report, bounce, pass.now);
             let drained_at =
                 (replica.want == Want::Drain).then(|| replica.want_since.after_ms(timeout));
             let overdue = drained_at.is_some_and(|at| at <= pass.now);
@@ -70,7 +79,9 @@ impl<'a> Members<'a> {
                 id,
                 replica,
                 host,
+                want: replica.want,
                 class: classed.class,
+                class_if_run: if_run.class,
                 risky: view.draining,
                 may_stop: overdue || may_stop(replica.want, report, view),
             };
@@ -93,6 +104,20 @@ impl<'a> Members<'a> {
             .old
             .sort_by_cached_key(|member| (age(member), member.id));
         members
+    }
+
+    /// An app that is desired again, in the middle of its bounce, gets back what still runs: as many
+    /// as are missing, the happiest first. Done before anything is decided, so that they count.
+    pub(super) fn bring_back(&mut self, wanted: usize) {
+        let missing = wanted.saturating_sub(self.counted().count());
+        let drains = |member: &&mut Member<'_>| member.class == Class::Draining && !member.risky;
+        let mut back: Vec<&mut Member<'_>> = self.new.iter_mut().filter(drains).collect();
+        back.sort_by_key(|member| (member.class_if_run, member.id));
+        for member in back.into_iter().take(missing) {
+            member.want = Want::Run;
+            member.class = member.class_if_run;
+            self.brought_back.insert(member.id);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -128,6 +153,6 @@ impl<'a> Members<'a> {
 impl Member<'_> {
     /// Whether it is to run, on a host that is not lost.
     pub(super) fn runs(&self) -> bool {
-        self.replica.want == Want::Run && self.class != Class::Lost
+        self.want == Want::Run && self.class != Class::Lost
     }
 }

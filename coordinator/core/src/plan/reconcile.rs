@@ -57,6 +57,16 @@ impl Moves {
 }
 
 impl Goal<'_> {
+    /// Whether replicas of the desired app may come, next to what is left of old ones. Under
+    /// downthenup two versions never overlap, so one that drains or stops is waited for as well.
+    pub(super) fn may_overlap(&self, members: &Members<'_>) -> bool {
+        match self.method {
+            BounceMethod::Down => false,
+            BounceMethod::DownThenUp => members.old_left().next().is_none(),
+            BounceMethod::Brutal | BounceMethod::UpThenDown | BounceMethod::Crossover => true,
+        }
+    }
+
     /// Whether a replica need not be drained at all.
     pub(super) fn stops_at_once(&self) -> bool {
         let run = &self.instance.spec.run;
@@ -86,8 +96,7 @@ pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
             .is_some_and(|bounce| bounce.is_held()),
         braked,
     };
-    let desired = instance.declared.then(|| goal.desired.clone());
-    let mut members = Members::gather(pass, id, instance, desired.as_ref());
+    let mut members = gather(pass, &goal);
     let expired = transition::expiry(pass, &goal, &members);
     if let Some(expired) = &expired {
         let counts = transition::counts(&goal, &members);
@@ -97,7 +106,7 @@ pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
             (OnDeadline::Rollback, Some(good)) => {
                 goal.desired = good.clone();
                 goal.held = false;
-                members = Members::gather(pass, id, instance, Some(good));
+                members = gather(pass, &goal);
             }
             (OnDeadline::Hold, _) => goal.held = true,
             _ => {}
@@ -114,6 +123,15 @@ pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
     }
     let report = view::instance_report(pass, &goal, &members, &moves);
     pass.report.instances.insert(id.clone(), report);
+}
+
+fn gather<'a>(pass: &mut Pass<'a>, goal: &Goal<'_>) -> Members<'a> {
+    let desired = goal.instance.declared.then_some(&goal.desired);
+    let mut members = Members::gather(pass, goal.id, goal.instance, desired);
+    if !goal.held && goal.may_overlap(&members) {
+        members.bring_back(goal.wanted as usize);
+    }
+    members
 }
 
 /// Says the moves in an order in which apply can follow: who leaves first, so that there is room

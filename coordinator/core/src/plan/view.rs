@@ -47,7 +47,7 @@ fn replica_view(member: &Member<'_>) -> ReplicaView {
         id: member.id,
         app: member.replica.app.clone(),
         host: member.replica.host.clone(),
-        want: member.replica.want,
+        want: member.want,
         class: member.class,
     }
 }

@@ -1,7 +1,7 @@
 //! Who leaves, who stays, who comes. Every rule of PaaSTA's tick is here once: surplus and at-risk
 //! replicas of the desired app, the bounce of old apps, replacement of lost replicas.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use paasta_common::{assignment::Want, id::ReplicaId, spec::BounceMethod};
 
@@ -37,25 +37,20 @@ pub(in crate::plan) fn choose(
         leave_risky_hosts(goal, members, happy.len(), &mut moves);
     }
     let missing = wanted.saturating_sub(kept.len());
-    let decision = decide_bounce(goal, members, happy, missing);
+    let decision = decide_bounce(goal, members, happy);
     if settled && !goal.held && !goal.braked_cleanup() {
         bounce_old(goal, members, &decision, &mut moves);
     }
-    let mut undrained = BTreeSet::new();
-    if grows(goal, members, &decision, missing, &mut moves) {
-        undrained = undrain(members, missing);
-        for id in &undrained {
-            moves.want(Want::Run, "its app is desired", *id);
-        }
-        place_missing(pass, goal, members, missing - undrained.len(), &mut moves);
+    for id in &members.brought_back {
+        moves.want(Want::Run, "its app is desired", *id);
     }
-    let found = kept.len() + undrained.len() + moves.placed.len();
+    if missing > 0 && grows(goal, members, &decision, &mut moves) {
+        place_missing(pass, goal, members, missing, &mut moves);
+    }
+    let found = kept.len() + moves.placed.len();
     give_up_lost(members, wanted.saturating_sub(found), &mut moves);
-    for member in members.all() {
-        let drains = member.class == Class::Draining && member.may_stop;
-        if drains && !undrained.contains(&member.id) {
-            moves.want(Want::Stop, "drained", member.id);
-        }
+    for member in members.all().filter(|m| m.class == Class::Draining && m.may_stop) {
+        moves.want(Want::Stop, "drained", member.id);
     }
     moves
 }
@@ -127,7 +122,6 @@ fn decide_bounce(
     goal: &Goal<'_>,
     members: &Members<'_>,
     happy_new: Vec<ReplicaId>,
-    missing: usize,
 ) -> Decision<ReplicaId> {
     let old = |classes: &[Class]| {
         ids(members
@@ -135,9 +129,7 @@ fn decide_bounce(
             .iter()
             .filter(|member| classes.contains(&member.class)))
     };
-    let comes_back = missing > 0 && members.new.iter().any(may_run_again);
-    let new_app_running =
-        goal.wanted == 0 || comes_back || members.new.iter().any(|member| member.runs());
+    let new_app_running = goal.wanted == 0 || members.new.iter().any(Member::runs);
     let input = Input {
         instances: goal.wanted,
         new_app_running,
@@ -174,37 +166,11 @@ fn grows(
     goal: &Goal<'_>,
     members: &Members<'_>,
     decision: &Decision<ReplicaId>,
-    missing: usize,
     moves: &mut Moves,
 ) -> bool {
-    if missing == 0 || goal.held {
-        return false;
-    }
-    match goal.method {
-        BounceMethod::Down => false,
-        // Two versions never overlap, so one that drains or stops is waited for as well.
-        BounceMethod::DownThenUp => {
-            let clear = members.old_left().next().is_none();
-            moves.waits_for_old = !clear;
-            clear
-        }
-        _ => decision.create_app || members.new.iter().any(|m| m.runs() || may_run_again(m)),
-    }
-}
-
-/// Whether a replica that drains may be told to run after all.
-fn may_run_again(member: &Member<'_>) -> bool {
-    member.class == Class::Draining && !member.risky
-}
-
-/// An app that is desired again, in the middle of its bounce, gets back what still runs.
-fn undrain(members: &Members<'_>, missing: usize) -> BTreeSet<ReplicaId> {
-    let back = members
-        .new
-        .iter()
-        .filter(|member| may_run_again(member))
-        .take(missing);
-    back.map(|member| member.id).collect()
+    moves.waits_for_old = goal.method == BounceMethod::DownThenUp && !goal.may_overlap(members);
+    let runs = decision.create_app || members.new.iter().any(Member::runs);
+    runs && !goal.held && goal.may_overlap(members)
 }
 
 fn place_missing(
@@ -217,7 +183,7 @@ fn place_missing(
     let lost = members
         .new
         .iter()
-        .filter(|m| m.class == Class::Lost && m.replica.want == Want::Run);
+        .filter(|m| m.class == Class::Lost && m.want == Want::Run);
     // Under the brake nothing is replaced: what was lost still counts.
     let missing = if goal.braked {
         missing.saturating_sub(lost.count())
@@ -235,7 +201,7 @@ fn place_missing(
         let want = changed
             .get(&member.id)
             .copied()
-            .unwrap_or(member.replica.want);
+            .unwrap_or(member.want);
         wish.count(&pass.hosts, member.host, same_app, want == Want::Run);
     }
     let found = place(&mut pass.hosts, wish);
@@ -273,10 +239,10 @@ fn give_up_lost(members: &Members<'_>, still_missing: usize, moves: &mut Moves) 
     let old = members.old.iter().filter(lost);
     moves
         .lost
-        .extend(ids(old.filter(|member| member.replica.want != Want::Stop)));
+        .extend(ids(old.filter(|member| member.want != Want::Stop)));
     let mut kept = 0;
     for member in members.new.iter().filter(lost) {
-        match member.replica.want {
+        match member.want {
             Want::Run if kept < still_missing => kept += 1,
             Want::Run | Want::Drain => moves.lost.push(member.id),
             Want::Stop => {}
