@@ -97,6 +97,7 @@ impl Coordinators {
     {
         let deadline = Instant::now() + self.timeout;
         let mut rounds = Retry::new();
+        let mut last_words: Vec<Attempt> = Vec::new();
         loop {
             let mut attempts: Vec<Attempt> = Vec::new();
             let order = self.order();
@@ -117,10 +118,12 @@ impl Coordinators {
             if !attempts.is_empty() && attempts.iter().all(unready) {
                 return Err(refused(&attempts[0]));
             }
-            // An election takes about a second: the pauses grow, and stay short.
+            last_words = remembered(last_words, attempts);
+            // An election takes about a second: the pauses grow, and stay short. A round without
+            // time for an answer would only hide what the earlier ones were told.
             let pause = rounds.next_delay().min(PAUSE_MAX);
-            if Instant::now() + pause >= deadline {
-                let within = self.timeout;
+            if Instant::now() + pause + SHARE_MIN >= deadline {
+                let (within, attempts) = (self.timeout, last_words);
                 return Err(CallError::Unreachable { within, attempts });
             }
             sleep(pause).await;
@@ -248,6 +251,18 @@ pub fn request<T>(message: T, timeout: Duration) -> Request<T> {
     request
 }
 
+/// What each coordinator last did; an answer is not forgotten for a later silence.
+fn remembered(before: Vec<Attempt>, now: Vec<Attempt>) -> Vec<Attempt> {
+    let merge = |attempt: Attempt| {
+        let told = before.iter().find(|old| old.address == attempt.address);
+        match told.filter(|_| attempt.words == NO_ANSWER) {
+            Some(old) => old.clone(),
+            None => attempt,
+        }
+    };
+    now.into_iter().map(merge).collect()
+}
+
 /// Every coordinator left gets an equal part of the time left.
 fn share(deadline: Instant, left: usize) -> Instant {
     let now = Instant::now();
@@ -365,6 +380,26 @@ mod tests {
             let error = refused.parse::<Address>().expect_err(refused);
             assert!(error.to_string().contains("HOST:PORT"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_not_forgotten_for_a_later_silence() {
+        let attempt = |code, words: &str| Attempt {
+            address: "h:1".parse().expect("an address"),
+            code,
+            words: words.to_owned(),
+        };
+        let words = |before, now| remembered(vec![before], vec![now])[0].words.clone();
+        let leaderless = attempt(Some(Code::Unavailable), "no leader");
+        assert_eq!(
+            words(leaderless.clone(), attempt(None, NO_ANSWER)),
+            "no leader"
+        );
+        assert_eq!(words(leaderless, attempt(None, "refused")), "refused");
+        assert_eq!(
+            remembered(Vec::new(), vec![attempt(None, NO_ANSWER)])[0].words,
+            NO_ANSWER
+        );
     }
 
     #[test]

@@ -8,7 +8,15 @@ use paasta_tests::tidy::{
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
-const MAY_SLEEP: [(&str, &str); 2] = [
+const MAY_SLEEP: [(&str, &str); 4] = [
+    (
+        "coordinator/tests/cluster/agent.rs",
+        "an agent pauses before it tries the next coordinator",
+    ),
+    (
+        "coordinator/tests/cluster/coordinators.rs",
+        "asks running coordinators until they say what is waited for, each loop with a deadline",
+    ),
     (
         "coordinator/tests/store/harness.rs",
         "`eventually` looks at several nodes of consensus at once, each with a channel of its own",
