@@ -18,6 +18,13 @@
 //!   and their JSON face for `paasta bounce plan`.
 
 pub mod desired;
+// The tests inside and outside the crate build their clusters with the same code.
+#[cfg(test)]
+extern crate self as paasta_coordinator_core;
+#[cfg(test)]
+#[path = "../tests/world/build.rs"]
+mod build;
+
 mod fit;
 pub mod plan;
 pub mod state;

@@ -206,3 +206,6 @@ fn resume(record: &mut Instance, context: &Context<'_>) -> String {
     }
     "goes on, as an operator said".to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,3 +44,31 @@ impl DropInstance {
         Outcome::Applied
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    use paasta_common::spec::BounceMethod;
+
+    use crate::{
+        build::{Cluster, main_instance, spec},
+        state::command::{Command, RemoveInstances},
+    };
+
+    #[test]
+    fn only_what_is_not_declared_is_dropped() {
+        let mut cluster = Cluster::new(0);
+        let id = main_instance();
+        cluster.set(&id, spec(&id, 1, 1, BounceMethod::Crossover));
+        let drop = || Command::DropInstance(DropInstance { id: main_instance() });
+        let refused = Reason::InstanceInUse { instance: id.clone(), replicas: 0 };
+        assert_eq!(cluster.apply(drop()), Outcome::Refused(refused));
+        let ids = BTreeSet::from([id]);
+        cluster.must(Command::RemoveInstances(RemoveInstances { ids, force: true }));
+        cluster.must(drop());
+        assert_eq!((cluster.state.instances().len(), cluster.state.apps().len()), (0, 0));
+        assert_eq!(cluster.apply(drop()), Outcome::Unchanged);
+    }
+}

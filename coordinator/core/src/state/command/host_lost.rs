@@ -41,3 +41,26 @@ impl HostLost {
         Outcome::Applied
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        build::{Cluster, host_id},
+        state::command::{Command, HostBack},
+    };
+
+    #[test]
+    fn lost_and_back_are_each_said_once() {
+        let mut cluster = Cluster::new(1);
+        let lost = || Command::HostLost(HostLost { host: host_id(1) });
+        let back = || Command::HostBack(HostBack { host: host_id(1) });
+        assert_eq!(cluster.apply(back()), Outcome::Unchanged);
+        assert_eq!(cluster.apply(lost()), Outcome::Applied);
+        assert_eq!(cluster.apply(lost()), Outcome::Unchanged);
+        assert_eq!(cluster.apply(back()), Outcome::Applied);
+        let unknown = Command::HostLost(HostLost { host: host_id(9) });
+        let refused = Outcome::Refused(Reason::UnknownHost { host: host_id(9) });
+        assert_eq!(cluster.apply(unknown), refused);
+    }
+}

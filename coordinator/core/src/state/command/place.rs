@@ -120,3 +120,6 @@ fn note_placed(state: &mut ClusterState, context: &Context<'_>, id: InstanceId, 
     let text = format!("{count} replicas of {app} placed");
     state.note(context, EventKind::Placement, Subject::Instance(id), text);
 }
+
+#[cfg(test)]
+mod tests;

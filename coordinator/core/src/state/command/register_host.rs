@@ -49,3 +49,28 @@ impl RegisterHost {
         Outcome::Applied
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        build::{Cluster, host, host_id, register},
+        state::command::{Command, HostLost},
+    };
+
+    #[test]
+    fn only_news_is_news_and_a_lost_host_is_up_again() {
+        let mut cluster = Cluster::new(1);
+        let before = cluster.state.host(&host_id(1)).unwrap().clone();
+        assert_eq!(cluster.apply(register(host(1))), Outcome::Unchanged);
+        let mut grown = host(1);
+        grown.capacity.mem_mb *= 2;
+        assert_eq!(cluster.apply(register(grown.clone())), Outcome::Applied);
+        cluster.must(Command::HostLost(HostLost { host: host_id(1) }));
+        assert!(cluster.state.host(&host_id(1)).unwrap().is_lost());
+        assert_eq!(cluster.apply(register(grown.clone())), Outcome::Applied);
+        let after = cluster.state.host(&host_id(1)).unwrap();
+        assert_eq!((after.is_lost(), &after.info), (false, &grown));
+        assert_eq!(after.registered_at, before.registered_at);
+    }
+}

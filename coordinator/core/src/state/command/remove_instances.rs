@@ -65,3 +65,42 @@ impl RemoveInstances {
         Outcome::Applied
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paasta_common::spec::BounceMethod;
+
+    use crate::{
+        build::{Cluster, spec},
+        state::command::Command,
+    };
+
+    fn ids(count: usize) -> Vec<InstanceId> {
+        (0..count).map(|number| format!("s{number}.main").parse().unwrap()).collect()
+    }
+
+    fn remove(cluster: &mut Cluster, ids: &[InstanceId], force: bool) -> Outcome {
+        let ids = ids.iter().cloned().collect();
+        cluster.apply(Command::RemoveInstances(RemoveInstances { ids, force }))
+    }
+
+    #[test]
+    fn half_may_go_at_once_and_more_only_by_force() {
+        let mut cluster = Cluster::new(0);
+        let all = ids(4);
+        for id in &all {
+            cluster.set(id, spec(id, 1, 1, BounceMethod::Crossover));
+        }
+        let too_many = |removed| Outcome::Refused(Reason::TooManyRemoved { removed, total: 4 });
+        assert_eq!(remove(&mut cluster, &all[..3], false), too_many(3));
+        assert!(cluster.state.instances().all(|(_, record)| record.declared));
+        assert_eq!(remove(&mut cluster, &all[..2], false), Outcome::Applied);
+        assert_eq!(remove(&mut cluster, &all[..2], false), Outcome::Unchanged);
+        // In pieces it is no less.
+        assert_eq!(remove(&mut cluster, &all[2..3], false), too_many(3));
+        assert_eq!(remove(&mut cluster, &all, true), Outcome::Applied);
+        assert!(cluster.state.instances().all(|(_, record)| !record.declared));
+        assert_eq!(remove(&mut cluster, &ids(9)[8..], false), Outcome::Unchanged);
+    }
+}

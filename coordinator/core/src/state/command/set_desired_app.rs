@@ -77,3 +77,30 @@ impl ClusterState {
         self.drop_app_if_unused(&before);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paasta_common::spec::BounceMethod;
+
+    use crate::{
+        build::{Cluster, app_id, main_instance, spec},
+        state::command::Command,
+    };
+
+    #[test]
+    fn only_an_app_that_is_known_can_be_desired() {
+        let mut cluster = Cluster::new(0);
+        let id = main_instance();
+        cluster.set(&id, spec(&id, 1, 1, BounceMethod::Crossover));
+        let wish = |app| {
+            let reason = String::new();
+            Command::SetDesiredApp(SetDesiredApp { instance: main_instance(), app, reason })
+        };
+        assert_eq!(cluster.apply(wish(None)), Outcome::Unchanged);
+        let unknown = app_id(&id, 7);
+        let refused = Outcome::Refused(Reason::UnknownApp { app: unknown.clone() });
+        assert_eq!(cluster.apply(wish(Some(unknown))), refused);
+        assert_eq!(cluster.state.instance(&id).unwrap().pin, None);
+    }
+}

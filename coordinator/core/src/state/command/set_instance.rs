@@ -153,3 +153,52 @@ fn difference(before: &Instance, after: &InstanceSpec) -> String {
     }
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paasta_common::spec::BounceMethod;
+
+    use crate::build::{Cluster, app_id, main_instance, set, spec};
+
+    fn events(cluster: &Cluster) -> Vec<String> {
+        let desired = cluster.state.events().filter(|event| event.kind == EventKind::Desired);
+        desired.map(|event| event.text.clone()).collect()
+    }
+
+    #[test]
+    fn each_change_is_told_by_what_changed() {
+        let mut cluster = Cluster::new(0);
+        let id = main_instance();
+        cluster.set(&id, spec(&id, 1, 2, BounceMethod::Crossover));
+        cluster.set(&id, spec(&id, 1, 3, BounceMethod::Crossover));
+        cluster.set(&id, spec(&id, 2, 3, BounceMethod::Brutal));
+        let (one, two) = (app_id(&id, 1), app_id(&id, 2));
+        assert_eq!(
+            events(&cluster),
+            [
+                format!("declared: 2 of {one}"),
+                "2 -> 3 instances".to_owned(),
+                format!("{one} -> {two}, bounce by brutal"),
+            ]
+        );
+        // Nothing ran of the first version, so nothing needs its record.
+        assert_eq!(cluster.state.apps().map(|(app, _)| app.clone()).collect::<Vec<_>>(), [two]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let mut cluster = Cluster::new(0);
+        let id = main_instance();
+        let other: InstanceId = "other.main".parse().unwrap();
+        let foreign = cluster.apply(set(&id, spec(&other, 1, 1, BounceMethod::Down)));
+        let app = app_id(&other, 1);
+        let refused = Outcome::Refused(Reason::AppOfOtherInstance { app, instance: id.clone() });
+        assert_eq!(foreign, refused);
+        let mut hasty = spec(&id, 1, 1, BounceMethod::Down);
+        hasty.bounce.progress_deadline_ms = 0;
+        let refused = Outcome::Refused(Reason::NoProgressDeadline);
+        assert_eq!(cluster.apply(set(&id, hasty)), refused);
+        assert_eq!(cluster.state.instances().len(), 0);
+    }
+}

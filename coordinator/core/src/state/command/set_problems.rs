@@ -45,3 +45,46 @@ impl SetProblems {
         Outcome::Applied
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paasta_common::problem::Severity;
+
+    use crate::{
+        build::{Cluster, main_instance},
+        state::command::Command,
+    };
+
+    fn problem(line: u32) -> Problem {
+        Problem {
+            file: "hello/marathon-demo.yaml".to_owned(),
+            line: Some(line),
+            column: None,
+            field: "main.mem".to_owned(),
+            message: "expected a number".to_owned(),
+            severity: Severity::Error,
+        }
+    }
+
+    #[test]
+    fn problems_are_replaced_bounded_and_cleared() {
+        let mut cluster = Cluster::new(0);
+        let id = main_instance();
+        let set = |scope: &ProblemScope, lines: std::ops::Range<u32>| {
+            let problems = lines.map(problem).collect();
+            Command::SetProblems(SetProblems { scope: scope.clone(), problems })
+        };
+        let service = ProblemScope::Service(id.service.clone());
+        let instance = ProblemScope::Instance(id.clone());
+        cluster.must(set(&service, 1..3));
+        cluster.must(set(&instance, 1..200));
+        assert_eq!(cluster.state.problems_of(&id).count(), 2 + PROBLEMS_MAX);
+        assert_eq!(cluster.apply(set(&service, 1..3)), Outcome::Unchanged);
+        cluster.must(set(&instance, 0..0));
+        cluster.must(set(&service, 0..0));
+        assert!(cluster.state.problems().is_empty());
+        let last = cluster.state.events().next_back().unwrap();
+        assert_eq!((last.subject.to_string().as_str(), last.text.as_str()), ("hello", "no more problems"));
+    }
+}

@@ -100,3 +100,6 @@ impl ClusterState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
