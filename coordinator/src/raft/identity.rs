@@ -8,11 +8,20 @@ use tonic::Status;
 use super::error::RaftError;
 use crate::store::LogHandle;
 
+/// What is known of the cluster.
+#[derive(Debug)]
+struct Known {
+    /// From the disk, or what this node was told to join.
+    cluster: Option<String>,
+    /// Whether it is on the disk, so that messages can be compared without waiting for that.
+    written: bool,
+}
+
 /// The identity of one node, shared by its client and server sides.
 #[derive(Debug)]
 pub(super) struct Identity {
     node: u64,
-    cluster: RwLock<Option<String>>,
+    known: RwLock<Known>,
     /// Held while a cluster id is written, so that two first messages cannot both win.
     learning: Mutex<()>,
     log: LogHandle,
@@ -22,10 +31,15 @@ impl Identity {
     /// `expected` is the cluster this node was told to join, if it was told.
     pub(super) fn new(node: u64, expected: Option<String>, log: LogHandle) -> Self {
         let stored = log.upgrade().map(|log| log.hard_state().cluster);
-        let cluster = stored.filter(|stored| !stored.is_empty()).or(expected);
+        let stored = stored.filter(|stored| !stored.is_empty());
+        let written = stored.is_some();
+        let known = Known {
+            cluster: stored.or(expected),
+            written,
+        };
         Self {
             node,
-            cluster: RwLock::new(cluster),
+            known: RwLock::new(known),
             learning: Mutex::new(()),
             log,
         }
@@ -36,7 +50,7 @@ impl Identity {
     }
 
     pub(super) fn cluster(&self) -> Option<String> {
-        self.cluster.read().clone()
+        self.known.read().cluster.clone()
     }
 
     /// Addresses a message to a peer. `None` while this node belongs to no cluster.
@@ -69,7 +83,7 @@ impl Identity {
         if cluster_id.is_empty() {
             return Err(Status::invalid_argument("the message names no cluster"));
         }
-        if self.cluster().as_ref() == Some(cluster_id) && self.is_written() {
+        if self.is_settled(cluster_id) {
             return Ok(());
         }
         self.learn(cluster_id).await.map_err(|error| match error {
@@ -85,7 +99,7 @@ impl Identity {
         let log = self.log.upgrade().ok_or(RaftError::Stopped)?;
         let hard = log.hard_state();
         if hard.cluster == id {
-            *self.cluster.write() = Some(id.to_owned());
+            self.settle(id);
             return Ok(());
         }
         let known = match hard.cluster.is_empty() {
@@ -98,13 +112,19 @@ impl Identity {
             return Err(RaftError::OtherCluster { node, known, given });
         }
         log.set_cluster(id).await.map_err(RaftError::Disk)?;
-        *self.cluster.write() = Some(id.to_owned());
+        self.settle(id);
         Ok(())
     }
 
-    fn is_written(&self) -> bool {
-        self.log
-            .upgrade()
-            .is_some_and(|log| !log.hard_state().cluster.is_empty())
+    fn is_settled(&self, id: &str) -> bool {
+        let known = self.known.read();
+        known.written && known.cluster.as_deref() == Some(id)
+    }
+
+    fn settle(&self, id: &str) {
+        *self.known.write() = Known {
+            cluster: Some(id.to_owned()),
+            written: true,
+        };
     }
 }

@@ -15,10 +15,9 @@ use openraft::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    error::MemberError,
+    error::{MemberError, ProposeError},
     node::Consensus,
     propose::peer,
-    status::{RaftStatus, Role},
     types::{Metrics, Node, TypeConfig},
 };
 
@@ -154,16 +153,8 @@ impl Consensus {
             .change_turn()
             .try_lock()
             .map_err(|_| MemberError::Busy)?;
-        match self.status() {
-            RaftStatus {
-                role: Role::Stopped,
-                ..
-            } => return Err(MemberError::Stopped),
-            RaftStatus {
-                role: Role::Leader, ..
-            } => {}
-            RaftStatus { leader, .. } => return Err(MemberError::NotLeader { leader }),
-        }
+        // A leader that was just elected cannot change anything before its term has begun.
+        self.linearize_until(until).await?;
         self.settle(until).await?;
         Ok(turn)
     }
@@ -230,6 +221,18 @@ impl Consensus {
                 Ok(Err(_)) => return Err(MemberError::Stopped),
                 Ok(Ok(())) => {}
             }
+        }
+    }
+}
+
+impl From<ProposeError> for MemberError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { leader } => Self::NotLeader { leader },
+            ProposeError::NoQuorum => Self::NoQuorum,
+            ProposeError::Stopped => Self::Stopped,
+            ProposeError::TimedOut | ProposeError::Uncertain { .. } => Self::TimedOut,
+            ProposeError::TooLarge { .. } => Self::Refused(error.to_string()),
         }
     }
 }

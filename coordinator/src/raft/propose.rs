@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use openraft::{
-    Instant as _, ReadPolicy,
+    Instant as _, LinearizerOption, ReadPolicy, ServerState,
     async_runtime::watch::WatchReceiver,
     errors::{
         ClientWriteError, Fatal, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
@@ -16,7 +16,7 @@ use super::{
     error::ProposeError,
     node::Consensus,
     options::MAX_COMMAND_BYTES,
-    status::{Peer, Role},
+    status::Peer,
     types::{Command, TypeConfig},
 };
 
@@ -40,19 +40,29 @@ impl Consensus {
     ) -> Result<Vec<u8>, ProposeError> {
         check_size(&command)?;
         let until = Instant::now() + deadline;
-        let write = self.raft().client_write(Command(command.into()));
-        let written = self.bounded(until, write).await?;
-        written.map(|answer| answer.data.0).map_err(write_error)
+        let command = Command(command.into());
+        let write = || self.bounded(until, self.raft().client_write(command.clone()));
+        let mut written = write().await?.map_err(write_error);
+        if matches!(written, Err(ProposeError::NoQuorum)) {
+            // Refused, so it can be tried again: a new or a busy leader may just lack an answer.
+            self.quorum(until).await?;
+            written = write().await?.map_err(write_error);
+        }
+        Ok(written?.data.0)
     }
 
-    /// Proposes commands in order, without waiting for one before the next. The results are in
-    /// the same order; all of them end within `deadline`.
+    /// Proposes commands in order, without waiting for one before the next, and returns their
+    /// results in the same order, all within `deadline`. Each stands for itself: one that was
+    /// refused does not hold back those after it.
     pub async fn propose_many(
         &self,
         commands: Vec<Vec<u8>>,
         deadline: Duration,
     ) -> Vec<Result<Vec<u8>, ProposeError>> {
         let until = Instant::now() + deadline;
+        if let Err(error) = self.quorum(until).await {
+            return commands.iter().map(|_| Err(error.clone())).collect();
+        }
         let mut batches = Vec::with_capacity(commands.len().div_ceil(BATCH));
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
@@ -72,11 +82,23 @@ impl Consensus {
     /// # Errors
     /// A [`ProposeError`], in particular on a follower.
     pub async fn linearize(&self, deadline: Duration) -> Result<(), ProposeError> {
-        let until = Instant::now() + deadline;
-        let read = self.raft().ensure_linearizable(ReadPolicy::ReadIndex);
-        match timeout_at(until, read).await {
+        self.linearize_until(Instant::now() + deadline).await
+    }
+
+    pub(super) async fn linearize_until(&self, until: Instant) -> Result<(), ProposeError> {
+        let read = LinearizerOption::from(ReadPolicy::ReadIndex).with_wait_timeout(self.patience());
+        match timeout_at(until, self.raft().ensure_linearizable(read)).await {
             Err(_) => Err(ProposeError::TimedOut),
             Ok(read) => read.map(|_| ()).map_err(read_error),
+        }
+    }
+
+    /// Waits until a majority has answered this leader lately.
+    async fn quorum(&self, until: Instant) -> Result<(), ProposeError> {
+        let lately = LinearizerOption::new(None, true).with_wait_timeout(self.patience());
+        match timeout_at(until, self.raft().get_read_linearizer(lately)).await {
+            Err(_) => Err(ProposeError::NoQuorum),
+            Ok(answered) => answered.map(|_| ()).map_err(read_error),
         }
     }
 
@@ -162,7 +184,7 @@ impl Consensus {
             sleep(QUORUM_POLL).await;
             let metrics = self.raft().metrics().borrow_watched().clone();
             let voters = metrics.membership_config.voter_ids().count();
-            if self.status().role != Role::Leader || voters < 2 {
+            if metrics.state != ServerState::Leader || voters < 2 {
                 alone_since = Instant::now();
                 continue;
             }

@@ -233,8 +233,11 @@ impl Log {
     /// Removes every record after `last`, or all with `None`.
     ///
     /// # Errors
-    /// If `last` is not in the log, or the store cannot be written.
+    /// If `last` was purged long ago, or the store cannot be written.
     pub async fn truncate_after(&self, last: Option<u64>) -> io::Result<()> {
+        if last.is_some_and(|last| self.last().is_none_or(|end| end.index <= last)) {
+            return Ok(());
+        }
         let keep = match last {
             None => None,
             Some(index) => Some(self.mark_at(index)?),

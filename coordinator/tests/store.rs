@@ -1,0 +1,13 @@
+//! The store and the consensus on top of it, with real files, real processes and real connections.
+
+mod store {
+    mod cluster;
+    mod damage;
+    mod growth;
+    mod harness;
+    mod kill;
+    mod members;
+    mod reopen;
+    mod single;
+    mod suite;
+}
