@@ -72,64 +72,10 @@ where
     I: Stream<Item = io::Result<C>>,
     C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let name = format!("coordinator {}", options.raft.node_id);
-    let address = options.raft.address.clone();
     let machine = ClusterMachine::new();
-    let peers = Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive);
-    let io = options.raft.io;
-    let consensus = Consensus::start(options.raft, Arc::new(machine.clone())).await?;
-    let proposer = Proposer::new(consensus.clone(), Arc::clone(&clock), &name);
-    let lease_ms = options.plan.lease_ms;
-    let observations = Observations::new(options.plan);
-    let desired = Desired::new(
-        machine.clone(),
-        proposer.clone(),
-        options.system.clone(),
-        options.soa_dir,
-        options.resync,
-        io,
-    );
-    let report = Arc::new(ArcSwap::from_pointee(Report::default()));
-    let (leadership, led) = watch::channel(None);
-    let leader = Leader {
-        consensus: consensus.clone(),
-        machine: machine.clone(),
-        observations: observations.clone(),
-        proposer: proposer.clone(),
-        report: Arc::clone(&report),
-        leadership: Arc::new(leadership),
-        desired: desired.clone(),
-    };
-    let gate = Gate::new(consensus.clone(), peers.clone());
-    let sessions = Sessions {
-        machine: machine.clone(),
-        observations: observations.clone(),
-        proposer: proposer.clone(),
-        clock: Arc::clone(&clock),
-        lease_ms,
-        shutdown: shutdown.clone(),
-    };
-    let services = Services {
-        consensus: consensus.clone(),
-        agents: AgentsService::new(gate.clone(), sessions, led),
-        admin: AdminService {
-            gate,
-            consensus: consensus.clone(),
-            machine: machine.clone(),
-            observations,
-            report,
-            desired,
-            clock,
-        },
-        cluster: ClusterService {
-            consensus: consensus.clone(),
-            machine,
-            address,
-            proposer,
-            peers,
-            configured: options.system.cluster.clone(),
-        },
-    };
+    let raft = options.raft.clone();
+    let consensus = Consensus::start(raft, Arc::new(machine.clone())).await?;
+    let (leader, services) = build(options, clock, machine, &consensus, &shutdown);
     shutdown::ready();
     let leading = leader.run(shutdown.clone());
     let serving = async {
@@ -140,4 +86,59 @@ where
     let ((), served) = tokio::join!(leading, serving);
     consensus.shutdown().await;
     served.map_err(RunError::from)
+}
+
+fn build(
+    options: Options,
+    clock: Arc<dyn Clock>,
+    machine: ClusterMachine,
+    consensus: &Consensus,
+    shutdown: &CancellationToken,
+) -> (Leader, Services) {
+    let name = format!("coordinator {}", options.raft.node_id);
+    let proposer = Proposer::new(consensus.clone(), Arc::clone(&clock), &name);
+    let peers = Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive);
+    let gate = Gate::new(consensus.clone(), peers.clone());
+    let (leadership, led) = watch::channel(None);
+    let leader = Leader {
+        consensus: consensus.clone(),
+        machine: machine.clone(),
+        observations: Observations::new(options.plan),
+        proposer: proposer.clone(),
+        report: Arc::new(ArcSwap::from_pointee(Report::default())),
+        leadership: Arc::new(leadership),
+        desired: Desired::new(machine.clone(), proposer.clone(), &options),
+    };
+    let sessions = Sessions {
+        machine: machine.clone(),
+        observations: leader.observations.clone(),
+        proposer: proposer.clone(),
+        clock: Arc::clone(&clock),
+        lease_ms: options.plan.lease_ms,
+        shutdown: shutdown.clone(),
+    };
+    let admin = AdminService {
+        gate: gate.clone(),
+        consensus: consensus.clone(),
+        machine: machine.clone(),
+        observations: leader.observations.clone(),
+        report: Arc::clone(&leader.report),
+        desired: leader.desired.clone(),
+        clock,
+    };
+    let cluster = ClusterService {
+        consensus: consensus.clone(),
+        machine,
+        address: options.raft.address,
+        proposer,
+        peers,
+        configured: options.system.cluster,
+    };
+    let services = Services {
+        consensus: consensus.clone(),
+        agents: AgentsService::new(gate, sessions, led),
+        admin,
+        cluster,
+    };
+    (leader, services)
 }

@@ -18,7 +18,7 @@ use paasta_coordinator_core::{
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::{machine::ClusterMachine, propose::Proposer, store::IoMode};
+use crate::{machine::ClusterMachine, options::Options, propose::Proposer, store::IoMode};
 
 /// Commands proposed together, at most; the rest follow at once.
 const BATCH_MAX: usize = 64;
@@ -56,24 +56,16 @@ struct Seen {
 }
 
 impl Desired {
-    /// Follows `dir`, reading it anew after `resync` at the latest; `io` says who waits for the
-    /// disk.
-    pub fn new(
-        machine: ClusterMachine,
-        proposer: Proposer,
-        system: SystemConfig,
-        dir: PathBuf,
-        resync: Duration,
-        io: IoMode,
-    ) -> Self {
+    /// Follows the soa directory of the options, as a proposer of what changes in it.
+    pub fn new(machine: ClusterMachine, proposer: Proposer, options: &Options) -> Self {
         Self {
             machine,
             proposer,
-            system: Arc::new(system),
-            dir: Arc::new(dir),
-            resync,
+            system: Arc::new(options.system.clone()),
+            dir: Arc::new(options.soa_dir.clone()),
+            resync: options.resync,
             last: Arc::default(),
-            io,
+            io: options.raft.io,
         }
     }
 
