@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     desired::Desired, machine::ClusterMachine, observations::Observations, propose::Proposer,
     raft::Consensus,
+    witness::Watched,
 };
 
 /// Between two plans, at least: changes that come together are planned together.
@@ -56,6 +57,8 @@ pub struct Leader {
     pub leadership: Arc<watch::Sender<Option<Leadership>>>,
     /// Where the desired state comes from.
     pub desired: Desired,
+    /// Who looks on.
+    pub watched: Watched,
 }
 
 impl Leader {
@@ -132,7 +135,11 @@ impl Leader {
         let mut planned = {
             let state = self.machine.read();
             let observed = self.observations.read();
-            plan(&state, &observed, self.proposer.now())
+            let now = self.proposer.now();
+            let mut planned = plan(&state, &observed, now);
+            self.watched
+                .tell(|w| w.planned(&state, &observed, now, &mut planned));
+            planned
         };
         self.report.store(Arc::new(planned.report));
         if planned.commands.is_empty() {

@@ -17,3 +17,4 @@ pub mod rpc;
 pub mod run;
 pub mod sessions;
 pub mod store;
+pub mod witness;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::{
     codec,
     raft::{Machine, SnapshotWriter},
+    witness::Watched,
 };
 
 /// The cluster's state on this coordinator. Cheap to clone; all clones are the one state.
@@ -24,15 +25,17 @@ use crate::{
 pub struct ClusterMachine {
     state: Arc<RwLock<ClusterState>>,
     applied: Arc<watch::Sender<u64>>,
+    watched: Watched,
 }
 
 impl ClusterMachine {
-    /// An empty state.
-    pub fn new() -> Self {
+    /// An empty state, and who looks on.
+    pub fn new(watched: Watched) -> Self {
         let (applied, _) = watch::channel(0);
         Self {
             state: Arc::new(RwLock::new(ClusterState::new())),
             applied: Arc::new(applied),
+            watched,
         }
     }
 
@@ -50,7 +53,7 @@ impl ClusterMachine {
 
 impl Default for ClusterMachine {
     fn default() -> Self {
-        Self::new()
+        Self::new(Watched::default())
     }
 }
 
@@ -58,7 +61,12 @@ impl Machine for ClusterMachine {
     fn apply(&self, index: u64, command: &[u8]) -> Vec<u8> {
         // An unknown command is skipped on every coordinator alike: the outcome says so.
         let outcome = match codec::decode::<Envelope>(command) {
-            Ok(envelope) => self.state.write().apply(index, &envelope),
+            Ok(envelope) => {
+                let mut state = self.state.write();
+                let outcome = state.apply(index, &envelope);
+                self.watched.tell(|w| w.applied(index, command, &mut state));
+                outcome
+            }
             Err(error) => Outcome::Refused(Reason::Unreadable { why: chain(&error) }),
         };
         self.applied.send_replace(index);
@@ -73,6 +81,7 @@ impl Machine for ClusterMachine {
     fn restore(&self, from: &mut dyn Read) -> std::io::Result<()> {
         let restored: ClusterState = codec::decode_from(from)?;
         let index = restored.last_index();
+        self.watched.tell(|w| w.restored(&restored));
         *self.state.write() = restored;
         self.applied.send_replace(index);
         Ok(())

@@ -6,7 +6,7 @@ use paasta_common::config::SystemConfig;
 use paasta_coordinator_core::plan::observed::PlanSettings;
 use paasta_process::listen::{self, Cidr};
 
-use crate::raft::RaftOptions;
+use crate::{raft::RaftOptions, witness::Watched};
 
 /// The options of one coordinator.
 pub struct Options {
@@ -22,6 +22,8 @@ pub struct Options {
     pub soa_dir: PathBuf,
     /// Between two whole readings of it, at most.
     pub resync: Duration,
+    /// Who looks on; nobody, but in a simulation.
+    pub watched: Watched,
 }
 
 /// An option that cannot be used.
@@ -75,6 +77,7 @@ impl Options {
             soa_dir: PathBuf::from(&system.soa_dir),
             resync: Duration::from_secs(ours.resync_seconds),
             system,
+            watched: Watched::default(),
         })
     }
 }

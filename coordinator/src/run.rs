@@ -72,20 +72,62 @@ where
     I: Stream<Item = io::Result<C>>,
     C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let machine = ClusterMachine::new();
-    let raft = options.raft.clone();
-    let consensus = Consensus::start(raft, Arc::new(machine.clone())).await?;
-    let (leader, services) = build(options, clock, machine, &consensus, &shutdown);
-    shutdown::ready();
-    let leading = leader.run(shutdown.clone());
-    let serving = async {
-        let result = serve(incoming, services, shutdown.clone()).await;
-        shutdown.cancel();
-        result
-    };
-    let ((), served) = tokio::join!(leading, serving);
-    consensus.shutdown().await;
-    served.map_err(RunError::from)
+    let coordinator = Coordinator::start(options, clock, shutdown).await?;
+    coordinator.serve(incoming).await
+}
+
+/// A coordinator that takes part in consensus and does not serve yet: between the two a simulation
+/// takes hold of its parts.
+pub struct Coordinator {
+    /// What leads, with everything it works with.
+    pub leader: Leader,
+    services: Services,
+    shutdown: CancellationToken,
+}
+
+impl Coordinator {
+    /// Opens its store and joins whatever cluster that belongs to.
+    ///
+    /// # Errors
+    /// [`RunError::Raft`] when it cannot.
+    pub async fn start(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, RunError> {
+        let machine = ClusterMachine::new(options.watched.clone());
+        let raft = options.raft.clone();
+        let consensus = Consensus::start(raft, Arc::new(machine.clone())).await?;
+        let (leader, services) = build(options, clock, machine, &consensus, &shutdown);
+        Ok(Self {
+            leader,
+            services,
+            shutdown,
+        })
+    }
+
+    /// Leads when it is elected and serves on `incoming`, until it is told to stop.
+    ///
+    /// # Errors
+    /// [`RunError::Serve`] when its endpoint fails.
+    pub async fn serve<I, C>(self, incoming: I) -> Result<(), RunError>
+    where
+        I: Stream<Item = io::Result<C>>,
+        C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let shutdown = self.shutdown;
+        let consensus = self.leader.consensus.clone();
+        shutdown::ready();
+        let leading = self.leader.run(shutdown.clone());
+        let serving = async {
+            let result = serve(incoming, self.services, shutdown.clone()).await;
+            shutdown.cancel();
+            result
+        };
+        let ((), served) = tokio::join!(leading, serving);
+        consensus.shutdown().await;
+        served.map_err(RunError::from)
+    }
 }
 
 fn build(
@@ -108,6 +150,7 @@ fn build(
         report: Arc::new(ArcSwap::from_pointee(Report::default())),
         leadership: Arc::new(leadership),
         desired: Desired::new(machine.clone(), proposer.clone(), &options),
+        watched: options.watched.clone(),
     };
     let sessions = Sessions {
         machine: machine.clone(),

@@ -18,7 +18,9 @@ use paasta_coordinator_core::{
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::{machine::ClusterMachine, options::Options, propose::Proposer, store::IoMode};
+use crate::{
+    machine::ClusterMachine, options::Options, propose::Proposer, store::IoMode, witness::Watched,
+};
 
 /// Commands proposed together, at most; the rest follow at once.
 const BATCH_MAX: usize = 64;
@@ -42,6 +44,7 @@ pub struct Desired {
     resync: Duration,
     last: Arc<Mutex<LastRead>>,
     io: IoMode,
+    watched: Watched,
 }
 
 /// What one leadership remembers between readings. Losing it costs one more reading.
@@ -66,6 +69,7 @@ impl Desired {
             resync: options.resync,
             last: Arc::default(),
             io: options.raft.io,
+            watched: options.watched.clone(),
         }
     }
 
@@ -112,9 +116,10 @@ impl Desired {
         if changed {
             seen.refused.clear();
         }
-        let Some(reading) = self.read(cluster).await else {
+        let Some(mut reading) = self.read(cluster).await else {
             return;
         };
+        self.watched.tell(|w| w.read(&mut reading));
         // Taken before the reading: a change in between is seen by the next look.
         seen.fingerprint = now;
         seen.read_at = Some(tokio::time::Instant::now());
