@@ -162,7 +162,7 @@ impl SystemConfig {
                 .text("dockercfg_location")
                 .unwrap_or_else(|| "file:///root/.dockercfg".to_owned()),
             volumes: volumes(&mut fields),
-            allowed_extra_volumes: fields.texts("allowed_extra_volumes").unwrap_or_default(),
+            allowed_extra_volumes: directories(&mut fields, "allowed_extra_volumes"),
             deploy_blacklist: blacklist(&mut fields, "deploy_blacklist"),
             deploy_whitelist: whitelist(&mut fields, "deploy_whitelist"),
             expected_slave_attributes: expected(&mut fields),
@@ -263,6 +263,19 @@ fn volumes(fields: &mut Fields<'_, '_>) -> Vec<Volume> {
         }
     }
     volumes
+}
+
+/// Absolute directories; a relative one would silently allow nothing.
+fn directories(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<String> {
+    let directories = fields.texts(key).unwrap_or_default();
+    for directory in &directories {
+        let plain = directory.starts_with('/') && directory.split('/').all(|part| part != "..");
+        if let Some(node) = fields.node(key).filter(|_| !plain) {
+            let message = format!("{directory:?} is not an absolute path without '..'");
+            fields.error(key, &node.mark, message);
+        }
+    }
+    directories
 }
 
 fn expected(fields: &mut Fields<'_, '_>) -> Option<Vec<BTreeMap<String, String>>> {

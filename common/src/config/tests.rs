@@ -133,6 +133,10 @@ fn wrong_values_are_errors_with_file_line_and_key() {
             "deploy_blacklist[0]: expected [type, location]",
         ),
         (
+            "allowed_extra_volumes: [data]",
+            "allowed_extra_volumes: \"data\" is not an absolute path",
+        ),
+        (
             "cluster: a\ncluster: b\n",
             "cluster: given twice: first at line 1, again at line 2",
         ),

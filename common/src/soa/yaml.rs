@@ -12,8 +12,10 @@ use super::node::{Entry, Fault, Map, Mark, Node, Value};
 use super::scalar;
 use crate::problem::Problem;
 
-/// How many values a file may hold once its aliases are written out.
+/// How many values a file may hold once its aliases are written out; long texts count as several.
 pub const NODES_MAX: usize = 200_000;
+/// How many bytes of a text count as one more value.
+const TEXT_BYTES_PER_NODE: usize = 64;
 /// How deep values may be nested.
 pub const DEPTH_MAX: usize = 64;
 
@@ -47,7 +49,7 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Problem> {
 struct Builder {
     file: Arc<str>,
     open: Vec<Open>,
-    /// Finished anchored values and how many values each holds.
+    /// Finished anchored values and how many values each counts for.
     anchors: BTreeMap<usize, (Node, usize)>,
     nodes: usize,
     root: Option<Node>,
@@ -102,16 +104,17 @@ impl Builder {
     fn event(&mut self, event: Event<'_>, mark: Mark) -> Result<(), Problem> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                self.count(1, &mark)?;
+                let size = 1 + text.len() / TEXT_BYTES_PER_NODE;
+                self.count(size, &mark)?;
                 if self.take_key(&text, style, &mark) {
                     if anchor > 0 {
                         let value = Value::Text(text.into_owned());
-                        self.anchors.insert(anchor, (Node { mark, value }, 1));
+                        self.anchors.insert(anchor, (Node { mark, value }, size));
                     }
                     return Ok(());
                 }
                 let value = scalar_value(&text, style, tag.as_deref());
-                self.finish(Node { mark, value }, anchor, 1)
+                self.finish(Node { mark, value }, anchor, size)
             }
             Event::SequenceStart(_, anchor, _) => self.begin(mark, anchor, Kind::List(Vec::new())),
             Event::MappingStart(_, anchor, _) => {
@@ -134,7 +137,7 @@ impl Builder {
             false => Ok(()),
             true => Err(mark.error(
                 "",
-                format!("the file holds more than {NODES_MAX} values once its aliases are written out; do not nest aliases"),
+                format!("the file holds more than {NODES_MAX} values, its aliases written out; split it, and do not nest aliases"),
             )),
         }
     }

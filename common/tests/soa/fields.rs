@@ -340,6 +340,14 @@ fn deploy_lists_have_their_shapes() {
         "deploy_whitelist: [region, []]",
         &["2:21: main.deploy_whitelist: expected [type, [location"],
     );
+    refuses(
+        "deploy_blacklist: [[a, '(']]",
+        &["2:22: main.deploy_blacklist: \"(\" is not a regular"],
+    );
+    refuses(
+        "deploy_whitelist: [a, ['(']]",
+        &["2:21: main.deploy_whitelist: \"(\" is not a regular"],
+    );
     refuses("pool: 5", &["2:9: main.pool: expected text"]);
 }
 

@@ -15,6 +15,7 @@ use paasta_common::{
 use tempfile::TempDir;
 
 mod fields;
+mod properties;
 mod reader;
 mod resolve;
 mod rollout;

@@ -1,6 +1,6 @@
 //! An instance as its author declared it: one entry of `marathon-CLUSTER.yaml`, with the defaults
 //! that the rest of the service's files give it. Not here: the deployed version and the cluster's
-//! own settings, which [`super::resolve`] adds.
+//! own settings, which [`super::resolve()`] adds.
 
 use std::collections::BTreeMap;
 

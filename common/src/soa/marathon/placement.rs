@@ -113,6 +113,7 @@ pub(crate) fn blacklist(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<L
             _ => Vec::new(),
         };
         if let [attribute, value] = pair[..] {
+            check_pattern(fields, key, item, value);
             locations.push(Location {
                 attribute: attribute.to_owned(),
                 value: value.to_owned(),
@@ -124,6 +125,14 @@ pub(crate) fn blacklist(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<L
         }
     }
     locations
+}
+
+/// A location becomes a regular expression in the end, as in PaaSTA.
+fn check_pattern(fields: &mut Fields<'_, '_>, key: &str, node: &Node, pattern: &str) {
+    if regex::Regex::new(pattern).is_err() {
+        let message = format!("{pattern:?} is not a regular expression");
+        fields.error(key, &node.mark, message);
+    }
 }
 
 /// `[type, [location, ...]]`.
@@ -148,10 +157,13 @@ pub(crate) fn whitelist(fields: &mut Fields<'_, '_>, key: &'static str) -> Optio
         _ => None,
     };
     match parts {
-        Some((attribute, values)) => Some(Whitelist {
-            attribute: attribute.clone(),
-            values,
-        }),
+        Some((attribute, values)) => {
+            check_pattern(fields, key, node, &values.join("|"));
+            Some(Whitelist {
+                attribute: attribute.clone(),
+                values,
+            })
+        }
         None => {
             fields.error(key, &node.mark, "expected [type, [location, ...]]");
             None

@@ -1,5 +1,7 @@
 //! Trees from text: values, places, merges, and what is refused.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn tree(text: &str) -> Node {
@@ -174,6 +176,13 @@ fn a_billion_laughs_cost_nothing() {
     let (line, _, message) = refusal(&text);
     assert!(line.is_some_and(|line| line < 8), "{line:?}");
     assert!(message.contains("do not nest aliases"), "{message}");
+    // A long text counts for what it costs.
+    let long = format!(
+        "a: &a {}\nb: [{}]\n",
+        "x".repeat(500_000),
+        "*a,".repeat(1000)
+    );
+    assert!(refusal(&long).2.contains("do not nest aliases"));
     let deep = "[".repeat(DEPTH_MAX + 1) + &"]".repeat(DEPTH_MAX + 1);
     let (_, _, message) = refusal(&format!("a: {deep}"));
     assert!(message.contains("nested deeper"), "{message}");
@@ -192,4 +201,15 @@ fn tags_say_the_type() {
         "{}",
         problems[0]
     );
+}
+
+proptest! {
+    /// Whatever an author types, the answer is a tree or a place in the file.
+    #[test]
+    fn no_text_is_too_strange(text in "([a-c<*&!:,#|>'\"{}\\[\\]?% \n\t-]|<<: |\\*a|&a |\u{e9}|0){0,60}") {
+        match parse("f.yaml", &text) {
+            Ok(node) => node.faults("", &mut Vec::new()),
+            Err(problem) => prop_assert!(problem.line.is_some(), "{text:?}: {problem}"),
+        }
+    }
 }
