@@ -34,6 +34,9 @@ pub enum RaftError {
     /// The members given to `init` do not make sense.
     #[error("cannot start a cluster of these members: {0}")]
     Members(String),
+    /// The store is in order, but the machine could not be rebuilt from it.
+    #[error("cannot rebuild the state of the cluster from the store: {0}")]
+    Restore(String),
     /// The disk refused.
     #[error("cannot write the coordinator's store: {0}")]
     Disk(io::Error),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use openraft::{
-    ChangeMembers,
+    ChangeMembers, ServerState,
     async_runtime::watch::WatchReceiver,
     errors::{ChangeMembershipError, ClientWriteError, ForwardReason, RaftError},
     raft::ClientWriteResponse,
@@ -142,6 +142,7 @@ impl Consensus {
             .map_err(|_| MemberError::Stopped)?;
         self.until(until, |metrics| metrics.current_leader == Some(to))
             .await
+            .map(drop)
     }
 
     /// Takes the turn and finishes what an earlier change, or an earlier leader, left half done.
@@ -172,7 +173,7 @@ impl Consensus {
 
     /// Waits until the newest configuration is committed, and leaves a joint one.
     async fn settle(&self, until: Instant) -> Result<(), MemberError> {
-        self.until(until, is_committed).await?;
+        self.while_leading(until, is_committed).await?;
         let metrics = self.raft().metrics().borrow_watched().clone();
         if metrics.membership_config.get_joint_config().len() < 2 {
             return Ok(());
@@ -182,7 +183,7 @@ impl Consensus {
             .await
             .map_err(|_| MemberError::TimedOut)?;
         flattened.map_err(refusal)?;
-        self.until(until, is_committed).await
+        self.while_leading(until, is_committed).await
     }
 
     async fn caught_up(&self, id: u64, until: Instant) -> Result<(), MemberError> {
@@ -198,23 +199,37 @@ impl Consensus {
             let matched = metrics.replication.as_ref().and_then(|all| all.get(&id));
             matched.is_some_and(|at| at.is_some_and(|at| at.index() >= goal))
         };
-        match self.until(until, reached).await {
+        match self.while_leading(until, reached).await {
             Err(MemberError::TimedOut) => Err(MemberError::NotCaughtUp(id)),
             other => other,
         }
     }
 
-    /// Waits for a state of this node, which must go on leading unless that is the state.
-    async fn until(
+    /// Waits for a state that this node can only see as the leader.
+    async fn while_leading(
         &self,
         until: Instant,
         reached: impl Fn(&Metrics) -> bool,
     ) -> Result<(), MemberError> {
+        let seen = self.until(until, |metrics| reached(metrics) || !leads(metrics));
+        if reached(&seen.await?) {
+            return Ok(());
+        }
+        let leader = self.status().leader;
+        Err(MemberError::NotLeader { leader })
+    }
+
+    /// Waits for a state of this node and returns it.
+    async fn until(
+        &self,
+        until: Instant,
+        reached: impl Fn(&Metrics) -> bool,
+    ) -> Result<Metrics, MemberError> {
         let mut changes = self.raft().metrics();
         loop {
             let metrics = changes.borrow_watched().clone();
             if reached(&metrics) {
-                return Ok(());
+                return Ok(metrics);
             }
             match timeout_at(until, changes.changed()).await {
                 Err(_) => return Err(MemberError::TimedOut),
@@ -235,6 +250,10 @@ impl From<ProposeError> for MemberError {
             ProposeError::TooLarge { .. } => Self::Refused(error.to_string()),
         }
     }
+}
+
+fn leads(metrics: &Metrics) -> bool {
+    metrics.state == ServerState::Leader
 }
 
 fn is_committed(metrics: &Metrics) -> bool {

@@ -80,9 +80,10 @@ impl Consensus {
         let network = Network::new(&options, Arc::clone(&identity));
         let state_machine = StateMachine::new(machine, snapshots.clone(), options.io);
         let log_store = LogStore::new(log);
-        let raft = Raft::new(options.node_id, config, network, log_store, state_machine)
+        let raft = Raft::new(options.node_id, config, network, log_store, state_machine);
+        let raft = Box::pin(raft)
             .await
-            .map_err(|fatal| RaftError::Disk(std::io::Error::other(fatal.to_string())))?;
+            .map_err(|fatal| RaftError::Restore(fatal.to_string()))?;
         let (status, watcher) = watch_status(&raft, &identity);
         let inner = Inner {
             raft,
