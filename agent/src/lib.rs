@@ -1,1 +1,20 @@
-//! To be written.
+//! The agent: does for one host what `paasta-agent-core` decides.
+//!
+//! [`agent::Agent`] owns the host's state and is the only one to change it; everything else
+//! reports to it over one bounded channel: [`lanes`](lanes) (containers), [`images`](images),
+//! [`probes`](probes), [`watch`](watch) (what the engine shows) and [`session`](session) (the
+//! coordinators). With no coordinator in reach it goes on with what its [`ledger`] holds.
+
+pub mod agent;
+pub mod capacity;
+pub mod command;
+pub mod engine;
+pub mod images;
+pub mod lanes;
+pub mod ledger;
+pub mod options;
+pub mod ports;
+pub mod probes;
+pub mod sandbox;
+pub mod session;
+pub mod watch;

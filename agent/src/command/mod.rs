@@ -1,0 +1,104 @@
+//! What `paasta-agent` can be told to do, one file each.
+
+mod explain;
+mod reap;
+mod run;
+
+pub use explain::{ExplainArgs, explain};
+pub use reap::{ReapArgs, reap};
+pub use run::{RunArgs, run};
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use paasta_common::{config::SystemConfig, id::HostId};
+use paasta_process::config::{self, Strictness};
+
+/// Where the configuration comes from. Every flag overrides the key of the same name in the
+/// `agent` section.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The directory of configuration files, merged in name order. Default: the environment's
+    /// PAASTA_SYSTEM_CONFIG_DIR, or /etc/paasta if it exists.
+    #[arg(long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// This host's id, unique in the cluster.
+    #[arg(long)]
+    host_id: Option<HostId>,
+    /// Where its containers' ports are reached.
+    #[arg(long)]
+    address: Option<String>,
+    /// The ledger and the sandboxes.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// dockerd's socket.
+    #[arg(long, value_name = "PATH")]
+    docker_socket: Option<String>,
+    /// Host ports for containers, both ends included.
+    #[arg(long, value_name = "FIRST-LAST", value_parser = port_range)]
+    port_range: Option<(u16, u16)>,
+    /// The pool it belongs to.
+    #[arg(long)]
+    pool: Option<String>,
+    /// What constraints may name; may be repeated.
+    #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, String)>,
+    /// Any coordinators, tried in turn.
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    coordinators: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// The files, with the flags over them.
+    fn load(self) -> anyhow::Result<SystemConfig> {
+        let directory = config::directory(self.config_dir.as_deref());
+        let named = self.config_dir.is_some() || directory.exists();
+        let mut system = match named {
+            true => {
+                let (system, warnings) = config::load(self.config_dir.as_deref(), Strictness::Warn)
+                    .context("the configuration can not be used")?;
+                for warning in warnings {
+                    tracing::warn!(%warning, "configuration");
+                }
+                system
+            }
+            // Flags alone will do.
+            false => SystemConfig::default(),
+        };
+        let ours = &mut system.agent;
+        ours.host_id = self.host_id.or(ours.host_id.take());
+        ours.address = self.address.or(ours.address.take());
+        ours.state_dir = self
+            .state_dir
+            .unwrap_or_else(|| std::mem::take(&mut ours.state_dir));
+        ours.port_range = self.port_range.unwrap_or(ours.port_range);
+        ours.attributes.extend(self.attributes);
+        if let Some(socket) = self.docker_socket {
+            ours.docker_socket = socket;
+        }
+        if let Some(pool) = self.pool {
+            ours.pool = pool;
+        }
+        if !self.coordinators.is_empty() {
+            ours.coordinators = self.coordinators;
+        }
+        Ok(system)
+    }
+}
+
+fn port_range(text: &str) -> Result<(u16, u16), String> {
+    let parse = || {
+        let (first, last) = text.split_once('-')?;
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        (0 < first && first <= last).then_some((first, last))
+    };
+    parse().ok_or_else(|| "expected FIRST-LAST, two ports in this order".to_owned())
+}
+
+fn attribute(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}

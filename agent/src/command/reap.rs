@@ -1,0 +1,102 @@
+//! `paasta-agent reap`: containers of this host that its ledger does not account for. With
+//! `--dry-run` they are only named, beside a running agent; without, they are removed, which
+//! needs the agent to be stopped, as a running one does it by itself.
+
+use std::{fmt::Write, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+use paasta_agent_core::{
+    observed::{Listing, Observed},
+    reap::{Verdict, reapable},
+    state::LocalState,
+};
+use paasta_process::clock::{Clock, SystemClock};
+
+use super::ConfigArgs;
+use crate::{
+    engine::{Engine, docker::DockerEngine},
+    lanes::within,
+    ledger::Ledger,
+    options::Options,
+};
+
+/// How long the engine may take for each call.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The flags of `reap`.
+#[derive(Debug, Args)]
+pub struct ReapArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Only say what would be removed.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Reaps, and returns what to print.
+///
+/// # Errors
+/// When the configuration, the ledger or the engine can not be used.
+pub fn reap(args: ReapArgs) -> anyhow::Result<String> {
+    let system = args.config.load()?;
+    let options = Options::new(&system)?;
+    let (_held, state) = match args.dry_run {
+        true => (None, Ledger::peek(&options.state_dir)?),
+        false => {
+            let (ledger, opened) = Ledger::open(&options.state_dir, SystemClock.now())
+                .context("stop the agent first, or ask with --dry-run")?;
+            (Some(ledger), opened.state)
+        }
+    };
+    let engine = DockerEngine::new(&options.docker_socket, &options.credentials);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime can not start")?;
+    runtime.block_on(sweep(&engine, &options, &state, args.dry_run))
+}
+
+async fn sweep(
+    engine: &dyn Engine,
+    options: &Options,
+    state: &LocalState,
+    dry_run: bool,
+) -> anyhow::Result<String> {
+    if state.assignment.is_none() {
+        return Ok(
+            "no assignment was ever accepted here: nothing is known to be an orphan\n".to_owned(),
+        );
+    }
+    let containers = within(PATIENCE, engine.list(options.settings.host.as_str()))
+        .await
+        .context("containers can not be listed")?;
+    let observed = Observed {
+        listing: Some(Listing {
+            after_step: 0,
+            containers,
+        }),
+        ..Observed::default()
+    };
+    let mut said = String::new();
+    for (seen, verdict) in reapable(state, &options.settings, &observed, SystemClock.now()) {
+        let why = match verdict {
+            Verdict::Orphan => "no replica accounts for it",
+            Verdict::Leftover | Verdict::Leave => "its run is over",
+        };
+        let what = match dry_run {
+            true => "would remove",
+            false => {
+                within(PATIENCE, engine.remove(&seen.container))
+                    .await
+                    .with_context(|| format!("{} was not removed", seen.name))?;
+                "removed"
+            }
+        };
+        writeln!(said, "{what} {} ({}): {why}", seen.name, seen.container)?;
+    }
+    if said.is_empty() {
+        said.push_str("no orphans\n");
+    }
+    Ok(said)
+}

@@ -1,0 +1,91 @@
+//! `paasta-agent run`: until SIGTERM. Containers outlive it.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use paasta_process::{clock::SystemClock, listen::Cidr, shutdown};
+use tokio_util::sync::CancellationToken;
+
+use super::ConfigArgs;
+use crate::{
+    agent::{Agent, Parts},
+    capacity,
+    engine::{Engine, docker::DockerEngine},
+    options::Options,
+    session::{PlainDial, Sessions},
+    watch::Pace,
+};
+
+/// The flags of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Allows speaking to coordinators, without transport security, at addresses of this test
+    /// network only.
+    #[arg(long, value_name = "CIDR")]
+    insecure_test_network: Option<Cidr>,
+}
+
+/// Runs the agent.
+///
+/// # Errors
+/// When the configuration or the ledger can not be used.
+pub fn run(args: RunArgs) -> anyhow::Result<()> {
+    let system = args.config.load()?;
+    let options = Options::new(&system)?;
+    let dial = PlainDial {
+        insecure_test_network: args.insecure_test_network,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("agent")
+        .build()
+        .context("the runtime can not start")?;
+    runtime.block_on(async {
+        let shutdown = shutdown::on_signals().context("signals can not be handled")?;
+        serve(options, dial, shutdown).await
+    })
+}
+
+async fn serve(
+    options: Options,
+    dial: PlainDial,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let engine: Arc<dyn Engine> = Arc::new(DockerEngine::new(
+        &options.docker_socket,
+        &options.credentials,
+    ));
+    let agent = Agent::start(parts(&options, engine), shutdown.clone())?;
+    let sessions = Sessions {
+        agent: agent.handle.clone(),
+        boot_id: capacity::boot_id().context("the boot id can not be read")?,
+        coordinators: options.coordinators.clone(),
+        dial: Arc::new(dial),
+        host: options.host,
+    };
+    let (host, capacity) = (&sessions.host.id, sessions.host.capacity);
+    tracing::info!(%host, address = sessions.host.address, ?capacity, "agent runs");
+    let talking = tokio::spawn(sessions.run(shutdown.clone()));
+    shutdown::ready();
+    agent.task.await.context("the agent failed")?;
+    talking.await.context("the session failed")?;
+    tracing::info!("agent stopped; containers go on");
+    Ok(())
+}
+
+fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {
+    Parts {
+        engine,
+        clock: Arc::new(SystemClock),
+        seed: rand::random(),
+        settings: options.settings.clone(),
+        state_dir: options.state_dir.clone(),
+        port_range: options.port_range,
+        max_parallel: options.max_parallel,
+        sandbox_budget_bytes: options.sandbox_budget_bytes,
+        pace: Pace::default(),
+    }
+}

@@ -1,0 +1,467 @@
+//! dockerd, over its socket. The only file that names the client library.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use bollard::{
+    API_DEFAULT_VERSION, Docker,
+    auth::DockerCredentials,
+    container::LogOutput,
+    errors::Error,
+    models::{
+        ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, DeviceRequest,
+        ExecConfig, HostConfig, HostConfigLogConfig, PortBinding, ResourcesUlimits, RestartPolicy,
+        RestartPolicyNameEnum,
+    },
+    query_parameters::{
+        CreateContainerOptions, CreateImageOptions, EventsOptions, ListContainersOptions,
+        LogsOptions, RemoveContainerOptions, StopContainerOptions,
+    },
+};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use paasta_agent_core::{
+    labels,
+    observed::{ContainerState, Seen},
+};
+use paasta_common::{
+    app::{NetworkMode, Volume},
+    container::ContainerSpec,
+    time::Timestamp,
+};
+use tokio::sync::OnceCell;
+
+use super::{
+    Answer, Engine, EngineError, Inspected, Tail,
+    registry::{Auths, repository_and_tag},
+};
+
+/// The client's own timeout, seconds: longer than any the agent sets, which are the ones that
+/// count.
+const CLIENT_TIMEOUT_S: u64 = 24 * 3600;
+
+/// dockerd behind one socket.
+pub struct DockerEngine {
+    socket: PathBuf,
+    credentials: PathBuf,
+    client: OnceCell<Docker>,
+}
+
+impl DockerEngine {
+    /// The daemon at this socket; registries are shown what `credentials`, a docker config.json,
+    /// holds. Nothing is asked of the daemon before it is needed: it may be down.
+    pub fn new(socket: impl Into<PathBuf>, credentials: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+            credentials: credentials.into(),
+            client: OnceCell::new(),
+        }
+    }
+
+    async fn client(&self) -> Result<&Docker, EngineError> {
+        let socket = self.socket.display().to_string();
+        self.client
+            .get_or_try_init(|| async {
+                let client =
+                    Docker::connect_with_unix(&socket, CLIENT_TIMEOUT_S, API_DEFAULT_VERSION)?;
+                client.negotiate_version().await
+            })
+            .await
+            .map_err(|error| match error {
+                Error::SocketNotFoundError(path) => {
+                    EngineError::Silent(format!("there is no socket {path}; is dockerd running?"))
+                }
+                error => told(error),
+            })
+    }
+
+    async fn adopt(&self, spec: &ContainerSpec, conflict: String) -> Result<String, EngineError> {
+        let found = self
+            .client()
+            .await?
+            .inspect_container(&spec.name, None)
+            .await;
+        let found = found.map_err(told)?;
+        let held = found
+            .config
+            .and_then(|config| config.labels)
+            .unwrap_or_default();
+        let same = [labels::CLUSTER, labels::HOST, labels::REPLICA, labels::RUN]
+            .iter()
+            .all(|label| held.get(*label) == spec.labels.get(*label));
+        match (same, found.id) {
+            (true, Some(id)) => Ok(id),
+            _ => Err(EngineError::Refused(conflict)),
+        }
+    }
+}
+
+/// The request by which a container is made: what never varies is here, in the open.
+pub fn create_body(spec: &ContainerSpec) -> ContainerCreateBody {
+    let exposed = spec
+        .ports
+        .iter()
+        .map(|port| format!("{}/tcp", port.container_port));
+    let optional = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    ContainerCreateBody {
+        hostname: spec.hostname.clone(),
+        image: Some(spec.image.clone()),
+        entrypoint: optional(&spec.entrypoint),
+        cmd: optional(&spec.command),
+        env: Some(
+            spec.env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        ),
+        labels: Some(spec.labels.clone().into_iter().collect()),
+        working_dir: Some(spec.working_dir.clone()),
+        exposed_ports: Some(exposed.collect()),
+        tty: Some(false),
+        open_stdin: Some(false),
+        attach_stdin: Some(false),
+        attach_stdout: Some(false),
+        attach_stderr: Some(false),
+        stop_timeout: Some(seconds(spec.stop_grace_ms)),
+        host_config: Some(host_config(spec)),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn host_config(spec: &ContainerSpec) -> HostConfig {
+    let bindings = spec.ports.iter().map(|port| {
+        let binding = PortBinding {
+            host_ip: Some(String::new()),
+            host_port: Some(port.host_port.to_string()),
+        };
+        (format!("{}/tcp", port.container_port), Some(vec![binding]))
+    });
+    let ulimits = spec.ulimits.iter().map(|(name, limit)| ResourcesUlimits {
+        name: Some(name.clone()),
+        soft: Some(limit.soft),
+        hard: Some(limit.hard.unwrap_or(limit.soft)),
+    });
+    let logs = [
+        ("max-size", spec.log_max_bytes.to_string()),
+        ("max-file", spec.log_max_files.to_string()),
+    ];
+    let gpus = DeviceRequest {
+        count: Some(signed(spec.gpus)),
+        capabilities: Some(vec![vec!["gpu".to_owned()]]),
+        ..DeviceRequest::default()
+    };
+    HostConfig {
+        privileged: Some(false),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        auto_remove: Some(false),
+        init: Some(true),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        cpu_shares: Some(signed(spec.cpu_shares)),
+        cpu_period: Some(signed(spec.cpu_period_us)),
+        cpu_quota: Some(signed(spec.cpu_quota_us)),
+        memory: Some(signed(spec.memory_bytes)),
+        memory_swap: Some(signed(spec.memory_swap_bytes)),
+        device_requests: (spec.gpus > 0).then(|| vec![gpus]),
+        network_mode: Some(match &spec.network {
+            NetworkMode::Bridge => "bridge".to_owned(),
+            NetworkMode::Host => "host".to_owned(),
+            NetworkMode::None => "none".to_owned(),
+            NetworkMode::Named(name) => name.clone(),
+        }),
+        port_bindings: Some(bindings.collect()),
+        binds: Some(spec.mounts.iter().map(bind).collect()),
+        cap_add: Some(spec.cap_add.clone()),
+        cap_drop: Some(spec.cap_drop.clone()),
+        ulimits: Some(ulimits.collect()),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(logs.map(|(name, value)| (name.to_owned(), value)).into()),
+        }),
+        ..HostConfig::default()
+    }
+}
+
+fn bind(volume: &Volume) -> String {
+    let mode = if volume.read_only { "ro" } else { "rw" };
+    format!("{}:{}:{mode}", volume.host_path, volume.container_path)
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Whole seconds, rounded up: the engine knows nothing finer.
+fn seconds(ms: u64) -> i64 {
+    signed(ms.div_ceil(1000))
+}
+
+/// What the daemon said, by what can be made of it.
+fn told(error: Error) -> EngineError {
+    match error {
+        Error::DockerResponseServerError {
+            status_code: 404,
+            message,
+        } => EngineError::Missing(message),
+        Error::DockerResponseServerError { message, .. } => EngineError::Refused(message),
+        Error::DockerStreamError { error } => EngineError::Refused(error),
+        other => EngineError::Silent(other.to_string()),
+    }
+}
+
+fn by_label(host: &str) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![format!("{}={host}", labels::HOST)])])
+}
+
+fn seen(summary: ContainerSummary) -> Option<Seen> {
+    use ContainerSummaryStateEnum as State;
+    let held = summary.labels.unwrap_or_default();
+    let label = |name: &str| held.get(name).map(String::as_str);
+    let published = summary
+        .ports
+        .iter()
+        .flatten()
+        .find_map(|port| port.public_port);
+    let name = summary.names.unwrap_or_default().into_iter().next();
+    let created_s = u64::try_from(summary.created.unwrap_or(0)).unwrap_or(0);
+    Some(Seen {
+        container: summary.id?,
+        name: name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        cluster_id: label(labels::CLUSTER).unwrap_or_default().to_owned(),
+        host: label(labels::HOST).and_then(|text| text.parse().ok()),
+        replica: label(labels::REPLICA).and_then(|text| text.parse().ok()),
+        run: label(labels::RUN)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+        state: match summary.state? {
+            State::CREATED => ContainerState::Created,
+            State::RUNNING | State::PAUSED | State::RESTARTING | State::STOPPING => {
+                ContainerState::Running
+            }
+            State::REMOVING => ContainerState::Removing,
+            State::EXITED | State::DEAD | State::EMPTY => ContainerState::Exited,
+        },
+        created_at: Timestamp(created_s.saturating_mul(1000)),
+        host_port: label(labels::HOST_PORT)
+            .and_then(|text| text.parse().ok())
+            .or(published),
+    })
+}
+
+impl Engine for DockerEngine {
+    fn list<'a>(&'a self, host: &'a str) -> Answer<'a, Vec<Seen>> {
+        Box::pin(async move {
+            let options = ListContainersOptions {
+                all: true,
+                filters: Some(by_label(host)),
+                ..ListContainersOptions::default()
+            };
+            let found = self.client().await?.list_containers(Some(options)).await;
+            Ok(found.map_err(told)?.into_iter().filter_map(seen).collect())
+        })
+    }
+
+    fn inspect<'a>(&'a self, container: &'a str) -> Answer<'a, Inspected> {
+        Box::pin(async move {
+            let found = self
+                .client()
+                .await?
+                .inspect_container(container, None)
+                .await;
+            let found = found.map_err(told)?;
+            let state = found.state.unwrap_or_default();
+            let running = state.running.unwrap_or(false);
+            Ok(Inspected {
+                container: found.id.unwrap_or_default(),
+                running,
+                exit_code: state.exit_code.filter(|_| !running),
+                out_of_memory: state.oom_killed.unwrap_or(false),
+            })
+        })
+    }
+
+    fn has_image<'a>(&'a self, image: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move {
+            match self
+                .client()
+                .await?
+                .inspect_image(image)
+                .await
+                .map_err(told)
+            {
+                Ok(_) => Ok(true),
+                Err(EngineError::Missing(_)) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn pull<'a>(&'a self, image: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (repository, tag) = repository_and_tag(image);
+            let options = CreateImageOptions {
+                from_image: Some(repository.to_owned()),
+                tag: Some(tag.to_owned()),
+                ..CreateImageOptions::default()
+            };
+            let auths = Auths::read(&self.credentials)
+                .map_err(|error| EngineError::Refused(error.to_string()))?;
+            let credentials = auths
+                .for_image(image)
+                .map(|(registry, auth)| DockerCredentials {
+                    username: auth.username.clone(),
+                    password: auth.password.clone(),
+                    auth: auth.auth.clone(),
+                    identitytoken: auth.identitytoken.clone(),
+                    serveraddress: Some(registry.to_owned()),
+                    ..DockerCredentials::default()
+                });
+            let client = self.client().await?;
+            let mut progress = client.create_image(Some(options), None, credentials);
+            while let Some(step) = progress.next().await {
+                step.map_err(told)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Answer<'a, String> {
+        Box::pin(async move {
+            let options = CreateContainerOptions {
+                name: Some(spec.name.clone()),
+                ..CreateContainerOptions::default()
+            };
+            let client = self.client().await?;
+            match client
+                .create_container(Some(options), create_body(spec))
+                .await
+            {
+                Ok(created) => Ok(created.id),
+                Err(Error::DockerResponseServerError {
+                    status_code: 409,
+                    message,
+                }) => self.adopt(spec, message).await,
+                Err(error) => Err(told(error)),
+            }
+        })
+    }
+
+    fn start<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.client()
+                .await?
+                .start_container(container, None)
+                .await
+                .map_err(told)
+        })
+    }
+
+    fn stop<'a>(&'a self, container: &'a str, grace_ms: u64) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let options = StopContainerOptions {
+                t: Some(i32::try_from(seconds(grace_ms)).unwrap_or(i32::MAX)),
+                signal: None,
+            };
+            self.client()
+                .await?
+                .stop_container(container, Some(options))
+                .await
+                .map_err(told)
+        })
+    }
+
+    fn remove<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let options = RemoveContainerOptions {
+                force: true,
+                v: true,
+                ..RemoveContainerOptions::default()
+            };
+            self.client()
+                .await?
+                .remove_container(container, Some(options))
+                .await
+                .map_err(told)
+        })
+    }
+
+    fn exec<'a>(&'a self, container: &'a str, command: &'a str) -> Answer<'a, i64> {
+        Box::pin(async move {
+            let config = ExecConfig {
+                cmd: Some(["/bin/sh", "-c", command].map(str::to_owned).to_vec()),
+                attach_stdout: Some(true),
+                attach_stderr: Some(true),
+                ..ExecConfig::default()
+            };
+            let client = self.client().await?;
+            let exec = client.create_exec(container, config).await.map_err(told)?;
+            let started = client.start_exec(&exec.id, None).await.map_err(told)?;
+            if let bollard::exec::StartExecResults::Attached { mut output, .. } = started {
+                // Read to the end, which is when the command has ended; what it says is not kept.
+                while let Some(chunk) = output.next().await {
+                    chunk.map_err(told)?;
+                }
+            }
+            let ended = client.inspect_exec(&exec.id).await.map_err(told)?;
+            ended
+                .exit_code
+                .ok_or_else(|| EngineError::Silent("the command has no exit code".to_owned()))
+        })
+    }
+
+    fn tail<'a>(&'a self, container: &'a str, lines: u32, bytes: usize) -> Answer<'a, Tail> {
+        Box::pin(async move {
+            let options = LogsOptions {
+                stdout: true,
+                stderr: true,
+                tail: lines.to_string(),
+                ..LogsOptions::default()
+            };
+            let mut chunks = self.client().await?.logs(container, Some(options));
+            let mut tail = Tail::default();
+            while let Some(chunk) = chunks.next().await {
+                match chunk.map_err(told)? {
+                    LogOutput::StdErr { message } => keep(&mut tail.stderr, &message, bytes),
+                    LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                        keep(&mut tail.stdout, &message, bytes);
+                    }
+                    LogOutput::StdIn { .. } => {}
+                }
+            }
+            Ok(tail)
+        })
+    }
+
+    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, ()> {
+        let events = async move {
+            let mut filters = by_label(host);
+            filters.insert("type".to_owned(), vec!["container".to_owned()]);
+            let kinds = ["die", "destroy", "oom"];
+            filters.insert("event".to_owned(), kinds.map(str::to_owned).to_vec());
+            let options = EventsOptions {
+                filters: Some(filters),
+                ..EventsOptions::default()
+            };
+            match self.client().await {
+                Ok(client) => client
+                    .events(Some(options))
+                    .take_while(|event| std::future::ready(event.is_ok()))
+                    .map(|_| ())
+                    .boxed(),
+                Err(_) => stream::empty().boxed(),
+            }
+        };
+        stream::once(events).flatten().boxed()
+    }
+}
+
+/// Keeps the end of what was written.
+fn keep(kept: &mut Vec<u8>, more: &[u8], bytes: usize) {
+    kept.extend_from_slice(more);
+    if kept.len() > bytes {
+        kept.drain(..kept.len() - bytes);
+    }
+}

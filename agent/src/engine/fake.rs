@@ -1,0 +1,335 @@
+//! An engine in memory, for tests and simulations: it does what it is told, and fails as it is
+//! told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use paasta_agent_core::{
+    labels,
+    observed::{ContainerState, Seen},
+};
+use paasta_common::{container::ContainerSpec, time::Timestamp};
+use paasta_process::clock::Clock;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+use super::{Answer, Engine, EngineError, Inspected, Tail};
+
+/// Hints that wait for a slow reader, at most; more are dropped, as hints may be.
+const HINTS_MAX: usize = 64;
+
+/// The engine. Clones are the same engine.
+#[derive(Clone)]
+pub struct FakeEngine {
+    inner: Arc<Mutex<Inner>>,
+    hints: broadcast::Sender<()>,
+    clock: Arc<dyn Clock>,
+}
+
+/// How the engine behaves. Everything off: it works, at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// No call ever returns.
+    pub hangs: bool,
+    /// Calls naming these containers never return; others do.
+    pub stuck: BTreeSet<String>,
+    /// Every call is refused with these words.
+    pub refuses: Option<String>,
+    /// Creating and starting works, and the answer is lost.
+    pub answers_are_lost: bool,
+    /// Images that the registry does not have.
+    pub missing_images: BTreeSet<String>,
+    /// How long each call takes.
+    pub latency: Duration,
+    /// What commands inside containers exit with.
+    pub exec_code: i64,
+}
+
+/// A container of the fake engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeContainer {
+    /// What it was made from.
+    pub spec: ContainerSpec,
+    /// The id.
+    pub id: String,
+    /// What it does.
+    pub state: ContainerState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// How it ended.
+    pub exit_code: Option<i64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    faults: Faults,
+    images: BTreeSet<String>,
+    containers: BTreeMap<String, FakeContainer>,
+    next: u64,
+    pulls: BTreeMap<String, u64>,
+    created: u64,
+}
+
+impl FakeEngine {
+    /// An engine without containers and images.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            inner: Arc::default(),
+            hints: broadcast::channel(HINTS_MAX).0,
+            clock,
+        }
+    }
+
+    /// Changes how it behaves.
+    pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.inner.lock().faults);
+    }
+
+    /// The containers, by name.
+    pub fn containers(&self) -> BTreeMap<String, FakeContainer> {
+        self.inner.lock().containers.clone()
+    }
+
+    /// How often each image was fetched.
+    pub fn pulls(&self) -> BTreeMap<String, u64> {
+        self.inner.lock().pulls.clone()
+    }
+
+    /// How many containers were ever made.
+    pub fn created(&self) -> u64 {
+        self.inner.lock().created
+    }
+
+    /// Puts a container there that the agent did not make.
+    pub fn put(&self, container: FakeContainer) {
+        let name = container.spec.name.clone();
+        self.inner.lock().containers.insert(name, container);
+    }
+
+    /// Ends a container's process. Nothing happens when there is none.
+    pub fn crash(&self, name: &str, exit_code: i64) {
+        if let Some(container) = self.inner.lock().containers.get_mut(name) {
+            container.state = ContainerState::Exited;
+            container.exit_code = Some(exit_code);
+        }
+        self.hint();
+    }
+
+    /// Ends them all, as a loss of power does.
+    pub fn crash_all(&self) {
+        for container in self.inner.lock().containers.values_mut() {
+            container.state = ContainerState::Exited;
+        }
+    }
+
+    fn hint(&self) {
+        // Nobody may be listening, and that is fine for a hint.
+        let _ = self.hints.send(());
+    }
+
+    /// What every call goes through first.
+    async fn gate(&self, container: Option<&str>) -> Result<(), EngineError> {
+        let faults = self.inner.lock().faults.clone();
+        if !faults.latency.is_zero() {
+            tokio::time::sleep(faults.latency).await;
+        }
+        if faults.hangs || container.is_some_and(|name| faults.stuck.contains(name)) {
+            std::future::pending::<()>().await;
+        }
+        match faults.refuses {
+            Some(words) => Err(EngineError::Refused(words)),
+            None => Ok(()),
+        }
+    }
+
+    fn with<T>(
+        &self,
+        container: &str,
+        act: impl FnOnce(&mut FakeContainer) -> T,
+    ) -> Result<T, EngineError> {
+        let mut inner = self.inner.lock();
+        let found = inner
+            .containers
+            .values_mut()
+            .find(|held| held.spec.name == container || held.id == container);
+        match found {
+            Some(held) => Ok(act(held)),
+            None => Err(EngineError::Missing(format!(
+                "no such container: {container}"
+            ))),
+        }
+    }
+
+    fn answer<T>(&self, value: T) -> Result<T, EngineError> {
+        match self.inner.lock().faults.answers_are_lost {
+            true => Err(EngineError::Silent("the answer was lost".to_owned())),
+            false => Ok(value),
+        }
+    }
+
+    fn make(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
+        let mut inner = self.inner.lock();
+        if !inner.images.contains(&spec.image) {
+            return Err(EngineError::Missing(format!(
+                "no such image: {}",
+                spec.image
+            )));
+        }
+        if let Some(held) = inner.containers.get(&spec.name) {
+            return match held.spec.labels == spec.labels {
+                true => Ok(held.id.clone()),
+                false => Err(EngineError::Refused("the name is taken".to_owned())),
+            };
+        }
+        inner.next += 1;
+        inner.created += 1;
+        let id = format!("fake{:06}", inner.next);
+        let container = FakeContainer {
+            spec: spec.clone(),
+            id: id.clone(),
+            state: ContainerState::Created,
+            created_at: self.clock.now(),
+            exit_code: None,
+        };
+        inner.containers.insert(spec.name.clone(), container);
+        Ok(id)
+    }
+}
+
+impl FakeContainer {
+    fn seen(&self) -> Seen {
+        let label = |name: &str| self.spec.labels.get(name).map(String::as_str);
+        Seen {
+            container: self.id.clone(),
+            name: self.spec.name.clone(),
+            cluster_id: label(labels::CLUSTER).unwrap_or_default().to_owned(),
+            host: label(labels::HOST).and_then(|text| text.parse().ok()),
+            replica: label(labels::REPLICA).and_then(|text| text.parse().ok()),
+            run: label(labels::RUN)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0),
+            state: self.state,
+            created_at: self.created_at,
+            host_port: label(labels::HOST_PORT).and_then(|text| text.parse().ok()),
+        }
+    }
+}
+
+impl Engine for FakeEngine {
+    fn list<'a>(&'a self, host: &'a str) -> Answer<'a, Vec<Seen>> {
+        Box::pin(async move {
+            self.gate(None).await?;
+            let inner = self.inner.lock();
+            let ours = inner.containers.values().filter(|held| {
+                held.spec.labels.get(labels::HOST).map(String::as_str) == Some(host)
+            });
+            Ok(ours.map(FakeContainer::seen).collect())
+        })
+    }
+
+    fn inspect<'a>(&'a self, container: &'a str) -> Answer<'a, Inspected> {
+        Box::pin(async move {
+            self.gate(Some(container)).await?;
+            self.with(container, |held| Inspected {
+                container: held.id.clone(),
+                running: held.state == ContainerState::Running,
+                exit_code: held.exit_code,
+                out_of_memory: false,
+            })
+        })
+    }
+
+    fn has_image<'a>(&'a self, image: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move {
+            self.gate(None).await?;
+            Ok(self.inner.lock().images.contains(image))
+        })
+    }
+
+    fn pull<'a>(&'a self, image: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            *self.inner.lock().pulls.entry(image.to_owned()).or_default() += 1;
+            self.gate(None).await?;
+            let mut inner = self.inner.lock();
+            if inner.faults.missing_images.contains(image) {
+                return Err(EngineError::Missing(format!(
+                    "manifest for {image} not found"
+                )));
+            }
+            inner.images.insert(image.to_owned());
+            Ok(())
+        })
+    }
+
+    fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Answer<'a, String> {
+        Box::pin(async move {
+            self.gate(Some(&spec.name)).await?;
+            let id = self.make(spec)?;
+            self.answer(id)
+        })
+    }
+
+    fn start<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.gate(Some(container)).await?;
+            self.with(container, |held| held.state = ContainerState::Running)?;
+            self.answer(())
+        })
+    }
+
+    fn stop<'a>(&'a self, container: &'a str, _grace_ms: u64) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.gate(Some(container)).await?;
+            self.with(container, |held| {
+                held.state = ContainerState::Exited;
+                held.exit_code.get_or_insert(143);
+            })
+        })
+    }
+
+    fn remove<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.gate(Some(container)).await?;
+            let name = self.with(container, |held| held.spec.name.clone())?;
+            self.inner.lock().containers.remove(&name);
+            Ok(())
+        })
+    }
+
+    fn exec<'a>(&'a self, container: &'a str, _command: &'a str) -> Answer<'a, i64> {
+        Box::pin(async move {
+            self.gate(Some(container)).await?;
+            self.with(container, |_| ())?;
+            Ok(self.inner.lock().faults.exec_code)
+        })
+    }
+
+    fn tail<'a>(&'a self, container: &'a str, _lines: u32, _bytes: usize) -> Answer<'a, Tail> {
+        Box::pin(async move {
+            self.gate(Some(container)).await?;
+            self.with(container, |held| Tail {
+                stdout: format!("{} says hello\n", held.spec.name).into_bytes(),
+                stderr: b"and goodbye\n".to_vec(),
+            })
+        })
+    }
+
+    fn hints<'a>(&'a self, _host: &'a str) -> BoxStream<'a, ()> {
+        let receiver = self.hints.subscribe();
+        stream::unfold(receiver, |mut receiver| async move {
+            use broadcast::error::RecvError;
+            match receiver.recv().await {
+                Ok(()) | Err(RecvError::Lagged(_)) => Some(((), receiver)),
+                Err(RecvError::Closed) => None,
+            }
+        })
+        .boxed()
+    }
+}

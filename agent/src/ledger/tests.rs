@@ -1,0 +1,178 @@
+//! What was saved is there after a restart; what is damaged is set aside and said.
+
+use std::sync::Arc;
+
+use paasta_agent_core::state::{Record, Stage};
+use paasta_common::{
+    app::AppSpec,
+    assignment::{AssignedReplica, Assignment, Fence, Want},
+    id::ReplicaId,
+    spec::RunSettings,
+};
+
+use super::*;
+
+fn fence(generation: u64) -> Fence {
+    Fence {
+        cluster_id: "c".to_owned(),
+        epoch: 1,
+        term: 1,
+        generation,
+    }
+}
+
+fn state(generation: u64, replicas: u64, env_bytes: usize) -> LocalState {
+    let mut spec = AppSpec::default();
+    spec.env.insert("BIG".to_owned(), "x".repeat(env_bytes));
+    let spec = Arc::new(spec);
+    let replica = |id| {
+        let replica = AssignedReplica {
+            instance: "hello.main".parse().unwrap(),
+            app: "hello.main.git3f2a9c0d.config94232c5b".parse().unwrap(),
+            spec: Arc::clone(&spec),
+            run: Arc::new(RunSettings::default()),
+            want: Want::Run,
+        };
+        (ReplicaId(id), replica)
+    };
+    let mut state = LocalState::default();
+    let replicas = (1..=replicas).map(replica).collect();
+    let assignment = Assignment {
+        fence: fence(generation),
+        host: "h1".parse().unwrap(),
+        replicas,
+    };
+    state.accept(assignment.clone()).unwrap();
+    for (id, replica) in &assignment.replicas {
+        let mut record = Record::new(replica);
+        record.stage = Stage::Starting {
+            host_port: Some(31_000),
+            attempts: 1,
+        };
+        state.records.insert(*id, record);
+    }
+    state
+}
+
+fn save(ledger: &mut Ledger, state: &LocalState) {
+    let changes = ledger.changes(state).unwrap();
+    let written = changes.write().unwrap();
+    ledger.saved(written);
+}
+
+fn reopen(root: &Path) -> (Ledger, Opened) {
+    Ledger::open(root, Timestamp(5)).unwrap()
+}
+
+#[test]
+fn what_was_saved_is_there_again_and_only_changes_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, opened) = reopen(dir.path());
+    assert_eq!((opened.state, opened.damage), (LocalState::default(), None));
+    // An app of a quarter of a megabyte does not fit one record.
+    let mut held = state(7, 3, 256 << 10);
+    save(&mut ledger, &held);
+    assert!(ledger.changes(&held).is_none(), "nothing changed");
+    held.records.remove(&ReplicaId(2));
+    held.records.get_mut(&ReplicaId(3)).unwrap().say("dead");
+    save(&mut ledger, &held);
+    drop(ledger);
+    let (ledger, opened) = reopen(dir.path());
+    assert_eq!((&opened.state, opened.damage), (&held, None));
+    assert!(ledger.changes(&held).is_none());
+    let apps: Vec<_> = opened
+        .state
+        .assignment
+        .iter()
+        .flat_map(|a| a.replicas.values())
+        .collect();
+    assert!(
+        Arc::ptr_eq(&apps[0].spec, &apps[2].spec),
+        "an app is held once"
+    );
+}
+
+#[test]
+fn two_agents_do_not_share_a_ledger_but_an_operator_may_look_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopen(dir.path());
+    let held = state(7, 2, 10);
+    save(&mut ledger, &held);
+    assert!(matches!(
+        Ledger::open(dir.path(), Timestamp(5)),
+        Err(LedgerError::InUse { .. })
+    ));
+    assert_eq!(Ledger::peek(dir.path()).unwrap(), held);
+    let left = fs::read_dir(dir.path()).unwrap().filter(|entry| {
+        entry
+            .as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .starts_with(".ledger")
+    });
+    assert_eq!(left.count(), 0, "no copy is left behind");
+}
+
+#[test]
+fn a_lost_tail_is_seen_set_aside_and_the_fence_survives() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopen(dir.path());
+    save(&mut ledger, &state(7, 2, 10));
+    drop(ledger);
+    let keep = dir.path().join("keep");
+    copy_directory(&dir.path().join("ledger"), &keep).unwrap();
+    let (mut ledger, _) = reopen(dir.path());
+    save(&mut ledger, &state(9, 2, 10));
+    drop(ledger);
+    // The disk brings back the older ledger, as after a power loss: it opens without an error.
+    fs::remove_dir_all(dir.path().join("ledger")).unwrap();
+    fs::rename(&keep, dir.path().join("ledger")).unwrap();
+    let (_ledger, opened) = reopen(dir.path());
+    let damage = opened.damage.unwrap();
+    assert!(
+        damage.reason.contains("ends at save 1"),
+        "{}",
+        damage.reason
+    );
+    assert!(damage.set_aside.join("db").exists());
+    assert_eq!(opened.state.assignment, None);
+    assert_eq!(opened.state.accepted, Some(fence(9)));
+}
+
+#[test]
+fn a_ledger_with_flipped_bits_never_opens_as_if_it_were_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopen(dir.path());
+    let held = state(7, 20, 20_000);
+    save(&mut ledger, &held);
+    drop(ledger);
+    let whole = dir.path().join("whole");
+    copy_directory(&dir.path().join("ledger"), &whole).unwrap();
+    let length = fs::metadata(whole.join("db")).unwrap().len() as usize;
+    let used = fs::read(whole.join("db"))
+        .unwrap()
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .unwrap();
+    let mut damaged = 0;
+    for step in 1..12 {
+        fs::remove_dir_all(dir.path().join("ledger")).unwrap();
+        copy_directory(&whole, &dir.path().join("ledger")).unwrap();
+        let path = dir.path().join("ledger/db");
+        let mut bytes = fs::read(&path).unwrap();
+        let at = used.min(length - 1) * step / 12;
+        bytes[at] ^= 0x10;
+        fs::write(&path, bytes).unwrap();
+        let (ledger, opened) = Ledger::open(dir.path(), Timestamp(step as u64)).unwrap();
+        match opened.damage {
+            None => assert_eq!(opened.state, held, "bit flipped at {at}"),
+            Some(_) => {
+                damaged += 1;
+                assert_eq!(opened.state.accepted, Some(fence(7)));
+            }
+        }
+        drop(ledger);
+    }
+    assert!(damaged > 0, "no flipped bit was noticed");
+}

@@ -1,0 +1,59 @@
+//! `paasta-agent`: runs what the coordinators assign to this host.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use paasta_agent::command::{ExplainArgs, ReapArgs, RunArgs, explain, reap, run};
+use paasta_process::{
+    chain::chain,
+    telemetry::{self, LogFormat},
+};
+
+/// The paasta agent: runs, checks and restarts the containers of one host.
+#[derive(Parser)]
+#[command(name = "paasta-agent", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+    /// How to log to standard error: text or json.
+    #[arg(long, global = true, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the agent until SIGTERM; its containers go on.
+    Run(Box<RunArgs>),
+    /// Print the exact containers that an assignment leads to.
+    Explain(Box<ExplainArgs>),
+    /// Remove containers of this host that no replica accounts for, or only name them.
+    Reap(Box<ReapArgs>),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = telemetry::init(cli.log_format)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| obey(cli.command));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The last words, also where logging could not begin.
+            let _ = writeln!(io::stderr(), "paasta-agent: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(command: Verb) -> anyhow::Result<()> {
+    let said = match command {
+        Verb::Run(args) => return run(*args),
+        Verb::Explain(args) => explain(*args)?,
+        Verb::Reap(args) => reap(*args)?,
+    };
+    writeln!(io::stdout(), "{}", said.trim_end())?;
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! What an agent needs to know to run: configuration and flags become this once, checked.
+
+use std::path::{Path, PathBuf};
+
+use paasta_agent_core::settings::HostSettings;
+use paasta_common::{
+    app::Resources,
+    config::SystemConfig,
+    host::HostInfo,
+    id::{HostId, IdError},
+};
+
+use crate::capacity::{self, CapacityError};
+
+/// Where docker itself keeps its credentials, for when PaaSTA's file is not there.
+const DOCKER_CREDENTIALS: &str = "/root/.docker/config.json";
+
+/// The options of one agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// The host as it is announced.
+    pub host: HostInfo,
+    /// What decisions depend on.
+    pub settings: HostSettings,
+    /// `HOST:PORT` of any coordinators.
+    pub coordinators: Vec<String>,
+    /// The ledger and the sandboxes.
+    pub state_dir: PathBuf,
+    /// dockerd's socket.
+    pub docker_socket: PathBuf,
+    /// Registry credentials.
+    pub credentials: PathBuf,
+    /// Host ports for containers.
+    pub port_range: (u16, u16),
+    /// Container operations at a time.
+    pub max_parallel: usize,
+    /// Disk for the sandboxes of dead runs, bytes.
+    pub sandbox_budget_bytes: u64,
+}
+
+/// An option that can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// What could not be found out.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// The host's name is no id.
+    #[error("set agent.host_id")]
+    HostId(#[from] IdError),
+    /// The state directory can not be made.
+    #[error("cannot create agent.state_dir {path}")]
+    StateDir {
+        /// The directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Containers are given its subdirectories.
+    #[error("agent.state_dir {path} is not an absolute path; the container engine needs one")]
+    Relative {
+        /// The directory.
+        path: String,
+    },
+    /// There is nobody to obey.
+    #[error("agent.coordinators is empty; expected HOST:PORT of one or more coordinators")]
+    NoCoordinators,
+    /// The file is named in another way.
+    #[error("dockercfg_location {location:?} is not file:///PATH")]
+    Credentials {
+        /// The text.
+        location: String,
+    },
+}
+
+impl Options {
+    /// Completes the configuration by what the host is.
+    ///
+    /// # Errors
+    /// [`OptionsError`] names the key and what was expected.
+    pub fn new(system: &SystemConfig) -> Result<Self, OptionsError> {
+        let ours = &system.agent;
+        let state_dir = PathBuf::from(&ours.state_dir);
+        if !state_dir.is_absolute() {
+            let path = ours.state_dir.clone();
+            return Err(OptionsError::Relative { path });
+        }
+        std::fs::create_dir_all(&state_dir).map_err(|source| OptionsError::StateDir {
+            path: ours.state_dir.clone(),
+            source,
+        })?;
+        let first = ours
+            .coordinators
+            .first()
+            .ok_or(OptionsError::NoCoordinators)?;
+        let id = match &ours.host_id {
+            Some(id) => id.clone(),
+            None => HostId::new(&capacity::host_name()?)?,
+        };
+        let address = match &ours.address {
+            Some(address) => address.clone(),
+            None => capacity::address_towards(first)?,
+        };
+        let sandboxes = state_dir.join("sandboxes");
+        let settings = HostSettings {
+            reap_age_ms: ours.reap_age_seconds.saturating_mul(1_000),
+            log_max_bytes: ours.log_max_bytes,
+            ..HostSettings::new(id.clone(), &address, &sandboxes.to_string_lossy())
+        };
+        let host = HostInfo {
+            id,
+            address,
+            pool: ours.pool.clone(),
+            attributes: ours.attributes.clone(),
+            capacity: offered(system, &state_dir)?,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Ok(Self {
+            host,
+            settings,
+            coordinators: ours.coordinators.clone(),
+            docker_socket: PathBuf::from(&ours.docker_socket),
+            credentials: credentials(&system.dockercfg_location)?,
+            port_range: ours.port_range,
+            max_parallel: ours.max_parallel as usize,
+            sandbox_budget_bytes: ours.log_budget_bytes,
+            state_dir,
+        })
+    }
+}
+
+/// What the operator says, and what the host has where nothing is said.
+fn offered(system: &SystemConfig, state_dir: &Path) -> Result<Resources, CapacityError> {
+    let ours = &system.agent;
+    let said = (ours.cpus_milli, ours.mem_mb, ours.disk_mb);
+    let found = match said {
+        (Some(_), Some(_), Some(_)) => Resources::default(),
+        _ => capacity::detect(state_dir)?,
+    };
+    Ok(Resources {
+        cpus_milli: ours.cpus_milli.unwrap_or(found.cpus_milli),
+        mem_mb: ours.mem_mb.unwrap_or(found.mem_mb),
+        disk_mb: ours.disk_mb.unwrap_or(found.disk_mb),
+        gpus: ours.gpus.unwrap_or(0),
+    })
+}
+
+fn credentials(location: &str) -> Result<PathBuf, OptionsError> {
+    let path = location
+        .strip_prefix("file://")
+        .filter(|path| path.starts_with('/'))
+        .ok_or_else(|| OptionsError::Credentials {
+            location: location.to_owned(),
+        })?;
+    Ok(match Path::new(path).exists() {
+        true => PathBuf::from(path),
+        false => PathBuf::from(DOCKER_CREDENTIALS),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(change: impl FnOnce(&mut SystemConfig)) -> Result<Options, OptionsError> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut system = SystemConfig::default();
+        system.agent.state_dir = dir.path().join("state").to_string_lossy().into_owned();
+        system.agent.host_id = Some("host1".parse().unwrap());
+        change(&mut system);
+        Options::new(&system)
+    }
+
+    #[test]
+    fn what_is_not_said_is_found_out_and_what_is_said_holds() {
+        let found = config(|_| {}).unwrap();
+        assert_eq!(found.host.address, "127.0.0.1");
+        assert!(found.host.capacity.cpus_milli >= 1_000);
+        assert!(found.settings.sandboxes.ends_with("/state/sandboxes"));
+        let said = config(|system| {
+            system.agent.address = Some("10.0.0.9".to_owned());
+            system.agent.cpus_milli = Some(500);
+            system.agent.mem_mb = Some(64);
+            system.agent.disk_mb = Some(10);
+            system.agent.gpus = Some(2);
+        });
+        let said = said.unwrap();
+        let capacity = Resources {
+            cpus_milli: 500,
+            mem_mb: 64,
+            disk_mb: 10,
+            gpus: 2,
+        };
+        assert_eq!(
+            (said.host.capacity, said.settings.address.as_str()),
+            (capacity, "10.0.0.9")
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_used_is_named() {
+        let no_one = config(|system| system.agent.coordinators.clear()).unwrap_err();
+        assert!(no_one.to_string().contains("agent.coordinators"));
+        let relative = config(|system| system.agent.state_dir = "state".to_owned()).unwrap_err();
+        assert!(relative.to_string().contains("absolute"));
+        let odd = config(|system| system.dockercfg_location = "http://x".to_owned()).unwrap_err();
+        assert!(odd.to_string().contains("dockercfg_location"));
+    }
+}

@@ -1,0 +1,107 @@
+//! How a connection to a coordinator is made: behind a trait, so that a simulation can make it
+//! over its own network.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::future::BoxFuture;
+use paasta_process::listen::Cidr;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a TCP connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection that is silent this long is asked whether it is still there.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
+/// How long it may take to say so.
+const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The address makes no sense.
+    #[error("coordinator {address:?} is not HOST:PORT")]
+    Address {
+        /// The text.
+        address: String,
+    },
+    /// Its name is not known.
+    #[error("coordinator {address} can not be resolved: {words}")]
+    Resolve {
+        /// The address.
+        address: String,
+        /// Why.
+        words: String,
+    },
+    /// It would be plain text on a network.
+    #[error(
+        "refusing to speak to {address} without transport security: it is neither a loopback address nor within --insecure-test-network"
+    )]
+    Insecure {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// It does not answer.
+    #[error("coordinator {address} can not be reached: {words}")]
+    Connect {
+        /// The address.
+        address: String,
+        /// Why.
+        words: String,
+    },
+}
+
+/// Makes connections.
+pub trait Dial: Send + Sync {
+    /// Connects to `HOST:PORT`.
+    fn dial<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<Channel, DialError>>;
+}
+
+/// Connections without transport security, on this machine and in a closed test network only.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PlainDial {
+    /// The test network.
+    pub insecure_test_network: Option<Cidr>,
+}
+
+impl Dial for PlainDial {
+    fn dial<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<Channel, DialError>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host(address).await;
+            let found: Vec<SocketAddr> = found
+                .map_err(|error| DialError::Resolve {
+                    address: address.to_owned(),
+                    words: error.to_string(),
+                })?
+                .collect();
+            let first = *found.first().ok_or_else(|| DialError::Address {
+                address: address.to_owned(),
+            })?;
+            let ip = first.ip().to_canonical();
+            let allowed = ip.is_loopback()
+                || self
+                    .insecure_test_network
+                    .is_some_and(|network| network.contains(ip));
+            if !allowed {
+                return Err(DialError::Insecure { address: first });
+            }
+            // The address that was checked, not the name, which may resolve to another next time.
+            let connected = endpoint(&first.to_string())?.connect().await;
+            connected.map_err(|error| DialError::Connect {
+                address: address.to_owned(),
+                words: paasta_process::chain::chain(&error),
+            })
+        })
+    }
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, DialError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"));
+    let endpoint = endpoint.map_err(|_| DialError::Address {
+        address: address.to_owned(),
+    })?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_PATIENCE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true))
+}

@@ -1,0 +1,266 @@
+//! The stream to a coordinator, any of them: hello, a complete report, then changes as they come
+//! and orders as they are given. When it breaks, another one is tried after a delay of chance;
+//! the agent itself goes on with what it knows.
+
+mod changes;
+mod dial;
+
+use std::{sync::Arc, time::Duration};
+
+use paasta_common::{assignment::Assignment, host::HostInfo};
+use paasta_process::backoff::Retry;
+use paasta_proto::{
+    convert,
+    v1::{self, agent_message, agents_client::AgentsClient, coordinator_message},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+
+use crate::agent::{Handle, Happened, Order};
+use changes::Changes;
+pub use dial::{Dial, DialError, PlainDial};
+
+/// Messages that wait for a slow coordinator, at most; then the session begins anew.
+const OUTBOX_MAX: usize = 64;
+/// The largest message taken, bytes: the complete assignment of a host with thousands of replicas.
+const MESSAGE_MAX: usize = 32 << 20;
+/// How long connecting, the hello and each message may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Changes within this time go in one message, the newest of each replica. The first goes at once.
+pub const COALESCE: Duration = Duration::from_millis(100);
+/// How often the lease is renewed before the coordinator has said.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps a session.
+pub struct Sessions {
+    /// The agent.
+    pub agent: Handle,
+    /// What is said of the host.
+    pub host: HostInfo,
+    /// Changes with every boot.
+    pub boot_id: String,
+    /// `HOST:PORT` of any coordinators.
+    pub coordinators: Vec<String>,
+    /// Makes connections.
+    pub dial: Arc<dyn Dial>,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("the coordinator says {}: {}", .0.code(), .0.message())]
+    Status(#[from] Box<tonic::Status>),
+    #[error("the coordinator closed the stream")]
+    Closed,
+    #[error("no {0} within {PATIENCE:?}")]
+    Silent(&'static str),
+    #[error("the coordinator does not read")]
+    Stuck,
+    #[error("the coordinator sends {0} out of turn")]
+    Protocol(&'static str),
+    #[error("assignment: {0}")]
+    Wire(#[from] convert::WireError),
+    #[error("the assignment is for host {0}")]
+    OtherHost(String),
+    #[error("{0}")]
+    Refused(#[from] paasta_common::assignment::FenceError),
+    #[error("the agent is stopping")]
+    Stopping,
+    #[error("the coordinator asks to reconnect: {reason}")]
+    Reconnect { reason: String, address: String },
+}
+
+impl Sessions {
+    /// One session after the other, until told to stop.
+    pub async fn run(self, shutdown: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = self.keep() => {}
+        }
+    }
+
+    async fn keep(&self) {
+        let mut retry = Retry::new();
+        let mut turn = 0;
+        let mut named: Option<String> = None;
+        loop {
+            let address = match named.take() {
+                Some(address) => address,
+                None => match self.coordinators.get(turn % self.coordinators.len().max(1)) {
+                    Some(address) => address.clone(),
+                    None => return tracing::error!("no coordinator is configured"),
+                },
+            };
+            turn += 1;
+            let mut welcomed = false;
+            let ended = self.converse(&address, &mut welcomed).await;
+            if welcomed {
+                retry.reset();
+            }
+            match ended {
+                Ok(()) => {}
+                Err(SessionError::Reconnect {
+                    reason,
+                    address: to,
+                }) => {
+                    tracing::info!(coordinator = address, reason, to, "reconnecting");
+                    named = Some(to).filter(|to| !to.is_empty());
+                }
+                Err(error) => tracing::warn!(coordinator = address, %error, "no session"),
+            }
+            sleep(retry.next_delay()).await;
+        }
+    }
+
+    async fn converse(&self, address: &str, welcomed: &mut bool) -> Result<(), SessionError> {
+        let channel = timeout(PATIENCE, self.dial.dial(address))
+            .await
+            .map_err(|_| SessionError::Silent("connection"))??;
+        let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
+        let mut changes = Changes::new(self.agent.view.clone());
+        send(&outbox, agent_message::Kind::Hello(self.hello())).await?;
+        send(&outbox, agent_message::Kind::Report(changes.complete())).await?;
+        let mut client = AgentsClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
+        let opened = client.session(ReceiverStream::new(messages));
+        let opened = timeout(PATIENCE, opened)
+            .await
+            .map_err(|_| SessionError::Silent("stream"))?;
+        let mut inbox = opened.map_err(Box::new)?.into_inner();
+        let first = timeout(PATIENCE, next(&mut inbox)).await;
+        let welcome = match first.map_err(|_| SessionError::Silent("welcome"))?? {
+            coordinator_message::Kind::Welcome(welcome) => welcome,
+            coordinator_message::Kind::Reconnect(ask) => return Err(reconnect(ask)),
+            coordinator_message::Kind::Assignment(_) => {
+                return Err(SessionError::Protocol("an assignment before the welcome"));
+            }
+        };
+        *welcomed = true;
+        let (lease_ms, cluster) = (welcome.lease_ms, &welcome.cluster_id);
+        tracing::info!(
+            coordinator = address,
+            cluster,
+            lease_ms,
+            "session with coordinator"
+        );
+        let renew_every = match welcome.renew_every_ms {
+            0 => RENEW_EVERY,
+            ms => Duration::from_millis(ms),
+        };
+        self.talk(&mut inbox, &outbox, changes, renew_every).await
+    }
+
+    async fn talk(
+        &self,
+        inbox: &mut Streaming<v1::CoordinatorMessage>,
+        outbox: &mpsc::Sender<v1::AgentMessage>,
+        mut changes: Changes,
+        renew_every: Duration,
+    ) -> Result<(), SessionError> {
+        let mut held: Option<Assignment> = None;
+        let mut sent_at = Instant::now();
+        loop {
+            tokio::select! {
+                // Orders first: reports of what is about to change are stale.
+                biased;
+                message = next(inbox) => match message? {
+                    coordinator_message::Kind::Assignment(wire) => {
+                        held = Some(self.obey(held.as_ref(), wire).await?);
+                    }
+                    coordinator_message::Kind::Reconnect(ask) => return Err(reconnect(ask)),
+                    coordinator_message::Kind::Welcome(_) => {
+                        return Err(SessionError::Protocol("a second welcome"));
+                    }
+                },
+                report = changes.next(sent_at + COALESCE) => {
+                    let Some(report) = report else {
+                        return Err(SessionError::Stopping);
+                    };
+                    send(outbox, agent_message::Kind::Report(report)).await?;
+                    sent_at = Instant::now();
+                }
+                () = sleep_until(sent_at + renew_every) => {
+                    send(outbox, agent_message::Kind::Renewal(v1::Renewal {})).await?;
+                    sent_at = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Hands an order to the agent. One that does not fit what was sent before, or that is older
+    /// than what was obeyed, ends the session: the next one begins with a complete assignment.
+    async fn obey(
+        &self,
+        held: Option<&Assignment>,
+        wire: v1::Assignment,
+    ) -> Result<Assignment, SessionError> {
+        let next = convert::apply_wire(held, wire)?;
+        if next.host != self.host.id {
+            return Err(SessionError::OtherHost(next.host.to_string()));
+        }
+        let (reply, answer) = oneshot::channel();
+        let order = Happened::Order(Order {
+            assignment: next.clone(),
+            reply,
+        });
+        let stopping = |_| SessionError::Stopping;
+        self.agent
+            .inbox
+            .send(order)
+            .await
+            .map_err(|_| SessionError::Stopping)?;
+        answer.await.map_err(stopping)??;
+        Ok(next)
+    }
+
+    fn hello(&self) -> v1::Hello {
+        let accepted = self
+            .agent
+            .view
+            .borrow()
+            .accepted
+            .as_ref()
+            .map(convert::fence_to_wire);
+        v1::Hello {
+            host: Some(convert::host_to_wire(&self.host)),
+            boot_id: self.boot_id.clone(),
+            accepted,
+        }
+    }
+}
+
+async fn next(
+    inbox: &mut Streaming<v1::CoordinatorMessage>,
+) -> Result<coordinator_message::Kind, SessionError> {
+    let message = inbox.message().await.map_err(Box::new)?;
+    message
+        .ok_or(SessionError::Closed)?
+        .kind
+        .ok_or(SessionError::Protocol("a message of an unknown kind"))
+}
+
+async fn send(
+    outbox: &mpsc::Sender<v1::AgentMessage>,
+    kind: agent_message::Kind,
+) -> Result<(), SessionError> {
+    let message = v1::AgentMessage { kind: Some(kind) };
+    match outbox.send_timeout(message, PATIENCE).await {
+        Ok(()) => Ok(()),
+        Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(SessionError::Stuck),
+        Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(SessionError::Closed),
+    }
+}
+
+fn reconnect(ask: v1::Reconnect) -> SessionError {
+    SessionError::Reconnect {
+        reason: ask.reason,
+        address: ask.address,
+    }
+}
