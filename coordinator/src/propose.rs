@@ -46,6 +46,15 @@ pub enum ProposalError {
     },
 }
 
+/// Who asked for a command, and by which request.
+#[derive(Debug, Clone)]
+pub struct AskedBy {
+    /// Chosen by the client: a repetition has the same one. At most 128 bytes.
+    pub request_id: String,
+    /// Who, as events name it.
+    pub by: String,
+}
+
 /// Proposes commands in the name of this coordinator.
 #[derive(Clone)]
 pub struct Proposer {
@@ -78,18 +87,47 @@ impl Proposer {
         outcomes.pop().unwrap_or(Err(ProposalError::Unknown {}))
     }
 
+    /// Proposes one command in the name of whoever asked for it. The same request proposed again
+    /// is done once and gets its first outcome.
+    ///
+    /// # Errors
+    /// [`ProposalError`]; after [`ProposalError::Unknown`] the command may still be applied, and
+    /// the same request should be made again.
+    pub async fn propose_for(
+        &self,
+        request: AskedBy,
+        command: Command,
+    ) -> Result<Outcome, ProposalError> {
+        let envelope = Envelope {
+            request_id: Some(request.request_id),
+            at: self.clock.now(),
+            by: request.by,
+            command,
+        };
+        let mut outcomes = self.propose_envelopes(vec![envelope]).await;
+        outcomes.pop().unwrap_or(Err(ProposalError::Unknown {}))
+    }
+
     /// Proposes commands in order, pipelined; an outcome for each.
     pub async fn propose_all(&self, commands: Vec<Command>) -> Vec<Result<Outcome, ProposalError>> {
         let at = self.clock.now();
-        let mut bytes = Vec::with_capacity(commands.len());
-        for command in commands {
-            let envelope = Envelope {
-                request_id: None,
-                at,
-                by: self.name.to_string(),
-                command,
-            };
-            match codec::encode(&envelope) {
+        let envelope = |command| Envelope {
+            request_id: None,
+            at,
+            by: self.name.to_string(),
+            command,
+        };
+        self.propose_envelopes(commands.into_iter().map(envelope).collect())
+            .await
+    }
+
+    async fn propose_envelopes(
+        &self,
+        envelopes: Vec<Envelope>,
+    ) -> Vec<Result<Outcome, ProposalError>> {
+        let mut bytes = Vec::with_capacity(envelopes.len());
+        for envelope in &envelopes {
+            match codec::encode(envelope) {
                 Ok(encoded) => bytes.push(encoded),
                 Err(source) => return vec![Err(ProposalError::Undecodable { source })],
             }

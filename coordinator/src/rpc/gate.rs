@@ -92,6 +92,45 @@ impl Gate {
         }
     }
 
+    /// As [`Gate::answer`] for calls that change something or wait: `here` is a future.
+    ///
+    /// # Errors
+    /// What the answer is, or that no leader gave one in time. A change may have been made all the
+    /// same: whoever asks again must be able to do so without harm.
+    pub async fn act<Q, R, H, F, T>(
+        &self,
+        request: Request<Q>,
+        here: H,
+        there: T,
+    ) -> Result<Response<R>, Status>
+    where
+        Q: Clone,
+        H: Fn(Q) -> F,
+        F: Future<Output = Result<R, RpcError>>,
+        T: Fn(Channel, Request<Q>) -> BoxFuture<'static, Result<Response<R>, Status>>,
+    {
+        let deadline = tokio::time::Instant::now() + ANSWER;
+        loop {
+            let asked = request.get_ref().clone();
+            let answer = match self.route(&request, false).await? {
+                Route::Here => tokio::time::timeout_at(deadline, here(asked))
+                    .await
+                    .map(|answer| answer.map(Response::new).map_err(Status::from)),
+                Route::Leader(leader) => {
+                    let passed_on = forwarded(Request::new(asked));
+                    tokio::time::timeout_at(deadline, there(leader, passed_on)).await
+                }
+            };
+            match answer {
+                Err(_) => return Err(RpcError::NoLeader.into()),
+                Ok(Err(status)) if is_away(&status) && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(RETRY).await;
+                }
+                Ok(answer) => return answer,
+            }
+        }
+    }
+
     async fn find(&self, forwarded: bool) -> Result<Route, RpcError> {
         let mut status = self.consensus.watch();
         loop {
