@@ -19,8 +19,6 @@ pub struct AgentConfig {
     /// `address`: where its containers' ports are reached. Default: the address by which it
     /// reaches the coordinators.
     pub address: Option<String>,
-    /// `http_listen`: `ADDRESS:PORT` of /metrics. Default `127.0.0.1:7404`.
-    pub http_listen: String,
     /// `coordinators`: `HOST:PORT` of any coordinators, tried in turn. Default `127.0.0.1:7401`.
     pub coordinators: Vec<String>,
     /// `pool`: the pool it belongs to. Default `default`.
@@ -62,9 +60,6 @@ impl AgentConfig {
         Self {
             host_id: host_id(fields),
             address: fields.text("address"),
-            http_listen: fields
-                .text("http_listen")
-                .unwrap_or_else(|| "127.0.0.1:7404".to_owned()),
             coordinators: coordinators
                 .filter(|list| !list.is_empty())
                 .unwrap_or_else(|| vec![COORDINATOR_LISTEN_DEFAULT.to_owned()]),
