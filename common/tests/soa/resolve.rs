@@ -231,6 +231,18 @@ fn being_announced_changes_bounce_and_drain() {
     );
 }
 
+#[test]
+fn a_replica_is_not_happy_before_one_interval_of_its_check_unless_told_so() {
+    for (lines, uptime_ms) in [
+        ("", 10_000),
+        ("healthcheck_interval_seconds: 3", 3_000),
+        ("bounce_health_params: {min_task_uptime: 0}", 0),
+    ] {
+        let spec = announced(lines, "{proxy_port: 20001}").unwrap();
+        assert_eq!(spec.bounce.min_task_uptime_ms, uptime_ms, "{lines}");
+    }
+}
+
 fn constraint(attribute: &str, operator: Operator, value: &str) -> Constraint {
     Constraint {
         attribute: attribute.to_owned(),
@@ -402,4 +414,32 @@ fn a_volume_outside_the_operators_list_is_refused() {
         assert!(message.contains("Docker's socket"), "{path}: {message}");
     }
     assert!(resolve(&extra("/x", "/etc", "RO"), everything).is_ok());
+}
+
+#[test]
+fn replicas_are_counted_by_location_where_clients_look_for_them() {
+    let smartstack = (
+        "web/smartstack.yaml",
+        "main: {proxy_port: 20001, discover: habitat}\nquiet: {}\n",
+    );
+    let location = |lines: &str| {
+        let marathon = format!("main: {{{lines}}}\n");
+        let files = [("web/marathon-prod.yaml", marathon.as_str()), smartstack];
+        let found = resolve_in(&files, &deployment(), &system(SYSTEM)).unwrap();
+        found.monitoring.location
+    };
+    assert_eq!(location("mem: 100").as_deref(), Some("habitat"));
+    assert_eq!(location("registrations: [web.quiet]"), None);
+    assert_eq!(location("registrations: [web.other, web.main]"), None);
+}
+
+#[test]
+fn what_a_team_is_told_by_is_resolved() {
+    let lines = "monitoring: {team: a, page: true, runbook: y/r, alert_after: 5m, tags: [x]}";
+    let found = resolve(lines, "").unwrap();
+    assert_eq!(found.team.as_deref(), Some("a"));
+    let told = found.monitoring;
+    assert_eq!((told.page, told.runbook.as_deref()), (true, Some("y/r")));
+    assert_eq!((told.alert_after_ms, told.tags), (Some(300_000), vec!["x".to_owned()]));
+    assert_eq!(told.location, None);
 }

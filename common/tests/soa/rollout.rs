@@ -112,12 +112,16 @@ fn health_parameters_replace_the_default_whole() {
         let bounce = main_with(lines).unwrap().bounce;
         (bounce.check_load_balancer, bounce.min_task_uptime_ms)
     };
-    assert_eq!(of("cpus: 1"), (None, 0));
+    assert_eq!(of("cpus: 1"), (None, None));
     let lines = "bounce_health_params: {min_task_uptime: 120, check_haproxy: true}";
-    assert_eq!(of(lines), (Some(true), 120_000));
+    assert_eq!(of(lines), (Some(true), Some(120_000)));
     assert_eq!(
-        of("bounce_health_params: {min_task_uptime: 1}"),
-        (Some(false), 1_000)
+        of("bounce_health_params: {min_task_uptime: 0}"),
+        (Some(false), Some(0))
+    );
+    assert_eq!(
+        of("bounce_health_params: {check_haproxy: true}"),
+        (Some(true), None)
     );
     for (lines, expected) in [
         (

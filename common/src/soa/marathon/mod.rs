@@ -117,8 +117,9 @@ pub struct Bounce {
     pub margin: Margin,
     /// Whether happiness asks the load balancer; `None` leaves it to the namespace.
     pub check_load_balancer: Option<bool>,
-    /// How long a replica must have run to be happy, in milliseconds.
-    pub min_task_uptime_ms: u64,
+    /// How long a replica must have run to be happy, in milliseconds; `None` leaves it to the
+    /// health check's interval.
+    pub min_task_uptime_ms: Option<u64>,
     /// Milliseconds in which the new version's first replica must be placed; 0 for no deadline.
     pub start_deadline_ms: u64,
     /// Milliseconds without progress until `on_deadline`.

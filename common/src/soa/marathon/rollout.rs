@@ -46,15 +46,15 @@ pub(super) fn bounce(fields: &mut Fields<'_, '_>) -> Bounce {
 
 /// `bounce_health_params`. Once given, it replaces PaaSTA's default whole: what it does not name
 /// is not checked.
-fn happiness(fields: &mut Fields<'_, '_>) -> (Option<bool>, u64) {
+fn happiness(fields: &mut Fields<'_, '_>) -> (Option<bool>, Option<u64>) {
     let Some(mut params) = fields.map("bounce_health_params") else {
-        return (None, 0);
+        return (None, None);
     };
     let check = params.boolean("check_haproxy").unwrap_or(false);
     params.number("haproxy_min_fraction_up", Range::above(0.0, 1.0));
     let uptime = params.seconds("min_task_uptime", Range::within(0.0, SECONDS_MAX));
     params.refuse_unknown();
-    (Some(check), uptime.unwrap_or(0))
+    (Some(check), uptime)
 }
 
 /// `drain_method` and its parameters. In the load balancer the default is to wait there, outside

@@ -15,7 +15,7 @@ use crate::{
     deployments::Deployment,
     id::InstanceId,
     problem::Problem,
-    spec::{BounceSpec, DrainMethod, InstanceSpec, RunSettings},
+    spec::{BounceSpec, DrainMethod, InstanceSpec, Monitoring, RunSettings},
 };
 
 mod constraints;
@@ -65,6 +65,7 @@ pub fn resolve(
             bounce: resolver.bounce(),
             replication_threshold: config.replication_threshold,
             team: config.monitoring.team.clone(),
+            monitoring: resolver.monitoring(),
         }),
         _ => Err(resolver.problems),
     }
@@ -238,12 +239,45 @@ impl Resolver<'_> {
         }
     }
 
+    fn monitoring(&self) -> Monitoring {
+        let given = self.config.monitoring.clone();
+        Monitoring {
+            location: self.location(),
+            alert_after_ms: given.alert_after_ms,
+            realert_every: given.realert_every,
+            page: given.page,
+            runbook: given.runbook,
+            tip: given.tip,
+            notification_email: given.notification_email,
+            irc_channels: given.irc_channels,
+            slack_channels: given.slack_channels,
+            ticket: given.ticket,
+            project: given.project,
+            priority: given.priority,
+            tags: given.tags,
+            component: given.component,
+            description: given.description,
+        }
+    }
+
+    /// Clients find the instance in their own location only when it is load balanced; one that is
+    /// announced under another name is only a part of what they find there.
+    fn location(&self) -> Option<String> {
+        let own = self.config.registrations.first() == Some(&self.id.to_string());
+        let namespace = self.namespace().filter(|_| own && self.announced())?;
+        Some(namespace.discover.clone())
+    }
+
     fn bounce(&self) -> BounceSpec {
         let bounce = &self.config.bounce;
         BounceSpec {
             method: bounce.method,
             margin: bounce.margin,
-            min_task_uptime_ms: bounce.min_task_uptime_ms,
+            // PaaSTA's own 0 rests on a first check some time after the start. Here it comes at
+            // once, and a version that dies right after its start would answer it.
+            min_task_uptime_ms: bounce
+                .min_task_uptime_ms
+                .unwrap_or(self.config.health.interval_ms),
             check_load_balancer: bounce.check_load_balancer.unwrap_or(self.announced()),
             start_deadline_ms: bounce.start_deadline_ms,
             progress_deadline_ms: bounce.progress_deadline_ms,
