@@ -44,15 +44,19 @@ replica_urls() {
         | "http://\(.address):\(.host_port)/"' 2>/dev/null || true
 }
 
+# The apps of main, the old one first, each with its replicas by class.
+LIVE='.instances[] | select(.instance == "main") | [.apps | sort_by(.app != $old)[]
+    | "\(if .app == $old then "old" else "new" end) \(.git_sha[0:8]): "
+    + ([(.counts | to_entries[] | select(.key != "running" and .value > 0) | "\(.value) \(.key)")]
+       | if . == [] then "none" else join(", ") end)] | join("    ")'
+
 # watch_bounce OLD_APP SECONDS: a line each second until only another app than OLD is left.
 watch_bounce() {
     local old=$1 deadline=$((SECONDS + $2)) now line
     ANSWERED_BY=() FAILED=0
     while true; do
         now=$(status_json || true)
-        line=$(jq -r --arg old "$old" '.instances[] | select(.instance == "main")
-            | [.apps[] | "\(if .app == $old then "old" else "new" end) \(.git_sha[0:8]): "
-              + "\(.counts.happy // 0) happy, \(.replicas) in all"] | join("   ")' <<<"$now" 2>/dev/null || true)
+        line=$(jq -r --arg old "$old" "$LIVE" <<<"$now" 2>/dev/null || true)
         ask_replicas <<<"$now"
         [[ -z $line ]] || printf '[%3d s]   %s\n' "$SECONDS" "$line"
         if jq -e --arg old "$old" "($IS_HEALTHY) and (.instances[] | select(.instance == \"main\")
@@ -84,6 +88,5 @@ ask_replicas() {
 by_version() {
     local version parts=()
     for version in "${!ANSWERED_BY[@]}"; do parts+=("${ANSWERED_BY[$version]} answered by $version"); done
-    local IFS=,
-    printf '%s' "${parts[*]}"
+    ((${#parts[@]} == 0)) || printf '%s\n' "${parts[@]}" | sort | paste -sd, | sed 's/,/, /g'
 }
