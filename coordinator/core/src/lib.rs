@@ -17,7 +17,6 @@
 //! - [`plan::bounce::decide`] and [`plan::bounce::dry_run`]: the bounce methods as pure functions,
 //!   and their JSON face for `paasta bounce plan`.
 
-pub mod desired;
 // The tests inside and outside the crate build their clusters with the same code.
 #[cfg(test)]
 extern crate self as paasta_coordinator_core;
@@ -25,6 +24,7 @@ extern crate self as paasta_coordinator_core;
 #[path = "../tests/world/build.rs"]
 mod build;
 
+pub mod desired;
 mod fit;
 pub mod plan;
 pub mod state;

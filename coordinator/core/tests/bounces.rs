@@ -1,6 +1,8 @@
 //! The bounce scenarios that PaaSTA's own acceptance tests tell, one tick at a time, and what must
 //! happen when a bounce is stuck, goes back, or is overtaken.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod world;
 
 use paasta_common::{
@@ -30,8 +32,15 @@ struct Bounced {
 /// Version 1 runs with two happy replicas; version 2 is desired, and none of it will be healthy.
 fn bounced(method: BounceMethod) -> Bounced {
     // The method `down` brings nothing, so the first version comes by another.
-    let first = if method == BounceMethod::Down { BounceMethod::Brutal } else { method };
-    bounced_from(spec(&main_instance(), 1, 2, first), spec(&main_instance(), 2, 2, method))
+    let first = if method == BounceMethod::Down {
+        BounceMethod::Brutal
+    } else {
+        method
+    };
+    bounced_from(
+        spec(&main_instance(), 1, 2, first),
+        spec(&main_instance(), 2, 2, method),
+    )
 }
 
 fn bounced_from(before: InstanceSpec, after: InstanceSpec) -> Bounced {
@@ -39,7 +48,9 @@ fn bounced_from(before: InstanceSpec, after: InstanceSpec) -> Bounced {
     let id = main_instance();
     let (old, new) = (before.app_id.clone(), after.app_id.clone());
     world.cluster.set(&id, before);
-    world.until(5, "the first version is happy", |world| world.is_steady(&id));
+    world.until(5, "the first version is happy", |world| {
+        world.is_steady(&id)
+    });
     world.healthy_most.insert(new.clone(), 0);
     world.cluster.set(&id, after);
     Bounced { world, old, new }
@@ -48,7 +59,10 @@ fn bounced_from(before: InstanceSpec, after: InstanceSpec) -> Bounced {
 impl Bounced {
     fn tick(&mut self) -> (usize, usize) {
         self.world.tick();
-        (self.running(&self.old.clone()), self.running(&self.new.clone()))
+        (
+            self.running(&self.old.clone()),
+            self.running(&self.new.clone()),
+        )
     }
 
     fn running(&self, app: &AppId) -> usize {
@@ -64,10 +78,17 @@ impl Bounced {
 
     fn finish(&mut self) {
         let id = main_instance();
-        self.world.until(12, "the bounce ends", |world| world.is_steady(&id));
+        self.world
+            .until(12, "the bounce ends", |world| world.is_steady(&id));
         assert!(self.world.cluster.state.app(&self.new).is_some());
         let bounce = |kind: EventKind| kind == EventKind::Bounce;
-        let last = self.world.cluster.state.events().filter(|e| bounce(e.kind)).last().unwrap();
+        let last = self
+            .world
+            .cluster
+            .state
+            .events()
+            .rfind(|event| bounce(event.kind))
+            .unwrap();
         assert!(last.text.contains("finished"), "{}", last.text);
     }
 }
@@ -110,7 +131,9 @@ fn downthenup_never_has_two_versions() {
     let id = main_instance();
     let waits = |world: &World| {
         let waiting = &world.view(&id).waiting;
-        waiting.iter().any(|w| matches!(w.what, Awaited::OldVersionGone { .. }))
+        waiting
+            .iter()
+            .any(|w| matches!(w.what, Awaited::OldVersionGone { .. }))
     };
     assert!(waits(&it.world));
     while it.world.recorded(&id, &it.old) > 0 {
@@ -126,7 +149,15 @@ fn down_takes_everything_old_and_brings_nothing() {
     assert_eq!(it.tick(), (0, 0));
     it.world.ticks(4);
     assert_eq!((it.running(&it.old), it.running(&it.new)), (0, 0));
-    assert!(it.world.cluster.state.instance(&main_instance()).unwrap().bounce.is_none());
+    assert!(
+        it.world
+            .cluster
+            .state
+            .instance(&main_instance())
+            .unwrap()
+            .bounce
+            .is_none()
+    );
     let waiting = &it.world.view(&main_instance()).waiting;
     assert_eq!(waiting[0].what, Awaited::MethodDown { missing: 2 });
 }
@@ -161,7 +192,8 @@ fn a_slow_drain_is_waited_for_and_a_drain_that_never_ends_is_not() {
         });
         it.healthy(2);
         let id = main_instance();
-        it.world.until(20, "the bounce ends", |world| world.is_steady(&id));
+        it.world
+            .until(20, "the bounce ends", |world| world.is_steady(&id));
     }
 }
 
@@ -188,8 +220,11 @@ fn crossover_with_a_margin_ends_without_any_room_to_spare() {
 #[test]
 fn crossover_without_a_margin_or_room_says_that_it_waits_for_capacity() {
     let id = main_instance();
-    let tight =
-        |version| with_app(spec(&id, version, 8, BounceMethod::Crossover), |app| app.resources = resources(4_000, 1));
+    let tight = |version| {
+        with_app(spec(&id, version, 8, BounceMethod::Crossover), |app| {
+            app.resources = resources(4_000, 1)
+        })
+    };
     let mut it = bounced_from(tight(1), tight(2));
     assert_eq!(it.tick(), (8, 0));
     assert_eq!(it.tick(), (8, 0));
@@ -208,17 +243,36 @@ fn going_back_in_mid_bounce_lets_what_drains_run_again() {
     it.healthy(1);
     it.tick();
     assert_eq!(it.tick(), (1, 2));
-    let before: Vec<_> = it.world.cluster.state.replicas_of(&main_instance()).map(|(id, _)| id).collect();
-    it.world.cluster.set(&main_instance(), spec(&main_instance(), 1, 2, BounceMethod::Crossover));
+    let before: Vec<_> = it
+        .world
+        .cluster
+        .state
+        .replicas_of(&main_instance())
+        .map(|(id, _)| id)
+        .collect();
+    it.world.cluster.set(
+        &main_instance(),
+        spec(&main_instance(), 1, 2, BounceMethod::Crossover),
+    );
     // At once, in one plan: the drained half of the first version serves again.
     let (old, _) = it.tick();
     assert_eq!(old, 2);
-    let after: Vec<_> =
-        it.world.cluster.state.replicas_of(&main_instance()).map(|(id, _)| id).collect();
-    assert!(after.iter().all(|id| before.contains(id)), "nothing new was placed");
+    let after: Vec<_> = it
+        .world
+        .cluster
+        .state
+        .replicas_of(&main_instance())
+        .map(|(id, _)| id)
+        .collect();
+    assert!(
+        after.iter().all(|id| before.contains(id)),
+        "nothing new was placed"
+    );
     it.world.drain_ms = Some(0);
     let id = main_instance();
-    it.world.until(10, "the first version is back", |world| world.is_steady(&id));
+    it.world.until(10, "the first version is back", |world| {
+        world.is_steady(&id)
+    });
     assert_eq!(it.world.recorded(&id, &it.old), 2);
 }
 
@@ -228,10 +282,15 @@ fn a_third_version_drains_the_half_started_second_one() {
     it.healthy(1);
     it.tick();
     assert_eq!(it.tick(), (1, 2));
-    it.world.cluster.set(&main_instance(), spec(&main_instance(), 3, 2, BounceMethod::Crossover));
+    it.world.cluster.set(
+        &main_instance(),
+        spec(&main_instance(), 3, 2, BounceMethod::Crossover),
+    );
     it.tick();
     let id = main_instance();
-    it.world.until(10, "the third version is happy", |world| world.is_steady(&id));
+    it.world.until(10, "the third version is happy", |world| {
+        world.is_steady(&id)
+    });
     assert_eq!(it.world.recorded(&id, &app_id(&id, 3)), 2);
     // What nothing refers to is forgotten; the last good version is not.
     assert!(it.world.cluster.state.app(&it.new).is_none());
@@ -252,7 +311,8 @@ fn a_stopped_instance_is_drained_by_every_method_and_comes_back() {
         it.world.healthy_most.clear();
         it.world.cluster.set(&id, spec(&id, 3, 2, method));
         if method != BounceMethod::Down {
-            it.world.until(8, "it is back", |world| world.is_steady(&id));
+            it.world
+                .until(8, "it is back", |world| world.is_steady(&id));
         }
     }
 }
@@ -282,10 +342,17 @@ fn a_stuck_bounce_says_so_once_and_goes_on() {
     let mut it = bounced_from(with_deadline(1, then), with_deadline(2, then));
     it.world.ticks(20);
     let state = &it.world.cluster.state;
-    let late = state.events().filter(|event| event.text.contains("until the deadline")).count();
+    let late = state
+        .events()
+        .filter(|event| event.text.contains("until the deadline"))
+        .count();
     assert_eq!(late, 1);
     let waiting = &it.world.view(&main_instance()).waiting;
-    assert!(waiting.iter().any(|waiting| waiting.what == Awaited::Overdue));
+    assert!(
+        waiting
+            .iter()
+            .any(|waiting| waiting.what == Awaited::Overdue)
+    );
     it.healthy(2);
     it.finish();
 }
@@ -296,13 +363,26 @@ fn a_held_bounce_places_nothing_until_it_is_resumed() {
     let mut it = bounced_from(with_deadline(1, then), with_deadline(2, then));
     it.world.ticks(8);
     let id = main_instance();
-    let bounce = it.world.cluster.state.instance(&id).unwrap().bounce.clone().unwrap();
+    let bounce = it
+        .world
+        .cluster
+        .state
+        .instance(&id)
+        .unwrap()
+        .bounce
+        .clone()
+        .unwrap();
     assert!(matches!(bounce.phase, BouncePhase::Held { .. }));
     // Even healthy replicas do not end it now.
     it.healthy(2);
     assert_eq!(it.tick(), (2, 2));
     let step = BounceStep::Resume;
-    let resume = Bounce { instance: id, to: it.new.clone(), step, counts: Default::default() };
+    let resume = Bounce {
+        instance: id,
+        to: it.new.clone(),
+        step,
+        counts: Default::default(),
+    };
     it.world.cluster.must(Command::Bounce(resume));
     assert_eq!(it.tick(), (0, 2));
     it.finish();
@@ -313,9 +393,13 @@ fn a_held_bounce_ends_with_a_new_version() {
     let then = OnDeadline::Hold;
     let mut it = bounced_from(with_deadline(1, then), with_deadline(2, then));
     it.world.ticks(8);
-    it.world.cluster.set(&main_instance(), with_deadline(3, then));
+    it.world
+        .cluster
+        .set(&main_instance(), with_deadline(3, then));
     let id = main_instance();
-    it.world.until(8, "the third version is happy", |world| world.is_steady(&id));
+    it.world.until(8, "the third version is happy", |world| {
+        world.is_steady(&id)
+    });
     assert_eq!(it.world.recorded(&id, &app_id(&id, 3)), 2);
 }
 
@@ -327,15 +411,25 @@ fn a_bounce_rolls_itself_back_to_the_last_good_app() {
     it.world.tick();
     assert_eq!(it.world.recorded(&id, &it.new), 2);
     let new = it.new.clone();
-    it.world.until(12, "the bad version is gone", |world| world.recorded(&id, &new) == 0);
+    it.world.until(12, "the bad version is gone", |world| {
+        world.recorded(&id, &new) == 0
+    });
     assert!(it.world.is_steady(&id));
     let record = it.world.cluster.state.instance(&id).unwrap();
-    assert_eq!((record.desired_app(), &record.spec.app_id), (&it.old, &it.new));
+    assert_eq!(
+        (record.desired_app(), &record.spec.app_id),
+        (&it.old, &it.new)
+    );
     let waiting = &it.world.view(&id).waiting;
-    assert!(matches!(waiting[0].what, Awaited::Pinned { .. }), "{waiting:?}");
+    assert!(
+        matches!(waiting[0].what, Awaited::Pinned { .. }),
+        "{waiting:?}"
+    );
     // A new version ends the pin.
     it.world.cluster.set(&id, with_deadline(3, then));
-    it.world.until(8, "the third version is happy", |world| world.is_steady(&id));
+    it.world.until(8, "the third version is happy", |world| {
+        world.is_steady(&id)
+    });
     assert!(it.world.cluster.state.instance(&id).unwrap().pin.is_none());
 }
 
@@ -346,14 +440,20 @@ fn an_operator_can_go_back_by_hand_and_forth_again() {
     let id = main_instance();
     let wish = |app: Option<AppId>| {
         let reason = "pages are slow".to_owned();
-        Command::SetDesiredApp(SetDesiredApp { instance: main_instance(), app, reason })
+        Command::SetDesiredApp(SetDesiredApp {
+            instance: main_instance(),
+            app,
+            reason,
+        })
     };
     it.world.cluster.must(wish(Some(it.old.clone())));
-    it.world.until(5, "the first version alone", |world| world.is_steady(&id));
+    it.world
+        .until(5, "the first version alone", |world| world.is_steady(&id));
     assert_eq!(it.world.recorded(&id, &it.old), 2);
     it.world.healthy_most.clear();
     it.world.cluster.must(wish(None));
-    it.world.until(8, "the second version alone", |world| world.is_steady(&id));
+    it.world
+        .until(8, "the second version alone", |world| world.is_steady(&id));
     assert_eq!(it.world.recorded(&id, &it.new), 2);
 }
 
@@ -366,7 +466,13 @@ fn a_new_leader_in_mid_bounce_drains_nobody_before_the_hosts_report() {
     it.world.plan();
     assert_eq!((it.running(&it.old), it.running(&it.new)), (2, 2));
     let waits = |what: &Awaited| matches!(what, Awaited::HostsToReport { .. });
-    assert!(it.world.view(&main_instance()).waiting.iter().any(|w| waits(&w.what)));
+    assert!(
+        it.world
+            .view(&main_instance())
+            .waiting
+            .iter()
+            .any(|w| waits(&w.what))
+    );
     assert_eq!(it.tick(), (0, 2));
     it.finish();
 }
@@ -383,5 +489,8 @@ fn replicas_of_an_old_app_are_never_replaced() {
     });
     it.world.tick();
     assert_eq!(it.running(&it.old), 1);
-    assert_eq!(it.world.cluster.state.replica(victim).unwrap().want, Want::Stop);
+    assert_eq!(
+        it.world.cluster.state.replica(victim).unwrap().want,
+        Want::Stop
+    );
 }

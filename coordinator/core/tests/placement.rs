@@ -1,5 +1,7 @@
 //! Where the planner puts replicas, and what it says when it cannot.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod world;
 
 use std::collections::BTreeMap;
@@ -36,7 +38,10 @@ fn declare(world: &mut World, id: &str, count: u32, change: impl FnOnce(&mut Ins
 /// How many replicas each host has.
 fn on_hosts(world: &World) -> Vec<usize> {
     let state = &world.cluster.state;
-    state.hosts().map(|(host, _)| state.replicas_on(host).count()).collect()
+    state
+        .hosts()
+        .map(|(host, _)| state.replicas_on(host).count())
+        .collect()
 }
 
 fn by_region(world: &World) -> BTreeMap<String, usize> {
@@ -51,7 +56,11 @@ fn by_region(world: &World) -> BTreeMap<String, usize> {
 fn why(world: &World, id: &InstanceId) -> String {
     let capacity = |what: &Awaited| matches!(what, Awaited::Capacity { .. });
     let waiting = &world.view(id).waiting;
-    waiting.iter().find(|w| capacity(&w.what)).map(ToString::to_string).unwrap_or_default()
+    waiting
+        .iter()
+        .find(|w| capacity(&w.what))
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 #[test]
@@ -88,7 +97,9 @@ fn group_by_keeps_the_groups_even_and_stays_short_rather_than_uneven() {
         "3 replicas cannot be placed: 0 of 4 hosts: 3 against constraint [region, GROUP_BY], 1 lack 4.000 CPUs"
     );
     // A region without any host that takes work is no group to wait for.
-    world.cluster.must(Command::HostLost(HostLost { host: host_id(2) }));
+    world
+        .cluster
+        .must(Command::HostLost(HostLost { host: host_id(2) }));
     world.agents.get_mut(&host_id(2)).unwrap().away = true;
     world.tick();
     world.tick();
@@ -103,7 +114,11 @@ fn every_reason_is_counted_once_for_each_host() {
     add_host(&mut world, gpu);
     world.agents.get_mut(&host_id(1)).unwrap().runtime_degraded = true;
     world.agents_act();
-    let drain = DrainHost { host: host_id(2), reason: String::new(), until: None };
+    let drain = DrainHost {
+        host: host_id(2),
+        reason: String::new(),
+        until: None,
+    };
     world.cluster.must(Command::DrainHost(drain));
     world.cluster.must(register(host(9)));
     declare(&mut world, "hello.main", 2, |spec| {
@@ -141,10 +156,15 @@ fn one_pass_fills_a_cluster_evenly_and_to_the_brim() {
     assert_eq!(counts.iter().sum::<usize>(), 320);
     assert!(counts.iter().all(|count| *count == 8), "{counts:?}");
     let id: InstanceId = "c.main".parse().unwrap();
-    assert_eq!(why(&world, &id), "30 replicas cannot be placed: 0 of 40 hosts: 40 lack 1.000 CPUs");
+    assert_eq!(
+        why(&world, &id),
+        "30 replicas cannot be placed: 0 of 40 hosts: 40 lack 1.000 CPUs"
+    );
     // Room that one instance gives up is taken by another in the same plan.
     let gone: HostId = host_id(1);
     assert_eq!(world.cluster.state.used_on(&gone), resources(8_000, 8_192));
     declare(&mut world, "a.main", 60, |_| {});
-    world.until(6, "the room is taken", |world| world.view(&id).new.happy == 150);
+    world.until(6, "the room is taken", |world| {
+        world.view(&id).new.happy == 150
+    });
 }

@@ -1,6 +1,8 @@
 //! Random lives of small clusters. Every plan on the way is checked for safety, stability and
 //! replay by the world; here the way ends with everything healed, and must arrive.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod world;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -17,7 +19,8 @@ use paasta_coordinator_core::state::{
     ClusterState,
     command::{
         Bounce, BounceStep, Command, DrainHost, DropInstance, Forget, HostBack, HostLost, Place,
-        PlaceReplica, RemoveHost, RemoveInstances, SetDesiredApp, SetProblems, SetWant, UndrainHost,
+        PlaceReplica, RemoveHost, RemoveInstances, SetDesiredApp, SetProblems, SetWant,
+        UndrainHost,
     },
     invariants,
     problems::ProblemScope,
@@ -32,7 +35,10 @@ const HOSTS: usize = 5;
 
 /// So many cases, unless PROPTEST_CASES says otherwise. What fails becomes a test with a name.
 fn config(cases: u32) -> ProptestConfig {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => config,
         None => ProptestConfig { cases, ..config },
@@ -40,7 +46,10 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 fn instances() -> Vec<InstanceId> {
-    ["a.main", "a.side_1", "b_1.main_22"].iter().map(|id| id.parse().unwrap()).collect()
+    ["a.main", "a.side_1", "b_1.main_22"]
+        .iter()
+        .map(|id| id.parse().unwrap())
+        .collect()
 }
 
 fn any_instance() -> impl Strategy<Value = InstanceId> {
@@ -50,7 +59,11 @@ fn any_instance() -> impl Strategy<Value = InstanceId> {
 /// A version determines its app, so that equal ids are equal apps.
 fn any_spec(id: InstanceId) -> impl Strategy<Value = InstanceSpec> {
     let methods = select(BounceMethod::ALL.to_vec());
-    let deadline = select(vec![OnDeadline::GoOn, OnDeadline::Hold, OnDeadline::Rollback]);
+    let deadline = select(vec![
+        OnDeadline::GoOn,
+        OnDeadline::Hold,
+        OnDeadline::Rollback,
+    ]);
     let margin = select(vec![0.3, 0.5, 1.0]);
     (1..6_u32, 0..7_u32, methods, deadline, margin, any::<bool>()).prop_map(
         move |(version, count, method, on_deadline, margin, stop)| {
@@ -77,10 +90,11 @@ fn any_spec(id: InstanceId) -> impl Strategy<Value = InstanceSpec> {
 #[derive(Debug, Clone)]
 enum Turn {
     Ticks(usize),
-    Deploy(InstanceId, InstanceSpec),
+    Deploy(InstanceId, Box<InstanceSpec>),
     Healthy(InstanceId, u32, usize),
     Away(usize, bool),
     Degraded(usize, bool),
+    Broken(usize, bool),
     Drain(usize, bool),
     DrainMs(Option<u64>),
     Elect,
@@ -93,10 +107,11 @@ fn any_turn() -> impl Strategy<Value = Turn> {
     let hosts = 1..=HOSTS;
     prop_oneof![
         4 => (1..4_usize).prop_map(Turn::Ticks),
-        4 => deploy.prop_map(|(id, spec)| Turn::Deploy(id, spec)),
+        4 => deploy.prop_map(|(id, spec)| Turn::Deploy(id, Box::new(spec))),
         2 => (any_instance(), 1..6_u32, 0..4_usize).prop_map(|(i, v, n)| Turn::Healthy(i, v, n)),
         2 => (hosts.clone(), any::<bool>()).prop_map(|(host, away)| Turn::Away(host, away)),
         1 => (hosts.clone(), any::<bool>()).prop_map(|(host, bad)| Turn::Degraded(host, bad)),
+        1 => (hosts.clone(), any::<bool>()).prop_map(|(host, bad)| Turn::Broken(host, bad)),
         2 => (hosts.clone(), any::<bool>()).prop_map(|(host, on)| Turn::Drain(host, on)),
         1 => select(vec![None, Some(0), Some(8_000)]).prop_map(Turn::DrainMs),
         1 => Just(Turn::Elect),
@@ -108,20 +123,32 @@ fn any_turn() -> impl Strategy<Value = Turn> {
 fn take(world: &mut World, turn: Turn) {
     match turn {
         Turn::Ticks(count) => world.ticks(count),
-        Turn::Deploy(id, spec) => world.cluster.set(&id, spec),
+        Turn::Deploy(id, spec) => world.cluster.set(&id, *spec),
         Turn::Healthy(id, version, most) => {
             world.healthy_most.insert(app_id(&id, version), most);
         }
         Turn::Away(number, away) => world.agents.get_mut(&host_id(number)).unwrap().away = away,
         Turn::Degraded(number, bad) => {
-            world.agents.get_mut(&host_id(number)).unwrap().runtime_degraded = bad;
+            world
+                .agents
+                .get_mut(&host_id(number))
+                .unwrap()
+                .runtime_degraded = bad;
+        }
+        Turn::Broken(number, bad) => {
+            world.agents.get_mut(&host_id(number)).unwrap().broken = bad;
         }
         Turn::Drain(number, on) => drain(world, number, on),
         Turn::DrainMs(ms) => world.drain_ms = ms,
         Turn::Elect => world.elect(),
         Turn::Remove(id) => {
             let ids = BTreeSet::from([id]);
-            world.cluster.must(Command::RemoveInstances(RemoveInstances { ids, force: true }));
+            world
+                .cluster
+                .must(Command::RemoveInstances(RemoveInstances {
+                    ids,
+                    force: true,
+                }));
         }
         Turn::OneReports(number) => world.agent_acts(&host_id(number)),
     }
@@ -131,7 +158,11 @@ fn take(world: &mut World, turn: Turn) {
 fn drain(world: &mut World, number: usize, on: bool) {
     let host = host_id(number);
     let command = match on {
-        true => Command::DrainHost(DrainHost { host, reason: "test".to_owned(), until: None }),
+        true => Command::DrainHost(DrainHost {
+            host,
+            reason: "test".to_owned(),
+            until: None,
+        }),
         false => Command::UndrainHost(UndrainHost { host }),
     };
     world.cluster.must(command);
@@ -141,7 +172,7 @@ fn drain(world: &mut World, number: usize, on: bool) {
 fn heal(world: &mut World) {
     for number in 1..=HOSTS {
         let agent = world.agents.get_mut(&host_id(number)).unwrap();
-        (agent.away, agent.runtime_degraded) = (false, false);
+        (agent.away, agent.runtime_degraded, agent.broken) = (false, false, false);
         drain(world, number, false);
     }
     world.healthy_most.clear();
@@ -149,7 +180,12 @@ fn heal(world: &mut World) {
     // A version that nothing keeps from being whole: `down` never brings anything, and five
     // replicas with a port of their own need five empty hosts.
     for id in instances() {
-        let Some(record) = world.cluster.state.instance(&id).filter(|record| record.declared) else {
+        let Some(record) = world
+            .cluster
+            .state
+            .instance(&id)
+            .filter(|record| record.declared)
+        else {
             continue;
         };
         let mut spec = record.spec.clone();
@@ -162,14 +198,23 @@ fn heal(world: &mut World) {
 }
 
 fn resume(world: &mut World, id: &InstanceId) {
-    let Some(bounce) = world.cluster.state.instance(id).and_then(|record| record.bounce.clone())
+    let Some(bounce) = world
+        .cluster
+        .state
+        .instance(id)
+        .and_then(|record| record.bounce.clone())
     else {
         return;
     };
     let (to, counts) = (bounce.to.clone(), Default::default());
     if bounce.is_held() {
         let step = BounceStep::Resume;
-        world.cluster.must(Command::Bounce(Bounce { instance: id.clone(), to, step, counts }));
+        world.cluster.must(Command::Bounce(Bounce {
+            instance: id.clone(),
+            to,
+            step,
+            counts,
+        }));
     }
 }
 
@@ -204,15 +249,33 @@ fn any_command() -> impl Strategy<Value = Command> {
     let apps = || (any_instance(), 0..6_u32).prop_map(|(id, version)| app_id(&id, version));
     let wants = select(vec![Want::Run, Want::Drain, Want::Stop]);
     let text = String::new;
-    let place = (1..40_u64, any_instance(), apps(), hosts()).prop_map(|(id, instance, app, host)| {
-        PlaceReplica { id: ReplicaId(id), instance, app, host }
-    });
+    let place =
+        (1..40_u64, any_instance(), apps(), hosts()).prop_map(|(id, instance, app, host)| {
+            PlaceReplica {
+                id: ReplicaId(id),
+                instance,
+                app,
+                host,
+            }
+        });
     let step = prop_oneof![
-        (prop::collection::vec(apps(), 0..3), select(BounceMethod::ALL.to_vec()), 0..5_u32)
-            .prop_map(|(from, method, happy)| BounceStep::Start { from, method, happy }),
+        (
+            prop::collection::vec(apps(), 0..3),
+            select(BounceMethod::ALL.to_vec()),
+            0..5_u32
+        )
+            .prop_map(|(from, method, happy)| BounceStep::Start {
+                from,
+                method,
+                happy
+            }),
         (0..5_u32).prop_map(|happy| BounceStep::Progress { happy }),
-        select(vec![OnDeadline::GoOn, OnDeadline::Hold, OnDeadline::Rollback])
-            .prop_map(|then| BounceStep::Expired { then }),
+        select(vec![
+            OnDeadline::GoOn,
+            OnDeadline::Hold,
+            OnDeadline::Rollback
+        ])
+        .prop_map(|then| BounceStep::Expired { then }),
         Just(BounceStep::Resume),
         any::<bool>().prop_map(|wholly_happy| BounceStep::Finish { wholly_happy }),
     ];

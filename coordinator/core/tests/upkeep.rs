@@ -1,6 +1,8 @@
 //! What keeps an instance as wanted when nothing is being deployed: counts that change, hosts that
 //! are lost, found, drained, or silent all at once, and instances that are no longer declared.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod world;
 
 use std::collections::BTreeSet;
@@ -11,7 +13,10 @@ use paasta_common::{
     spec::BounceMethod,
 };
 use paasta_coordinator_core::{
-    plan::{class::Class, report::{Awaited, HostTrouble}},
+    plan::{
+        class::Class,
+        report::{Awaited, HostTrouble},
+    },
     state::{
         command::{Command, DrainHost, HostLost, RemoveInstances, UndrainHost},
         outcome::Outcome,
@@ -25,7 +30,9 @@ use world::{
 fn steady(hosts: usize, instances: u32) -> World {
     let mut world = World::new(hosts);
     let id = main_instance();
-    world.cluster.set(&id, spec(&id, 1, instances, BounceMethod::Crossover));
+    world
+        .cluster
+        .set(&id, spec(&id, 1, instances, BounceMethod::Crossover));
     world.until(5, "all replicas are happy", |world| world.is_steady(&id));
     world
 }
@@ -37,11 +44,21 @@ fn away(world: &mut World, hosts: &[usize], away: bool) {
 }
 
 fn lost(world: &World, number: usize) -> bool {
-    world.cluster.state.host(&host_id(number)).unwrap().is_lost()
+    world
+        .cluster
+        .state
+        .host(&host_id(number))
+        .unwrap()
+        .is_lost()
 }
 
 fn on(world: &World, host: &HostId) -> Vec<ReplicaId> {
-    world.cluster.state.replicas_on(host).map(|(id, _)| id).collect()
+    world
+        .cluster
+        .state
+        .replicas_on(host)
+        .map(|(id, _)| id)
+        .collect()
 }
 
 #[test]
@@ -49,14 +66,18 @@ fn counts_change_without_a_bounce_and_unhappy_replicas_go_first() {
     let mut world = steady(4, 4);
     let id = main_instance();
     world.healthy_most.insert(app_id(&id, 1), 2);
-    world.cluster.set(&id, spec(&id, 1, 2, BounceMethod::Crossover));
+    world
+        .cluster
+        .set(&id, spec(&id, 1, 2, BounceMethod::Crossover));
     let before = world.running(&app_id(&id, 1));
     world.tick();
     let happy: BTreeSet<ReplicaId> = before.into_iter().take(2).collect();
     assert_eq!(world.running(&app_id(&id, 1)), happy);
     assert!(world.cluster.state.instance(&id).unwrap().bounce.is_none());
     world.healthy_most.clear();
-    world.cluster.set(&id, spec(&id, 1, 6, BounceMethod::Crossover));
+    world
+        .cluster
+        .set(&id, spec(&id, 1, 6, BounceMethod::Crossover));
     world.until(6, "six are happy", |world| world.is_steady(&id));
     // Some of those that were leaving may have been kept; all the same, nobody is there twice.
     assert_eq!(world.recorded(&id, &app_id(&id, 1)), 6);
@@ -74,10 +95,17 @@ fn a_lost_host_is_replaced_and_leaves_no_surplus_when_it_returns() {
     world.until(10, "the host is lost", |world| lost(world, 1));
     // In the very plan that declares it lost, its replica is replaced and told to stop.
     assert_eq!(world.running(&app_id(&id, 1)).len(), 4);
-    assert_eq!(world.cluster.state.replica(victims[0]).unwrap().want, Want::Stop);
-    world.until(5, "four are happy elsewhere", |world| world.view(&id).new.happy == 4);
+    assert_eq!(
+        world.cluster.state.replica(victims[0]).unwrap().want,
+        Want::Stop
+    );
+    world.until(5, "four are happy elsewhere", |world| {
+        world.view(&id).new.happy == 4
+    });
     away(&mut world, &[1], false);
-    world.until(5, "nothing is left on the host", |world| on(world, &host_id(1)).is_empty());
+    world.until(5, "nothing is left on the host", |world| {
+        on(world, &host_id(1)).is_empty()
+    });
     assert!(world.is_steady(&id));
 }
 
@@ -91,14 +119,23 @@ fn a_lost_replica_without_a_replacement_counts_again_when_its_host_returns() {
         })
     };
     world.cluster.set(&id, full(2));
-    world.until(20, "a replica fills each host", |world| world.is_steady(&id));
+    world.until(20, "a replica fills each host", |world| {
+        world.is_steady(&id)
+    });
     let before = world.running(&app_id(&id, 2));
     away(&mut world, &[2], true);
     world.until(12, "the host is lost", |world| lost(world, 2));
     world.ticks(3);
     let waiting = &world.view(&id).waiting;
-    let text = waiting.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    assert!(text.contains("0 of 3 hosts: 2 lack 7.000 CPUs, 1 lost"), "{text}");
+    let text = waiting
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
+    assert!(
+        text.contains("0 of 3 hosts: 2 lack 7.000 CPUs, 1 lost"),
+        "{text}"
+    );
     away(&mut world, &[2], false);
     world.until(4, "it is whole again", |world| world.is_steady(&id));
     assert_eq!(world.running(&app_id(&id, 2)), before);
@@ -121,7 +158,11 @@ fn a_drained_host_is_emptied_one_happy_replacement_at_a_time() {
     let id = main_instance();
     let app = app_id(&id, 1);
     let reason = "new disk".to_owned();
-    let drain = DrainHost { host: host_id(1), reason, until: None };
+    let drain = DrainHost {
+        host: host_id(1),
+        reason,
+        until: None,
+    };
     world.cluster.must(Command::DrainHost(drain));
     world.healthy_most.insert(app.clone(), 0);
     // The two replacements come first; while they are not happy, nobody leaves.
@@ -138,13 +179,17 @@ fn a_drained_host_is_emptied_one_happy_replacement_at_a_time() {
     world.tick();
     assert_eq!(world.running(&app).len(), 5);
     world.healthy_most.clear();
-    world.until(5, "the host is empty", |world| on(world, &host_id(1)).is_empty());
+    world.until(5, "the host is empty", |world| {
+        on(world, &host_id(1)).is_empty()
+    });
     world.until(3, "four are happy", |world| world.is_steady(&id));
     assert!(matches!(
         world.last.report.hosts[&host_id(1)].trouble,
         HostTrouble::Draining { .. }
     ));
-    world.cluster.must(Command::UndrainHost(UndrainHost { host: host_id(1) }));
+    world
+        .cluster
+        .must(Command::UndrainHost(UndrainHost { host: host_id(1) }));
     world.tick();
     assert!(world.last.report.hosts.is_empty());
 }
@@ -153,12 +198,22 @@ fn a_drained_host_is_emptied_one_happy_replacement_at_a_time() {
 fn a_maintenance_with_an_end_ends_by_itself() {
     let mut world = steady(3, 3);
     let until = Some(world.now().after_ms(60_000));
-    let drain = DrainHost { host: host_id(1), reason: "reboot".to_owned(), until };
+    let drain = DrainHost {
+        host: host_id(1),
+        reason: "reboot".to_owned(),
+        until,
+    };
     world.cluster.must(Command::DrainHost(drain));
     world.tick();
     assert!(world.last.wake_at.is_some_and(|at| Some(at) <= until));
     world.until(14, "the host takes work again", |world| {
-        world.cluster.state.host(&host_id(1)).unwrap().maintenance.is_none()
+        world
+            .cluster
+            .state
+            .host(&host_id(1))
+            .unwrap()
+            .maintenance
+            .is_none()
     });
 }
 
@@ -172,14 +227,26 @@ fn many_silent_hosts_are_not_believed_until_an_operator_says_so() {
     let brake = world.last.report.brake.clone().unwrap();
     assert_eq!((brake.silent, brake.total), (2, 6));
     assert_eq!(world.recorded(&id, &app_id(&id, 1)), 6);
-    assert!(world.view(&id).waiting.iter().any(|w| w.what == Awaited::MassFailureBrake));
+    assert!(
+        world
+            .view(&id)
+            .waiting
+            .iter()
+            .any(|w| w.what == Awaited::MassFailureBrake)
+    );
     // A version can still be deployed meanwhile, on the hosts that are there.
-    world.cluster.set(&id, spec(&id, 2, 6, BounceMethod::Crossover));
+    world
+        .cluster
+        .set(&id, spec(&id, 2, 6, BounceMethod::Crossover));
     world.tick();
     assert_eq!(world.running(&app_id(&id, 2)).len(), 6);
-    world.cluster.must(Command::HostLost(HostLost { host: host_id(1) }));
+    world
+        .cluster
+        .must(Command::HostLost(HostLost { host: host_id(1) }));
     // One silent host of five is no mass failure any more.
-    world.until(12, "both are lost", |world| lost(world, 1) && lost(world, 2));
+    world.until(12, "both are lost", |world| {
+        lost(world, 1) && lost(world, 2)
+    });
     world.until(10, "six are happy", |world| world.view(&id).new.happy == 6);
     away(&mut world, &[1, 2], false);
     world.until(8, "all is as wanted", |world| world.is_steady(&id));
@@ -218,50 +285,85 @@ fn nothing_new_comes_to_a_host_whose_runtime_hangs_and_nothing_leaves_it() {
     let mut world = steady(2, 2);
     let id = main_instance();
     world.agents.get_mut(&host_id(1)).unwrap().runtime_degraded = true;
-    world.cluster.set(&id, spec(&id, 1, 4, BounceMethod::Crossover));
+    world
+        .cluster
+        .set(&id, spec(&id, 1, 4, BounceMethod::Crossover));
     world.ticks(3);
-    assert_eq!((on(&world, &host_id(1)).len(), on(&world, &host_id(2)).len()), (1, 3));
+    assert_eq!(
+        (on(&world, &host_id(1)).len(), on(&world, &host_id(2)).len()),
+        (1, 3)
+    );
 }
 
 fn remove(world: &mut World, ids: &[InstanceId], force: bool) -> Outcome {
     let ids = ids.iter().cloned().collect();
-    world.cluster.apply(Command::RemoveInstances(RemoveInstances { ids, force }))
+    world
+        .cluster
+        .apply(Command::RemoveInstances(RemoveInstances { ids, force }))
 }
 
 #[test]
 fn undeclared_instances_are_drained_and_dropped_unless_they_are_most() {
     let mut world = World::new(4);
-    let ids: Vec<InstanceId> =
-        ["a.main", "b.main", "c.main"].iter().map(|id| id.parse().unwrap()).collect();
+    let ids: Vec<InstanceId> = ["a.main", "b.main", "c.main"]
+        .iter()
+        .map(|id| id.parse().unwrap())
+        .collect();
     for id in &ids {
-        world.cluster.set(id, spec(id, 1, 2, BounceMethod::UpThenDown));
+        world
+            .cluster
+            .set(id, spec(id, 1, 2, BounceMethod::UpThenDown));
     }
-    world.until(6, "all run", |world| ids.iter().all(|id| world.is_steady(id)));
-    assert!(matches!(remove(&mut world, &ids, false), Outcome::Refused(_)));
+    world.until(6, "all run", |world| {
+        ids.iter().all(|id| world.is_steady(id))
+    });
+    assert!(matches!(
+        remove(&mut world, &ids, false),
+        Outcome::Refused(_)
+    ));
     world.ticks(3);
     assert_eq!(world.cluster.state.replica_count(), 6);
     assert_eq!(remove(&mut world, &ids[..1], false), Outcome::Applied);
-    world.until(6, "one is dropped", |world| world.cluster.state.instance(&ids[0]).is_none());
+    world.until(6, "one is dropped", |world| {
+        world.cluster.state.instance(&ids[0]).is_none()
+    });
     assert_eq!(world.cluster.state.replica_count(), 4);
     assert_eq!(remove(&mut world, &ids, true), Outcome::Applied);
-    world.until(6, "all are dropped", |world| world.cluster.state.instances().len() == 0);
-    assert_eq!((world.cluster.state.replica_count(), world.cluster.state.apps().len()), (0, 0));
+    world.until(6, "all are dropped", |world| {
+        world.cluster.state.instances().len() == 0
+    });
+    assert_eq!(
+        (
+            world.cluster.state.replica_count(),
+            world.cluster.state.apps().len()
+        ),
+        (0, 0)
+    );
 }
 
 #[test]
 fn an_undeclared_instance_can_be_declared_again_while_it_drains() {
     let mut world = World::new(4);
-    let ids: Vec<InstanceId> = ["a.main", "b.main"].iter().map(|id| id.parse().unwrap()).collect();
+    let ids: Vec<InstanceId> = ["a.main", "b.main"]
+        .iter()
+        .map(|id| id.parse().unwrap())
+        .collect();
     for id in &ids {
-        world.cluster.set(id, spec(id, 1, 2, BounceMethod::UpThenDown));
+        world
+            .cluster
+            .set(id, spec(id, 1, 2, BounceMethod::UpThenDown));
     }
-    world.until(6, "all run", |world| ids.iter().all(|id| world.is_steady(id)));
+    world.until(6, "all run", |world| {
+        ids.iter().all(|id| world.is_steady(id))
+    });
     world.drain_ms = None;
     let before = world.running(&app_id(&ids[0], 1));
     remove(&mut world, &ids[..1], false);
     world.tick();
     assert!(world.running(&app_id(&ids[0], 1)).is_empty());
-    world.cluster.set(&ids[0], spec(&ids[0], 1, 2, BounceMethod::UpThenDown));
+    world
+        .cluster
+        .set(&ids[0], spec(&ids[0], 1, 2, BounceMethod::UpThenDown));
     world.tick();
     assert_eq!(world.running(&app_id(&ids[0], 1)), before);
 }
@@ -270,14 +372,20 @@ fn an_undeclared_instance_can_be_declared_again_while_it_drains() {
 fn a_replica_is_not_forgotten_before_its_host_knows_that_it_should_stop() {
     let mut world = steady(1, 1);
     let id = main_instance();
-    world.cluster.set(&id, spec(&id, 1, 2, BounceMethod::Crossover));
+    world
+        .cluster
+        .set(&id, spec(&id, 1, 2, BounceMethod::Crossover));
     world.tick();
     // The second replica was placed, but its host has not heard of it; now it is not wanted.
-    world.cluster.set(&id, spec(&id, 1, 1, BounceMethod::Crossover));
+    world
+        .cluster
+        .set(&id, spec(&id, 1, 1, BounceMethod::Crossover));
     world.plan();
     let stopping = |world: &World| {
         let replicas = world.cluster.state.replicas_of(&id);
-        replicas.filter(|(_, replica)| replica.want == Want::Stop).count()
+        replicas
+            .filter(|(_, replica)| replica.want == Want::Stop)
+            .count()
     };
     assert_eq!(stopping(&world), 1);
     let kept = world.plan();
@@ -295,7 +403,33 @@ fn youth_delays_happiness_and_says_until_when() {
     world.cluster.set(&id, slow);
     world.ticks(2);
     let view = world.view(&id).clone();
-    assert!(view.replicas.iter().all(|replica| replica.class == Class::Starting));
+    assert!(
+        view.replicas
+            .iter()
+            .all(|replica| replica.class == Class::Starting)
+    );
     assert!(world.last.wake_at.is_some());
     world.until(14, "a minute has passed", |world| world.is_steady(&id));
+}
+
+#[test]
+fn what_fails_again_and_again_on_one_host_moves_to_another() {
+    let mut world = steady(4, 3);
+    let id = main_instance();
+    let used: Vec<usize> = (1..=4)
+        .filter(|number| !on(&world, &host_id(*number)).is_empty())
+        .collect();
+    let victim = on(&world, &host_id(used[0]))[0];
+    world.agents.get_mut(&host_id(used[0])).unwrap().broken = true;
+    world.tick();
+    world.until(5, "three are happy elsewhere", |world| world.is_steady(&id));
+    assert!(world.cluster.state.replica(victim).is_none());
+    assert!(on(&world, &host_id(used[0])).is_empty());
+    // Where nothing is happy the app is to blame, and moving it would help nobody.
+    for number in 1..=4 {
+        world.agents.get_mut(&host_id(number)).unwrap().broken = true;
+    }
+    let before = world.running(&app_id(&id, 1));
+    world.ticks(5);
+    assert_eq!(world.running(&app_id(&id, 1)), before);
 }

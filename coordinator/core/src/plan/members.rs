@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use paasta_common::{
     assignment::Want,
     id::{AppId, HostId, InstanceId, ReplicaId},
+    report::Phase,
     time::Timestamp,
 };
 
@@ -13,6 +14,10 @@ use super::{
     pass::Pass,
 };
 use crate::state::{Replica, instance::Instance};
+
+/// After so many failures in a row a replica is moved to another host, if its app does well
+/// elsewhere. With the usual backoff of one second doubling, that is half a minute of trying.
+const MOVE_AFTER_FAILURES: u32 = 5;
 
 /// A replica, classed.
 pub(super) struct Member<'a> {
@@ -27,6 +32,8 @@ pub(super) struct Member<'a> {
     class_if_run: Class,
     /// Whether its host is being drained.
     pub(super) risky: bool,
+    /// Whether it failed on its host so often that another host should be tried.
+    pub(super) failing: bool,
     /// Whether it may be stopped without being drained first, or no longer needs to be.
     pub(super) may_stop: bool,
 }
@@ -83,6 +90,9 @@ impl<'a> Members<'a> {
                 class: classed.class,
                 class_if_run: if_run.class,
                 risky: view.draining,
+                failing: report.is_some_and(|report| {
+                    report.phase == Phase::BackingOff && report.failures >= MOVE_AFTER_FAILURES
+                }),
                 may_stop: overdue || may_stop(replica.want, report, view),
             };
             for at in [classed.changes_at, drained_at, awaited]

@@ -14,6 +14,7 @@ mod reconcile;
 pub mod report;
 mod transition;
 mod view;
+mod waiting;
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,10 @@
 //! One instance, from what is wanted and what is there to the commands that bring them together.
 //! Level-triggered: every plan starts from nothing, so that it does not matter which leader made
-//! the last one. How the moves are chosen is `moves`, how a bounce is kept account of `transition`.
+//! the last one. How the moves are chosen is `moves`, where new replicas come from
+//! `supply`, how a bounce is kept account of `transition`.
 
 mod moves;
+mod supply;
 
 use std::collections::BTreeMap;
 

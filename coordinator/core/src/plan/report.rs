@@ -261,7 +261,10 @@ impl fmt::Display for Awaited {
                 write!(f, "waiting for the first report of {}", Few(hosts))
             }
             Self::MethodDown { missing } => {
-                write!(f, "{missing} replicas are missing, as bounce method down brings none")
+                write!(
+                    f,
+                    "{missing} replicas are missing, as bounce method down brings none"
+                )
             }
             Self::MassFailureBrake => write!(
                 f,

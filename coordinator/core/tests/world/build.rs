@@ -1,12 +1,16 @@
 //! Small values to build clusters from: used by the tests inside the crate as well.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     app::{AppSpec, Constraint, Operator, Resources},
     host::HostInfo,
     id::{AppId, HostId, InstanceId},
-    spec::{BounceMethod, BounceSpec, DesiredState, DrainMethod, InstanceSpec, RunSettings},
+    spec::{
+        BounceMethod, BounceSpec, DesiredState, DrainMethod, InstanceSpec, RunSettings,
+    },
     time::Timestamp,
 };
 use paasta_coordinator_core::state::{
@@ -28,7 +32,11 @@ impl Cluster {
     /// ones in region `east`, even ones in `west`.
     pub(crate) fn new(hosts: usize) -> Self {
         let state = ClusterState::new();
-        let mut cluster = Self { state, index: 0, now: Timestamp(1_000_000) };
+        let mut cluster = Self {
+            state,
+            index: 0,
+            now: Timestamp(1_000_000),
+        };
         cluster.must(Command::Init(Init {
             cluster_id: "0190f1f4-0000-7000-8000-000000000001".to_owned(),
             name: "demo".parse().unwrap(),
@@ -70,7 +78,10 @@ pub(crate) fn register(info: HostInfo) -> Command {
 }
 
 pub(crate) fn set(id: &InstanceId, spec: InstanceSpec) -> Command {
-    Command::SetInstance(SetInstance { id: id.clone(), spec: Box::new(spec) })
+    Command::SetInstance(SetInstance {
+        id: id.clone(),
+        spec: Box::new(spec),
+    })
 }
 
 pub(crate) fn host_id(number: usize) -> HostId {
@@ -90,7 +101,12 @@ pub(crate) fn host(number: usize) -> HostInfo {
 }
 
 pub(crate) fn resources(cpus_milli: u64, mem_mb: u64) -> Resources {
-    Resources { cpus_milli, mem_mb, disk_mb: 0, gpus: 0 }
+    Resources {
+        cpus_milli,
+        mem_mb,
+        disk_mb: 0,
+        gpus: 0,
+    }
 }
 
 pub(crate) fn main_instance() -> InstanceId {
@@ -104,7 +120,12 @@ pub(crate) fn app_id(id: &InstanceId, version: u32) -> AppId {
 
 /// Version `version` of an instance: one core and a gigabyte for each of `instances` replicas,
 /// with a drain that takes time.
-pub(crate) fn spec(id: &InstanceId, version: u32, instances: u32, method: BounceMethod) -> InstanceSpec {
+pub(crate) fn spec(
+    id: &InstanceId,
+    version: u32,
+    instances: u32,
+    method: BounceMethod,
+) -> InstanceSpec {
     let app = AppSpec {
         image: format!("registry/services-{}:paasta-{version:08x}", id.service),
         git_sha: format!("{version:08x}"),
@@ -125,7 +146,10 @@ pub(crate) fn spec(id: &InstanceId, version: u32, instances: u32, method: Bounce
         instances,
         desired_state: DesiredState::Start,
         force_bounce: None,
-        bounce: BounceSpec { method, ..BounceSpec::default() },
+        bounce: BounceSpec {
+            method,
+            ..BounceSpec::default()
+        },
         replication_threshold: 50,
         team: None,
     }

@@ -8,7 +8,12 @@ use paasta_common::{
     spec::BounceMethod,
 };
 use paasta_coordinator_core::{
-    plan::{Plan, class::Class, plan, plan_instances, report::{Awaited, InstanceReport, WaitingOn}},
+    plan::{
+        Plan,
+        class::Class,
+        plan, plan_instances,
+        report::{Awaited, InstanceReport, WaitingOn},
+    },
     state::{ClusterState, instance::Instance, invariants},
 };
 
@@ -18,15 +23,31 @@ use super::World;
 /// bytes, also from a copy of the state that was stored and read (I12).
 pub(super) fn plan_is_stable(world: &World, made: &Plan) {
     let again = plan(&world.cluster.state, &world.observed, world.now());
-    assert!(again.commands.is_empty(), "after {:#?}\ncame {:#?}", made.commands, again.commands);
+    assert!(
+        again.commands.is_empty(),
+        "after {:#?}\ncame {:#?}",
+        made.commands,
+        again.commands
+    );
     let stored = rmp_serde::to_vec_named(&world.cluster.state).unwrap();
     let read: ClusterState = rmp_serde::from_slice(&stored).unwrap();
     assert_eq!(read, world.cluster.state);
     let from_copy = plan(&read, &world.observed, world.now());
-    assert_eq!(serde_json::to_string(&from_copy).unwrap(), serde_json::to_string(&again).unwrap());
-    assert!(again.wake_at.is_none_or(|at| at > world.now()), "{:?}", again.wake_at);
-    let all: BTreeSet<InstanceId> =
-        world.cluster.state.instances().map(|(id, _)| id.clone()).collect();
+    assert_eq!(
+        serde_json::to_string(&from_copy).unwrap(),
+        serde_json::to_string(&again).unwrap()
+    );
+    assert!(
+        again.wake_at.is_none_or(|at| at > world.now()),
+        "{:?}",
+        again.wake_at
+    );
+    let all: BTreeSet<InstanceId> = world
+        .cluster
+        .state
+        .instances()
+        .map(|(id, _)| id.clone())
+        .collect();
     let named = plan_instances(&world.cluster.state, &world.observed, world.now(), &all);
     assert_eq!(named, again);
 }
@@ -52,7 +73,9 @@ pub(super) fn plan_is_safe(before: &ClusterState, after: &ClusterState, made: &P
 }
 
 fn wants_run(state: &ClusterState, id: ReplicaId) -> bool {
-    state.replica(id).is_some_and(|replica| replica.want == Want::Run)
+    state
+        .replica(id)
+        .is_some_and(|replica| replica.want == Want::Run)
 }
 
 fn ceiling(after: &ClusterState, id: &InstanceId, instance: &Instance) {
@@ -83,21 +106,36 @@ fn floor(after: &ClusterState, report: &InstanceReport, instance: &Instance) {
     };
     let serving = [Class::Happy, Class::AtRisk, Class::Unknown];
     if left(&serving, true) {
-        assert!(stays(&serving, true) >= wanted, "a new replica left too early: {report:#?}");
+        assert!(
+            stays(&serving, true) >= wanted,
+            "a new replica left too early: {report:#?}"
+        );
     }
-    let alive = [Class::Happy, Class::AtRisk, Class::Unknown, Class::Starting, Class::Unhappy];
+    let alive = [
+        Class::Happy,
+        Class::AtRisk,
+        Class::Unknown,
+        Class::Starting,
+        Class::Unhappy,
+    ];
     let happy_new = stays(&[Class::Happy], true);
     if !left(&alive, false) {
         return;
     }
     match instance.spec.bounce.method {
         BounceMethod::UpThenDown => {
-            assert!(happy_new == wanted, "an old replica left too early: {report:#?}");
+            assert!(
+                happy_new == wanted,
+                "an old replica left too early: {report:#?}"
+            );
         }
         BounceMethod::Crossover => {
             let needed = instance.spec.bounce.margin.of(instance.wanted()) as usize;
             let kept = stays(&alive, false);
-            assert!(happy_new + kept >= needed, "{happy_new} + {kept} < {needed}: {report:#?}");
+            assert!(
+                happy_new + kept >= needed,
+                "{happy_new} + {kept} < {needed}: {report:#?}"
+            );
         }
         BounceMethod::Brutal | BounceMethod::DownThenUp | BounceMethod::Down => {}
     }

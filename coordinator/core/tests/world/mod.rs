@@ -44,6 +44,8 @@ pub(crate) struct World {
 pub(crate) struct Agent {
     pub(crate) away: bool,
     pub(crate) runtime_degraded: bool,
+    /// Every container fails at once here.
+    pub(crate) broken: bool,
     generation: u64,
     runs: BTreeMap<ReplicaId, Run>,
 }
@@ -58,7 +60,9 @@ impl World {
     pub(crate) fn new(hosts: usize) -> Self {
         let cluster = Cluster::new(hosts);
         let observed = Observed::new(cluster.now, PlanSettings::default());
-        let agents = (1..=hosts).map(|number| (host_id(number), Agent::default())).collect();
+        let agents = (1..=hosts)
+            .map(|number| (host_id(number), Agent::default()))
+            .collect();
         let mut world = Self {
             cluster,
             observed,
@@ -96,7 +100,11 @@ impl World {
             }
             self.tick();
         }
-        assert!(holds(self), "not within {most} ticks: {what}\n{:#?}", self.last.report);
+        assert!(
+            holds(self),
+            "not within {most} ticks: {what}\n{:#?}",
+            self.last.report
+        );
     }
 
     /// Plans, checks the plan, and applies it.
@@ -149,7 +157,9 @@ impl World {
         heard.complete_report = true;
         heard.accepted_generation = agent.generation;
         if agent.runtime_degraded {
-            heard.runtime = Runtime::Degraded { reason: "no answer".to_owned() };
+            heard.runtime = Runtime::Degraded {
+                reason: "no answer".to_owned(),
+            };
         }
         let runs = agent.runs.iter();
         heard.replicas = runs.map(|(id, run)| (*id, self.report(*id, run))).collect();
@@ -159,19 +169,34 @@ impl World {
     fn report(&self, id: ReplicaId, run: &Run) -> ReplicaReport {
         let app = &run.assigned.app;
         let older = self.cluster.state.replicas_of(&run.assigned.instance);
-        let rank = older.filter(|(other, r)| r.app == *app && *other < id).count();
+        let rank = older
+            .filter(|(other, r)| r.app == *app && *other < id)
+            .count();
         let healthy = self.healthy_most.get(app).is_none_or(|most| rank < *most);
-        let drained_at = run.draining_since.zip(self.drain_ms).map(|(since, ms)| since.after_ms(ms));
+        let drained_at = run
+            .draining_since
+            .zip(self.drain_ms)
+            .map(|(since, ms)| since.after_ms(ms));
+        let broken = self.agents[&self.host_of(id)].broken;
+        let phase = match (broken, run.draining_since) {
+            (true, _) => Phase::BackingOff,
+            (false, Some(_)) => Phase::Draining,
+            (false, None) => Phase::Running,
+        };
         ReplicaReport {
             id,
             app: app.clone(),
-            phase: if run.draining_since.is_some() { Phase::Draining } else { Phase::Running },
-            health: if healthy { Health::Healthy } else { Health::Unhealthy },
+            phase,
+            health: if healthy {
+                Health::Healthy
+            } else {
+                Health::Unhealthy
+            },
             started_at: Some(run.started_at),
             host_port: None,
             container: None,
             run: 1,
-            failures: 0,
+            failures: if broken { 9 } else { 0 },
             next_try_at: None,
             drained: drained_at.is_some_and(|at| at <= self.now()),
             in_load_balancer: None,
@@ -187,12 +212,18 @@ impl World {
     pub(crate) fn running(&self, app: &AppId) -> BTreeSet<ReplicaId> {
         let state = &self.cluster.state;
         let all = state.replicas_of(&state.app(app).expect("a known app").instance);
-        all.filter(|(_, r)| r.app == *app && r.want == Want::Run).map(|(id, _)| id).collect()
+        all.filter(|(_, r)| r.app == *app && r.want == Want::Run)
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// How many replicas of an app are recorded, whatever should become of them.
     pub(crate) fn recorded(&self, id: &InstanceId, app: &AppId) -> usize {
-        self.cluster.state.replicas_of(id).filter(|(_, replica)| replica.app == *app).count()
+        self.cluster
+            .state
+            .replicas_of(id)
+            .filter(|(_, replica)| replica.app == *app)
+            .count()
     }
 
     /// Whether the instance is exactly as wanted, and nothing is left of anything else.
@@ -203,27 +234,45 @@ impl World {
         let Some(view) = self.last.report.instances.get(id) else {
             return false;
         };
-        let happy = view.replicas.iter().filter(|replica| replica.class == Class::Happy);
+        let happy = view
+            .replicas
+            .iter()
+            .filter(|replica| replica.class == Class::Happy);
         record.bounce.is_none()
             && view.replicas.len() == record.wanted() as usize
-            && happy.filter(|replica| replica.app == *record.desired_app()).count()
+            && happy
+                .filter(|replica| replica.app == *record.desired_app())
+                .count()
                 == record.wanted() as usize
     }
 
     pub(crate) fn host_of(&self, id: ReplicaId) -> HostId {
-        self.cluster.state.replica(id).expect("a known replica").host.clone()
+        self.cluster
+            .state
+            .replica(id)
+            .expect("a known replica")
+            .host
+            .clone()
     }
 }
 
 impl Agent {
     fn obey(&mut self, assigned: BTreeMap<ReplicaId, AssignedReplica>, now: Timestamp) {
         // What is not assigned any more, or should stop, is gone by the next report.
-        self.runs.retain(|id, _| assigned.get(id).is_some_and(|replica| replica.want != Want::Stop));
+        self.runs.retain(|id, _| {
+            assigned
+                .get(id)
+                .is_some_and(|replica| replica.want != Want::Stop)
+        });
         for (id, assigned) in assigned {
             match assigned.want {
                 Want::Stop => {}
                 Want::Run => {
-                    let run = Run { assigned: assigned.clone(), started_at: now, draining_since: None };
+                    let run = Run {
+                        assigned: assigned.clone(),
+                        started_at: now,
+                        draining_since: None,
+                    };
                     let run = self.runs.entry(id).or_insert(run);
                     run.draining_since = None;
                     run.assigned = assigned;

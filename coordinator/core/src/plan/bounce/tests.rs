@@ -17,8 +17,15 @@ fn check(method: BounceMethod, margin: f64, rows: &[Row]) {
             old_at_risk: (first_risky..first_risky + old_at_risk).collect(),
             margin: Margin::new(margin).unwrap(),
         };
-        let expected = Decision { create_app: *create, tasks_to_drain: drain.to_vec() };
-        assert_eq!(decide(method, &input), expected, "{method}, margin {margin}: {input:?}");
+        let expected = Decision {
+            create_app: *create,
+            tasks_to_drain: drain.to_vec(),
+        };
+        assert_eq!(
+            decide(method, &input),
+            expected,
+            "{method}, margin {margin}: {input:?}"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ mod score;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
 };
 
 use paasta_common::app::AppSpec;
@@ -33,6 +33,7 @@ pub(super) struct Wish<'a> {
     count: usize,
     tally: Tally,
     on_host: BTreeMap<usize, u32>,
+    avoided: BTreeSet<usize>,
 }
 
 /// Where they go.
@@ -78,6 +79,7 @@ impl<'a> Wish<'a> {
             count,
             tally,
             on_host: BTreeMap::new(),
+            avoided: BTreeSet::new(),
         }
     }
 
@@ -95,6 +97,11 @@ impl<'a> Wish<'a> {
             self.tally
                 .add(&self.candidates.rules, &hosts[at].host.info, staying);
         }
+    }
+
+    /// Leaves a host out.
+    pub(super) fn avoid(&mut self, at: usize) {
+        self.avoided.insert(at);
     }
 
     fn score(&self, hosts: &[HostView<'_>], at: usize) -> Score {
@@ -135,7 +142,9 @@ pub(super) fn place(hosts: &mut [HostView<'_>], mut wish: Wish<'_>) -> Found {
     let rules = &wish.candidates.rules;
     let mut heaps: Vec<BinaryHeap<Reverse<Score>>> = Vec::new();
     for group in &wish.candidates.groups {
-        let open = group.iter().filter(|at| hosts[**at].closed().is_none());
+        let open = group
+            .iter()
+            .filter(|at| hosts[**at].closed().is_none() && !wish.avoided.contains(at));
         heaps.push(open.map(|at| Reverse(wish.score(hosts, *at))).collect());
     }
     let mut found = Vec::new();

@@ -5,16 +5,12 @@ use std::collections::BTreeMap;
 
 use paasta_common::{assignment::Want, id::ReplicaId, spec::BounceMethod};
 
-use super::{Goal, Moves, Shortage};
-use crate::{
-    plan::{
-        bounce::{Decision, Input, decide},
-        class::Class,
-        members::{Member, Members},
-        pass::Pass,
-        place::{Wish, place},
-    },
-    state::command::PlaceReplica,
+use super::{Goal, Moves, supply};
+use crate::plan::{
+    bounce::{Decision, Input, decide},
+    class::Class,
+    members::{Member, Members},
+    pass::Pass,
 };
 
 pub(in crate::plan) fn choose(
@@ -45,11 +41,16 @@ pub(in crate::plan) fn choose(
         moves.want(Want::Run, "its app is desired", *id);
     }
     if missing > 0 && grows(goal, members, &decision, &mut moves) {
-        place_missing(pass, goal, members, missing, &mut moves);
+        supply::place_missing(pass, goal, members, missing, &mut moves);
+    } else if missing == 0 && settled {
+        supply::move_failing(pass, goal, members, &kept, &mut moves);
     }
     let found = kept.len() + moves.placed.len();
     give_up_lost(members, wanted.saturating_sub(found), &mut moves);
-    for member in members.all().filter(|m| m.class == Class::Draining && m.may_stop) {
+    for member in members
+        .all()
+        .filter(|m| m.class == Class::Draining && m.may_stop)
+    {
         moves.want(Want::Stop, "drained", member.id);
     }
     moves
@@ -171,66 +172,6 @@ fn grows(
     moves.waits_for_old = goal.method == BounceMethod::DownThenUp && !goal.may_overlap(members);
     let runs = decision.create_app || members.new.iter().any(Member::runs);
     runs && !goal.held && goal.may_overlap(members)
-}
-
-fn place_missing(
-    pass: &mut Pass<'_>,
-    goal: &Goal<'_>,
-    members: &Members<'_>,
-    missing: usize,
-    moves: &mut Moves,
-) {
-    let lost = members
-        .new
-        .iter()
-        .filter(|m| m.class == Class::Lost && m.want == Want::Run);
-    // Under the brake nothing is replaced: what was lost still counts.
-    let missing = if goal.braked {
-        missing.saturating_sub(lost.count())
-    } else {
-        missing
-    };
-    let Some(app) = pass.state.app(&goal.desired).filter(|_| missing > 0) else {
-        return;
-    };
-    let candidates = pass.candidates(&app.spec);
-    let mut wish = Wish::new(&app.spec, &candidates, missing);
-    let changed = moves.changed();
-    for member in members.all().filter(|member| member.class != Class::Lost) {
-        let same_app = member.replica.app == goal.desired;
-        let want = changed
-            .get(&member.id)
-            .copied()
-            .unwrap_or(member.want);
-        wish.count(&pass.hosts, member.host, same_app, want == Want::Run);
-    }
-    let found = place(&mut pass.hosts, wish);
-    for at in &found.hosts {
-        let id = pass.new_replica_id();
-        moves.placed.push(PlaceReplica {
-            id,
-            instance: goal.id.clone(),
-            app: goal.desired.clone(),
-            host: pass.hosts[*at].id().clone(),
-        });
-    }
-    if let Some(refusals) = found.refusals {
-        let missing = missing - found.hosts.len();
-        moves.shortage = Some(Shortage {
-            missing: u32::try_from(missing).unwrap_or(u32::MAX),
-            refusals,
-        });
-    }
-}
-
-impl Moves {
-    /// What was decided so far about replicas that are there.
-    fn changed(&self) -> BTreeMap<ReplicaId, Want> {
-        let wants = self.wants.iter();
-        wants
-            .flat_map(|((want, _), ids)| ids.iter().map(|id| (*id, *want)))
-            .collect()
-    }
 }
 
 /// Replicas on lost hosts: old ones are never wanted back; new ones are until they are replaced.

@@ -67,15 +67,28 @@ mod tests {
         let mut cluster = Cluster::new(1);
         let drain = |reason: &str| {
             let reason = reason.to_owned();
-            Command::DrainHost(DrainHost { host: host_id(1), reason, until: None })
+            Command::DrainHost(DrainHost {
+                host: host_id(1),
+                reason,
+                until: None,
+            })
         };
         cluster.must(drain("disk"));
         let since = cluster.now;
         cluster.now = since.after_ms(5_000);
         assert_eq!(cluster.apply(drain("disk")), Outcome::Unchanged);
         cluster.must(drain("disk and fan"));
-        let maintenance = cluster.state.host(&host_id(1)).unwrap().maintenance.clone().unwrap();
-        assert_eq!((maintenance.since, maintenance.reason.as_str()), (since, "disk and fan"));
+        let maintenance = cluster
+            .state
+            .host(&host_id(1))
+            .unwrap()
+            .maintenance
+            .clone()
+            .unwrap();
+        assert_eq!(
+            (maintenance.since, maintenance.reason.as_str()),
+            (since, "disk and fan")
+        );
         let undrain = || Command::UndrainHost(UndrainHost { host: host_id(1) });
         assert_eq!(cluster.apply(undrain()), Outcome::Applied);
         assert_eq!(cluster.apply(undrain()), Outcome::Unchanged);

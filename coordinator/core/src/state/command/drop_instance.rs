@@ -36,6 +36,7 @@ impl DropInstance {
         ];
         let apps: Vec<AppId> = named.into_iter().flatten().cloned().collect();
         state.tables.instances.remove(&self.id);
+        state.tables.alerts.remove(&self.id);
         for app in apps {
             state.drop_app_if_unused(&app);
         }
@@ -62,13 +63,26 @@ mod tests {
         let mut cluster = Cluster::new(0);
         let id = main_instance();
         cluster.set(&id, spec(&id, 1, 1, BounceMethod::Crossover));
-        let drop = || Command::DropInstance(DropInstance { id: main_instance() });
-        let refused = Reason::InstanceInUse { instance: id.clone(), replicas: 0 };
+        let drop = || {
+            Command::DropInstance(DropInstance {
+                id: main_instance(),
+            })
+        };
+        let refused = Reason::InstanceInUse {
+            instance: id.clone(),
+            replicas: 0,
+        };
         assert_eq!(cluster.apply(drop()), Outcome::Refused(refused));
         let ids = BTreeSet::from([id]);
-        cluster.must(Command::RemoveInstances(RemoveInstances { ids, force: true }));
+        cluster.must(Command::RemoveInstances(RemoveInstances {
+            ids,
+            force: true,
+        }));
         cluster.must(drop());
-        assert_eq!((cluster.state.instances().len(), cluster.state.apps().len()), (0, 0));
+        assert_eq!(
+            (cluster.state.instances().len(), cluster.state.apps().len()),
+            (0, 0)
+        );
         assert_eq!(cluster.apply(drop()), Outcome::Unchanged);
     }
 }

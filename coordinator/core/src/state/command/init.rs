@@ -50,11 +50,23 @@ mod tests {
     fn a_cluster_is_made_once() {
         let mut cluster = Cluster::new(0);
         let made = cluster.state.cluster().unwrap().clone();
-        let same = Init { cluster_id: made.id.clone(), name: made.name.clone() };
-        assert_eq!(cluster.apply(Command::Init(same.clone())), Outcome::Unchanged);
-        let other = Init { cluster_id: "another".to_owned(), ..same };
+        let same = Init {
+            cluster_id: made.id.clone(),
+            name: made.name.clone(),
+        };
+        assert_eq!(
+            cluster.apply(Command::Init(same.clone())),
+            Outcome::Unchanged
+        );
+        let other = Init {
+            cluster_id: "another".to_owned(),
+            ..same
+        };
         let outcome = cluster.apply(Command::Init(other));
-        assert!(matches!(outcome, Outcome::Refused(Reason::OtherCluster { .. })), "{outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Refused(Reason::OtherCluster { .. })),
+            "{outcome:?}"
+        );
         assert_eq!(cluster.state.cluster(), Some(&made));
     }
 }

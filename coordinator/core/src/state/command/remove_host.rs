@@ -63,15 +63,36 @@ mod tests {
         let id = main_instance();
         cluster.set(&id, spec(&id, 1, 1, BounceMethod::Brutal));
         let (app, host) = (app_id(&id, 1), host_id(1));
-        let replica = PlaceReplica { id: ReplicaId(1), instance: id, app, host };
-        cluster.must(Command::Place(Place { replicas: vec![replica] }));
-        let remove = |number| Command::RemoveHost(RemoveHost { host: host_id(number) });
+        let replica = PlaceReplica {
+            id: ReplicaId(1),
+            instance: id,
+            app,
+            host,
+        };
+        cluster.must(Command::Place(Place {
+            replicas: vec![replica],
+        }));
+        let remove = |number| {
+            Command::RemoveHost(RemoveHost {
+                host: host_id(number),
+            })
+        };
         cluster.must(remove(2));
-        let refused = Outcome::Refused(Reason::HostInUse { host: host_id(1), replicas: 1 });
+        let refused = Outcome::Refused(Reason::HostInUse {
+            host: host_id(1),
+            replicas: 1,
+        });
         assert_eq!(cluster.apply(remove(1)), refused);
         cluster.must(Command::HostLost(HostLost { host: host_id(1) }));
         cluster.must(remove(1));
-        assert_eq!((cluster.state.hosts().len(), cluster.state.replica_count()), (0, 0));
-        assert_eq!(cluster.state.next_replica(), ReplicaId(2), "ids are never used again");
+        assert_eq!(
+            (cluster.state.hosts().len(), cluster.state.replica_count()),
+            (0, 0)
+        );
+        assert_eq!(
+            cluster.state.next_replica(),
+            ReplicaId(2),
+            "ids are never used again"
+        );
     }
 }

@@ -59,7 +59,7 @@ impl RemoveInstances {
             record.declared = false;
             record.bounce = None;
             record.changed_at = context.at;
-            let text = "no longer declared: draining".to_owned();
+            let text = "no longer declared or deployed: draining".to_owned();
             state.note(context, EventKind::Desired, Subject::Instance(id), text);
         }
         Outcome::Applied
@@ -77,7 +77,9 @@ mod tests {
     };
 
     fn ids(count: usize) -> Vec<InstanceId> {
-        (0..count).map(|number| format!("s{number}.main").parse().unwrap()).collect()
+        (0..count)
+            .map(|number| format!("s{number}.main").parse().unwrap())
+            .collect()
     }
 
     fn remove(cluster: &mut Cluster, ids: &[InstanceId], force: bool) -> Outcome {
@@ -100,7 +102,15 @@ mod tests {
         // In pieces it is no less.
         assert_eq!(remove(&mut cluster, &all[2..3], false), too_many(3));
         assert_eq!(remove(&mut cluster, &all, true), Outcome::Applied);
-        assert!(cluster.state.instances().all(|(_, record)| !record.declared));
-        assert_eq!(remove(&mut cluster, &ids(9)[8..], false), Outcome::Unchanged);
+        assert!(
+            cluster
+                .state
+                .instances()
+                .all(|(_, record)| !record.declared)
+        );
+        assert_eq!(
+            remove(&mut cluster, &ids(9)[8..], false),
+            Outcome::Unchanged
+        );
     }
 }

@@ -95,11 +95,17 @@ mod tests {
         cluster.set(&id, spec(&id, 1, 1, BounceMethod::Crossover));
         let wish = |app| {
             let reason = String::new();
-            Command::SetDesiredApp(SetDesiredApp { instance: main_instance(), app, reason })
+            Command::SetDesiredApp(SetDesiredApp {
+                instance: main_instance(),
+                app,
+                reason,
+            })
         };
         assert_eq!(cluster.apply(wish(None)), Outcome::Unchanged);
         let unknown = app_id(&id, 7);
-        let refused = Outcome::Refused(Reason::UnknownApp { app: unknown.clone() });
+        let refused = Outcome::Refused(Reason::UnknownApp {
+            app: unknown.clone(),
+        });
         assert_eq!(cluster.apply(wish(Some(unknown))), refused);
         assert_eq!(cluster.state.instance(&id).unwrap().pin, None);
     }

@@ -162,7 +162,10 @@ mod tests {
     use crate::build::{Cluster, app_id, main_instance, set, spec};
 
     fn events(cluster: &Cluster) -> Vec<String> {
-        let desired = cluster.state.events().filter(|event| event.kind == EventKind::Desired);
+        let desired = cluster
+            .state
+            .events()
+            .filter(|event| event.kind == EventKind::Desired);
         desired.map(|event| event.text.clone()).collect()
     }
 
@@ -183,7 +186,14 @@ mod tests {
             ]
         );
         // Nothing ran of the first version, so nothing needs its record.
-        assert_eq!(cluster.state.apps().map(|(app, _)| app.clone()).collect::<Vec<_>>(), [two]);
+        assert_eq!(
+            cluster
+                .state
+                .apps()
+                .map(|(app, _)| app.clone())
+                .collect::<Vec<_>>(),
+            [two]
+        );
     }
 
     #[test]
@@ -193,7 +203,10 @@ mod tests {
         let other: InstanceId = "other.main".parse().unwrap();
         let foreign = cluster.apply(set(&id, spec(&other, 1, 1, BounceMethod::Down)));
         let app = app_id(&other, 1);
-        let refused = Outcome::Refused(Reason::AppOfOtherInstance { app, instance: id.clone() });
+        let refused = Outcome::Refused(Reason::AppOfOtherInstance {
+            app,
+            instance: id.clone(),
+        });
         assert_eq!(foreign, refused);
         let mut hasty = spec(&id, 1, 1, BounceMethod::Down);
         hasty.bounce.progress_deadline_ms = 0;

@@ -73,7 +73,10 @@ mod tests {
         let id = main_instance();
         let set = |scope: &ProblemScope, lines: std::ops::Range<u32>| {
             let problems = lines.map(problem).collect();
-            Command::SetProblems(SetProblems { scope: scope.clone(), problems })
+            Command::SetProblems(SetProblems {
+                scope: scope.clone(),
+                problems,
+            })
         };
         let service = ProblemScope::Service(id.service.clone());
         let instance = ProblemScope::Instance(id.clone());
@@ -85,6 +88,9 @@ mod tests {
         cluster.must(set(&service, 0..0));
         assert!(cluster.state.problems().is_empty());
         let last = cluster.state.events().next_back().unwrap();
-        assert_eq!((last.subject.to_string().as_str(), last.text.as_str()), ("hello", "no more problems"));
+        assert_eq!(
+            (last.subject.to_string().as_str(), last.text.as_str()),
+            ("hello", "no more problems")
+        );
     }
 }
