@@ -22,8 +22,11 @@ use crate::{agent::Happened, engine::Engine, lanes::within};
 
 /// Lists that fail in a row until the runtime counts as degraded.
 pub const FAILURES_MAX: u32 = 3;
-/// Between two lists, however many hints there are.
-const SOONEST: Duration = Duration::from_millis(200);
+/// From a hint to the list that follows it, however many hints there are. dockerd tells of a death
+/// some 200 ms before its lists show it.
+const AFTER_HINT: Duration = Duration::from_millis(250);
+/// From that list to one more, for a dockerd that is slower.
+const ONCE_MORE: Duration = Duration::from_millis(1_000);
 /// Until a broken stream of hints is asked for again.
 const HINTS_RETRY: Duration = Duration::from_secs(5);
 
@@ -73,6 +76,7 @@ impl Watch {
 
     async fn look(&self, hint: &Notify) {
         let mut failures = 0;
+        let mut once_more = None;
         loop {
             let asked_at = Instant::now();
             let after_step = self.step.load(Ordering::SeqCst);
@@ -102,9 +106,15 @@ impl Watch {
                 .pace
                 .every
                 .div_f64(if failures > 0 { 2.5 } else { 1.0 });
+            let rest = once_more
+                .take()
+                .map_or(rest, |soon: Duration| soon.min(rest));
             tokio::select! {
                 () = sleep_until(asked_at + rest) => {}
-                () = hint.notified() => sleep_until(asked_at + SOONEST).await,
+                () = hint.notified() => {
+                    sleep(AFTER_HINT).await;
+                    once_more = Some(ONCE_MORE);
+                }
             }
         }
     }
