@@ -36,7 +36,6 @@ impl DropInstance {
         ];
         let apps: Vec<AppId> = named.into_iter().flatten().cloned().collect();
         state.tables.instances.remove(&self.id);
-        state.tables.alerts.remove(&self.id);
         for app in apps {
             state.drop_app_if_unused(&app);
         }
