@@ -25,8 +25,11 @@ pub struct InstanceSpec {
     pub bounce: BounceSpec,
     /// Percent of the wanted replicas below which the instance is critical.
     pub replication_threshold: u32,
-    /// The team that is told.
+    /// The team that is told; without one nobody is.
     pub team: Option<String>,
+    /// How the team is told.
+    #[serde(default)]
+    pub monitoring: Monitoring,
 }
 
 impl InstanceSpec {
@@ -37,6 +40,46 @@ impl InstanceSpec {
             DesiredState::Stop => 0,
         }
     }
+}
+
+/// How the team of an instance is told that it is in trouble: the fields of a Sensu event that an
+/// author sets, and where replicas are counted. May change under a running app.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Monitoring {
+    /// The host attribute per value of which replicas are counted beside the whole: the `discover`
+    /// of the instance's own load-balanced namespace. Counted as a whole only when absent.
+    pub location: Option<String>,
+    /// For how long the trouble must last before anybody is told, in milliseconds; the operator's
+    /// setting when absent.
+    pub alert_after_ms: Option<u64>,
+    /// After how many events it is said again; -1 for ever more rarely, which is also what absent
+    /// means.
+    pub realert_every: Option<i64>,
+    /// Whether it wakes someone.
+    pub page: bool,
+    /// What to do.
+    pub runbook: Option<String>,
+    /// The same in a sentence.
+    pub tip: Option<String>,
+    /// Where mail goes instead of to the team.
+    pub notification_email: Option<String>,
+    /// Chat channels.
+    pub irc_channels: Vec<String>,
+    /// Chat channels.
+    pub slack_channels: Vec<String>,
+    /// Whether a ticket is opened.
+    pub ticket: bool,
+    /// Where the ticket goes.
+    pub project: Option<String>,
+    /// How urgent the ticket is.
+    pub priority: Option<String>,
+    /// Labels of the ticket.
+    pub tags: Vec<String>,
+    /// The part of the system that the ticket is about.
+    pub component: Option<String>,
+    /// The text of the ticket.
+    pub description: Option<String>,
 }
 
 /// Whether an instance should run.

@@ -16,9 +16,11 @@ use crate::{
 };
 
 mod agent;
+mod alerts;
 mod coordinator;
 
 pub use agent::AgentConfig;
+pub use alerts::AlertsConfig;
 pub use coordinator::CoordinatorConfig;
 
 /// Where coordinators listen unless something else is configured.
@@ -96,12 +98,15 @@ pub struct SystemConfig {
     pub expected_slave_attributes: Option<Vec<BTreeMap<String, String>>>,
     /// `auto_hostname_unique_size`: up to this many replicas never share a host. Default -1, off.
     pub auto_hostname_unique_size: i64,
-    /// `sensu_host`: where events go; `null` sends none. Default `localhost`.
+    /// `sensu_host`: the Sensu client to which alerts go; `null` sends none there. Default
+    /// `localhost`.
     pub sensu_host: Option<String>,
     /// `sensu_port`: TCP port, 1 to 65535. Default 3030.
     pub sensu_port: u16,
     /// `soa_dir`: the yelpsoa-configs directory. Default `/nail/etc/services`.
     pub soa_dir: String,
+    /// `alerts`: how instances are watched and where else alerts go.
+    pub alerts: AlertsConfig,
     /// `coordinator`: the section of `paasta-coordinator`.
     pub coordinator: CoordinatorConfig,
     /// `agent`: the section of `paasta-agent`.
@@ -177,6 +182,7 @@ impl SystemConfig {
             soa_dir: fields
                 .text("soa_dir")
                 .unwrap_or_else(|| SOA_DIR_DEFAULT.to_owned()),
+            alerts: section(&mut fields, "alerts", keys, AlertsConfig::decode),
             coordinator: section(&mut fields, "coordinator", keys, CoordinatorConfig::decode),
             agent: section(&mut fields, "agent", keys, AgentConfig::decode),
             cli: section(&mut fields, "cli", keys, cli),

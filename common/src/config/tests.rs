@@ -21,6 +21,11 @@ fn nothing_configured_is_the_documented_defaults() {
     assert_eq!((&config, problems.len()), (&SystemConfig::default(), 0));
     assert_eq!(config.soa_dir, "/nail/etc/services");
     assert_eq!(config.sensu_host.as_deref(), Some("localhost"));
+    assert_eq!(
+        (config.alerts.after_seconds, config.alerts.log),
+        (120, true)
+    );
+    assert_eq!(config.alerts.webhook, None);
     assert_eq!(config.agent.port_range, (31_000, 32_000));
     assert_eq!(config.agent.pool, "default");
     assert_eq!(config.coordinator.advertise, config.coordinator.listen);
@@ -120,6 +125,14 @@ fn wrong_values_are_errors_with_file_line_and_key() {
             "agent.attributes.region: expected text",
         ),
         ("agent: []", "agent: expected a map, found a list"),
+        (
+            "alerts: {command: [notify, me]}",
+            "alerts.command: \"notify\" must be the program's absolute path",
+        ),
+        (
+            "alerts: {webhook: \"https://x/y\"}",
+            "alerts.webhook: \"https://x/y\" is not an http:// URL",
+        ),
         (
             "volumes: [{hostPath: /a, containerPath: b, mode: RO}]",
             "volumes[0].containerPath",

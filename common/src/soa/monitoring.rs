@@ -31,11 +31,22 @@ pub struct Monitoring {
     pub ticket: bool,
     /// Where the ticket goes.
     pub project: Option<String>,
-    /// How long it must be wrong first, such as `2m`.
-    pub alert_after: Option<String>,
+    /// How urgent the ticket is.
+    pub priority: Option<String>,
+    /// Labels of the ticket.
+    pub tags: Vec<String>,
+    /// The part of the system that the ticket is about.
+    pub component: Option<String>,
+    /// The text of the ticket.
+    pub description: Option<String>,
+    /// How long it must be wrong first, in milliseconds; written as `2m`.
+    pub alert_after_ms: Option<u64>,
     /// After how many checks it is said again; -1 for ever more rarely.
     pub realert_every: Option<i64>,
 }
+
+/// The longest `alert_after`: what nobody is told of within a week is not watched.
+const ALERT_AFTER_MAX_MS: u64 = 7 * 86_400_000;
 
 /// Merges the layers, the last one winning, and takes the settings out. Layers are maps; anything
 /// else is skipped.
@@ -71,7 +82,81 @@ fn decode(fields: &mut Fields<'_, '_>) -> Monitoring {
         slack_channels: fields.texts("slack_channels").unwrap_or_default(),
         ticket: fields.boolean("ticket").unwrap_or(false),
         project: fields.text("project"),
-        alert_after: fields.text("alert_after"),
+        priority: fields.text("priority"),
+        tags: fields.texts("tags").unwrap_or_default(),
+        component: fields.text("component"),
+        description: fields.text("description"),
+        alert_after_ms: alert_after(fields),
         realert_every: fields.integer("realert_every", Range::within(-1.0, 1.0e9)),
+    }
+}
+
+/// `alert_after`: a whole number and its unit, as `30s`, `2m` or `1h`.
+fn alert_after(fields: &mut Fields<'_, '_>) -> Option<u64> {
+    let text = fields.text("alert_after")?;
+    let ms = span_ms(&text).filter(|ms| *ms <= ALERT_AFTER_MAX_MS);
+    if let (None, Some(node)) = (ms, fields.node("alert_after")) {
+        let message =
+            format!("expected a time of at most 7d such as 30s, 2m or 1h, found {text:?}");
+        fields.error("alert_after", &node.mark, message);
+    }
+    ms
+}
+
+fn span_ms(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let unit = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(unit);
+    let ms = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::soa::yaml;
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, ms) in [
+            ("0s", 0),
+            ("30s", 30_000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(span_ms(text), Some(ms), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "2",
+            "2 m",
+            "-1s",
+            "1.5m",
+            "2min",
+            "99999999999999999999s",
+        ] {
+            assert_eq!(span_ms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_a_warning_and_costs_its_field_only() {
+        let root = yaml::parse("m.yaml", "team: a\nalert_after: soon\ntags: [x]\n").unwrap();
+        let mut problems = Vec::new();
+        let found = merged(&[&root], "main.monitoring", &mut problems);
+        assert_eq!(
+            (found.alert_after_ms, found.tags),
+            (None, vec!["x".to_owned()])
+        );
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].severity, Severity::Warning);
+        assert!(problems[0].message.contains("30s"), "{}", problems[0]);
     }
 }

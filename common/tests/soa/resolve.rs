@@ -440,6 +440,9 @@ fn what_a_team_is_told_by_is_resolved() {
     assert_eq!(found.team.as_deref(), Some("a"));
     let told = found.monitoring;
     assert_eq!((told.page, told.runbook.as_deref()), (true, Some("y/r")));
-    assert_eq!((told.alert_after_ms, told.tags), (Some(300_000), vec!["x".to_owned()]));
+    assert_eq!(
+        (told.alert_after_ms, told.tags),
+        (Some(300_000), vec!["x".to_owned()])
+    );
     assert_eq!(told.location, None);
 }

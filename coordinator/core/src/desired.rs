@@ -26,13 +26,52 @@ pub struct Reading {
     pub problems: BTreeMap<ServiceName, Vec<Problem>>,
 }
 
-/// One declared instance.
-#[derive(Debug, Clone, Default)]
-pub struct Declared {
-    /// What it should be; none when that cannot be told, and then the last good one stays.
-    pub spec: Option<InstanceSpec>,
+/// One declared instance: what is known of what it should be.
+#[derive(Debug, Clone)]
+pub enum Declared {
+    /// It should be this.
+    Spec(Box<InstanceSpec>),
+    /// That cannot be told: the last good state stays (I10).
+    Broken {
+        /// Why, unless that is said of the whole service.
+        problems: Vec<Problem>,
+    },
+    /// Nothing is deployed for it. If something was, its deploy ref was taken away: it goes the way
+    /// of what is no longer declared.
+    NotDeployed {
+        /// How to deploy it.
+        problem: Problem,
+    },
+}
+
+impl Declared {
     /// What is wrong with it, and warnings.
-    pub problems: Vec<Problem>,
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Spec(_) => &[],
+            Self::Broken { problems } => problems,
+            Self::NotDeployed { problem } => std::slice::from_ref(problem),
+        }
+    }
+}
+
+/// Why an instance is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is not declared any more.
+    Undeclared,
+    /// It is declared, and no version is deployed for it any more.
+    Undeployed,
+}
+
+impl Removal {
+    /// The word used in status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Undeclared => "undeclared",
+            Self::Undeployed => "undeployed",
+        }
+    }
 }
 
 /// The commands that make the state say what was read; none when it does already. The removal of
@@ -40,24 +79,19 @@ pub struct Declared {
 pub fn changes(state: &ClusterState, reading: &Reading) -> Vec<Command> {
     let mut commands = problems(state, reading);
     for (id, declared) in &reading.instances {
-        let Some(spec) = &declared.spec else { continue };
+        let Declared::Spec(spec) = declared else {
+            continue;
+        };
         let known = state.instance(id);
-        if known.is_none_or(|known| !known.declared || known.spec != *spec) {
-            let spec = Box::new(spec.clone());
+        if known.is_none_or(|known| !known.declared || known.spec != **spec) {
+            let spec = spec.clone();
             commands.push(Command::SetInstance(SetInstance {
                 id: id.clone(),
                 spec,
             }));
         }
     }
-    let gone = |id: &InstanceId| {
-        !reading.instances.contains_key(id) && !reading.incomplete.contains(&id.service)
-    };
-    let ids: BTreeSet<InstanceId> = state
-        .instances()
-        .filter(|(id, known)| known.declared && gone(id))
-        .map(|(id, _)| id.clone())
-        .collect();
+    let ids: BTreeSet<InstanceId> = removals(state, reading).into_keys().collect();
     if !ids.is_empty() {
         commands.push(Command::RemoveInstances(RemoveInstances {
             ids,
@@ -67,13 +101,27 @@ pub fn changes(state: &ClusterState, reading: &Reading) -> Vec<Command> {
     commands
 }
 
+/// The instances that are recorded as declared and that the reading removes.
+pub fn removals(state: &ClusterState, reading: &Reading) -> BTreeMap<InstanceId, Removal> {
+    let removal = |id: &InstanceId| match reading.instances.get(id) {
+        Some(Declared::Spec(_) | Declared::Broken { .. }) => None,
+        Some(Declared::NotDeployed { .. }) => Some(Removal::Undeployed),
+        None if reading.incomplete.contains(&id.service) => None,
+        None => Some(Removal::Undeclared),
+    };
+    let declared = state.instances().filter(|(_, known)| known.declared);
+    declared
+        .filter_map(|(id, _)| Some((id.clone(), removal(id)?)))
+        .collect()
+}
+
 fn problems(state: &ClusterState, reading: &Reading) -> Vec<Command> {
     let mut wanted: BTreeMap<ProblemScope, &[Problem]> = BTreeMap::new();
     for (service, problems) in &reading.problems {
         wanted.insert(ProblemScope::Service(service.clone()), problems);
     }
     for (id, declared) in &reading.instances {
-        wanted.insert(ProblemScope::Instance(id.clone()), &declared.problems);
+        wanted.insert(ProblemScope::Instance(id.clone()), declared.problems());
     }
     let known = state.problems();
     for scope in known.keys() {

@@ -49,28 +49,23 @@ fn read_service(
     for (name, config) in load.instances {
         let id = InstanceId::new(service.clone(), name);
         let declared = match (config, &deployments) {
-            (Err(problems), _) => Declared {
-                spec: None,
-                problems,
-            },
+            (Err(problems), _) => Declared::Broken { problems },
             // The fault is the service's, said once; every instance keeps its version.
-            (Ok(_), Err(())) => Declared::default(),
-            (Ok(config), Ok(deployments)) => {
-                let group = &config.deploy_group;
-                let found = deployments
-                    .as_ref()
-                    .and_then(|known| known.lookup(service, cluster, &id.instance, group));
-                match found {
-                    None => not_deployed(&id, &config),
+            (Ok(_), Err(())) => Declared::Broken {
+                problems: Vec::new(),
+            },
+            // A file that is not there says nothing: what it said before stays in force.
+            (Ok(config), Ok(None)) => Declared::Broken {
+                problems: vec![not_deployed(&id, &config)],
+            },
+            (Ok(config), Ok(Some(known))) => {
+                match known.lookup(service, cluster, &id.instance, &config.deploy_group) {
+                    None => Declared::NotDeployed {
+                        problem: not_deployed(&id, &config),
+                    },
                     Some(found) => match resolve(&id, &config, &found, system) {
-                        Ok(spec) => Declared {
-                            spec: Some(spec),
-                            problems: Vec::new(),
-                        },
-                        Err(problems) => Declared {
-                            spec: None,
-                            problems,
-                        },
+                        Ok(spec) => Declared::Spec(Box::new(spec)),
+                        Err(problems) => Declared::Broken { problems },
                     },
                 }
             }
@@ -82,21 +77,17 @@ fn read_service(
     }
 }
 
-fn not_deployed(id: &InstanceId, config: &InstanceConfig) -> Declared {
+fn not_deployed(id: &InstanceId, config: &InstanceConfig) -> Problem {
     let message = format!(
         "nothing is deployed for deploy group {0:?}; push a tag paasta-{0}-YYYYMMDDTHHMMSS-deploy and run `paasta generate-deployments -s {1}`",
         config.deploy_group, id.service
     );
-    let problem = Problem {
+    Problem {
         file: format!("{}/deployments.json", id.service),
         line: None,
         column: None,
         field: id.instance.to_string(),
         message,
         severity: Severity::Warning,
-    };
-    Declared {
-        spec: None,
-        problems: vec![problem],
     }
 }

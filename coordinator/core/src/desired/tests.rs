@@ -6,7 +6,7 @@ use paasta_common::{
     app::AppSpec,
     id::AppId,
     problem::Severity,
-    spec::{BounceSpec, DesiredState, RunSettings},
+    spec::{BounceSpec, DesiredState, Monitoring, RunSettings},
     time::Timestamp,
 };
 
@@ -35,14 +35,9 @@ fn declared(instance: &str, git: &str) -> (InstanceId, Declared) {
         bounce: BounceSpec::default(),
         replication_threshold: 50,
         team: None,
+        monitoring: Monitoring::default(),
     };
-    (
-        id,
-        Declared {
-            spec: Some(spec),
-            problems: Vec::new(),
-        },
-    )
+    (id, Declared::Spec(Box::new(spec)))
 }
 
 fn problem(text: &str) -> Problem {
@@ -165,8 +160,7 @@ fn what_cannot_be_read_stays_as_it_was() {
         ("b.main", "cccccccc"),
     ]);
     let web = one_bad.instances.get_mut(&id("a.web")).unwrap();
-    *web = Declared {
-        spec: None,
+    *web = Declared::Broken {
         problems: vec![problem("must be more than 32")],
     };
     assert_eq!(
@@ -193,4 +187,43 @@ fn an_emptied_directory_removes_nothing() {
             .instances()
             .all(|(_, instance)| instance.declared)
     );
+}
+
+#[test]
+fn what_was_deployed_and_is_no_more_goes_and_what_never_was_is_only_said() {
+    let mut world = World::new();
+    world.follow(&reading(&[("a.main", "aaaaaaaa"), ("b.main", "bbbbbbbb")]));
+    let mut undeployed = reading(&[("a.main", "aaaaaaaa")]);
+    for never in ["b.main", "c.main"] {
+        let problem = problem("nothing is deployed");
+        let declared = Declared::NotDeployed { problem };
+        undeployed.instances.insert(id(never), declared);
+    }
+    let removed = removals(&world.state, &undeployed);
+    assert_eq!(
+        removed,
+        BTreeMap::from([(id("b.main"), Removal::Undeployed)])
+    );
+    assert_eq!(world.follow(&undeployed), 3, "one goes, both are told of");
+    assert!(!world.state.instance(&id("b.main")).unwrap().declared);
+    assert!(world.state.instance(&id("c.main")).is_none());
+    assert!(world.state.instance(&id("a.main")).unwrap().declared);
+
+    assert_eq!(
+        world.follow(&reading(&[("a.main", "aaaaaaaa"), ("b.main", "bbbbbbbb")])),
+        3
+    );
+    assert!(world.state.instance(&id("b.main")).unwrap().declared);
+}
+
+#[test]
+fn deployments_that_cannot_be_read_remove_nothing() {
+    let mut world = World::new();
+    world.follow(&reading(&[("a.main", "aaaaaaaa"), ("b.main", "bbbbbbbb")]));
+    let mut unread = reading(&[("b.main", "bbbbbbbb")]);
+    let broken = Declared::Broken {
+        problems: Vec::new(),
+    };
+    unread.instances.insert(id("a.main"), broken);
+    assert_eq!(world.follow(&unread), 0);
 }

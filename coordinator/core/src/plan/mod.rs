@@ -2,15 +2,19 @@
 //! report, and of the time. It says commands, a report, and when to be asked again; it remembers
 //! nothing. What must be agreed on for ever is in [`crate::state`].
 
+pub mod alarm;
 pub mod bounce;
+pub mod brake;
 pub mod class;
 mod forget;
 mod hosts;
+pub mod maintenance;
 mod members;
 pub mod observed;
 mod pass;
 pub mod place;
 mod reconcile;
+pub mod replication;
 pub mod report;
 mod transition;
 mod view;

@@ -4,6 +4,7 @@
 //! `supply`, how a bounce is kept account of `transition`.
 
 mod moves;
+mod pace;
 mod supply;
 
 use std::collections::BTreeMap;

@@ -66,6 +66,8 @@ pub enum EventKind {
     Bounce,
     /// The configuration has problems, or no longer.
     Config,
+    /// An alarm began or ended.
+    Alert,
 }
 
 impl fmt::Display for Subject {

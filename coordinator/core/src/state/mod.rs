@@ -2,6 +2,7 @@
 //! log order; what agents observe is not here, and neither is any opinion about what to do next
 //! (that is [`crate::plan`]).
 
+pub mod alert;
 mod assignment;
 pub mod bounce;
 pub mod command;
@@ -31,6 +32,7 @@ use paasta_common::{
 };
 use serde::{Deserialize, Serialize};
 
+use alert::Alert;
 use command::{Context, Envelope};
 use event::{Event, EventKind, EventRing, Subject};
 use host::Host;
@@ -63,6 +65,7 @@ struct Tables {
     replicas: BTreeMap<ReplicaId, Replica>,
     next_replica: u64,
     problems: BTreeMap<ProblemScope, Vec<Problem>>,
+    alerts: BTreeMap<InstanceId, Alert>,
     events: EventRing,
     requests: RequestRing,
 }
@@ -257,6 +260,11 @@ impl ClusterState {
             .into_iter()
             .filter_map(|scope| self.tables.problems.get(&scope))
             .flatten()
+    }
+
+    /// What was last said of the instances that are in alarm, or were.
+    pub fn alerts(&self) -> &BTreeMap<InstanceId, Alert> {
+        &self.tables.alerts
     }
 
     /// What happened lately, oldest first; at most [`event::EVENTS_MAX`].

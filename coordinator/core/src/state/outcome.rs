@@ -102,7 +102,7 @@ pub enum Reason {
     NoProgressDeadline,
     /// Too many instances would go at once.
     #[error(
-        "{removed} of {total} instances would be removed at once, more than half; check the soa directory, then repeat with --force if this is meant"
+        "{removed} of {total} instances would be removed at once, more than half; check the soa directory; `paasta cleanup --force` removes them if this is meant"
     )]
     TooManyRemoved {
         /// How many would be undeclared.

@@ -9,7 +9,7 @@ use paasta_common::{
     host::HostInfo,
     id::{AppId, HostId, InstanceId},
     spec::{
-        BounceMethod, BounceSpec, DesiredState, DrainMethod, InstanceSpec, RunSettings,
+        BounceMethod, BounceSpec, DesiredState, DrainMethod, InstanceSpec, Monitoring, RunSettings,
     },
     time::Timestamp,
 };
@@ -152,6 +152,7 @@ pub(crate) fn spec(
         },
         replication_threshold: 50,
         team: None,
+        monitoring: Monitoring::default(),
     }
 }
 

@@ -220,6 +220,7 @@ fn kind(kind: EventKind) -> &'static str {
         EventKind::Replicas => "replicas",
         EventKind::Bounce => "bounce",
         EventKind::Config => "config",
+        EventKind::Alert => "alert",
     }
 }
 

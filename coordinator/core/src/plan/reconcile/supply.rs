@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use paasta_common::{assignment::Want, id::ReplicaId};
 
-use super::{Goal, Moves, Shortage};
+use super::{Goal, Moves, Shortage, pace};
 use crate::{
     plan::{
         class::Class,
@@ -38,6 +38,7 @@ pub(super) fn place_missing(
         false => 0,
     };
     let count = missing.saturating_sub(spared);
+    let count = count - pace::waiting(pass, goal, members, count);
     if count == 0 {
         return;
     }

@@ -36,6 +36,7 @@ impl DropInstance {
         ];
         let apps: Vec<AppId> = named.into_iter().flatten().cloned().collect();
         state.tables.instances.remove(&self.id);
+        state.tables.alerts.remove(&self.id);
         for app in apps {
             state.drop_app_if_unused(&app);
         }

@@ -10,8 +10,10 @@ mod host_lost;
 mod init;
 mod place;
 mod register_host;
+mod release_brake;
 mod remove_host;
 mod remove_instances;
+mod set_alert;
 mod set_desired_app;
 mod set_instance;
 mod set_problems;
@@ -27,8 +29,10 @@ pub use host_lost::HostLost;
 pub use init::Init;
 pub use place::{Place, PlaceReplica};
 pub use register_host::RegisterHost;
+pub use release_brake::ReleaseBrake;
 pub use remove_host::RemoveHost;
 pub use remove_instances::RemoveInstances;
+pub use set_alert::SetAlert;
 pub use set_desired_app::SetDesiredApp;
 pub use set_instance::SetInstance;
 pub use set_problems::SetProblems;
@@ -78,6 +82,8 @@ pub enum Command {
     UndrainHost(UndrainHost),
     /// A host goes for good.
     RemoveHost(RemoveHost),
+    /// An operator declares silent hosts lost.
+    ReleaseBrake(ReleaseBrake),
     /// What an instance should be.
     SetInstance(SetInstance),
     /// Instances are no longer declared.
@@ -88,6 +94,8 @@ pub enum Command {
     SetDesiredApp(SetDesiredApp),
     /// The configuration problems of a service or instance.
     SetProblems(SetProblems),
+    /// An alarm of an instance begins or ends.
+    SetAlert(SetAlert),
     /// Replicas are placed on hosts.
     Place(Place),
     /// Replicas should drain, stop, or run after all.
@@ -119,11 +127,13 @@ impl Command {
             Self::DrainHost(command) => command.apply(state, context),
             Self::UndrainHost(command) => command.apply(state, context),
             Self::RemoveHost(command) => command.apply(state, context),
+            Self::ReleaseBrake(command) => command.apply(state, context),
             Self::SetInstance(command) => command.apply(state, context),
             Self::RemoveInstances(command) => command.apply(state, context),
             Self::DropInstance(command) => command.apply(state, context),
             Self::SetDesiredApp(command) => command.apply(state, context),
             Self::SetProblems(command) => command.apply(state, context),
+            Self::SetAlert(command) => command.apply(state, context),
             Self::Place(command) => command.apply(state, context),
             Self::SetWant(command) => command.apply(state, context),
             Self::Forget(command) => command.apply(state, context),
