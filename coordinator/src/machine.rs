@@ -29,8 +29,13 @@ pub struct ClusterMachine {
 }
 
 impl ClusterMachine {
+    /// An empty state.
+    pub fn new() -> Self {
+        Self::watched(Watched::default())
+    }
+
     /// An empty state, and who looks on.
-    pub fn new(watched: Watched) -> Self {
+    pub fn watched(watched: Watched) -> Self {
         let (applied, _) = watch::channel(0);
         Self {
             state: Arc::new(RwLock::new(ClusterState::new())),
@@ -53,7 +58,7 @@ impl ClusterMachine {
 
 impl Default for ClusterMachine {
     fn default() -> Self {
-        Self::new(Watched::default())
+        Self::new()
     }
 }
 

@@ -29,8 +29,10 @@ use crate::{
         agents::AgentsService,
         cluster::ClusterService,
         gate::Gate,
+        members::MembersService,
         peers::Peers,
         server::{ServeError, Services, bind, serve},
+        snapshots::SnapshotsService,
     },
     sessions::Sessions,
 };
@@ -95,7 +97,7 @@ impl Coordinator {
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> Result<Self, RunError> {
-        let machine = ClusterMachine::new(options.watched.clone());
+        let machine = ClusterMachine::watched(options.watched.clone());
         let raft = options.raft.clone();
         let consensus = Consensus::start(raft, Arc::new(machine.clone())).await?;
         let (leader, services) = build(options, clock, machine, &consensus, &shutdown);
@@ -169,6 +171,19 @@ fn build(
         desired: leader.desired.clone(),
         clock,
     };
+    let members = MembersService {
+        gate: gate.clone(),
+        consensus: consensus.clone(),
+        machine: machine.clone(),
+        peers: peers.clone(),
+    };
+    let snapshots = SnapshotsService::new(
+        gate.clone(),
+        consensus.clone(),
+        machine.clone(),
+        Arc::clone(&sessions.clock),
+        shutdown.clone(),
+    );
     let cluster = ClusterService {
         consensus: consensus.clone(),
         machine,
@@ -182,6 +197,8 @@ fn build(
         agents: AgentsService::new(gate, sessions, led),
         admin,
         cluster,
+        members,
+        snapshots,
     };
     (leader, services)
 }
