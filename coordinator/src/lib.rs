@@ -10,6 +10,7 @@ pub mod desired;
 pub mod leader;
 pub mod machine;
 pub mod observations;
+pub mod offline;
 pub mod options;
 pub mod propose;
 pub mod raft;

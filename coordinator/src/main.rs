@@ -1,5 +1,7 @@
 //! `paasta-coordinator`: reads its configuration, builds the parts, runs them until told to stop.
 
+mod command;
+
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
@@ -27,6 +29,12 @@ enum Verb {
     Run(Box<RunArgs>),
     /// Read the configuration, say what is wrong with it, and exit with 1 if anything is.
     CheckConfig(Box<RunArgs>),
+    /// Begin the cluster again from a saved state, as a cluster of this coordinator alone.
+    Restore(command::restore::Args),
+    /// Begin the cluster again from what this coordinator has, when most of them are lost for good.
+    Recover(command::recover::Args),
+    /// Set a damaged store aside, to join the cluster again with a new id.
+    Rejoin(command::rejoin::Args),
 }
 
 /// Every flag overrides the key of the same name in the `coordinator` section.
@@ -63,6 +71,9 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Verb::Run(args) => start(*args),
         Verb::CheckConfig(args) => check(*args),
+        Verb::Restore(args) => offline(command::restore::run(&args)),
+        Verb::Recover(args) => offline(command::recover::run(&args)),
+        Verb::Rejoin(args) => offline(async { command::rejoin::run(&args) }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,6 +100,16 @@ fn start(args: RunArgs) -> anyhow::Result<()> {
         run(options, shutdown).await?;
         anyhow::Ok(())
     })
+}
+
+/// Runs a verb that needs no running coordinator; only its errors and warnings are logged.
+fn offline(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    telemetry::init(telemetry::LogFormat::Text).context("logging")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
+    runtime.block_on(work)
 }
 
 fn check(args: RunArgs) -> anyhow::Result<()> {

@@ -9,5 +9,7 @@ pub mod config;
 pub mod deployments;
 pub mod git;
 pub mod listen;
+pub mod saved;
 pub mod shutdown;
+pub mod simulated;
 pub mod telemetry;

@@ -31,6 +31,20 @@ pub enum RaftError {
         /// The other one.
         given: String,
     },
+    /// A member of the same cluster from before, or after, a recovery of it.
+    #[error(
+        "coordinator {node} is of epoch {known} of this cluster, not of epoch {given}: the cluster \
+         was recovered in between. What is left of the older epoch must not run any more; bring \
+         its machine back with an empty store and a new id (`paasta-coordinator rejoin`)"
+    )]
+    OtherEpoch {
+        /// This node.
+        node: u64,
+        /// Its epoch.
+        known: u64,
+        /// The other one.
+        given: u64,
+    },
     /// The members given to `init` do not make sense.
     #[error("cannot start a cluster of these members: {0}")]
     Members(String),

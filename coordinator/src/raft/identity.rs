@@ -13,6 +13,8 @@ use crate::store::LogHandle;
 struct Known {
     /// From the disk, or what this node was told to join.
     cluster: Option<String>,
+    /// How often that cluster was recovered, from 1; 0 while it is not known.
+    epoch: u64,
     /// Whether it is on the disk, so that messages can be compared without waiting for that.
     written: bool,
 }
@@ -30,11 +32,13 @@ pub(super) struct Identity {
 impl Identity {
     /// `expected` is the cluster this node was told to join, if it was told.
     pub(super) fn new(node: u64, expected: Option<String>, log: LogHandle) -> Self {
-        let stored = log.upgrade().map(|log| log.hard_state().cluster);
-        let stored = stored.filter(|stored| !stored.is_empty());
-        let written = stored.is_some();
+        let hard = log.upgrade().map(|log| log.hard_state());
+        let hard = hard.filter(|hard| !hard.cluster.is_empty());
+        let written = hard.is_some();
+        let epoch = hard.as_ref().map_or(0, |hard| hard.epoch.max(1));
         let known = Known {
-            cluster: stored.or(expected),
+            cluster: hard.map(|hard| hard.cluster).or(expected),
+            epoch,
             written,
         };
         Self {
@@ -55,12 +59,13 @@ impl Identity {
 
     /// Addresses a message to a peer. `None` while this node belongs to no cluster.
     pub(super) fn address(&self, to_node: u64, data: Vec<u8>) -> Option<RaftPayload> {
-        let cluster_id = self.cluster()?;
+        let known = self.known.read();
         Some(RaftPayload {
             data: data.into(),
-            cluster_id,
+            cluster_id: known.cluster.clone()?,
             from_node: self.node,
             to_node,
+            epoch: known.epoch.max(1),
         })
     }
 
@@ -71,6 +76,7 @@ impl Identity {
             cluster_id,
             from_node,
             to_node,
+            epoch,
             ..
         } = message;
         if *to_node != self.node {
@@ -83,47 +89,61 @@ impl Identity {
         if cluster_id.is_empty() {
             return Err(Status::invalid_argument("the message names no cluster"));
         }
-        if self.is_settled(cluster_id) {
+        let epoch = (*epoch).max(1);
+        if self.is_settled(cluster_id, epoch) {
             return Ok(());
         }
-        self.learn(cluster_id).await.map_err(|error| match error {
-            RaftError::OtherCluster { .. } => Status::failed_precondition(error.to_string()),
+        let learned = self.learn(cluster_id, Some(epoch)).await;
+        learned.map_err(|error| match error {
+            RaftError::OtherCluster { .. } | RaftError::OtherEpoch { .. } => {
+                Status::failed_precondition(error.to_string())
+            }
             other => Status::unavailable(other.to_string()),
         })
     }
 
-    /// Takes `id` for ever if there is none yet. A store that took no part in any consensus may
-    /// still be given another: its first `init` may have been cut short.
-    pub(super) async fn learn(&self, id: &str) -> Result<(), RaftError> {
+    /// Takes `id` and `epoch` (1 if it is not given) for ever if there is none yet. A store that
+    /// took no part in any consensus may still be given another: its first `init` may have been
+    /// cut short.
+    pub(super) async fn learn(&self, id: &str, epoch: Option<u64>) -> Result<(), RaftError> {
         let _one_at_a_time = self.learning.lock().await;
         let log = self.log.upgrade().ok_or(RaftError::Stopped)?;
         let hard = log.hard_state();
-        if hard.cluster == id {
-            self.settle(id);
+        let node = self.node;
+        let stored = hard.epoch.max(1);
+        if hard.cluster == id && (epoch.is_none() || epoch == Some(stored)) {
+            self.settle(id, stored);
             return Ok(());
         }
+        let pristine = hard.is_pristine();
         let known = match hard.cluster.is_empty() {
             true => self.cluster(),
-            false if hard.is_pristine() => None,
-            false => Some(hard.cluster),
+            false if pristine => None,
+            false => Some(hard.cluster.clone()),
         };
         if let Some(known) = known.filter(|known| known != id) {
-            let (node, given) = (self.node, id.to_owned());
+            let given = id.to_owned();
             return Err(RaftError::OtherCluster { node, known, given });
         }
-        log.set_cluster(id).await.map_err(RaftError::Disk)?;
-        self.settle(id);
+        let given = epoch.unwrap_or(1);
+        if hard.cluster == id && !pristine {
+            let known = stored;
+            return Err(RaftError::OtherEpoch { node, known, given });
+        }
+        log.set_cluster(id, given).await.map_err(RaftError::Disk)?;
+        self.settle(id, given);
         Ok(())
     }
 
-    fn is_settled(&self, id: &str) -> bool {
+    fn is_settled(&self, id: &str, epoch: u64) -> bool {
         let known = self.known.read();
-        known.written && known.cluster.as_deref() == Some(id)
+        known.written && known.epoch == epoch && known.cluster.as_deref() == Some(id)
     }
 
-    fn settle(&self, id: &str) {
+    fn settle(&self, id: &str, epoch: u64) {
         *self.known.write() = Known {
             cluster: Some(id.to_owned()),
+            epoch,
             written: true,
         };
     }

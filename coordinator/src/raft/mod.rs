@@ -7,7 +7,8 @@
 //! # The cluster's identity
 //! A cluster id is chosen once, at [`Consensus::init`]. Every consensus message carries it. A node
 //! without one learns it from the first message it gets and writes it to its high-water file
-//! before it answers; from then on it refuses any other, and so does its store.
+//! before it answers; from then on it refuses any other, and so does its store. With the id goes an
+//! epoch, which a recovery ([`seed()`]) raises: members of before and after it refuse each other.
 //!
 //! Not here: what commands mean (`paasta-coordinator-core`), who may propose them (`rpc`), and
 //! anything that only the leader does (`leader`).
@@ -26,10 +27,12 @@ mod options;
 mod propose;
 mod receive;
 mod runtime;
+mod seed;
 mod send;
 mod service;
 mod state_machine;
 mod status;
+mod survey;
 mod types;
 
 pub use dial::{Dial, DialError, Keepalive, PlainDial};
@@ -39,6 +42,8 @@ pub use machine::{Machine, SnapshotWriter};
 pub use node::{Consensus, RaftServer};
 pub use options::{MAX_COMMAND_BYTES, RaftOptions};
 pub use runtime::{Runtime, fix_randomness};
+pub use seed::{Seed, seed};
 pub use state_machine::{SnapshotBuilder, StateMachine};
 pub use status::{Peer, RaftStatus, Role};
+pub use survey::{Survey, survey};
 pub use types::{Command, Node, Outcome, TypeConfig};

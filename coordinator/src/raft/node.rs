@@ -137,7 +137,7 @@ impl Consensus {
                 "this node, {node_id}, is not one of them"
             )));
         }
-        self.inner.identity.learn(cluster_id).await?;
+        self.inner.identity.learn(cluster_id, None).await?;
         let raft = &self.inner.raft;
         if raft
             .is_initialized()

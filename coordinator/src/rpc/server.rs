@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, cluster_server::ClusterServer,
+    members_server::MembersServer, snapshots_server::SnapshotsServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,7 +17,10 @@ use tonic::{
     transport::{Server, server::Connected},
 };
 
-use super::{admin::AdminService, agents::AgentsService, cluster::ClusterService};
+use super::{
+    admin::AdminService, agents::AgentsService, cluster::ClusterService, members::MembersService,
+    snapshots::SnapshotsService,
+};
 use crate::raft::Consensus;
 
 /// Between keepalive pings on a connection, and how long one may take.
@@ -36,6 +40,10 @@ pub struct Services {
     pub admin: AdminService,
     /// Operators, making the cluster.
     pub cluster: ClusterService,
+    /// Operators, changing the coordinators.
+    pub members: MembersService,
+    /// Operators, saving the state.
+    pub snapshots: SnapshotsService,
 }
 
 /// Why the endpoint could not be served.
@@ -96,7 +104,9 @@ where
         .add_service(services.consensus.service())
         .add_service(AgentsServer::new(services.agents))
         .add_service(AdminServer::new(services.admin))
-        .add_service(ClusterServer::new(services.cluster));
+        .add_service(ClusterServer::new(services.cluster))
+        .add_service(MembersServer::new(services.members))
+        .add_service(SnapshotsServer::new(services.snapshots));
     let stopping = shutdown.clone();
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))

@@ -41,6 +41,32 @@ pub enum RpcError {
     /// Consensus itself refused.
     #[error(transparent)]
     Raft(#[from] crate::raft::RaftError),
+    /// The coordinators cannot be changed so, or not now.
+    #[error(transparent)]
+    Member(#[from] crate::raft::MemberError),
+    /// A coordinator that is to be added does not answer.
+    #[error(
+        "no coordinator answers at {address}: start {id} there first (paasta-coordinator run --node-id {id}), and check the address"
+    )]
+    NoIntroduction {
+        /// The one to be added.
+        id: u64,
+        /// Where it should be.
+        address: String,
+    },
+    /// Something of which there may be only one is going on.
+    #[error("{what}; try again later")]
+    Busy {
+        /// What.
+        what: &'static str,
+    },
+    /// The state could not be written out.
+    #[error("the state cannot be saved")]
+    Save {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The leader's address can never work.
     #[error(transparent)]
     Dial(#[from] crate::raft::DialError),
@@ -77,6 +103,10 @@ impl From<RpcError> for Status {
                 ProposalError::Unknown { .. } => Self::deadline_exceeded(text),
                 ProposalError::Undecodable { .. } => Self::internal(text),
             },
+            RpcError::Member(error) => Self::new(member_code(&error), text),
+            RpcError::NoIntroduction { .. } => Self::failed_precondition(text),
+            RpcError::Busy { .. } => Self::resource_exhausted(text),
+            RpcError::Save { .. } => Self::internal(text),
             RpcError::Peer(status) => *status,
             RpcError::Raft(_) | RpcError::Dial(_) => Self::failed_precondition(text),
         }
@@ -86,6 +116,18 @@ impl From<RpcError> for Status {
 impl From<Status> for RpcError {
     fn from(status: Status) -> Self {
         Self::Peer(Box::new(status))
+    }
+}
+
+fn member_code(error: &crate::raft::MemberError) -> tonic::Code {
+    use crate::raft::MemberError as Error;
+    match error {
+        Error::NotLeader { .. } | Error::NoQuorum | Error::Stopped => tonic::Code::Unavailable,
+        Error::Busy => tonic::Code::Aborted,
+        Error::Unknown(_) => tonic::Code::NotFound,
+        Error::Taken { .. } => tonic::Code::AlreadyExists,
+        Error::Refused(_) => tonic::Code::FailedPrecondition,
+        Error::NotCaughtUp(_) | Error::TimedOut => tonic::Code::DeadlineExceeded,
     }
 }
 

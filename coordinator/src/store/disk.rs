@@ -100,12 +100,13 @@ impl Disk {
         })
     }
 
-    /// Remembers which cluster this store belongs to.
-    pub(super) fn cluster(&self, id: String) -> io::Result<()> {
+    /// Remembers which cluster this store belongs to, and in which epoch.
+    pub(super) fn cluster(&self, id: String, epoch: u64) -> io::Result<()> {
         self.guard(|| {
             let mut hard = self.hard.lock();
             let state = HardState {
                 cluster: id,
+                epoch,
                 ..hard.state().clone()
             };
             hard.write(state)

@@ -26,7 +26,10 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Takes the directory for this process until the returned file is closed.
-pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+///
+/// # Errors
+/// [`StoreError::Locked`] if a coordinator runs on it.
+pub fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("lock");
     let file = OpenOptions::new()
         .create(true)

@@ -63,7 +63,7 @@ pub(super) enum Job {
     },
     Vote(Ballot, Done),
     Lower(Option<Mark>, Done),
-    Cluster(String, Done),
+    Cluster(String, u64, Done),
 }
 
 /// Makes writes durable, in order.
@@ -168,9 +168,9 @@ fn perform(disk: &Disk, jobs: Vec<Job>) {
                 sync(disk, &mut waiting, &mut marks);
                 done(contained(|| disk.lower(last)));
             }
-            Job::Cluster(id, done) => {
+            Job::Cluster(id, epoch, done) => {
                 sync(disk, &mut waiting, &mut marks);
-                done(contained(|| disk.cluster(id)));
+                done(contained(|| disk.cluster(id, epoch)));
             }
         }
     }

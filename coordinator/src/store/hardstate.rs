@@ -70,6 +70,10 @@ pub struct HardState {
     /// The last record known to be durably purged.
     #[prost(message, optional, tag = "6")]
     pub purged: Option<Mark>,
+    /// How often the cluster was recovered when this store joined it, from 1; 0 as long as there
+    /// is no cluster. Stores of different epochs never mix.
+    #[prost(uint64, tag = "7")]
+    pub epoch: u64,
 }
 
 impl HardState {

@@ -303,15 +303,16 @@ impl Log {
             .await
     }
 
-    /// Remembers for ever which cluster this store belongs to; durable when this returns.
+    /// Remembers for ever which cluster this store belongs to, and in which epoch of it; durable
+    /// when this returns.
     ///
     /// # Errors
     /// If the disk cannot be written.
-    pub async fn set_cluster(&self, id: &str) -> io::Result<()> {
+    pub async fn set_cluster(&self, id: &str, epoch: u64) -> io::Result<()> {
         let id = id.to_owned();
         self.inner
             .flusher
-            .wait_for(|done| Job::Cluster(id, done))
+            .wait_for(|done| Job::Cluster(id, epoch, done))
             .await
     }
 

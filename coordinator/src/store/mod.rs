@@ -21,10 +21,11 @@ mod slots;
 mod snapshot;
 mod verify;
 
+pub use durable::lock as lock_dir;
 pub use error::StoreError;
 pub use flush::{Flusher, IoMode};
 pub use hardstate::{Ballot, HardState, Mark};
 pub use log::{Log, LogHandle};
-pub use open::{Store, StoreOptions};
+pub use open::{Store, StoreOptions, identity_of};
 pub use record::{MAX_BODY_BYTES, Position, Record};
 pub use snapshot::{Head, Incoming, SnapshotFile, Snapshots};

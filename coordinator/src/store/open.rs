@@ -75,6 +75,22 @@ impl Store {
     }
 }
 
+/// Whose store is in `dir`, by its high-water file alone; `None` if there is no such file. Nothing
+/// is locked, changed or checked but that file.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if the file cannot be trusted; others if it cannot be read.
+pub fn identity_of(dir: &Path) -> Result<Option<HardState>, StoreError> {
+    match Slots::open(dir)? {
+        None => Ok(None),
+        Some(Ok(hard)) => Ok(Some(hard.state().clone())),
+        Some(Err(Damage(what))) => Err(StoreError::Damaged {
+            dir: dir.to_owned(),
+            what,
+        }),
+    }
+}
+
 fn open_locked(options: &StoreOptions, owner: File) -> Result<Store, StoreError> {
     let dir = &options.dir;
     let damaged = |Damage(what)| StoreError::Damaged {

@@ -214,7 +214,7 @@ async fn a_forgotten_vote_is_damage_on_either_side() {
     copy(good.path(), older.path());
     let Store { log, .. } = open(good.path()).expect("sound");
     log.save_vote(ballot(9)).await.expect("voted");
-    log.set_cluster("settles the vote in the file")
+    log.set_cluster("settles the vote in the file", 1)
         .await
         .expect("joined");
     let handle = log.downgrade();

@@ -62,7 +62,7 @@ async fn appends_votes_truncations_and_purges_survive() {
     append(&log, vec![record(2, 15, 10), record(2, 16, 0)]).await;
     log.save_committed(Some(Position { term: 2, index: 15 }))
         .expect("noted");
-    log.set_cluster("c1").await.expect("joined");
+    log.set_cluster("c1", 1).await.expect("joined");
     // Something durable after the note, so that it is durable too.
     append(&log, vec![record(2, 17, 5)]).await;
     let before = all(&log);
@@ -163,7 +163,7 @@ async fn a_store_has_one_owner_and_one_node() {
         matches!(second, Err(StoreError::Locked { .. })),
         "{second:?}"
     );
-    store.log.set_cluster("ours").await.expect("joined");
+    store.log.set_cluster("ours", 1).await.expect("joined");
     drop(store);
     let other_node = StoreOptions {
         node: 2,

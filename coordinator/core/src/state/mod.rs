@@ -14,6 +14,7 @@ pub mod invariants;
 mod legal;
 pub mod outcome;
 pub mod problems;
+pub mod recovery;
 mod replicas;
 mod request;
 mod stored;
