@@ -478,6 +478,40 @@ fn a_new_leader_in_mid_bounce_drains_nobody_before_the_hosts_report() {
 }
 
 #[test]
+fn a_new_leader_that_has_heard_of_the_new_app_only_drains_none_of_the_old() {
+    let mut it = bounced(BounceMethod::Crossover);
+    it.tick();
+    it.healthy(2);
+    it.world.elect();
+    for replica in it.world.running(&it.new) {
+        let host = it.world.host_of(replica);
+        it.world.agent_acts(&host);
+    }
+    it.world.plan();
+    assert_eq!(it.world.view(&main_instance()).new.happy, 2);
+    assert_eq!((it.running(&it.old), it.running(&it.new)), (2, 2));
+    assert_eq!(it.tick(), (0, 2));
+}
+
+#[test]
+fn a_deadline_does_not_strike_while_a_new_leader_waits_for_reports() {
+    let then = OnDeadline::Hold;
+    let mut it = bounced_from(with_deadline(1, then), with_deadline(2, then));
+    it.world.ticks(3);
+    it.healthy(2);
+    it.world.elect();
+    it.world.cluster.now = it.world.now().after_ms(3 * TICK_MS);
+    it.world.plan();
+    let record = it.world.cluster.state.instance(&main_instance()).unwrap();
+    let bounce = record.bounce.clone().unwrap();
+    assert!(bounce.progress_deadline <= it.world.now());
+    assert_eq!(bounce.phase, BouncePhase::Running);
+    // The reports show that all is well, so it never strikes.
+    assert_eq!(it.tick(), (0, 2));
+    it.finish();
+}
+
+#[test]
 fn replicas_of_an_old_app_are_never_replaced() {
     let mut it = bounced(BounceMethod::UpThenDown);
     it.tick();

@@ -8,6 +8,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use paasta_common::{
+    app::Operator,
     assignment::Want,
     id::{HostId, InstanceId, ReplicaId},
     spec::BounceMethod,
@@ -23,7 +24,7 @@ use paasta_coordinator_core::{
     },
 };
 use world::{
-    World,
+    Agent, World,
     build::{app_id, host_id, main_instance, spec},
 };
 
@@ -164,11 +165,7 @@ fn a_drained_host_is_emptied_one_happy_replacement_at_a_time() {
         until: None,
     };
     world.cluster.must(Command::DrainHost(drain));
-    world.healthy_most.insert(app.clone(), 0);
     // The two replacements come first; while they are not happy, nobody leaves.
-    for replica in world.running(&app) {
-        assert_ne!(replica, ReplicaId(0));
-    }
     world.healthy_most.insert(app.clone(), 4);
     world.tick();
     assert_eq!(world.running(&app).len(), 6);
@@ -270,14 +267,43 @@ fn an_election_loses_no_host_before_twice_the_lease() {
     away(&mut world, &[1], true);
     world.ticks(3);
     world.elect();
+    // Without any patience beyond the lease, only the election is a reason to wait.
+    world.observed.settings.lost_after_ms = 0;
     let lease = world.observed.settings.lease_ms;
     let patience = world.observed.patience_until();
     assert_eq!(patience, world.now().after_ms(2 * lease));
     while world.now() < patience {
-        world.tick();
         assert!(!lost(&world, 1));
+        world.tick();
     }
-    world.until(8, "the host is lost", |world| lost(world, 1));
+    assert!(lost(&world, 1), "lost when the patience ends");
+}
+
+#[test]
+fn under_the_brake_what_was_lost_before_is_not_replaced_either() {
+    let mut world = World::new(6);
+    let id = main_instance();
+    let unique = world::build::with_app(spec(&id, 1, 6, BounceMethod::Crossover), |app| {
+        let on_each = world::build::constraint("hostname", Operator::Unique, None);
+        app.constraints = vec![on_each];
+    });
+    world.cluster.set(&id, unique);
+    world.until(5, "one on each host", |world| world.is_steady(&id));
+    away(&mut world, &[1], true);
+    world.until(12, "the host is lost", |world| lost(world, 1));
+    away(&mut world, &[2, 3], true);
+    world.until(12, "the brake is on", |world| {
+        world.last.report.brake.is_some()
+    });
+    let newcomer = world::build::host(7);
+    world.agents.insert(host_id(7), Agent::default());
+    world.cluster.must(world::build::register(newcomer));
+    world.ticks(2);
+    assert!(on(&world, &host_id(7)).is_empty());
+    away(&mut world, &[2, 3], false);
+    world.until(4, "it is replaced", |world| {
+        on(world, &host_id(7)).len() == 1
+    });
 }
 
 #[test]
