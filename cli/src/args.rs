@@ -68,6 +68,12 @@ pub enum Command {
     /// Make a cluster, ask its coordinators
     #[command(subcommand)]
     Cluster(cmd::cluster::Command),
+    /// Show, add, promote and remove coordinators
+    #[command(subcommand)]
+    Coordinator(cmd::coordinator::Command),
+    /// Save the cluster's state, check a saved one
+    #[command(subcommand)]
+    Snapshot(cmd::snapshot::Command),
     /// Try out bounce methods without a cluster
     #[command(subcommand)]
     Bounce(cmd::bounce::Command),
@@ -81,7 +87,8 @@ pub enum Command {
     Version,
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+/// Reads a time that somebody would wait for.
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     match span.is_zero() || span > TIMEOUT_MAX {
         true => Err("give a time between 1ms and 1h".to_owned()),

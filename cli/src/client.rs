@@ -85,6 +85,11 @@ impl Coordinators {
         self.timeout
     }
 
+    /// The coordinator that answered last.
+    pub fn answered(&self) -> Option<&Address> {
+        self.connected.as_ref().map(|(address, _)| address)
+    }
+
     /// Calls the first coordinator that can answer. Those that cannot be reached, have no leader
     /// (UNAVAILABLE) or are not ready (FAILED_PRECONDITION) are passed over, again and again until
     /// the deadline: so `call` must be safe to make more than once.

@@ -16,10 +16,12 @@ use crate::{
 pub mod bounce;
 pub mod cluster;
 pub mod completions;
+pub mod coordinator;
 pub mod events;
 pub mod generate_deployments;
 pub mod list;
 pub mod metastatus;
+pub mod snapshot;
 pub mod status;
 pub mod validate;
 pub mod version;
@@ -48,6 +50,8 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Why(args) => why::run(&args, context).await,
         args::Command::Events(args) => events::run(&args, context).await,
         args::Command::Cluster(command) => cluster::run(command, context).await,
+        args::Command::Coordinator(command) => coordinator::run(command, context).await,
+        args::Command::Snapshot(command) => snapshot::run(command, context).await,
         args::Command::Bounce(command) => bounce::run(&command, context),
         args::Command::GenerateDeployments(args) => generate_deployments::run(&args, context).await,
         args::Command::Validate(args) => validate::run(&args, context),

@@ -5,11 +5,13 @@ use jiff::tz::TimeZone;
 
 pub mod bounce;
 pub mod cluster;
+pub mod coordinators;
 pub mod events;
 pub mod lines;
 pub mod metastatus;
 pub mod problem;
 pub mod replicas;
+pub mod saved;
 pub mod status;
 pub mod table;
 pub mod time;

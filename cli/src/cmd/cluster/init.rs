@@ -30,6 +30,18 @@ pub struct Member {
     address: Address,
 }
 
+impl Member {
+    /// Its node id, from 1.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where it is reached.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
 impl FromStr for Member {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
