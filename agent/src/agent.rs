@@ -26,7 +26,7 @@ use paasta_common::{
     id::ReplicaId,
     report::{ReplicaReport, Runtime},
 };
-use paasta_process::{chain::chain, clock::Clock};
+use paasta_process::{chain::chain, clock::Clock, simulated};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -377,7 +377,7 @@ impl Actor {
             self.ledger_fails = None;
             return true;
         };
-        let written = tokio::task::spawn_blocking(move || changes.write()).await;
+        let written = simulated::blocking(move || changes.write()).await;
         let failure = match written {
             Ok(Ok(written)) => {
                 self.ledger.saved(written);
@@ -453,10 +453,13 @@ impl Actor {
             .map(|(id, record)| sandbox_name(*id, record.run))
             .collect();
         let sandboxes = self.sandboxes.clone();
-        tokio::task::spawn_blocking(move || match sandboxes.trim(&alive) {
+        tokio::spawn(simulated::blocking(move || match sandboxes.trim(&alive) {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "removed sandboxes of dead runs"),
             Err(error) => tracing::warn!(%error, "sandboxes can not be trimmed"),
-        });
+        }));
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

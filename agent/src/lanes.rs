@@ -9,6 +9,7 @@ use paasta_agent_core::{
     observed::{Event, Remains, RunError},
 };
 use paasta_common::{container::ContainerSpec, id::ReplicaId};
+use paasta_process::simulated;
 use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
@@ -199,7 +200,7 @@ fn last_words(tail: &Tail) -> String {
 async fn on_disk(
     work: impl FnOnce() -> std::io::Result<()> + Send + 'static,
 ) -> std::io::Result<()> {
-    tokio::task::spawn_blocking(work)
+    simulated::blocking(work)
         .await
         .unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

@@ -93,7 +93,11 @@ impl Dial for PlainDial {
     }
 }
 
-fn endpoint(address: &str) -> Result<Endpoint, DialError> {
+/// What every connection to a coordinator is made with, for implementations of [`Dial`].
+///
+/// # Errors
+/// [`DialError::Address`] when it is none.
+pub fn endpoint(address: &str) -> Result<Endpoint, DialError> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     let endpoint = endpoint.map_err(|_| DialError::Address {
         address: address.to_owned(),

@@ -23,7 +23,7 @@ use tonic::Streaming;
 
 use crate::agent::{Handle, Happened, Order};
 use changes::Changes;
-pub use dial::{Dial, DialError, PlainDial};
+pub use dial::{Dial, DialError, PlainDial, endpoint};
 
 /// Messages that wait for a slow coordinator, at most; then the session begins anew.
 const OUTBOX_MAX: usize = 64;
@@ -166,6 +166,8 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let mut held: Option<Assignment> = None;
         let mut sent_at = Instant::now();
+        // Apart from the above: renewals must not put reports off.
+        let mut reported_at = sent_at;
         loop {
             tokio::select! {
                 // Orders first: reports of what is about to change are stale.
@@ -179,12 +181,13 @@ impl Sessions {
                         return Err(SessionError::Protocol("a second welcome"));
                     }
                 },
-                report = changes.next(sent_at + COALESCE) => {
+                report = changes.next(reported_at + COALESCE) => {
                     let Some(report) = report else {
                         return Err(SessionError::Stopping);
                     };
                     send(outbox, agent_message::Kind::Report(report)).await?;
                     sent_at = Instant::now();
+                    reported_at = sent_at;
                 }
                 () = sleep_until(sent_at + renew_every) => {
                     send(outbox, agent_message::Kind::Renewal(v1::Renewal {})).await?;
@@ -264,3 +267,6 @@ fn reconnect(ask: v1::Reconnect) -> SessionError {
         address: ask.address,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,316 @@
+//! A pretended coordinator on a real socket, and an agent that speaks to it.
+
+use std::{net::SocketAddr, sync::Mutex};
+
+use paasta_common::{
+    app::Resources,
+    assignment::Want,
+    report::{Phase, Runtime},
+};
+use paasta_proto::v1::agents_server::{Agents, AgentsServer};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, transport::Server};
+
+use super::*;
+use crate::agent::tests::{World, assignment, unchecked};
+
+type Outbox = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
+
+/// One session as the coordinator has it.
+struct Peer {
+    inbox: Streaming<v1::AgentMessage>,
+    outbox: Outbox,
+}
+
+struct Coordinator {
+    peers: mpsc::Sender<Peer>,
+}
+
+#[tonic::async_trait]
+impl Agents for Coordinator {
+    type SessionStream = ReceiverStream<Result<v1::CoordinatorMessage, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (outbox, messages) = mpsc::channel(16);
+        let inbox = request.into_inner();
+        let peer = Peer { inbox, outbox };
+        self.peers
+            .send(peer)
+            .await
+            .map_err(|_| Status::unavailable("stopping"))?;
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+}
+
+impl Peer {
+    async fn hear(&mut self) -> agent_message::Kind {
+        let heard = timeout(PATIENCE, self.inbox.message()).await.unwrap();
+        heard.unwrap().unwrap().kind.unwrap()
+    }
+
+    /// The next message that is not a renewal.
+    async fn report(&mut self) -> v1::Report {
+        loop {
+            match self.hear().await {
+                agent_message::Kind::Report(report) => return report,
+                agent_message::Kind::Renewal(_) => {}
+                agent_message::Kind::Hello(hello) => panic!("{hello:?}"),
+            }
+        }
+    }
+
+    async fn until_phase(&mut self, id: u64, phase: Phase) {
+        let is = |report: &v1::ReplicaReport| report.id == id && report.phase == phase.as_str();
+        let told = async { while !self.report().await.replicas.iter().any(is) {} };
+        timeout(PATIENCE, told)
+            .await
+            .unwrap_or_else(|_| panic!("r{id} is never {phase:?}"));
+    }
+
+    async fn say(&self, kind: coordinator_message::Kind) {
+        let message = v1::CoordinatorMessage { kind: Some(kind) };
+        self.outbox.send(Ok(message)).await.unwrap();
+    }
+
+    async fn assign(&self, wire: v1::Assignment) {
+        self.say(coordinator_message::Kind::Assignment(wire)).await;
+    }
+
+    /// Hello, complete report, welcome.
+    async fn open(&mut self) -> (v1::Hello, v1::Report) {
+        let agent_message::Kind::Hello(hello) = self.hear().await else {
+            panic!("no hello");
+        };
+        let report = self.report().await;
+        assert!(report.complete);
+        let welcome = v1::Welcome {
+            cluster_id: "c1".to_owned(),
+            lease_ms: 300,
+            renew_every_ms: 50,
+        };
+        self.say(coordinator_message::Kind::Welcome(welcome)).await;
+        (hello, report)
+    }
+}
+
+/// A coordinator that listens, and its sessions.
+async fn coordinator(stop: CancellationToken) -> (SocketAddr, mpsc::Receiver<Peer>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (peers, sessions) = mpsc::channel(16);
+    let serving = Server::builder()
+        .add_service(AgentsServer::new(Coordinator { peers }))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned());
+    tokio::spawn(serving);
+    (address, sessions)
+}
+
+fn host() -> HostInfo {
+    HostInfo {
+        id: "host1".parse().unwrap(),
+        address: "127.0.0.1".to_owned(),
+        pool: "default".to_owned(),
+        attributes: Default::default(),
+        capacity: Resources::default(),
+        agent_version: "0".to_owned(),
+    }
+}
+
+fn talk(world: &World, coordinators: &[SocketAddr]) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let sessions = Sessions {
+        agent: world.agent.handle.clone(),
+        host: host(),
+        boot_id: "boot".to_owned(),
+        coordinators: coordinators.iter().map(ToString::to_string).collect(),
+        dial: Arc::new(PlainDial::default()),
+    };
+    tokio::spawn(sessions.run(stop.clone()));
+    stop
+}
+
+async fn peer(sessions: &mut mpsc::Receiver<Peer>) -> Peer {
+    timeout(PATIENCE * 2, sessions.recv())
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_obeyed_and_what_comes_of_them_is_told() {
+    let world = World::new();
+    let (address, mut sessions) = coordinator(CancellationToken::new()).await;
+    let _stop = talk(&world, &[address]).drop_guard();
+    let mut peer = peer(&mut sessions).await;
+    let (hello, report) = peer.open().await;
+    assert_eq!(
+        (hello.accepted, hello.host.unwrap().id.as_str()),
+        (None, "host1")
+    );
+    assert_eq!((report.replicas.len(), report.generation), (0, 0));
+    let first = assignment(3, &[(1, Want::Run)], unchecked());
+    peer.assign(convert::assignment_to_wire(&first, true)).await;
+    peer.until_phase(1, Phase::Running).await;
+    let second = assignment(4, &[(2, Want::Run)], unchecked());
+    peer.assign(convert::delta_to_wire(&first, &second)).await;
+    let (mut gone, mut running, mut generation) = (false, false, 0);
+    while !(gone && running && generation == 4) {
+        let report = peer.report().await;
+        assert!(!report.complete);
+        generation = report.generation;
+        gone |= report
+            .replicas
+            .iter()
+            .any(|r| r.id == 1 && r.phase == "gone");
+        running |= report
+            .replicas
+            .iter()
+            .any(|r| r.id == 2 && r.phase == "running");
+    }
+    // With nothing to say the lease is renewed all the same.
+    while !matches!(peer.hear().await, agent_message::Kind::Renewal(_)) {}
+    assert_eq!(world.engine.containers().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_increment_that_does_not_fit_leads_to_a_new_session_that_says_what_is_held() {
+    let world = World::new();
+    let (address, mut sessions) = coordinator(CancellationToken::new()).await;
+    let _stop = talk(&world, &[address]).drop_guard();
+    let mut first = peer(&mut sessions).await;
+    first.open().await;
+    let held = assignment(3, &[(1, Want::Run)], unchecked());
+    first.assign(convert::assignment_to_wire(&held, true)).await;
+    first.until_phase(1, Phase::Running).await;
+    let (missed, next) = (
+        assignment(5, &[], unchecked()),
+        assignment(6, &[], unchecked()),
+    );
+    first.assign(convert::delta_to_wire(&missed, &next)).await;
+    let mut second = peer(&mut sessions).await;
+    let (hello, report) = second.open().await;
+    assert_eq!(hello.accepted.unwrap().generation, 3);
+    assert_eq!(report.replicas.len(), 1);
+    second
+        .assign(convert::assignment_to_wire(&next, true))
+        .await;
+    second.until_phase(1, Phase::Gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_of_the_past_is_not_obeyed_and_the_next_one_is_tried() {
+    let world = World::new();
+    let (old, mut of_old) = coordinator(CancellationToken::new()).await;
+    let (new, mut of_new) = coordinator(CancellationToken::new()).await;
+    let _stop = talk(&world, &[new, old]).drop_guard();
+    let mut current = peer(&mut of_new).await;
+    current.open().await;
+    let held = assignment(9, &[(1, Want::Run)], unchecked());
+    current
+        .assign(convert::assignment_to_wire(&held, true))
+        .await;
+    current.until_phase(1, Phase::Running).await;
+    current
+        .outbox
+        .send(Err(Status::unavailable("deposed")))
+        .await
+        .unwrap();
+    let mut past = peer(&mut of_old).await;
+    past.open().await;
+    let stale = assignment(8, &[], unchecked());
+    past.assign(convert::assignment_to_wire(&stale, true)).await;
+    let mut current = peer(&mut of_new).await;
+    let (_, report) = current.open().await;
+    assert_eq!(
+        (report.generation, report.replicas[0].phase.as_str()),
+        (9, "running")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_coordinator_gone_the_host_goes_on() {
+    let world = World::new();
+    let stop = CancellationToken::new();
+    let (address, mut sessions) = coordinator(stop.clone()).await;
+    let _stop = talk(&world, &[address]).drop_guard();
+    let mut only = peer(&mut sessions).await;
+    only.open().await;
+    let held = assignment(1, &[(1, Want::Run)], unchecked());
+    only.assign(convert::assignment_to_wire(&held, true)).await;
+    only.until_phase(1, Phase::Running).await;
+    stop.cancel();
+    drop((only, sessions));
+    world.engine.crash("paasta-hello.main-r1-1", 1);
+    world
+        .until_report(1, "run 2", |report| report.run == 2)
+        .await;
+    assert_eq!(world.agent.handle.view.borrow().runtime, Runtime::Ok);
+}
+
+#[tokio::test]
+async fn plain_text_stays_on_this_machine_and_in_the_test_network() {
+    let outside = PlainDial::default()
+        .dial("192.0.2.1:7401")
+        .await
+        .unwrap_err();
+    assert!(matches!(outside, DialError::Insecure { .. }), "{outside}");
+    let other = PlainDial {
+        insecure_test_network: Some("10.77.0.0/24".parse().unwrap()),
+    };
+    assert!(matches!(
+        other.dial("192.0.2.1:7401").await,
+        Err(DialError::Insecure { .. })
+    ));
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap().to_string();
+    drop(nobody);
+    assert!(matches!(
+        other.dial(&address).await,
+        Err(DialError::Connect { .. })
+    ));
+    assert!(matches!(
+        other.dial("nowhere").await,
+        Err(DialError::Resolve { .. })
+    ));
+}
+
+/// Who is asked first is by turn, so that a dead one is not asked for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_address_is_tried_and_a_named_one_first() {
+    struct Refuse(Mutex<Vec<String>>);
+    impl Dial for Arc<Refuse> {
+        fn dial<'a>(
+            &'a self,
+            address: &'a str,
+        ) -> futures_util::future::BoxFuture<'a, Result<tonic::transport::Channel, DialError>>
+        {
+            self.0.lock().unwrap().push(address.to_owned());
+            let address = address.to_owned();
+            Box::pin(async { Err(DialError::Address { address }) })
+        }
+    }
+    let world = World::new();
+    let refuse = Arc::new(Refuse(Mutex::default()));
+    let sessions = Sessions {
+        agent: world.agent.handle.clone(),
+        host: host(),
+        boot_id: "boot".to_owned(),
+        coordinators: ["a:1", "b:1", "c:1"].map(str::to_owned).to_vec(),
+        dial: Arc::new(Arc::clone(&refuse)),
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(sessions.run(stop.clone()));
+    let asked = async {
+        while refuse.0.lock().unwrap().len() < 4 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, asked).await.unwrap();
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(refuse.0.lock().unwrap()[..4], ["a:1", "b:1", "c:1", "a:1"]);
+}
