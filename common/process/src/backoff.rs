@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::simulated;
+
 /// The longest first delay.
 pub const FIRST: Duration = Duration::from_millis(100);
 /// The longest delay of all.
@@ -25,7 +27,7 @@ impl Retry {
     /// Notes a failure and says how long to wait: by chance between almost nothing and a bound
     /// that doubles from [`FIRST`] to [`LONGEST`].
     pub fn next_delay(&mut self) -> Duration {
-        let delay = delay(self.failures, rand::random::<f64>());
+        let delay = delay(self.failures, simulated::chance());
         self.failures = self.failures.saturating_add(1);
         delay
     }
