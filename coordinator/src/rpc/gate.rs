@@ -115,7 +115,7 @@ impl Gate {
             let answer = match self.route(&request, false).await? {
                 Route::Here => tokio::time::timeout_at(deadline, here(asked))
                     .await
-                    .map(|answer| answer.map(Response::new).map_err(Status::from)),
+                    .map(|answer| answer.map(Response::new).map_err(Into::into)),
                 Route::Leader(leader) => {
                     let passed_on = forwarded(Request::new(asked));
                     tokio::time::timeout_at(deadline, there(leader, passed_on)).await

@@ -1,3 +1,5 @@
+//! The state as a whole: what is stored, what is derived, what is remembered.
+
 use paasta_common::{assignment::Want, id::ReplicaId, spec::BounceMethod};
 
 use super::{

@@ -1,3 +1,5 @@
+//! The table of every bounce method.
+
 use super::*;
 
 /// A row: the instances wanted, whether the new app runs, how many happy new; how many old happy,

@@ -1,3 +1,5 @@
+//! What the dry run takes, what it refuses and in which words.
+
 use super::*;
 
 const CROSSOVER: &str = r#"{

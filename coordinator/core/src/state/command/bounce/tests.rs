@@ -1,3 +1,5 @@
+//! The life of a bounce record, step by step.
+
 use paasta_common::spec::InstanceSpec;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What apply takes and refuses of a placement.
+
 use paasta_common::{app::Operator, spec::BounceMethod};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which wants may follow which.
+
 use paasta_common::spec::BounceMethod;
 
 use super::*;
