@@ -13,9 +13,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    desired::Desired, machine::ClusterMachine, observations::Observations, propose::Proposer,
-    raft::Consensus,
-    witness::Watched,
+    alerts::Alerts, desired::Desired, machine::ClusterMachine, observations::Observations,
+    propose::Proposer, raft::Consensus, witness::Watched,
 };
 
 /// Between two plans, at least: changes that come together are planned together.
@@ -57,6 +56,8 @@ pub struct Leader {
     pub leadership: Arc<watch::Sender<Option<Leadership>>>,
     /// Where the desired state comes from.
     pub desired: Desired,
+    /// Who tells teams of their instances.
+    pub alerts: Alerts,
     /// Who looks on.
     pub watched: Watched,
 }
@@ -103,7 +104,11 @@ impl Leader {
             since,
             ended: ended.clone(),
         }));
-        tokio::join!(self.plan_on(&ended), self.desired.follow(&ended));
+        tokio::join!(
+            self.plan_on(&ended),
+            self.desired.follow(&ended),
+            self.alerts.follow(&ended)
+        );
     }
 
     async fn plan_on(&self, ended: &CancellationToken) {

@@ -5,6 +5,7 @@
 //! [`leader`] plans and proposes placements, [`sessions`] tells the hosts, [`observations`] takes
 //! in what they report, and the leader plans again.
 
+pub mod alerts;
 pub mod codec;
 pub mod desired;
 pub mod leader;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
 use crate::{
+    alerts::Alerts,
     desired::Desired,
     leader::Leader,
     machine::ClusterMachine,
@@ -30,6 +31,7 @@ use crate::{
         cluster::ClusterService,
         gate::Gate,
         members::MembersService,
+        operate::OperateService,
         peers::Peers,
         server::{ServeError, Services, bind, serve},
         snapshots::SnapshotsService,
@@ -144,14 +146,16 @@ fn build(
     let peers = Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive);
     let gate = Gate::new(consensus.clone(), peers.clone());
     let (leadership, led) = watch::channel(None);
+    let report = Arc::new(ArcSwap::from_pointee(Report::default()));
     let leader = Leader {
         consensus: consensus.clone(),
         machine: machine.clone(),
         observations: Observations::new(options.plan),
         proposer: proposer.clone(),
-        report: Arc::new(ArcSwap::from_pointee(Report::default())),
+        report: Arc::clone(&report),
         leadership: Arc::new(leadership),
         desired: Desired::new(machine.clone(), proposer.clone(), &options),
+        alerts: Alerts::new(machine.clone(), proposer.clone(), report, &options.system),
         watched: options.watched.clone(),
     };
     let sessions = Sessions {
@@ -170,6 +174,10 @@ fn build(
         report: Arc::clone(&leader.report),
         desired: leader.desired.clone(),
         clock,
+    };
+    let operate = OperateService {
+        admin: admin.clone(),
+        proposer: proposer.clone(),
     };
     let members = MembersService {
         gate: gate.clone(),
@@ -198,6 +206,7 @@ fn build(
         admin,
         cluster,
         members,
+        operate,
         snapshots,
     };
     (leader, services)

@@ -4,7 +4,12 @@
 mod read;
 mod watch;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use paasta_common::{
     config::SystemConfig,
@@ -12,7 +17,7 @@ use paasta_common::{
     time::Timestamp,
 };
 use paasta_coordinator_core::{
-    desired::{Reading, changes},
+    desired::{Reading, Removal, changes, removals},
     state::{command::Command, outcome::Outcome},
 };
 use parking_lot::Mutex;
@@ -43,6 +48,8 @@ pub struct Desired {
     dir: Arc<PathBuf>,
     resync: Duration,
     last: Arc<Mutex<LastRead>>,
+    /// Why instances that are gone from the directory are not removed; empty when they are.
+    refusal: Arc<Mutex<String>>,
     io: IoMode,
     watched: Watched,
 }
@@ -68,14 +75,36 @@ impl Desired {
             dir: Arc::new(options.soa_dir.clone()),
             resync: options.resync,
             last: Arc::default(),
+            refusal: Arc::default(),
             io: options.raft.io,
             watched: options.watched.clone(),
         }
     }
 
-    /// When the directory was last read here.
+    /// When the directory was last read here, and what stands in the way of what it says.
     pub fn last_read(&self) -> LastRead {
-        self.last.lock().clone()
+        let mut last = self.last.lock().clone();
+        if last.error.is_empty() {
+            last.error.clone_from(&self.refusal.lock());
+        }
+        last
+    }
+
+    /// Reads the directory now, and says which instances it removes.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub async fn removals(&self) -> Result<BTreeMap<InstanceId, Removal>, String> {
+        let cluster = self.cluster().ok_or("there is no cluster yet")?;
+        match self.read(cluster).await {
+            Some(reading) => Ok(removals(&self.machine.read(), &reading)),
+            None => Err(self.last.lock().error.clone()),
+        }
+    }
+
+    fn cluster(&self) -> Option<ClusterName> {
+        let state = self.machine.read();
+        state.cluster().map(|cluster| cluster.name.clone())
     }
 
     /// Follows the directory until `ended`.
@@ -98,12 +127,9 @@ impl Desired {
 
     /// Reads and proposes if the directory changed, or it is time.
     async fn look(&self, seen: &mut Seen) {
-        let cluster = self
-            .machine
-            .read()
-            .cluster()
-            .map(|cluster| cluster.name.clone());
-        let Some(cluster) = cluster else { return };
+        let Some(cluster) = self.cluster() else {
+            return;
+        };
         let dir = Arc::clone(&self.dir);
         let Ok(now) = self.io.run(move || Ok(watch::fingerprint(&dir))).await else {
             return;
@@ -151,6 +177,11 @@ impl Desired {
     /// False when something has to be proposed again.
     async fn propose(&self, reading: &Reading, seen: &mut Seen) -> bool {
         let mut commands = changes(&self.machine.read(), reading);
+        let removes = |command: &Command| matches!(command, Command::RemoveInstances(_));
+        if !commands.iter().any(removes) {
+            seen.refused.clear();
+            self.refusal.lock().clear();
+        }
         commands.retain(|command| match command {
             Command::RemoveInstances(remove) => remove.ids != seen.refused,
             _ => true,
@@ -165,6 +196,7 @@ impl Desired {
                     Ok(Outcome::Refused(reason)) => {
                         self.refused(command, &reason.to_string(), seen)
                     }
+                    Ok(_) if removes(command) => self.refusal.lock().clear(),
                     Ok(_) => {}
                     Err(error) => {
                         tracing::warn!(%error, "a change of the desired state was not acknowledged");
@@ -180,7 +212,7 @@ impl Desired {
         tracing::error!(reason, "a change of the desired state was refused");
         if let Command::RemoveInstances(remove) = command {
             seen.refused = remove.ids.clone();
-            self.last.lock().error = reason.to_owned();
+            reason.clone_into(&mut self.refusal.lock());
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
 };
 
 /// The service.
+#[derive(Clone)]
 pub struct AdminService {
     /// Where calls are answered.
     pub gate: Gate,
@@ -40,7 +41,7 @@ pub struct AdminService {
 
 impl AdminService {
     /// Shows the state as of now to `look`. The locks are held for that long only.
-    fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
+    pub(super) fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         let report = self.report.load_full();
         let state = self.machine.read();
         let observed = self.observations.read();

@@ -6,6 +6,7 @@ pub mod agents;
 pub mod cluster;
 pub mod gate;
 pub mod members;
+pub mod operate;
 pub mod peers;
 pub mod server;
 pub mod snapshots;

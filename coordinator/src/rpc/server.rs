@@ -4,7 +4,8 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, cluster_server::ClusterServer,
-    members_server::MembersServer, snapshots_server::SnapshotsServer,
+    members_server::MembersServer, operate_server::OperateServer,
+    snapshots_server::SnapshotsServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -19,7 +20,7 @@ use tonic::{
 
 use super::{
     admin::AdminService, agents::AgentsService, cluster::ClusterService, members::MembersService,
-    snapshots::SnapshotsService,
+    operate::OperateService, snapshots::SnapshotsService,
 };
 use crate::raft::Consensus;
 
@@ -42,6 +43,8 @@ pub struct Services {
     pub cluster: ClusterService,
     /// Operators, changing the coordinators.
     pub members: MembersService,
+    /// Operators, acting on hosts and instances.
+    pub operate: OperateService,
     /// Operators, saving the state.
     pub snapshots: SnapshotsService,
 }
@@ -106,6 +109,7 @@ where
         .add_service(AdminServer::new(services.admin))
         .add_service(ClusterServer::new(services.cluster))
         .add_service(MembersServer::new(services.members))
+        .add_service(OperateServer::new(services.operate))
         .add_service(SnapshotsServer::new(services.snapshots));
     let stopping = shutdown.clone();
     let serving = Server::builder()

@@ -107,6 +107,6 @@ fn milliseconds(span: &Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn number(count: usize) -> u32 {
+pub(in crate::rpc) fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -3,7 +3,9 @@
 
 mod hosts;
 mod instance;
+mod maintenance;
 mod replica;
+mod replication;
 
 use std::collections::BTreeSet;
 
@@ -21,6 +23,8 @@ use paasta_coordinator_core::{
     },
 };
 use paasta_proto::v1;
+
+pub(super) use hosts::number;
 
 use super::status::RpcError;
 use crate::{desired::LastRead, raft::RaftStatus};

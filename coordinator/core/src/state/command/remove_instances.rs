@@ -26,11 +26,11 @@ pub struct RemoveInstances {
 }
 
 impl RemoveInstances {
-    pub(super) fn apply(&self, state: &mut ClusterState, context: &Context<'_>) -> Outcome {
-        let declared = |id: &&InstanceId| state.instance(id).is_some_and(|record| record.declared);
-        let leaving: Vec<InstanceId> = self.ids.iter().filter(declared).cloned().collect();
-        if leaving.is_empty() {
-            return Outcome::Unchanged;
+    /// Why it would be refused now, if it would.
+    pub fn refusal(&self, state: &ClusterState) -> Option<Reason> {
+        let leaving = self.leaving(state).count();
+        if leaving == 0 || self.force {
+            return None;
         }
         // Those still on their way out count as well: a broken directory may be read in pieces.
         let total = state.instances().len();
@@ -38,12 +38,20 @@ impl RemoveInstances {
             .instances()
             .filter(|(_, record)| !record.declared)
             .count();
-        let removed = gone + leaving.len();
-        if removed * 2 > total && !self.force {
-            let reason = Reason::TooManyRemoved {
-                removed: u32::try_from(removed).unwrap_or(u32::MAX),
-                total: u32::try_from(total).unwrap_or(u32::MAX),
-            };
+        let removed = gone + leaving;
+        (removed * 2 > total).then(|| Reason::TooManyRemoved {
+            removed: u32::try_from(removed).unwrap_or(u32::MAX),
+            total: u32::try_from(total).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn leaving<'s>(&'s self, state: &'s ClusterState) -> impl Iterator<Item = &'s InstanceId> {
+        let declared = |id: &InstanceId| state.instance(id).is_some_and(|record| record.declared);
+        self.ids.iter().filter(move |id| declared(id))
+    }
+
+    pub(super) fn apply(&self, state: &mut ClusterState, context: &Context<'_>) -> Outcome {
+        if let Some(reason) = self.refusal(state) {
             state.note(
                 context,
                 EventKind::Desired,
@@ -51,6 +59,10 @@ impl RemoveInstances {
                 reason.to_string(),
             );
             return Outcome::Refused(reason);
+        }
+        let leaving: Vec<InstanceId> = self.leaving(state).cloned().collect();
+        if leaving.is_empty() {
+            return Outcome::Unchanged;
         }
         for id in leaving {
             let Some(record) = state.tables.instances.get_mut(&id) else {

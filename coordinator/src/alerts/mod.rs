@@ -1,0 +1,154 @@
+//! Tells teams that their instances lack replicas, and that they no longer do. The leader looks at
+//! every instance again and again; when an alarm begins or ends is decided in
+//! `paasta_coordinator_core::plan::alarm` and written to the log first. What is told follows from
+//! the replicated state alone: a new leader tells again what is in alarm, as the one before it may
+//! have died between the two. So a team may hear of an alarm twice, and never not at all while a
+//! delivery succeeds.
+
+mod command;
+mod event;
+mod output;
+mod sensu;
+mod webhook;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use futures_util::future::join_all;
+use paasta_common::{config::SystemConfig, id::InstanceId, time::Timestamp};
+use paasta_coordinator_core::{
+    plan::{alarm::Watch, report::Report},
+    state::outcome::Outcome,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    event::{Event, Severity},
+    output::Output,
+};
+use crate::{machine::ClusterMachine, propose::Proposer};
+
+/// Events that wait for one output, at most; then the newest are given up, loudly.
+const QUEUE_MAX: usize = 1_024;
+/// A new leader tells again of alarms that ended in this time.
+const AGAIN_MS: u64 = 10 * 60 * 1_000;
+
+/// Watches instances and tells of them. Cheap to clone.
+#[derive(Clone)]
+pub struct Alerts {
+    machine: ClusterMachine,
+    proposer: Proposer,
+    report: Arc<ArcSwap<Report>>,
+    every: Duration,
+    after_ms: u64,
+    outputs: Arc<[Output]>,
+}
+
+/// What was told of one instance.
+struct Told {
+    since: Timestamp,
+    /// What was told, while it is in alarm.
+    alarm: Option<Event>,
+}
+
+impl Alerts {
+    /// Watches as the configuration says what the last plan said.
+    pub fn new(
+        machine: ClusterMachine,
+        proposer: Proposer,
+        report: Arc<ArcSwap<Report>>,
+        system: &SystemConfig,
+    ) -> Self {
+        let settings = &system.alerts;
+        Self {
+            machine,
+            proposer,
+            report,
+            every: Duration::from_secs(settings.check_seconds),
+            after_ms: settings.after_seconds.saturating_mul(1_000),
+            outputs: output::configured(system).into(),
+        }
+    }
+
+    /// Watches and tells until `ended`. What is still to be told then is the next leader's.
+    pub async fn follow(&self, ended: &CancellationToken) {
+        let (queues, deliveries): (Vec<_>, Vec<_>) = self
+            .outputs
+            .iter()
+            .map(|output| {
+                let (queue, events) = mpsc::channel(QUEUE_MAX);
+                (queue, output.deliver(events))
+            })
+            .unzip();
+        tokio::select! {
+            biased;
+            () = ended.cancelled() => {}
+            () = self.watch(&queues) => {}
+            _ = join_all(deliveries) => {}
+        }
+    }
+
+    async fn watch(&self, queues: &[mpsc::Sender<Event>]) {
+        let mut watch = Watch::default();
+        let mut told = BTreeMap::new();
+        let begun = self.proposer.now();
+        loop {
+            tokio::time::sleep(self.every).await;
+            let commands = {
+                let report = self.report.load();
+                let state = self.machine.read();
+                watch.look(&state, &report, self.proposer.now(), self.after_ms)
+            };
+            for result in self.proposer.propose_all(commands).await {
+                match result {
+                    Ok(Outcome::Refused(reason)) => {
+                        tracing::warn!(%reason, "an alarm was not taken note of");
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "an alarm was not acknowledged"),
+                }
+            }
+            for event in self.news(&mut told, begun) {
+                for (queue, output) in queues.iter().zip(self.outputs.iter()) {
+                    if output.wants(&event) && queue.try_send(event.clone()).is_err() {
+                        tracing::error!(%output, instance = %event.instance, "too many alerts wait for it: one is given up");
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the state says and was not told yet.
+    fn news(&self, told: &mut BTreeMap<InstanceId, Told>, begun: Timestamp) -> Vec<Event> {
+        let state = self.machine.read();
+        let report = self.report.load();
+        let mut events = Vec::new();
+        for (id, alert) in state.alerts() {
+            if told.get(id).is_some_and(|told| told.since == alert.since) {
+                continue;
+            }
+            let event = event::compose(&state, &report, id, alert, self.every);
+            let stale = !alert.critical && begun.since_ms(alert.since) > AGAIN_MS;
+            let alarm = event.clone().filter(|_| alert.critical);
+            let since = alert.since;
+            told.insert(id.clone(), Told { since, alarm });
+            events.extend(event.filter(|_| !stale));
+        }
+        // Gone with its instance: what was in alarm is told to be over.
+        told.retain(|id, told| {
+            let known = state.alerts().contains_key(id);
+            if let (false, Some(alarm)) = (known, told.alarm.take()) {
+                events.push(alarm.over("OK: no longer declared or deployed"));
+            }
+            known
+        });
+        for event in &events {
+            let severity = event.severity();
+            if event.team.is_none() && severity == Severity::Critical {
+                tracing::info!(instance = %event.instance, "in alarm, and no team is named in monitoring.yaml: nobody is told");
+            }
+        }
+        events
+    }
+}

@@ -1,0 +1,344 @@
+//! What operators do: each request becomes one command in its author's name, proposed by the
+//! leader. What a command does is in `paasta_coordinator_core::state::command`; nothing is decided
+//! here but whether the request makes sense.
+
+use std::collections::BTreeSet;
+
+use futures_util::FutureExt;
+use paasta_common::id::HostId;
+use paasta_coordinator_core::{
+    plan::brake::silent_hosts,
+    state::{
+        command::{Command, DrainHost, ReleaseBrake, RemoveHost, RemoveInstances, UndrainHost},
+        outcome::Outcome,
+    },
+};
+use paasta_proto::v1::{
+    Asker, BrakeStatusRequest, BrakeStatusResponse, CheckReplicationRequest,
+    CheckReplicationResponse, CleanupRequest, CleanupResponse, DrainHostRequest,
+    MaintenanceStatusRequest, MaintenanceStatusResponse, OperateResponse, ReleaseBrakeRequest,
+    RemoveHostRequest, RemovedInstance, UndrainHostRequest, operate_client::OperateClient,
+    operate_server::Operate,
+};
+use tonic::{Request, Response, Status, transport::Channel};
+
+use super::{admin::AdminService, status::RpcError, view::number};
+use crate::propose::{AskedBy, Proposer};
+
+/// The longest request id, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 100;
+/// The longest name of who asks, in bytes.
+const BY_BYTES_MAX: usize = 200;
+/// The longest reason, in bytes: an event has room for it.
+const REASON_BYTES_MAX: usize = 500;
+/// The longest time that a host can be drained for, in milliseconds: a year.
+const DRAIN_MAX_MS: u64 = 366 * 86_400_000;
+/// The largest answer that is passed on, in bytes: 100,000 instances have room.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// The service.
+pub struct OperateService {
+    /// Where calls are answered, and what they see.
+    pub admin: AdminService,
+    /// Where requests become commands.
+    pub proposer: Proposer,
+}
+
+impl OperateService {
+    async fn drain_here(&self, asked: DrainHostRequest) -> Result<OperateResponse, RpcError> {
+        let by = asked_by(asked.asker)?;
+        let host = self.host(&asked.host)?;
+        let reason = text("reason", &asked.reason, REASON_BYTES_MAX)?;
+        if asked.for_ms > DRAIN_MAX_MS {
+            let message = "a host is drained for a year at most".to_owned();
+            return Err(bad("for_ms", message));
+        }
+        let until = (asked.for_ms > 0).then(|| self.proposer.now().after_ms(asked.for_ms));
+        let left = self.admin.machine.read().replicas_on(&host).count();
+        let command = DrainHost {
+            host: host.clone(),
+            reason,
+            until,
+        };
+        let outcome = self
+            .proposer
+            .propose_for(by, Command::DrainHost(command))
+            .await?;
+        Ok(said(
+            &outcome,
+            || match left {
+                0 => format!("{host} is being drained, and empty"),
+                left => format!(
+                    "{host} is being drained: {left} replicas leave as their replacements elsewhere are happy"
+                ),
+            },
+            || format!("{host} is being drained already, for that reason"),
+        ))
+    }
+
+    async fn undrain_here(&self, asked: UndrainHostRequest) -> Result<OperateResponse, RpcError> {
+        let by = asked_by(asked.asker)?;
+        let host = self.host(&asked.host)?;
+        let command = Command::UndrainHost(UndrainHost { host: host.clone() });
+        let outcome = self.proposer.propose_for(by, command).await?;
+        Ok(said(
+            &outcome,
+            || format!("{host} takes work again"),
+            || format!("{host} was not being drained"),
+        ))
+    }
+
+    async fn remove_here(&self, asked: RemoveHostRequest) -> Result<OperateResponse, RpcError> {
+        let by = asked_by(asked.asker)?;
+        // One that is gone already may be asked for again by the same request.
+        let host: HostId = asked
+            .host
+            .parse()
+            .map_err(|error| bad("host", format!("{error}")))?;
+        let command = Command::RemoveHost(RemoveHost { host: host.clone() });
+        let outcome = self.proposer.propose_for(by, command).await?;
+        Ok(said(
+            &outcome,
+            || format!("{host} is forgotten; an agent that still runs there registers it again"),
+            || format!("{host} was forgotten already"),
+        ))
+    }
+
+    async fn release_here(&self, asked: ReleaseBrakeRequest) -> Result<OperateResponse, RpcError> {
+        let by = asked_by(asked.asker)?;
+        let hosts: BTreeSet<HostId> = asked
+            .hosts
+            .iter()
+            .map(|name| self.host(name))
+            .collect::<Result<_, _>>()?;
+        if hosts.is_empty() {
+            let message =
+                "name the hosts that are lost; `paasta brake status` shows the silent ones";
+            return Err(bad("hosts", message.to_owned()));
+        }
+        if let Some(host) = self.speaking(&hosts) {
+            let text = format!(
+                "{host} is not silent any more: nothing was changed; look again with `paasta brake status`"
+            );
+            return Ok(response("refused", text));
+        }
+        let count = hosts.len();
+        let command = Command::ReleaseBrake(ReleaseBrake { hosts });
+        let outcome = self.proposer.propose_for(by, command).await?;
+        Ok(said(
+            &outcome,
+            || format!("{count} hosts are declared lost: what they ran is started elsewhere"),
+            || "these hosts were declared lost already".to_owned(),
+        ))
+    }
+
+    /// The first of the hosts that is neither silent nor lost.
+    fn speaking(&self, hosts: &BTreeSet<HostId>) -> Option<HostId> {
+        self.admin.view(|view| {
+            let silent = silent_hosts(view.state, view.observed, view.now);
+            let away = |id: &HostId| {
+                let lost = view.state.host(id).is_some_and(|host| host.is_lost());
+                lost || silent.iter().any(|silent| silent.host == *id)
+            };
+            hosts.iter().find(|id| !away(id)).cloned()
+        })
+    }
+
+    async fn cleanup_here(&self, asked: CleanupRequest) -> Result<CleanupResponse, RpcError> {
+        let by = asked_by(asked.asker)?;
+        let found = match self.admin.desired.removals().await {
+            Ok(found) => found,
+            Err(error) => {
+                let text =
+                    format!("nothing is removed while the soa directory cannot be read: {error}");
+                return Ok(cleanup("refused", text));
+            }
+        };
+        let command = RemoveInstances {
+            ids: found.keys().cloned().collect(),
+            force: asked.force,
+        };
+        let (refusal, mut answer) = {
+            let state = self.admin.machine.read();
+            let instances = found.iter().map(|(id, why)| RemovedInstance {
+                instance: id.to_string(),
+                why: why.as_str().to_owned(),
+                replicas: number(state.replicas_of(id).count()),
+            });
+            let answer = CleanupResponse {
+                instances: instances.collect(),
+                total: number(state.instances().len()),
+                ..CleanupResponse::default()
+            };
+            (command.refusal(&state), answer)
+        };
+        let count = found.len();
+        let said = if asked.dry_run {
+            match refusal {
+                Some(reason) => response("refused", reason.to_string()),
+                None if count == 0 => nothing_to_remove(),
+                None => response("planned", format!("{count} instances would be removed")),
+            }
+        } else {
+            let command = Command::RemoveInstances(command);
+            let outcome = self.proposer.propose_for(by, command).await?;
+            said(
+                &outcome,
+                || format!("{count} instances are drained and removed"),
+                || nothing_to_remove().text,
+            )
+        };
+        (answer.outcome, answer.text) = (said.outcome, said.text);
+        Ok(answer)
+    }
+
+    fn host(&self, name: &str) -> Result<HostId, RpcError> {
+        self.admin.view(|view| view.host_named(name))
+    }
+}
+
+#[tonic::async_trait]
+impl Operate for OperateService {
+    async fn drain_host(
+        &self,
+        request: Request<DrainHostRequest>,
+    ) -> Result<Response<OperateResponse>, Status> {
+        let there = |leader, asked| async move { client(leader).drain_host(asked).await }.boxed();
+        let here = |asked| self.drain_here(asked);
+        self.admin.gate.act(request, here, there).await
+    }
+
+    async fn undrain_host(
+        &self,
+        request: Request<UndrainHostRequest>,
+    ) -> Result<Response<OperateResponse>, Status> {
+        let there = |leader, asked| async move { client(leader).undrain_host(asked).await }.boxed();
+        let here = |asked| self.undrain_here(asked);
+        self.admin.gate.act(request, here, there).await
+    }
+
+    async fn remove_host(
+        &self,
+        request: Request<RemoveHostRequest>,
+    ) -> Result<Response<OperateResponse>, Status> {
+        let there = |leader, asked| async move { client(leader).remove_host(asked).await }.boxed();
+        let here = |asked| self.remove_here(asked);
+        self.admin.gate.act(request, here, there).await
+    }
+
+    async fn maintenance_status(
+        &self,
+        request: Request<MaintenanceStatusRequest>,
+    ) -> Result<Response<MaintenanceStatusResponse>, Status> {
+        let there =
+            |leader, asked| async move { client(leader).maintenance_status(asked).await }.boxed();
+        let here =
+            |asked: &MaintenanceStatusRequest| self.admin.view(|view| view.maintenance(asked));
+        self.admin.gate.answer(request, false, here, there).await
+    }
+
+    async fn brake_status(
+        &self,
+        request: Request<BrakeStatusRequest>,
+    ) -> Result<Response<BrakeStatusResponse>, Status> {
+        let there = |leader, asked| async move { client(leader).brake_status(asked).await }.boxed();
+        let here = |_: &BrakeStatusRequest| Ok(self.admin.view(|view| view.brake()));
+        self.admin.gate.answer(request, false, here, there).await
+    }
+
+    async fn release_brake(
+        &self,
+        request: Request<ReleaseBrakeRequest>,
+    ) -> Result<Response<OperateResponse>, Status> {
+        let there =
+            |leader, asked| async move { client(leader).release_brake(asked).await }.boxed();
+        let here = |asked| self.release_here(asked);
+        self.admin.gate.act(request, here, there).await
+    }
+
+    async fn cleanup(
+        &self,
+        request: Request<CleanupRequest>,
+    ) -> Result<Response<CleanupResponse>, Status> {
+        let there = |leader, asked| async move { client(leader).cleanup(asked).await }.boxed();
+        let here = |asked| self.cleanup_here(asked);
+        self.admin.gate.act(request, here, there).await
+    }
+
+    async fn check_replication(
+        &self,
+        request: Request<CheckReplicationRequest>,
+    ) -> Result<Response<CheckReplicationResponse>, Status> {
+        let there =
+            |leader, asked| async move { client(leader).check_replication(asked).await }.boxed();
+        let here =
+            |asked: &CheckReplicationRequest| self.admin.view(|view| view.replication(asked));
+        self.admin.gate.answer(request, false, here, there).await
+    }
+}
+
+fn client(leader: Channel) -> OperateClient<Channel> {
+    OperateClient::new(leader).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+fn bad(field: &'static str, message: String) -> RpcError {
+    RpcError::BadRequest { field, message }
+}
+
+/// Text that can stand in an event.
+fn text(field: &'static str, given: &str, most: usize) -> Result<String, RpcError> {
+    let given = given.trim();
+    if given.is_empty() {
+        return Err(bad(field, "it is empty".to_owned()));
+    }
+    if given.len() > most || given.chars().any(char::is_control) {
+        let message = format!("expected one line of at most {most} bytes");
+        return Err(bad(field, message));
+    }
+    Ok(given.to_owned())
+}
+
+fn asked_by(asker: Option<Asker>) -> Result<AskedBy, RpcError> {
+    let asker = asker.unwrap_or_default();
+    Ok(AskedBy {
+        request_id: text("asker.request_id", &asker.request_id, REQUEST_ID_BYTES_MAX)?,
+        by: text("asker.by", &asker.by, BY_BYTES_MAX)?,
+    })
+}
+
+/// An outcome in words; a refusal has its own.
+fn said(
+    outcome: &Outcome,
+    done: impl FnOnce() -> String,
+    unchanged: impl FnOnce() -> String,
+) -> OperateResponse {
+    match outcome {
+        Outcome::Applied => response("done", done()),
+        Outcome::Unchanged => response("unchanged", unchanged()),
+        Outcome::Refused(reason) => response("refused", reason.to_string()),
+        Outcome::Partial { refused } => {
+            let first = refused.first().map(|one| one.reason.to_string());
+            response("refused", first.unwrap_or_default())
+        }
+    }
+}
+
+fn response(outcome: &str, text: String) -> OperateResponse {
+    OperateResponse {
+        outcome: outcome.to_owned(),
+        text,
+    }
+}
+
+fn cleanup(outcome: &str, text: String) -> CleanupResponse {
+    CleanupResponse {
+        outcome: outcome.to_owned(),
+        text,
+        ..CleanupResponse::default()
+    }
+}
+
+fn nothing_to_remove() -> OperateResponse {
+    let text = "nothing to remove: every instance on record is declared and deployed";
+    response("unchanged", text.to_owned())
+}
