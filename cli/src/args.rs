@@ -65,6 +65,16 @@ pub enum Command {
     Why(cmd::why::Args),
     /// Show what happened last in the cluster
     Events(cmd::events::Args),
+    /// Say whether instances have enough replicas
+    CheckReplication(cmd::check_replication::Args),
+    /// Empty hosts and see when they are safe to stop
+    #[command(subcommand)]
+    Maintenance(cmd::maintenance::Command),
+    /// See and release the brake that is on while too many hosts are silent
+    #[command(subcommand)]
+    Brake(cmd::brake::Command),
+    /// Remove the instances that are no longer declared or deployed
+    Cleanup(cmd::cleanup::Args),
     /// Make a cluster, ask its coordinators
     #[command(subcommand)]
     Cluster(cmd::cluster::Command),

@@ -14,12 +14,16 @@ use crate::{
 };
 
 pub mod bounce;
+pub mod brake;
+pub mod check_replication;
+pub mod cleanup;
 pub mod cluster;
 pub mod completions;
 pub mod coordinator;
 pub mod events;
 pub mod generate_deployments;
 pub mod list;
+pub mod maintenance;
 pub mod metastatus;
 pub mod snapshot;
 pub mod status;
@@ -27,7 +31,10 @@ pub mod validate;
 pub mod version;
 pub mod why;
 
+mod asker;
+mod confirm;
 mod names;
+mod operate;
 
 /// What every verb works with.
 #[derive(Debug)]
@@ -49,6 +56,10 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::List(args) => list::run(&args, context).await,
         args::Command::Why(args) => why::run(&args, context).await,
         args::Command::Events(args) => events::run(&args, context).await,
+        args::Command::CheckReplication(args) => check_replication::run(&args, context).await,
+        args::Command::Maintenance(command) => maintenance::run(command, context).await,
+        args::Command::Brake(command) => brake::run(command, context).await,
+        args::Command::Cleanup(args) => cleanup::run(&args, context).await,
         args::Command::Cluster(command) => cluster::run(command, context).await,
         args::Command::Coordinator(command) => coordinator::run(command, context).await,
         args::Command::Snapshot(command) => snapshot::run(command, context).await,

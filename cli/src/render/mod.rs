@@ -4,13 +4,17 @@
 use jiff::tz::TimeZone;
 
 pub mod bounce;
+pub mod brake;
+pub mod cleanup;
 pub mod cluster;
 pub mod coordinators;
 pub mod events;
 pub mod lines;
+pub mod maintenance;
 pub mod metastatus;
 pub mod problem;
 pub mod replicas;
+pub mod replication;
 pub mod saved;
 pub mod status;
 pub mod table;

@@ -1,0 +1,61 @@
+//! What a cleanup removes, or would.
+
+use paasta_proto::v1::CleanupResponse;
+
+use super::{
+    Tone, View,
+    lines::Lines,
+    plain,
+    table::{field, table},
+};
+
+/// Renders the instances and what becomes of them.
+pub fn render(answer: &CleanupResponse, view: &View) -> String {
+    let mut lines = Lines::new(view);
+    if !answer.instances.is_empty() {
+        let rows = answer
+            .instances
+            .iter()
+            .map(|one| vec![field(&one.instance), field(&one.why), field(one.replicas)]);
+        let head = ["INSTANCE", "WHY", "REPLICAS"];
+        lines.block(0, &table(view, 0, &head, rows.collect()));
+        let count = answer.instances.len();
+        lines.raw(&format!("{count} of {} instances", answer.total));
+    }
+    let first = match answer.outcome.as_str() {
+        "refused" => format!("{} - ", view.paint(Tone::Bad, "REFUSED")),
+        _ => String::new(),
+    };
+    lines.add(&first, &plain(&answer.text), 0);
+    lines.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use paasta_proto::v1::RemovedInstance;
+
+    use super::*;
+    use crate::render::view_80;
+
+    #[test]
+    fn a_refusal_names_everything_that_would_go() {
+        let gone = RemovedInstance {
+            instance: "hello.main".to_owned(),
+            why: "undeployed".to_owned(),
+            replicas: 3,
+        };
+        let answer = CleanupResponse {
+            outcome: "refused".to_owned(),
+            text: "more than half".to_owned(),
+            instances: vec![gone],
+            total: 1,
+        };
+        let wanted = "\
+INSTANCE    WHY         REPLICAS
+hello.main  undeployed  3
+1 of 1 instances
+REFUSED - more than half
+";
+        assert_eq!(render(&answer, &view_80()), wanted);
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether instances have enough replicas: the coordinator's text for each, and the sum of it.
+
+use paasta_proto::v1::{CheckReplicationResponse, ReplicationStatus};
+
+use super::{Tone, View, lines::Lines, plain, time};
+
+/// Renders the instances of the answer, of `checked` in all.
+pub fn render(answer: &CheckReplicationResponse, checked: usize, view: &View) -> String {
+    let mut lines = Lines::new(view);
+    for one in &answer.instances {
+        let (word, tone) = word(one);
+        let mut heading = format!("{}: {}", one.instance, view.paint(tone, word));
+        if let Some(since) = one.alerted_since_ms {
+            heading.push_str(&format!(
+                ", its team was told {}",
+                time::distance(since, answer.now_ms)
+            ));
+        }
+        lines.raw(&heading);
+        for line in one.text.lines() {
+            lines.add("  ", &plain(line), 4);
+        }
+    }
+    let critical = answer
+        .instances
+        .iter()
+        .filter(|one| one.status == "critical");
+    let unknown = answer
+        .instances
+        .iter()
+        .filter(|one| one.status == "unknown");
+    let mut text = format!("{} of {checked} instances lack replicas", critical.count());
+    match unknown.count() {
+        0 => {}
+        count => text.push_str(&format!(", {count} are not known yet")),
+    }
+    lines.raw(&text);
+    lines.finish()
+}
+
+fn word(one: &ReplicationStatus) -> (&'static str, Tone) {
+    match one.status.as_str() {
+        "ok" => ("OK", Tone::Good),
+        "critical" => ("CRITICAL", Tone::Bad),
+        "not-deployed" => ("NOT DEPLOYED", Tone::Fair),
+        _ => ("UNKNOWN", Tone::Fair),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::view_80;
+
+    #[test]
+    fn each_instance_has_a_verdict_and_all_have_a_sum() {
+        let one = |instance: &str, status: &str, text: &str| ReplicationStatus {
+            instance: instance.to_owned(),
+            status: status.to_owned(),
+            text: text.to_owned(),
+            alerted_since_ms: (status == "critical").then_some(1_000),
+            ..ReplicationStatus::default()
+        };
+        let answer = CheckReplicationResponse {
+            instances: vec![
+                one("a.main", "critical", "- 1 of 3\nwhat to do\n"),
+                one("b.main", "unknown", ""),
+            ],
+            now_ms: 61_000,
+            ..CheckReplicationResponse::default()
+        };
+        let wanted = "\
+a.main: CRITICAL, its team was told 1m ago
+  - 1 of 3
+  what to do
+b.main: UNKNOWN
+1 of 7 instances lack replicas, 1 are not known yet
+";
+        assert_eq!(render(&answer, 7, &view_80()), wanted);
+    }
+}
