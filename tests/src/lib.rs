@@ -1,11 +1,13 @@
 //! What tests are made of: harnesses of real hosts, registries and repositories, and the rules of
 //! the tree. The tests themselves are in `tests/tests`.
 
+pub mod checkers;
 pub mod cluster;
 pub mod git;
 pub mod hosts;
 pub mod http;
 pub mod registry;
 pub mod run;
+pub mod sim;
 pub mod tidy;
 pub mod traces;

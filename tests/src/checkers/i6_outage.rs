@@ -1,0 +1,69 @@
+//! I6, control plane death is a non-event: what runs while no coordinator does goes on running, and
+//! a leader that was just elected takes nobody for lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use paasta_common::time::Timestamp;
+use paasta_coordinator_core::{
+    plan::{Plan, observed::Observed},
+    state::{ClusterState, command::Command},
+};
+
+use super::{Violation, seen::present_until};
+
+/// Watches what new leaders do.
+#[derive(Debug, Default)]
+pub struct Elections {}
+
+impl Elections {
+    /// A leader made this plan.
+    pub fn planned(
+        &mut self,
+        state: &ClusterState,
+        seen: &Observed,
+        now: Timestamp,
+        plan: &Plan,
+    ) -> Vec<Violation> {
+        let mut found = Vec::new();
+        for command in &plan.commands {
+            let Command::HostLost(lost) = command else {
+                continue;
+            };
+            let lost_at = present_until(seen, &lost.host).0 + seen.settings.lost_after_ms;
+            if state.host(&lost.host).is_some() && now.0 < lost_at {
+                let early = lost_at - now.0;
+                let what = format!("{} is taken for lost {early} ms early", lost.host);
+                found.push(Violation::new("I6", what));
+            }
+        }
+        found
+    }
+}
+
+/// What ran on the hosts when the last coordinator was gone, by host: names of containers.
+#[derive(Debug, Default)]
+pub struct Outage(BTreeMap<String, BTreeSet<String>>);
+
+impl Outage {
+    /// These containers run on the host and are to go on.
+    pub fn begin(&mut self, host: &str, running: BTreeSet<String>) {
+        self.0.insert(host.to_owned(), running);
+    }
+
+    /// Something befell the host that is nobody's act: what runs there is not watched any more.
+    pub fn excuse(&mut self, host: &str) {
+        self.0.remove(host);
+    }
+
+    /// The agent of the host stopped or removed a container.
+    pub fn ended(&self, host: &str, container: &str) -> Option<Violation> {
+        let watched = self
+            .0
+            .get(host)
+            .is_some_and(|running| running.contains(container));
+        watched.then(|| {
+            let what = format!("{host} ended {container} while no coordinator was there");
+            Violation::new("I6", what)
+        })
+    }
+}

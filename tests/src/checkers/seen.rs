@@ -1,0 +1,60 @@
+//! What the checkers make of a leader's observations: judged here once more, apart from the
+//! planner.
+
+use paasta_common::{
+    assignment::Want,
+    id::{HostId, ReplicaId},
+    report::{Health, Phase},
+    time::Timestamp,
+};
+use paasta_coordinator_core::{
+    plan::observed::Observed,
+    state::{ClusterState, Replica, host::HostStanding, instance::Instance},
+};
+
+/// Until when a leader must hold a host to be there: its lease, and twice the lease after the
+/// election in any case.
+pub(super) fn present_until(seen: &Observed, host: &HostId) -> Timestamp {
+    let lease = seen.settings.lease_ms;
+    let grace = Timestamp(seen.leader_since.0 + 2 * lease);
+    let granted = match seen.hosts.get(host) {
+        Some(heard) => heard.lease_until,
+        None => Timestamp(seen.leader_since.0 + lease),
+    };
+    granted.max(grace)
+}
+
+/// The hosts that are not lost, and those of them that are silent.
+pub(super) fn silent(state: &ClusterState, seen: &Observed, now: Timestamp) -> (u64, u64) {
+    let present = state
+        .hosts()
+        .filter(|(_, host)| host.standing == HostStanding::Up);
+    present.fold((0, 0), |(all, silent), (id, _)| {
+        (all + 1, silent + u64::from(now >= present_until(seen, id)))
+    })
+}
+
+/// Whether the leader has reason to believe that the replica serves: it should run, its host is
+/// there, and the host says that it runs, is not unhealthy, and is old enough.
+pub(super) fn serves(
+    state: &ClusterState,
+    seen: &Observed,
+    now: Timestamp,
+    instance: &Instance,
+    (id, replica): (ReplicaId, &Replica),
+) -> bool {
+    let up = state
+        .host(&replica.host)
+        .is_some_and(|host| host.standing == HostStanding::Up);
+    if replica.want != Want::Run || !up || now >= present_until(seen, &replica.host) {
+        return false;
+    }
+    let heard = seen.hosts.get(&replica.host);
+    let Some(report) = heard.and_then(|heard| heard.replicas.get(&id)) else {
+        return false;
+    };
+    let uptime = instance.spec.bounce.min_task_uptime_ms;
+    report.phase == Phase::Running
+        && matches!(report.health, Health::Healthy | Health::Unchecked)
+        && report.started_at.is_some_and(|at| now.0 >= at.0 + uptime)
+}

@@ -1,0 +1,297 @@
+//! What users and operators do while a simulation runs: versions, changes and broken files in the
+//! soa directory; drains, reverts and changes of members through the leader.
+
+use std::{collections::BTreeSet, io, sync::atomic::Ordering};
+
+use paasta_common::{
+    id::{HostId, InstanceId},
+    spec::BounceMethod,
+};
+use paasta_coordinator_core::state::command::{Command, DrainHost, SetDesiredApp, UndrainHost};
+use rand::{RngExt, rngs::StdRng};
+use turmoil::Sim;
+
+use super::{
+    fleet::{Broken, Fleet, Quality},
+    operator::Act,
+    shape::Kind,
+    storm::Storm,
+    world::World,
+};
+
+/// Users and operators.
+pub(crate) struct People {
+    pub(crate) fleet: Fleet,
+    drained: BTreeSet<HostId>,
+    requests: u64,
+    /// The coordinator that is to leave, once it does not vote any more.
+    leaving: Option<u64>,
+}
+
+impl People {
+    pub(crate) fn new(fleet: Fleet) -> Self {
+        Self {
+            fleet,
+            drained: BTreeSet::new(),
+            requests: 0,
+            leaving: None,
+        }
+    }
+
+    /// Somebody does something of this kind. Kinds that are faults are left to the storm.
+    pub(crate) fn act(&mut self, world: &World, kind: Kind, chance: &mut StdRng) -> io::Result<()> {
+        match kind {
+            Kind::Deploy => self.deploy(world, chance),
+            Kind::Change => self.change(world, chance),
+            Kind::BreakConfig => self.break_config(world, chance),
+            Kind::Maintenance => {
+                self.maintenance(world, chance);
+                Ok(())
+            }
+            Kind::Revert => {
+                self.revert(world, chance);
+                Ok(())
+            }
+            Kind::Transfer => {
+                transfer(world, chance);
+                Ok(())
+            }
+            Kind::Members => {
+                self.members(world, chance);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn pick(&self, chance: &mut StdRng) -> Option<InstanceId> {
+        let all: Vec<&InstanceId> = self.fleet.instances.keys().collect();
+        (!all.is_empty()).then(|| all[chance.random_range(0..all.len())].clone())
+    }
+
+    fn deploy(&mut self, world: &World, chance: &mut StdRng) -> io::Result<()> {
+        let Some(id) = self.pick(chance) else {
+            return Ok(());
+        };
+        let quality = match chance.random_range(0..6) {
+            0 => Quality::Unhealthy,
+            1 => Quality::Crashing,
+            2 => Quality::NoImage,
+            _ => Quality::Good,
+        };
+        self.fleet.deploy(&id, quality);
+        world.note(
+            "user",
+            format_args!("deploys a {quality:?} version of {id}"),
+        );
+        self.write(world)
+    }
+
+    fn change(&mut self, world: &World, chance: &mut StdRng) -> io::Result<()> {
+        let Some(id) = self.pick(chance) else {
+            return Ok(());
+        };
+        let Some(wanted) = self.fleet.instances.get_mut(&id) else {
+            return Ok(());
+        };
+        match chance.random_range(0..6) {
+            0 | 1 => wanted.instances = chance.random_range(0..=6),
+            2 => wanted.stopped = !wanted.stopped,
+            3 => wanted.declared = !wanted.declared,
+            4 => {
+                let methods = BounceMethod::ALL;
+                wanted.method = methods[chance.random_range(0..methods.len())];
+            }
+            _ => wanted.instances += 1,
+        }
+        let (count, stopped, declared) = (wanted.instances, wanted.stopped, wanted.declared);
+        world.note(
+            "user",
+            format_args!(
+                "wants {count} of {id} by {}, stopped {stopped}, declared {declared}",
+                wanted.method
+            ),
+        );
+        self.write(world)
+    }
+
+    fn break_config(&mut self, world: &World, chance: &mut StdRng) -> io::Result<()> {
+        let Some(id) = self.pick(chance) else {
+            return Ok(());
+        };
+        let service = id.service.as_str().to_owned();
+        let how = match chance.random_ratio(1, 2) {
+            true => Broken::Syntax,
+            false => Broken::Field,
+        };
+        if self.fleet.broken.remove(&service).is_none() {
+            self.fleet.broken.insert(service.clone(), how);
+        }
+        let broken = self.fleet.broken.get(&service);
+        world.note(
+            "user",
+            format_args!("the file of {service} is broken: {broken:?}"),
+        );
+        self.write(world)
+    }
+
+    /// Mends every file but perhaps one, and deploys a good version of everything that bounces.
+    pub(crate) fn mend(&mut self, world: &World, leave_one_broken: bool) -> io::Result<()> {
+        let keep = leave_one_broken
+            .then(|| self.fleet.broken.pop_first())
+            .flatten();
+        self.fleet.broken.clear();
+        self.fleet.broken.extend(keep);
+        let ids: Vec<InstanceId> = self.fleet.instances.keys().cloned().collect();
+        for id in ids {
+            if let Some(wanted) = self.fleet.instances.get_mut(&id)
+                && wanted.method == BounceMethod::Down
+            {
+                wanted.method = BounceMethod::Crossover;
+            }
+            self.fleet.deploy(&id, Quality::Good);
+        }
+        world.note(
+            "user",
+            format_args!("mends everything but {:?}", self.fleet.broken),
+        );
+        self.write(world)
+    }
+
+    fn write(&mut self, world: &World) -> io::Result<()> {
+        let ids = self.fleet.instances.keys();
+        let hurt: BTreeSet<InstanceId> = ids.filter(|id| self.fleet.is_hurt(id)).cloned().collect();
+        // The judge may not be behind what the cluster reads; it may be ahead.
+        world.judge.lock().hurt(hurt);
+        self.fleet.write()
+    }
+
+    fn maintenance(&mut self, world: &World, chance: &mut StdRng) {
+        let at = chance.random_range(0..world.agents.len());
+        let host = world.agents[at].id().clone();
+        let command = match self.drained.remove(&host) {
+            true => Command::UndrainHost(UndrainHost { host }),
+            false => {
+                self.drained.insert(host.clone());
+                Command::DrainHost(DrainHost {
+                    host,
+                    reason: "a kernel upgrade".to_owned(),
+                    until: None,
+                })
+            }
+        };
+        self.tell(world, command);
+    }
+
+    /// Lets every drained host take work again.
+    pub(crate) fn undrain(&mut self, world: &World) {
+        for seat in &world.agents {
+            let host = seat.id().clone();
+            self.tell(world, Command::UndrainHost(UndrainHost { host }));
+        }
+        self.drained.clear();
+    }
+
+    fn revert(&mut self, world: &World, chance: &mut StdRng) {
+        let Some(id) = self.pick(chance) else { return };
+        let Some((_, up, _)) = world.leader() else {
+            return;
+        };
+        let state = up.leader.machine.read();
+        let apps: Vec<_> = state.apps().filter(|(_, app)| app.instance == id).collect();
+        if apps.is_empty() {
+            return;
+        }
+        let app = match chance.random_ratio(1, 4) {
+            true => None,
+            false => Some(apps[chance.random_range(0..apps.len())].0.clone()),
+        };
+        drop(state);
+        let command = Command::SetDesiredApp(SetDesiredApp {
+            instance: id,
+            app,
+            reason: "the new one is worse".to_owned(),
+        });
+        self.tell(world, command);
+    }
+
+    fn tell(&mut self, world: &World, command: Command) {
+        self.requests += 1;
+        let request = format!("request-{}", self.requests);
+        let Some((seat, up, _)) = world.leader() else {
+            return;
+        };
+        world.note(
+            "operator",
+            format_args!("{request} to {}: {command:?}", seat.name),
+        );
+        // An operator whose coordinator is busy gives up.
+        let _ = up.acts.try_send(Act::Write { request, command });
+    }
+
+    fn members(&mut self, world: &World, chance: &mut StdRng) {
+        let Some((seat, up, status)) = world.leader() else {
+            return;
+        };
+        let spare = world
+            .coordinators
+            .values()
+            .find(|one| !one.has_left() && !status.voters.contains_key(&one.id));
+        let mut voters: BTreeSet<u64> = status.voters.keys().copied().collect();
+        let act = match (self.leaving, spare) {
+            (Some(id), _) if !status.voters.contains_key(&id) => Act::Remove(id),
+            (Some(id), _) => {
+                voters.remove(&id);
+                Act::ChangeVoters(voters)
+            }
+            (None, Some(spare)) if status.learners.contains_key(&spare.id) => {
+                voters.insert(spare.id);
+                Act::ChangeVoters(voters)
+            }
+            (None, Some(spare)) => Act::AddLearner(spare.id, spare.address()),
+            // Enough vote that one may go.
+            (None, None) if voters.len() > 3 => {
+                let others: Vec<u64> = voters.into_iter().filter(|id| *id != seat.id).collect();
+                let id = others[chance.random_range(0..others.len())];
+                self.leaving = Some(id);
+                return self.members(world, chance);
+            }
+            (None, None) => return,
+        };
+        world.note("operator", format_args!("to {}: {act:?}", seat.name));
+        // An operator whose coordinator is busy gives up.
+        let _ = up.acts.try_send(act);
+    }
+
+    /// Switches off a coordinator that has left the cluster.
+    pub(crate) fn switch_off(&mut self, sim: &mut Sim<'_>, world: &World, storm: &mut Storm) {
+        let Some(id) = self.leaving else { return };
+        let Some((_, _, status)) = world.leader() else {
+            return;
+        };
+        let member = status.voters.contains_key(&id) || status.learners.contains_key(&id);
+        if member || status.changing {
+            return;
+        }
+        if let Some(seat) = world.coordinators.get(&id) {
+            world.note(&seat.name, format_args!("has left for ever"));
+            seat.left.store(true, Ordering::SeqCst);
+            storm.crash(sim, world, &seat.name, None);
+        }
+        self.leaving = None;
+    }
+}
+
+fn transfer(world: &World, chance: &mut StdRng) {
+    let Some((seat, up, status)) = world.leader() else {
+        return;
+    };
+    let voters: Vec<u64> = status.voters.keys().copied().collect();
+    let to = voters[chance.random_range(0..voters.len())];
+    world.note(
+        "operator",
+        format_args!("hands leadership from {} to {to}", seat.name),
+    );
+    // An operator whose coordinator is busy gives up.
+    let _ = up.acts.try_send(Act::Transfer(to));
+}

@@ -1,0 +1,169 @@
+//! The container engine of a simulated host: the agent's own engine in memory, whose containers
+//! behave as the version of their image says, and which keeps an account of what was done to them.
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use paasta_agent::engine::{
+    Answer, Engine, EngineError, Inspected, Tail,
+    fake::{FakeContainer, FakeEngine},
+};
+use paasta_agent_core::observed::{ContainerState, Seen};
+use paasta_common::container::ContainerSpec;
+use parking_lot::Mutex;
+
+use super::{clock::HostClock, fleet::Quality};
+
+/// How long a container of a crashing version lives, milliseconds.
+const CRASHES_AFTER_MS: u64 = 700;
+
+/// Something that the agent had done to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// It was made and has this name.
+    Created(String),
+    /// It was started.
+    Started(String),
+    /// It was stopped.
+    Stopped(String),
+    /// It was removed.
+    Removed(String),
+}
+
+/// The engine. Clones are the same engine; it outlives its agent.
+#[derive(Clone)]
+pub(crate) struct SimEngine {
+    pub(crate) fake: FakeEngine,
+    clock: HostClock,
+    deeds: Arc<Mutex<Vec<Deed>>>,
+}
+
+impl SimEngine {
+    pub(crate) fn new(clock: HostClock) -> Self {
+        Self {
+            fake: FakeEngine::new(Arc::new(clock.clone())),
+            clock,
+            deeds: Arc::default(),
+        }
+    }
+
+    /// What was done since this was last asked.
+    pub(crate) fn take_deeds(&self) -> Vec<Deed> {
+        std::mem::take(&mut self.deeds.lock())
+    }
+
+    /// Ends the containers whose version crashes and whose time has come.
+    pub(crate) fn age(&self) {
+        use paasta_process::clock::Clock;
+        let now = self.clock.now();
+        for (name, container) in self.fake.containers() {
+            let old = now.since_ms(container.created_at) >= CRASHES_AFTER_MS;
+            let runs = container.state == ContainerState::Running;
+            if runs && old && Quality::of_image(&container.spec.image) == Quality::Crashing {
+                self.fake.crash(&name, 1);
+            }
+        }
+    }
+
+    fn found(&self, container: &str) -> Option<FakeContainer> {
+        let held = self.fake.containers();
+        held.into_values()
+            .find(|held| held.spec.name == container || held.id == container)
+    }
+
+    fn name(&self, container: &str) -> String {
+        let found = self.found(container);
+        found.map_or_else(|| container.to_owned(), |found| found.spec.name)
+    }
+
+    fn note(&self, deed: Deed) {
+        self.deeds.lock().push(deed);
+    }
+}
+
+impl Engine for SimEngine {
+    fn list<'a>(&'a self, host: &'a str) -> Answer<'a, Vec<Seen>> {
+        self.fake.list(host)
+    }
+
+    fn inspect<'a>(&'a self, container: &'a str) -> Answer<'a, Inspected> {
+        self.fake.inspect(container)
+    }
+
+    fn has_image<'a>(&'a self, image: &'a str) -> Answer<'a, bool> {
+        self.fake.has_image(image)
+    }
+
+    fn pull<'a>(&'a self, image: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            if Quality::of_image(image) == Quality::NoImage {
+                return Err(EngineError::Missing(format!(
+                    "manifest for {image} not found"
+                )));
+            }
+            self.fake.pull(image).await
+        })
+    }
+
+    fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Answer<'a, String> {
+        Box::pin(async move {
+            let before = self.fake.created();
+            let made = self.fake.create(spec).await;
+            if self.fake.created() > before {
+                self.note(Deed::Created(spec.name.clone()));
+            }
+            made
+        })
+    }
+
+    fn start<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let name = self.name(container);
+            let started = self.fake.start(container).await;
+            self.note(Deed::Started(name));
+            started
+        })
+    }
+
+    fn stop<'a>(&'a self, container: &'a str, grace_ms: u64) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let name = self.name(container);
+            let stopped = self.fake.stop(container, grace_ms).await;
+            if stopped.is_ok() {
+                self.note(Deed::Stopped(name));
+            }
+            stopped
+        })
+    }
+
+    fn remove<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let name = self.name(container);
+            let removed = self.fake.remove(container).await;
+            if removed.is_ok() {
+                self.note(Deed::Removed(name));
+            }
+            removed
+        })
+    }
+
+    fn exec<'a>(&'a self, container: &'a str, command: &'a str) -> Answer<'a, i64> {
+        Box::pin(async move {
+            let code = self.fake.exec(container, command).await?;
+            let found = self.found(container);
+            let well = found.is_some_and(|found| {
+                found.state == ContainerState::Running
+                    && Quality::of_image(&found.spec.image) != Quality::Unhealthy
+            });
+            Ok(if well { code } else { 1 })
+        })
+    }
+
+    fn tail<'a>(&'a self, container: &'a str, lines: u32, bytes: usize) -> Answer<'a, Tail> {
+        self.fake.tail(container, lines, bytes)
+    }
+
+    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, ()> {
+        self.fake.hints(host)
+    }
+}

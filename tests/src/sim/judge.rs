@@ -1,0 +1,183 @@
+//! Hears everything that happens and asks the checkers. The first coordinator to apply an index
+//! says what stands there; every other one must agree, for ever.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use paasta_common::{assignment::Fence, id::InstanceId, time::Timestamp};
+use paasta_coordinator::codec;
+use paasta_coordinator_core::{
+    plan::{Plan, observed::Observed},
+    state::{ClusterState, command::Envelope},
+};
+
+use super::shape::Shape;
+use crate::checkers::{
+    Violation, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake, i8_waiting,
+    i9_bounded, i10_config, i12_replay,
+};
+
+/// Of how many of the last indexes the whole state is kept, to be compared.
+const STATES_KEPT: usize = 400;
+/// Of how many violations the first are kept.
+const VIOLATIONS_MAX: usize = 20;
+
+/// The judge of one simulation.
+pub(crate) struct Judge {
+    log: i1_acked::Log,
+    states: BTreeMap<u64, Arc<ClusterState>>,
+    fences: i3_fenced::Fences,
+    bounds: i9_bounded::Bounds,
+    configs: i10_config::LastGood,
+    outage: i6_outage::Elections,
+    overdue: i8_waiting::Deadlines,
+    violations: Vec<Violation>,
+    seen: BTreeSet<String>,
+    pub(crate) plans: u64,
+}
+
+impl Judge {
+    pub(crate) fn new(shape: &Shape) -> Self {
+        Self {
+            log: i1_acked::Log::default(),
+            states: BTreeMap::new(),
+            fences: i3_fenced::Fences::default(),
+            bounds: i9_bounded::Bounds {
+                snapshot_every: shape.snapshot_every,
+                keep_log: shape.keep_log,
+            },
+            configs: i10_config::LastGood::default(),
+            outage: i6_outage::Elections::default(),
+            overdue: i8_waiting::Deadlines::default(),
+            violations: Vec::new(),
+            seen: BTreeSet::new(),
+            plans: 0,
+        }
+    }
+
+    /// Everything found so far.
+    pub(crate) fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Adds what was found; the same thing once.
+    pub(crate) fn blame(&mut self, found: impl IntoIterator<Item = Violation>) {
+        for violation in found {
+            if self.violations.len() < VIOLATIONS_MAX && self.seen.insert(violation.to_string()) {
+                self.violations.push(violation);
+            }
+        }
+    }
+
+    /// A coordinator applied a command. Returns what it is, for the trace.
+    pub(crate) fn applied(
+        &mut self,
+        whom: &str,
+        index: u64,
+        command: &[u8],
+        after: &ClusterState,
+    ) -> String {
+        let envelope: Option<Envelope> = codec::decode(command).ok();
+        let what = envelope.as_ref().map_or_else(String::new, |envelope| {
+            let text = format!("{:?}", envelope.command);
+            let end = text.floor_char_boundary(160);
+            format!("{} {}", envelope.at.0, &text[..end])
+        });
+        let request = envelope
+            .as_ref()
+            .and_then(|envelope| envelope.request_id.as_deref());
+        match self.log.applied(whom, index, command, request) {
+            Ok(true) => self.first(index, envelope.as_ref(), after),
+            Ok(false) => self.compare(whom, index, after),
+            Err(violation) => self.blame([violation]),
+        }
+        what
+    }
+
+    /// Nobody applied this index before.
+    fn first(&mut self, index: u64, envelope: Option<&Envelope>, after: &ClusterState) {
+        let after = Arc::new(after.clone());
+        let before = self
+            .states
+            .last_key_value()
+            .map(|(_, state)| Arc::clone(state));
+        self.states.insert(index, Arc::clone(&after));
+        while self.states.len() > STATES_KEPT {
+            self.states.pop_first();
+        }
+        let mut found = i9_bounded::state(&after);
+        if let (Some(before), Some(envelope)) = (before, envelope) {
+            found.extend(i2_placed::placed(&before, &after));
+            found.extend(i7_brake::removed(&before, &after, envelope));
+            found.extend(self.configs.applied(&before, &after, &envelope.command));
+        }
+        self.blame(found);
+    }
+
+    fn compare(&mut self, whom: &str, index: u64, state: &ClusterState) {
+        if let Some(known) = self.states.get(&index) {
+            self.blame(i12_replay::same_state(whom, index, known, state));
+        }
+    }
+
+    /// A coordinator took its state from a snapshot.
+    pub(crate) fn restored(&mut self, whom: &str, state: &ClusterState) {
+        self.compare(whom, state.last_index(), state);
+    }
+
+    /// A leader made a plan.
+    pub(crate) fn planned(
+        &mut self,
+        state: &ClusterState,
+        seen: &Observed,
+        now: Timestamp,
+        plan: &Plan,
+    ) {
+        self.plans += 1;
+        let mut found = Vec::new();
+        found.extend(i12_replay::same_plan(state, seen, now, plan));
+        found.extend(i4_floor::floor(state, seen, now, plan));
+        found.extend(i7_brake::lost(state, seen, now, plan));
+        found.extend(i8_waiting::reasons(state, plan));
+        found.extend(self.outage.planned(state, seen, now, plan));
+        found.extend(self.overdue.planned(state, seen, now, plan));
+        self.blame(found);
+    }
+
+    /// How many plans were made, and how many requests acknowledged.
+    pub(crate) fn figures(&self) -> (u64, usize) {
+        (self.plans, self.log.acknowledgements())
+    }
+
+    /// An agent obeys this fence now.
+    pub(crate) fn obeyed(&mut self, whom: &str, fence: &Fence) {
+        let found = self.fences.obeyed(whom, fence);
+        self.blame(found);
+    }
+
+    /// A client was told that its request was done.
+    pub(crate) fn acknowledged(&mut self, request: &str) {
+        let found = self.log.acknowledged(request);
+        self.blame(found);
+    }
+
+    /// The log of a coordinator reaches from here to there.
+    pub(crate) fn log_on_disk(&mut self, whom: &str, purged: u64, last: u64) {
+        let found = self.bounds.log(whom, purged, last);
+        self.blame(found);
+    }
+
+    /// The files of these instances cannot be understood from now on.
+    pub(crate) fn hurt(&mut self, instances: BTreeSet<InstanceId>) {
+        self.configs.hurt(instances);
+    }
+
+    /// Looks at a state in which nothing more happens, of each coordinator.
+    pub(crate) fn settled(&mut self, whom: &str, state: &ClusterState) {
+        let found = self.log.is_whole(whom, state.last_index());
+        self.blame(found);
+        self.compare(whom, state.last_index(), state);
+    }
+}

@@ -1,0 +1,456 @@
+//! The faults of a simulation: what befalls the network, the processes, the hosts, the clocks and
+//! the engines, and how each of it ends again.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+
+use paasta_agent::agent::{Happened, Order};
+use paasta_agent_core::{labels, observed::ContainerState};
+use paasta_common::assignment::Assignment;
+use rand::{RngExt, rngs::StdRng};
+use tokio::sync::oneshot;
+use turmoil::Sim;
+
+use super::{
+    intruders,
+    plant::{self, Plant},
+    shape::Kind,
+    watch::Watch,
+    world::{AgentSeat, CoordinatorSeat, World},
+};
+
+/// The most orders kept of each host, to arrive once more.
+const ORDERS_KEPT: usize = 50;
+
+/// How a fault ends.
+enum End {
+    Start(String),
+    Repair(String, String),
+    Release(String, String),
+    RightClock(String),
+    MendEngine(String),
+}
+
+/// The faults under way.
+pub(crate) struct Storm {
+    under_way: Vec<(u64, End)>,
+    /// Coordinators and agents that do not run, by name.
+    down: BTreeMap<String, ()>,
+    /// Orders that hosts have obeyed.
+    orders: BTreeMap<String, Vec<Assignment>>,
+    /// What the disks held when a planted fault will say they were last flushed.
+    old_disks: bool,
+}
+
+impl Storm {
+    pub(crate) fn new() -> Self {
+        Self {
+            under_way: Vec::new(),
+            down: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            old_disks: false,
+        }
+    }
+
+    /// Whether any fault is under way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Remembers what a leader tells a host.
+    pub(crate) fn remember(&mut self, name: &str, order: Assignment) {
+        let orders = self.orders.entry(name.to_owned()).or_default();
+        let new = orders.last().is_none_or(|last| last.fence != order.fence);
+        if new && orders.len() < ORDERS_KEPT {
+            orders.push(order);
+        }
+    }
+
+    /// Begins a fault of this kind. Kinds that are none are left to the operator.
+    pub(crate) fn befall(
+        &mut self,
+        sim: &mut Sim<'_>,
+        world: &World,
+        watch: &mut Watch,
+        kind: Kind,
+        chance: &mut StdRng,
+    ) {
+        let now = world.clock.elapsed_ms();
+        let until = |chance: &mut StdRng, range| now + chance.random_range::<u64, _>(range);
+        match kind {
+            Kind::CrashCoordinator => {
+                let Some(seat) = pick_coordinator(world, chance) else {
+                    return;
+                };
+                let until = until(chance, 100..5_000);
+                self.crash(sim, world, &seat.name, Some(until));
+            }
+            Kind::CrashControlPlane => {
+                let until = until(chance, 2_000..9_000);
+                self.crash_control_plane(sim, world, watch, until);
+            }
+            Kind::CutCoordinators | Kind::CutOneWay | Kind::SlowLink | Kind::CutAgent => {
+                let until = until(chance, 300..8_000);
+                self.cut(sim, world, kind, until, chance);
+            }
+            Kind::BreakConnections => break_connections(world, chance),
+            Kind::CrashAgent => {
+                let Some(seat) = pick_agent(world, chance) else {
+                    return;
+                };
+                let until = until(chance, 100..6_000);
+                watch.outage.excuse(&seat.name);
+                self.crash(sim, world, &seat.name, Some(until));
+                if world.plant == Some(Plant::I3) {
+                    forget_ledger(seat);
+                }
+            }
+            Kind::KillHost => {
+                let Some(seat) = pick_agent(world, chance) else {
+                    return;
+                };
+                let until = until(chance, 500..12_000);
+                self.kill_host(sim, world, watch, seat, until);
+            }
+            Kind::MassFailure => {
+                let until = until(chance, 5_000..12_000);
+                let dead = world.agents.len() * 2 / 3;
+                let seats: Vec<&AgentSeat> = world.agents.iter().take(dead.max(2)).collect();
+                for seat in seats {
+                    self.kill_host(sim, world, watch, seat, until);
+                }
+            }
+            Kind::ClockJump => {
+                let until = until(chance, 500..8_000);
+                self.jump(world, until, chance);
+            }
+            Kind::EngineFault => {
+                let Some(seat) = pick_agent(world, chance) else {
+                    return;
+                };
+                let until = until(chance, 500..8_000);
+                watch.outage.excuse(&seat.name);
+                self.spoil_engine(world, seat, until, chance);
+            }
+            Kind::CrashContainer => crash_container(world, watch, chance),
+            Kind::StaleOrder => self.repeat_order(world, chance),
+            Kind::Intruder => {
+                let Some(seat) = pick_agent(world, chance) else {
+                    return;
+                };
+                intruders::come(world, watch, seat, chance);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends what is due to end, or everything.
+    pub(crate) fn pass(&mut self, sim: &mut Sim<'_>, world: &World, everything: bool) {
+        let now = world.clock.elapsed_ms();
+        let all = std::mem::take(&mut self.under_way);
+        for (until, end) in all {
+            if until <= now || everything {
+                self.end(sim, world, end);
+            } else {
+                self.under_way.push((until, end));
+            }
+        }
+    }
+
+    fn end(&mut self, sim: &mut Sim<'_>, world: &World, end: End) {
+        match end {
+            End::Start(name) => {
+                let left = world
+                    .coordinators
+                    .values()
+                    .any(|one| one.name == name && one.has_left());
+                if !left && self.down.remove(&name).is_some() {
+                    sim.bounce(name.as_str());
+                }
+            }
+            End::Repair(a, b) => {
+                world.note(&a, format_args!("reaches {b} again"));
+                sim.repair(a.as_str(), b.as_str());
+            }
+            End::Release(a, b) => {
+                world.note(&a, format_args!("is quick to {b} again"));
+                sim.release(a.as_str(), b.as_str());
+            }
+            End::RightClock(name) => {
+                world.note(&name, format_args!("clock is right again"));
+                clock_of(world, &name, 0);
+            }
+            End::MendEngine(name) => {
+                world.note(&name, format_args!("engine works again"));
+                let seat = world.agents.iter().find(|seat| seat.name == name);
+                if let Some(seat) = seat {
+                    seat.engine
+                        .fake
+                        .faults(|faults| *faults = Default::default());
+                }
+            }
+        }
+    }
+
+    /// Kills a process; it is started again at `until`, or never.
+    pub(crate) fn crash(
+        &mut self,
+        sim: &mut Sim<'_>,
+        world: &World,
+        name: &str,
+        until: Option<u64>,
+    ) {
+        if self.down.insert(name.to_owned(), ()).is_some() {
+            return;
+        }
+        world.note(name, format_args!("is killed"));
+        for seat in world.coordinators.values().filter(|seat| seat.name == name) {
+            seat.set_up(None);
+        }
+        for seat in world.agents.iter().filter(|seat| seat.name == name) {
+            seat.set_up(None);
+        }
+        sim.crash(name);
+        if let Some(until) = until {
+            self.under_way.push((until, End::Start(name.to_owned())));
+        }
+    }
+
+    fn crash_control_plane(
+        &mut self,
+        sim: &mut Sim<'_>,
+        world: &World,
+        watch: &mut Watch,
+        until: u64,
+    ) {
+        for seat in world.coordinators.values().filter(|seat| !seat.has_left()) {
+            self.crash(sim, world, &seat.name, Some(until));
+        }
+        // Those that were down already come back as planned, and then it is no outage any more.
+        if self.under_way.iter().all(|(at, end)| {
+            !matches!(end, End::Start(name) if name.starts_with('c')) || *at >= until
+        }) {
+            watch.control_plane_died(world);
+        }
+        if world.plant == Some(Plant::I1) {
+            self.forget_disks(world);
+        }
+    }
+
+    /// A planted fault: all disks go back to where they were the first time.
+    fn forget_disks(&mut self, world: &World) {
+        for seat in world.coordinators.values() {
+            let kept = seat.dir.with_extension("kept");
+            let (from, to) = match self.old_disks {
+                true => (&kept, &seat.dir),
+                false => (&seat.dir, &kept),
+            };
+            // What cannot be copied is not forgotten, and then the fault is not found.
+            let _ = std::fs::remove_dir_all(to);
+            let _ = copy(from, to);
+        }
+        self.old_disks = true;
+    }
+
+    fn kill_host(
+        &mut self,
+        sim: &mut Sim<'_>,
+        world: &World,
+        watch: &mut Watch,
+        seat: &AgentSeat,
+        until: u64,
+    ) {
+        if self.down.contains_key(&seat.name) {
+            return;
+        }
+        watch.outage.excuse(&seat.name);
+        self.crash(sim, world, &seat.name, Some(until));
+        seat.boots.fetch_add(1, Ordering::SeqCst);
+        seat.engine.fake.crash_all();
+        watch.host_died(&seat.name);
+    }
+
+    fn cut(&mut self, sim: &Sim<'_>, world: &World, kind: Kind, until: u64, chance: &mut StdRng) {
+        let names: Vec<&str> = world
+            .coordinators
+            .values()
+            .map(|seat| seat.name.as_str())
+            .collect();
+        let one = match kind {
+            Kind::CutAgent => match pick_agent(world, chance) {
+                Some(seat) => seat.name.as_str(),
+                None => return,
+            },
+            _ => names[chance.random_range(0..names.len())],
+        };
+        let all = chance.random_ratio(1, 2);
+        for other in names.iter().filter(|other| **other != one) {
+            if !all && chance.random_ratio(1, 2) {
+                continue;
+            }
+            let (a, b) = (one.to_owned(), (*other).to_owned());
+            match kind {
+                Kind::SlowLink => {
+                    world.note(one, format_args!("is slow to {other}"));
+                    sim.hold(one, *other);
+                    self.under_way.push((until, End::Release(a, b)));
+                }
+                Kind::CutOneWay => {
+                    world.note(one, format_args!("is not heard by {other}"));
+                    sim.partition_oneway(one, *other);
+                    self.under_way.push((until, End::Repair(a, b)));
+                }
+                _ => {
+                    world.note(one, format_args!("is cut off from {other}"));
+                    sim.partition(one, *other);
+                    self.under_way.push((until, End::Repair(a, b)));
+                }
+            }
+        }
+    }
+
+    fn jump(&mut self, world: &World, until: u64, chance: &mut StdRng) {
+        let coordinators = world.coordinators.values().map(|seat| &seat.name);
+        let all: Vec<&String> = coordinators
+            .chain(world.agents.iter().map(|seat| &seat.name))
+            .collect();
+        let name = all[chance.random_range(0..all.len())];
+        let size = chance.random_range(200..20_000_i64);
+        let by = if chance.random_ratio(1, 2) {
+            size
+        } else {
+            -size
+        };
+        world.note(name, format_args!("clock jumps by {by} ms"));
+        clock_of(world, name, by);
+        self.under_way.push((until, End::RightClock(name.clone())));
+    }
+
+    fn spoil_engine(&mut self, world: &World, seat: &AgentSeat, until: u64, chance: &mut StdRng) {
+        let what = chance.random_range(0..4);
+        world.note(&seat.name, format_args!("engine fault {what}"));
+        seat.engine.fake.faults(|faults| match what {
+            0 => faults.hangs = true,
+            1 => faults.refuses = Some("no space left on device".to_owned()),
+            2 => faults.answers_are_lost = true,
+            _ => faults.latency = Duration::from_millis(700),
+        });
+        self.under_way
+            .push((until, End::MendEngine(seat.name.clone())));
+    }
+
+    /// An order of long ago arrives once more, as if it had been held up somewhere.
+    fn repeat_order(&mut self, world: &World, chance: &mut StdRng) {
+        let Some(seat) = pick_agent(world, chance) else {
+            return;
+        };
+        let (Some(up), Some(orders)) = (seat.up(), self.orders.get(&seat.name)) else {
+            return;
+        };
+        let order = &orders[chance.random_range(0..orders.len())];
+        world.note(
+            &seat.name,
+            format_args!("gets an old order, {:?}", order.fence),
+        );
+        give(&up.inbox, order.clone());
+    }
+
+    /// A planted fault: agents that hear of no coordinator let everything go.
+    pub(crate) fn give_up(&self, world: &World) {
+        for seat in &world.agents {
+            let Some(up) = seat.up() else { continue };
+            let accepted = up.view.borrow().accepted.clone();
+            if let Some(fence) = accepted {
+                give(&up.inbox, plant::nothing_to_run(seat.id(), fence));
+            }
+        }
+    }
+}
+
+fn give(inbox: &tokio::sync::mpsc::Sender<Happened>, assignment: Assignment) {
+    let (reply, _) = oneshot::channel();
+    // A full inbox loses the order, as a network does.
+    let _ = inbox.try_send(Happened::Order(Order { assignment, reply }));
+}
+
+fn pick_coordinator<'w>(world: &'w World, chance: &mut StdRng) -> Option<&'w CoordinatorSeat> {
+    let seats: Vec<&CoordinatorSeat> = world
+        .coordinators
+        .values()
+        .filter(|seat| !seat.has_left())
+        .collect();
+    (!seats.is_empty()).then(|| seats[chance.random_range(0..seats.len())])
+}
+
+/// An agent that runs.
+fn pick_agent<'w>(world: &'w World, chance: &mut StdRng) -> Option<&'w AgentSeat> {
+    let seats: Vec<&AgentSeat> = world
+        .agents
+        .iter()
+        .filter(|seat| seat.up().is_some())
+        .collect();
+    (!seats.is_empty()).then(|| seats[chance.random_range(0..seats.len())])
+}
+
+fn break_connections(world: &World, chance: &mut StdRng) {
+    if chance.random_ratio(1, 2) {
+        if let Some(seat) = pick_coordinator(world, chance) {
+            world.note(&seat.name, format_args!("loses its connections"));
+            seat.knife.cut();
+        }
+    } else if let Some(seat) = pick_agent(world, chance) {
+        world.note(&seat.name, format_args!("loses its connections"));
+        seat.knife.cut();
+    }
+}
+
+fn crash_container(world: &World, watch: &mut Watch, chance: &mut StdRng) {
+    let Some(seat) = pick_agent(world, chance) else {
+        return;
+    };
+    let running: Vec<String> = seat
+        .engine
+        .fake
+        .containers()
+        .into_iter()
+        .filter(|(_, one)| {
+            one.state == ContainerState::Running && one.spec.labels.contains_key(labels::APP)
+        })
+        .map(|(name, _)| name)
+        .collect();
+    if running.is_empty() {
+        return;
+    }
+    let name = &running[chance.random_range(0..running.len())];
+    world.note(&seat.name, format_args!("{name} ends by itself"));
+    watch.outage.excuse(&seat.name);
+    seat.engine.fake.crash(name, 137);
+}
+
+fn clock_of(world: &World, name: &str, offset_ms: i64) {
+    for seat in world.coordinators.values().filter(|seat| seat.name == name) {
+        seat.clock.set_offset(offset_ms);
+    }
+    for seat in world.agents.iter().filter(|seat| seat.name == name) {
+        seat.clock.set_offset(offset_ms);
+    }
+}
+
+/// A planted fault: nothing is left of what the agent obeyed.
+fn forget_ledger(seat: &AgentSeat) {
+    // What is not there is forgotten already.
+    let _ = std::fs::remove_dir_all(seat.dir.join("ledger"));
+    let _ = std::fs::remove_file(seat.dir.join("ledger.mark"));
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy(&entry.path(), &target)?,
+            false => drop(std::fs::copy(entry.path(), target)?),
+        }
+    }
+    Ok(())
+}
