@@ -1,7 +1,7 @@
 //! Container operations, a lane for each replica: what is stuck in one lane delays no other. Each
 //! operation ends with an answer, if only that there was none in time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use paasta_agent_core::{
     actions::{Action, Lane},
@@ -85,11 +85,12 @@ impl Lanes {
                 replica,
                 run,
                 name,
+                identity,
                 grace_ms,
             } => {
                 tracing::info!(%replica, run, container = name, "ending run");
                 let sandbox = sandbox_name(replica, run);
-                let result = self.end(&name, &sandbox, grace_ms).await;
+                let result = self.end(&name, &identity, &sandbox, grace_ms).await;
                 Some(Event::Ended {
                     replica,
                     run,
@@ -131,11 +132,26 @@ impl Lanes {
         Ok(id)
     }
 
-    async fn end(&self, name: &str, sandbox: &str, grace_ms: u64) -> Result<Remains, EngineError> {
+    async fn end(
+        &self,
+        name: &str,
+        identity: &BTreeMap<String, String>,
+        sandbox: &str,
+        grace_ms: u64,
+    ) -> Result<Remains, EngineError> {
         let found = match within(LOOK_TIMEOUT, self.engine.inspect(name)).await {
             Err(EngineError::Missing(_)) => return Ok(Remains::default()),
             found => found?,
         };
+        if !found.is(identity) {
+            tracing::warn!(
+                container = name,
+                "left alone: another's container of this name"
+            );
+            return Ok(Remains::default());
+        }
+        // From here on by id: the name may be given again.
+        let name = found.container.as_str();
         if found.running {
             let patience = REMOVE_TIMEOUT + Duration::from_millis(grace_ms);
             gone_is_fine(within(patience, self.engine.stop(name, grace_ms)).await)?;

@@ -1,5 +1,7 @@
 //! What a step asks the shell to do.
 
+use std::collections::BTreeMap;
+
 use paasta_common::{container::ContainerSpec, id::ReplicaId, time::Timestamp};
 
 use crate::drain::http::{Call, Request};
@@ -54,6 +56,8 @@ pub enum Action {
         run: u64,
         /// The container's name.
         name: String,
+        /// Labels it must have: one of that name that has others is not ours to end.
+        identity: BTreeMap<String, String>,
         /// Milliseconds from SIGTERM to SIGKILL.
         grace_ms: u64,
     },

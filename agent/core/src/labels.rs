@@ -35,7 +35,26 @@ pub fn sandbox_name(replica: ReplicaId, run: u64) -> String {
     format!("{replica}-{run}")
 }
 
-/// The labels of a run.
+/// The labels by which the container of a run is told from every other: a container of its name
+/// that has others belongs to somebody else.
+pub fn identity(
+    cluster_id: &str,
+    host: &HostId,
+    replica: ReplicaId,
+    run: u64,
+) -> BTreeMap<String, String> {
+    [
+        (CLUSTER, cluster_id.to_owned()),
+        (HOST, host.to_string()),
+        (REPLICA, replica.to_string()),
+        (RUN, run.to_string()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
+}
+
+/// All labels of a run.
 pub fn labels(
     cluster_id: &str,
     host: &HostId,
@@ -44,18 +63,14 @@ pub fn labels(
     host_port: Option<u16>,
 ) -> BTreeMap<String, String> {
     let (id, replica) = replica;
-    let mut labels: BTreeMap<String, String> = [
+    let mut labels = identity(cluster_id, host, id, run);
+    for (key, value) in [
         (SERVICE, replica.instance.service.to_string()),
         (INSTANCE, replica.instance.instance.to_string()),
-        (CLUSTER, cluster_id.to_owned()),
-        (HOST, host.to_string()),
-        (REPLICA, id.to_string()),
-        (RUN, run.to_string()),
         (APP, replica.app.to_string()),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value))
-    .collect();
+    ] {
+        labels.insert(key.to_owned(), value);
+    }
     if let Some(port) = host_port {
         labels.insert(HOST_PORT.to_owned(), port.to_string());
     }

@@ -428,3 +428,32 @@ async fn older_orders_are_refused_and_another_hosts_ledger_is_not_used() {
     let refused = Agent::start(parts, CancellationToken::new()).err().unwrap();
     assert!(refused.to_string().contains("host1"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_container_of_the_same_name_is_never_ended() {
+    let mut world = World::new();
+    let mut other = World::new();
+    other.engine.faults(|faults| faults.exec_code = 0);
+    other.assign(&[(1, Want::Run)], unchecked()).await;
+    other.until_phase(1, Phase::Running).await;
+    let (name, mut stranger) = other.engine.containers().pop_first().unwrap();
+    stranger
+        .spec
+        .labels
+        .insert("paasta_cluster".to_owned(), "another".to_owned());
+    stranger.id = "stranger".to_owned();
+    world.engine.put(stranger.clone());
+    world.assign(&[(1, Want::Run)], unchecked()).await;
+    world.until_phase(1, Phase::Running).await;
+    assert_eq!(world.engine.containers()[&name], stranger);
+    assert_eq!(
+        world.agent.handle.view.borrow().reports[&ReplicaId(1)].run,
+        2
+    );
+    world.assign(&[(1, Want::Stop)], unchecked()).await;
+    world.until_phase(1, Phase::Gone).await;
+    assert_eq!(
+        world.engine.containers(),
+        BTreeMap::from([(name, stranger)])
+    );
+}

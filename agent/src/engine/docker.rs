@@ -76,23 +76,17 @@ impl DockerEngine {
             })
     }
 
+    /// Finds the container whose name is taken, if it is the very one that was to be made.
     async fn adopt(&self, spec: &ContainerSpec, conflict: String) -> Result<String, EngineError> {
-        let found = self
-            .client()
-            .await?
-            .inspect_container(&spec.name, None)
-            .await;
-        let found = found.map_err(told)?;
-        let held = found
-            .config
-            .and_then(|config| config.labels)
-            .unwrap_or_default();
-        let same = [labels::CLUSTER, labels::HOST, labels::REPLICA, labels::RUN]
-            .iter()
-            .all(|label| held.get(*label) == spec.labels.get(*label));
-        match (same, found.id) {
-            (true, Some(id)) => Ok(id),
-            _ => Err(EngineError::Refused(conflict)),
+        let found = self.inspect(&spec.name).await?;
+        let identity = [labels::CLUSTER, labels::HOST, labels::REPLICA, labels::RUN];
+        let identity = identity.into_iter().map(|label| {
+            let value = spec.labels.get(label).cloned().unwrap_or_default();
+            (label.to_owned(), value)
+        });
+        match found.is(&identity.collect()) {
+            true => Ok(found.container),
+            false => Err(EngineError::Refused(conflict)),
         }
     }
 }
@@ -272,6 +266,7 @@ impl Engine for DockerEngine {
                 .inspect_container(container, None)
                 .await;
             let found = found.map_err(told)?;
+            let labels = found.config.and_then(|config| config.labels);
             let state = found.state.unwrap_or_default();
             let running = state.running.unwrap_or(false);
             Ok(Inspected {
@@ -279,6 +274,7 @@ impl Engine for DockerEngine {
                 running,
                 exit_code: state.exit_code.filter(|_| !running),
                 out_of_memory: state.oom_killed.unwrap_or(false),
+                labels: labels.unwrap_or_default().into_iter().collect(),
             })
         })
     }

@@ -242,6 +242,7 @@ impl Engine for FakeEngine {
                 running: held.state == ContainerState::Running,
                 exit_code: held.exit_code,
                 out_of_memory: false,
+                labels: held.spec.labels.clone(),
             })
         })
     }

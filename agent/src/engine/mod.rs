@@ -7,6 +7,8 @@ pub mod docker;
 pub mod fake;
 pub mod registry;
 
+use std::collections::BTreeMap;
+
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use paasta_agent_core::observed::Seen;
 use paasta_common::container::ContainerSpec;
@@ -39,6 +41,17 @@ pub struct Inspected {
     pub exit_code: Option<i64>,
     /// Whether the kernel killed it for its memory.
     pub out_of_memory: bool,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Inspected {
+    /// Whether it has all of these labels.
+    pub fn is(&self, identity: &BTreeMap<String, String>) -> bool {
+        identity
+            .iter()
+            .all(|(name, value)| self.labels.get(name) == Some(value))
+    }
 }
 
 /// What a container wrote, the last lines of it.

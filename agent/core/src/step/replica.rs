@@ -16,6 +16,7 @@ use crate::{
     actions::{Action, Lane},
     compose::{RunOf, compose},
     drain::{self, Leaving},
+    labels::identity,
     observed::ContainerState,
     ports,
     probing::Probed,
@@ -317,11 +318,16 @@ fn ending(world: &World<'_>, turn: &mut Turn, id: ReplicaId, record: &mut Record
     {
         return turn.actions.wake(at);
     }
+    let Some(assignment) = world.assignment else {
+        return;
+    };
+    let cluster_id = &assignment.fence.cluster_id;
     record.live.settled = world.observed.step;
     turn.actions.actions.push(Action::End {
         replica: id,
         run: record.run,
         name: record.container_name(id),
+        identity: identity(cluster_id, &world.settings.host, id, record.run),
         grace_ms: record.stop_grace_ms,
     });
 }

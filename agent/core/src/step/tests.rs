@@ -213,9 +213,15 @@ impl Host {
                 });
             }
             Action::End {
-                replica, run, name, ..
+                replica,
+                run,
+                name,
+                identity,
+                ..
             } => {
-                self.containers.retain(|_, seen| seen.name != name);
+                let cluster = &identity[labels::CLUSTER];
+                self.containers
+                    .retain(|_, seen| seen.name != name || seen.cluster_id != *cluster);
                 let remains = Remains {
                     exit_code: Some(1),
                     ..Remains::default()
