@@ -5,6 +5,8 @@
 mod cluster {
     pub(crate) mod agent;
     pub(crate) mod coordinators;
+    mod members;
+    mod recovery;
 }
 
 use std::time::Duration;

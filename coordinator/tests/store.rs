@@ -2,6 +2,7 @@
 
 mod store {
     mod cluster;
+    mod churn;
     mod damage;
     mod growth;
     mod harness;

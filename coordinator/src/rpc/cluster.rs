@@ -174,6 +174,7 @@ impl Cluster for ClusterService {
             cluster_id: cluster.map(|c| c.id.clone()).unwrap_or_default(),
             cluster: cluster.map(|c| c.name.to_string()).unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            epoch: cluster.map_or(0, |c| c.epoch),
         }))
     }
 }

@@ -139,6 +139,14 @@ impl MembersService {
                 node.cluster_id
             ));
         }
+        let epoch = self.machine.read().cluster().map_or(0, |c| c.epoch);
+        if node.epoch != 0 && node.epoch != epoch {
+            return refuse(format!(
+                "coordinator {id} is of epoch {} of this cluster, which is in epoch {epoch} now: bring \
+                 it back with an empty store and a new id (`paasta-coordinator rejoin`)",
+                node.epoch
+            ));
+        }
         let had_log = status.matched.get(&id).is_some_and(Option::is_some);
         if node.role == "uninitialized" && had_log {
             return refuse(format!(

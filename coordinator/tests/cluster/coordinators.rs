@@ -1,12 +1,22 @@
 //! Coordinators on loopback with a soa directory of their own.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use paasta_common::config::SystemConfig;
-use paasta_coordinator::{options::Options, run::run};
+use paasta_coordinator::{
+    options::Options,
+    run::{RunError, run},
+};
 use paasta_proto::v1::{
     HostStatus, InitRequest, InstanceStatus, MetastatusRequest, NodeRequest, NodeResponse,
     StatusRequest, admin_client::AdminClient, cluster_client::ClusterClient,
+    members_client::MembersClient, snapshots_client::SnapshotsClient,
 };
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::Instant};
@@ -66,6 +76,57 @@ impl Coordinators {
 
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.addresses.values().map(ToString::to_string).collect()
+    }
+
+    /// One more coordinator, running but of no cluster. Returns its address.
+    pub(crate) async fn spare(&mut self, id: u64) -> String {
+        let address = self.reserve(id);
+        self.restart(id).await;
+        address
+    }
+
+    /// An address for a coordinator that does not run yet.
+    pub(crate) fn reserve(&mut self, id: u64) -> String {
+        let taken: Vec<SocketAddr> = self.addresses.values().copied().collect();
+        let free = free_addresses(taken.len() as u64 + 1);
+        let address = free.into_values().find(|free| !taken.contains(free));
+        let address = address.expect("more are free than are taken");
+        self.addresses.insert(id, address);
+        address.to_string()
+    }
+
+    /// A stopped coordinator is no part of this any more.
+    pub(crate) fn forget(&mut self, id: u64) {
+        assert!(!self.running.contains_key(&id), "{id} runs");
+        self.addresses.remove(&id);
+    }
+
+    /// Runs a coordinator that is expected to end by itself.
+    pub(crate) async fn run_to_its_end(&self, id: u64) -> Result<(), RunError> {
+        let ended = run(self.options(id), CancellationToken::new());
+        let ended = tokio::time::timeout(ANSWER, ended).await;
+        ended.expect("it ends in time")
+    }
+
+    pub(crate) fn data_dir(&self, id: u64) -> PathBuf {
+        self.dir.path().join(format!("data-{id}"))
+    }
+
+    /// A directory for what the test itself writes.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn members(&self, id: u64) -> MembersClient<Channel> {
+        MembersClient::new(self.channel(id))
+    }
+
+    pub(crate) fn cluster(&self, id: u64) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel(id))
+    }
+
+    pub(crate) fn snapshots(&self, id: u64) -> SnapshotsClient<Channel> {
+        SnapshotsClient::new(self.channel(id))
     }
 
     pub(crate) async fn restart(&mut self, id: u64) {
@@ -213,6 +274,11 @@ impl Coordinators {
         panic!("coordinator {id} did not catch up within {patience:?}");
     }
 
+    /// Where the alert command writes what it is told.
+    pub(crate) fn alerts(&self) -> std::path::PathBuf {
+        self.dir.path().join("alerts")
+    }
+
     pub(crate) fn admin(&self, id: u64) -> AdminClient<Channel> {
         AdminClient::new(self.channel(id))
     }
@@ -245,14 +311,16 @@ impl Coordinators {
         ours.node_id = Some(id);
         ours.listen = self.addresses[&id].to_string();
         ours.advertise = ours.listen.clone();
-        ours.data_dir = self
-            .dir
-            .path()
-            .join(format!("data-{id}"))
-            .to_string_lossy()
-            .into_owned();
+        ours.data_dir = self.data_dir(id).to_string_lossy().into_owned();
+        // Few, so that snapshots are made and logs are cut in every test.
+        ours.snapshot_every = 50;
         ours.lease_ms = 1000;
         ours.lost_after_ms = 1000;
+        system.sensu_host = None;
+        system.alerts.check_seconds = 1;
+        system.alerts.after_seconds = 1;
+        let append = format!("cat >> {}", self.alerts().display());
+        system.alerts.command = ["/bin/sh", "-c", &append].map(str::to_owned).to_vec();
         Options::new(system, None).expect("they are valid")
     }
 }

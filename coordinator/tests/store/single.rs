@@ -124,12 +124,21 @@ async fn messages_of_others_are_refused() {
         cluster_id: cluster.to_owned(),
         from_node: 2,
         to_node,
+        epoch: 1,
     };
     let cases = [
         (
             message("another-cluster", 1),
             Code::FailedPrecondition,
             "belongs to cluster a-cluster",
+        ),
+        (
+            RaftPayload {
+                epoch: 2,
+                ..message("a-cluster", 1)
+            },
+            Code::FailedPrecondition,
+            "is of epoch 1 of this cluster, not of epoch 2",
         ),
         (
             message("a-cluster", 3),
