@@ -1,0 +1,158 @@
+//! The program itself, as an operator starts it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+fn agent(state_dir: &Path, verb: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_paasta-agent"));
+    command
+        .arg(verb)
+        .args([
+            "--host-id",
+            "host1",
+            "--address",
+            "10.0.0.1",
+            "--port-range",
+            "31000-31010",
+        ])
+        .args(["--docker-socket", "/nonexistent/docker.sock"])
+        .args(["--coordinators", "127.0.0.1:1,127.0.0.1:2"])
+        .args(["--pool", "blue", "--attribute", "habitat=a"])
+        .arg("--state-dir")
+        .arg(state_dir)
+        .env(
+            "PAASTA_SYSTEM_CONFIG_DIR",
+            state_dir.join("no-such-directory"),
+        );
+    command
+}
+
+fn said(mut command: Command) -> (bool, String, String) {
+    let output = command.output().unwrap();
+    (
+        output.status.success(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// Reads its log until a line holds the text.
+fn until_logged(child: &mut Child, text: &'static str) {
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let (found, heard) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        for line in log.lines() {
+            if line.unwrap_or_default().contains(text) {
+                let _ = found.try_send(());
+            }
+        }
+    });
+    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+}
+
+#[test]
+fn it_runs_without_coordinators_and_without_dockerd_and_stops_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = agent(dir.path(), "run");
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    until_logged(&mut child, "container runtime degraded");
+    let (failed, _, words) = said(agent(dir.path(), "run"));
+    assert!(
+        !failed && words.contains("in use by another agent"),
+        "{words}"
+    );
+    let mut look = agent(dir.path(), "reap");
+    look.arg("--dry-run");
+    let (looked, names, words) = said(look);
+    assert!(
+        looked && names.contains("no assignment was ever accepted"),
+        "{names} {words}"
+    );
+    kill(
+        Pid::from_raw(child.id().try_into().unwrap()),
+        Signal::SIGTERM,
+    )
+    .unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn it_explains_the_containers_of_an_assignment() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("assignment.json");
+    let text = r#"{
+        "fence": {"cluster_id": "c1", "epoch": 1, "term": 1, "generation": 1},
+        "host": "host1",
+        "replicas": {"7": {
+            "instance": "hello.main", "app": "hello.main.git3f2a9c0d.config94232c5b",
+            "spec": {"image": "r/services-hello:paasta-3f2a9c0d", "container_port": 8888,
+                     "resources": {"cpus_milli": 1000, "mem_mb": 512}},
+            "run": {"stop_grace_ms": 10000}, "want": "run"}}
+    }"#;
+    std::fs::write(&file, text).unwrap();
+    let mut command = agent(dir.path(), "explain");
+    command.arg("--assignment").arg(&file);
+    let (explained, json, words) = said(command);
+    assert!(explained, "{words}");
+    let found: Value = serde_json::from_str(&json).unwrap();
+    for (path, expected) in [
+        ("/0/container/name", Value::from("paasta-hello.main-r7-1")),
+        ("/0/container/cpu_shares", Value::from(1024)),
+        ("/0/container/ports/0/host_port", Value::from(31_000)),
+        ("/0/request/HostConfig/Privileged", Value::from(false)),
+        ("/0/request/HostConfig/MemorySwap", Value::from(576 << 20)),
+        (
+            "/0/request/HostConfig/RestartPolicy/Name",
+            Value::from("no"),
+        ),
+    ] {
+        assert_eq!(found.pointer(path), Some(&expected), "{path} in {json}");
+    }
+    std::fs::write(&file, "{}").unwrap();
+    let mut command = agent(dir.path(), "explain");
+    command.arg("--assignment").arg(&file);
+    let (explained, _, words) = said(command);
+    assert!(
+        !explained && words.contains("is not an assignment"),
+        "{words}"
+    );
+}
+
+#[test]
+fn what_can_not_be_understood_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (flag, value, named) in [
+        ("--port-range", "5-1", "FIRST-LAST"),
+        ("--attribute", "x", "KEY=VALUE"),
+        ("--config-dir", "/nonexistent", "/nonexistent"),
+        ("--insecure-test-network", "10.0.0.0", "CIDR"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paasta-agent"));
+        command
+            .args(["run", "--state-dir"])
+            .arg(dir.path())
+            .args([flag, value]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut words = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut words)
+            .unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert!(words.contains(named), "{flag} {value}: {words}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The agent on a real dockerd. Every container made here carries a host id of its own, by which
+//! it is removed again.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod flags;
+mod life;
+mod world;

@@ -1,0 +1,313 @@
+//! A host with an agent on the real dockerd, and what is needed to look at it.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use paasta_agent::{
+    agent::{Agent, Happened, Order, Parts, View},
+    engine::docker::DockerEngine,
+    watch::Pace,
+};
+use paasta_agent_core::settings::HostSettings;
+use paasta_common::{
+    app::{AppSpec, HealthCheck, Probe, Resources},
+    assignment::{AssignedReplica, Assignment, Fence, Want},
+    id::ReplicaId,
+    report::{Health, ReplicaReport},
+    spec::RunSettings,
+};
+use paasta_process::clock::SystemClock;
+use serde_json::Value;
+use tokio::{sync::oneshot, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const SOCKET: &str = "/var/run/docker.sock";
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Runs docker and returns what it says; fails the test when docker does.
+pub(crate) fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker")
+        .args(args)
+        .stdin(Stdio::null())
+        .output();
+    let output = output.expect("these tests need the docker client; install docker.io");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "docker {args:?}: {errors}; is dockerd running?"
+    );
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The static program of the test image, compiled once.
+fn server() -> &'static Path {
+    static SERVER: OnceLock<PathBuf> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let binary = root.join(format!("agent-test-server-{}", std::process::id()));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/server.rs");
+        let compiled = Command::new("rustc")
+            .args(["--edition", "2024", "-C", "opt-level=1"])
+            .args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"])
+            .args(["--target", "x86_64-unknown-linux-gnu", source, "-o"])
+            .arg(&binary)
+            .status();
+        assert!(
+            compiled.unwrap().success(),
+            "the test image's program does not compile"
+        );
+        binary
+    })
+}
+
+/// A host with an agent and an image of its own; all of it goes with it.
+pub(crate) struct World {
+    pub(crate) host: String,
+    pub(crate) image: String,
+    pub(crate) dir: tempfile::TempDir,
+    agent: Option<Agent>,
+    shutdown: CancellationToken,
+    reap_age_ms: u64,
+    generation: u64,
+    /// Replicas count from here: container names are one space for all that share a dockerd.
+    base: u64,
+}
+
+impl World {
+    pub(crate) fn new(reap_age_ms: u64) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::SeqCst);
+        let name = format!("agent-test-{}-{number}", std::process::id());
+        let image = format!("localhost/{name}:paasta-0123abc");
+        let dir = tempfile::tempdir().unwrap();
+        import(server(), dir.path(), &image);
+        let mut world = Self {
+            host: name,
+            image,
+            dir,
+            agent: None,
+            shutdown: CancellationToken::new(),
+            reap_age_ms,
+            generation: 0,
+            base: u64::from(std::process::id()) * 1_000 + u64::from(number) * 10,
+        };
+        world.start();
+        world
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.shutdown = CancellationToken::new();
+        let sandboxes = self
+            .dir
+            .path()
+            .join("sandboxes")
+            .to_string_lossy()
+            .into_owned();
+        let settings = HostSettings {
+            reap_age_ms: self.reap_age_ms,
+            ..HostSettings::new(self.host.parse().unwrap(), "127.0.0.1", &sandboxes)
+        };
+        let parts = Parts {
+            engine: Arc::new(DockerEngine::new(SOCKET, "/nonexistent/config.json")),
+            clock: Arc::new(SystemClock),
+            seed: self.base,
+            settings,
+            state_dir: self.dir.path().join("state"),
+            port_range: (21_000, 29_999),
+            max_parallel: 4,
+            sandbox_budget_bytes: 1 << 20,
+            pace: Pace {
+                every: Duration::from_millis(500),
+                ..Pace::default()
+            },
+        };
+        self.agent = Some(Agent::start(parts, self.shutdown.clone()).unwrap());
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.shutdown.cancel();
+        self.agent.take().unwrap().task.await.unwrap();
+        self.start();
+    }
+
+    pub(crate) fn minimal(&self) -> AppSpec {
+        AppSpec {
+            image: self.image.clone(),
+            resources: Resources {
+                cpus_milli: 250,
+                mem_mb: 64,
+                ..Resources::default()
+            },
+            container_port: 8888,
+            health: Some(HealthCheck {
+                probe: Probe::Http {
+                    uri: "/status".to_owned(),
+                },
+                grace_ms: 30_000,
+                interval_ms: 1_000,
+                timeout_ms: 2_000,
+                max_consecutive_failures: 5,
+            }),
+            backoff_factor: 2,
+            backoff_max_ms: 10_000,
+            ..AppSpec::default()
+        }
+    }
+
+    pub(crate) async fn assign(&mut self, replicas: &[(u64, Want, AppSpec)]) {
+        self.generation += 1;
+        let run = Arc::new(RunSettings {
+            backoff_base_ms: 1_000,
+            stop_grace_ms: 2_000,
+            registrations: vec!["hello.main".to_owned()],
+            ..RunSettings::default()
+        });
+        let replica = |(id, want, spec): &(u64, Want, AppSpec)| {
+            let replica = AssignedReplica {
+                instance: "hello_svc.main".parse().unwrap(),
+                app: "hello--svc.main.git3f2a9c0d.config94232c5b"
+                    .parse()
+                    .unwrap(),
+                spec: Arc::new(spec.clone()),
+                run: Arc::clone(&run),
+                want: *want,
+            };
+            (ReplicaId(self.base + *id), replica)
+        };
+        let assignment = Assignment {
+            fence: Fence {
+                cluster_id: format!("{}-cluster", self.host),
+                epoch: 1,
+                term: 1,
+                generation: self.generation,
+            },
+            host: self.host.parse().unwrap(),
+            replicas: replicas.iter().map(replica).collect(),
+        };
+        let (reply, answer) = oneshot::channel();
+        let order = Happened::Order(Order { assignment, reply });
+        let inbox = &self.agent.as_ref().unwrap().handle.inbox;
+        inbox.send(order).await.unwrap();
+        answer.await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn until(
+        &self,
+        id: u64,
+        what: &str,
+        mut holds: impl FnMut(&ReplicaReport) -> bool,
+    ) -> ReplicaReport {
+        let mut view = self.agent.as_ref().unwrap().handle.view.clone();
+        let id = ReplicaId(self.base + id);
+        let holds = |view: &Arc<View>| view.reports.get(&id).is_some_and(&mut holds);
+        let waited = timeout(PATIENCE, view.wait_for(holds)).await;
+        match waited {
+            Ok(view) => view.unwrap().reports[&id].clone(),
+            Err(_) => panic!(
+                "never {what}: {:#?}",
+                self.agent.as_ref().unwrap().handle.view.borrow()
+            ),
+        }
+    }
+
+    pub(crate) async fn until_healthy(&self, id: u64) -> ReplicaReport {
+        self.until(id, "healthy", |report| report.health == Health::Healthy)
+            .await
+    }
+
+    pub(crate) fn inspect(&self, container: &str) -> Value {
+        let text = docker(&["inspect", container]);
+        serde_json::from_str::<Value>(&text).unwrap()[0].clone()
+    }
+
+    /// Ids of all containers of this host, dead ones too.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        let label = format!("label=paasta_host={}", self.host);
+        let ids = docker(&["ps", "-aq", "--no-trunc", "--filter", &label]);
+        ids.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits for something that only docker shows.
+    pub(crate) async fn until_docker(&self, what: &str, holds: impl Fn(&[String]) -> bool) {
+        let look = async {
+            let mut every = tokio::time::interval(Duration::from_millis(200));
+            loop {
+                every.tick().await;
+                if holds(&self.containers()) {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, look)
+            .await
+            .unwrap_or_else(|_| panic!("never {what}"));
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        for name in ["paasta_host", "agent_test"] {
+            let label = format!("label={name}={}", self.host);
+            let ids = docker(&["ps", "-aq", "--filter", &label]);
+            let ids: Vec<&str> = ids.lines().collect();
+            if !ids.is_empty() {
+                docker(&[&["rm", "-f", "-v"], &ids[..]].concat());
+            }
+        }
+        docker(&["rmi", "-f", &self.image]);
+    }
+}
+
+/// An image of one program, under two names.
+fn import(binary: &Path, dir: &Path, image: &str) {
+    let root = dir.join("image");
+    std::fs::create_dir_all(root.join("bin")).unwrap();
+    std::fs::copy(binary, root.join("server")).unwrap();
+    std::fs::copy(binary, root.join("bin/sh")).unwrap();
+    let tar = dir.join("image.tar");
+    let packed = Command::new("tar")
+        .arg("-cf")
+        .arg(&tar)
+        .arg("-C")
+        .arg(&root)
+        .arg(".")
+        .status();
+    assert!(packed.unwrap().success());
+    let entrypoint = r#"ENTRYPOINT ["/server"]"#;
+    docker(&[
+        "import",
+        "--change",
+        entrypoint,
+        &tar.to_string_lossy(),
+        image,
+    ]);
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+pub(crate) fn get(port: u16, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+        .split_once("\r\n\r\n")
+        .map_or(String::new(), |(_, body)| body.to_owned())
+}
