@@ -10,7 +10,7 @@ QUIET := -p paasta-common -p paasta-process -p paasta-proto -p paasta-coordinato
 	-p paasta-coordinator -p paasta-agent-core -p paasta-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt lint unit test install e2e demo demo-down docs fix
+.PHONY: help build check fmt lint unit test install bench e2e demo demo-down docs fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ demo: build ## Start a cluster on this machine and deploy the example service (r
 
 demo-down: ## Stop that cluster and leave nothing behind
 	deploy/demo/demo.sh down
+
+bench: ## Print how fast planner, state and replication are here, beside etcd if it is installed
+	$(CARGO) bench --locked -p paasta-coordinator --bench figures
 
 docs: ## Build the API documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

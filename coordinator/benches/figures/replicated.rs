@@ -1,0 +1,309 @@
+//! Writes through three coordinator processes with every acknowledgement on two disks, beside etcd
+//! under the same load; and placements, as the leader proposes them.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    net::SocketAddr,
+    process::Command as Program,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use paasta_common::time::Timestamp;
+use paasta_coordinator::codec;
+use paasta_coordinator_core::{
+    plan::plan,
+    state::{
+        command::{Command, Envelope, Init, RegisterHost},
+        outcome::Outcome,
+    },
+};
+use paasta_proto::v1::{RaftPayload, raft_service_client::RaftServiceClient};
+use tempfile::TempDir;
+use tonic::transport::Channel;
+
+use crate::{
+    disk,
+    etcd::{self, Etcd},
+    load::{self, Served},
+    machine::{figure, ms, us, verdict},
+    member::{self, MESSAGE_BYTES_MAX, Place, Standing},
+    processes::{Client, Process, Trio, channel, eventually, free_addresses},
+    world::{Cluster, Shape, all_well, host, instance, placements, set, wanted},
+};
+
+/// How long each load lasts.
+const SPAN: Duration = Duration::from_secs(4);
+/// Clients at once.
+const CLIENTS: [usize; 4] = [1, 16, 64, 256];
+/// Commands proposed together, as the leader does at most.
+const BATCH: usize = 256;
+
+/// Three coordinators.
+pub(crate) struct Coordinators {
+    _dir: TempDir,
+    places: Vec<Place>,
+    running: Vec<Option<Process>>,
+}
+
+/// One client of one coordinator.
+#[derive(Clone)]
+pub(crate) struct Door(RaftServiceClient<Channel>);
+
+/// Runs and prints.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let dir = disk::directory()?;
+        let fsync = disk::fsync(dir.path())?;
+        println!("three processes on loopback, every acknowledgement on two disks:");
+        figure(
+            "fdatasync after appending 512 bytes, median",
+            us(fsync),
+            "us",
+        );
+        writes(fsync).await?;
+        placed().await
+    })
+}
+
+async fn writes(fsync: Duration) -> anyhow::Result<()> {
+    let ours = Coordinators::start().await?;
+    let mut figures = Vec::new();
+    for clients in CLIENTS {
+        figures.push(under_load(&ours, clients).await?);
+    }
+    drop(ours);
+    let alone = &figures[0];
+    verdict(
+        "one client's write, median, over one fsync",
+        alone.median.as_secs_f64() / fsync.as_secs_f64(),
+        "times",
+        3.0,
+        false,
+    );
+    let theirs = match etcd::is_installed() {
+        false => {
+            println!("  etcd is not installed (Debian: etcd-server): nothing to compare with");
+            None
+        }
+        true => {
+            let etcd = Etcd::start().await?;
+            let mut figures = Vec::new();
+            for clients in CLIENTS {
+                figures.push(under_load(&etcd, clients).await?);
+            }
+            Some(figures)
+        }
+    };
+    println!(
+        "  clients   ours: writes/s   median     p99      etcd: writes/s   median     p99    ratio"
+    );
+    for (at, clients) in CLIENTS.iter().enumerate() {
+        let row = |served: &Served| {
+            format!(
+                "{:>14.0} {:>7.2}ms {:>7.2}ms",
+                served.per_second,
+                ms(served.median),
+                ms(served.p99)
+            )
+        };
+        let beside = theirs.as_ref().map_or_else(String::new, |theirs| {
+            let ratio = figures[at].per_second / theirs[at].per_second;
+            format!("  {}   {ratio:>5.2}", row(&theirs[at]))
+        });
+        println!("  {clients:>7}   {}{beside}", row(&figures[at]));
+    }
+    Ok(())
+}
+
+async fn under_load<T: Trio>(trio: &T, clients: usize) -> anyhow::Result<Served> {
+    let leader = trio.leader().await?;
+    let clients: Result<Vec<T::Client>, _> = (0..clients).map(|_| trio.client(leader)).collect();
+    let clients = clients?;
+    for client in &clients {
+        client.write(0).await?;
+    }
+    load::run(clients, SPAN).await
+}
+
+/// Plans for a cluster of 1,000 hosts and has every placement replicated and applied.
+async fn placed() -> anyhow::Result<()> {
+    let shape = Shape {
+        hosts: 1_000,
+        instances: 1_000,
+        replicas_each: 100,
+        constrained: false,
+    };
+    let ours = Coordinators::start().await?;
+    let leader = ours.client(ours.leader().await?)?;
+    // The same commands, here and there: what is planned here fits there.
+    let mut here = Cluster::new(0);
+    let mut commands: Vec<Command> = vec![founding(&here)?];
+    commands
+        .extend((0..shape.hosts).map(|n| Command::RegisterHost(RegisterHost { info: host(n) })));
+    commands.extend((0..shape.instances).map(|n| set(&instance(n), wanted(shape, n, 1))));
+    leader.propose_all(&commands, here.now).await?;
+    for command in commands.into_iter().skip(1) {
+        here.must(command);
+    }
+    let observed = all_well(&here);
+    let began = Instant::now();
+    let planned = plan(&here.state, &observed, here.now);
+    let planning = began.elapsed();
+    let count = placements(&planned) as f64;
+    let began = Instant::now();
+    leader.propose_all(&planned.commands, here.now).await?;
+    let committing = began.elapsed();
+    let name = "placements committed (1,000 hosts, 100,000 replicas)";
+    verdict(
+        name,
+        count / committing.as_secs_f64(),
+        "placements/s",
+        5_000.0,
+        true,
+    );
+    let both = (planning + committing).as_secs_f64();
+    figure("  planned and committed", count / both, "placements/s");
+    Ok(())
+}
+
+fn founding(cluster: &Cluster) -> anyhow::Result<Command> {
+    let made = cluster.state.cluster().context("it was made")?;
+    Ok(Command::Init(Init {
+        cluster_id: made.id.clone(),
+        name: made.name.clone(),
+    }))
+}
+
+fn encoded(command: Command, at: Timestamp) -> anyhow::Result<Vec<u8>> {
+    let envelope = Envelope {
+        request_id: None,
+        at,
+        by: "figures".to_owned(),
+        command,
+    };
+    Ok(codec::encode(&envelope)?)
+}
+
+fn payload(data: Vec<u8>) -> RaftPayload {
+    RaftPayload {
+        data: data.into(),
+        ..RaftPayload::default()
+    }
+}
+
+impl Door {
+    async fn propose_all(&self, commands: &[Command], at: Timestamp) -> anyhow::Result<()> {
+        for batch in commands.chunks(BATCH) {
+            let batch: Result<Vec<Vec<u8>>, _> = batch
+                .iter()
+                .map(|command| encoded(command.clone(), at))
+                .collect();
+            let batch = codec::encode(&batch?)?;
+            let answer = self.0.clone().vote(payload(batch)).await?.into_inner();
+            let outcomes: Vec<Vec<u8>> = codec::decode(&answer.data)?;
+            for outcome in outcomes {
+                let outcome: Outcome = codec::decode(&outcome)?;
+                ensure!(outcome.is_ok(), "a command was refused: {outcome:?}");
+            }
+        }
+        Ok(())
+    }
+
+    async fn standing(&self) -> Option<Standing> {
+        let answer = self.0.clone().pre_vote(RaftPayload::default()).await.ok()?;
+        codec::decode(&answer.into_inner().data).ok()
+    }
+}
+
+impl Client for Door {
+    async fn write(&self, number: u64) -> anyhow::Result<()> {
+        let mut info = host((number % 1000) as usize);
+        info.agent_version = format!("{number:064}");
+        let command = Command::RegisterHost(RegisterHost { info });
+        let data = encoded(command, Timestamp(number))?;
+        self.0.clone().append(payload(data)).await?;
+        Ok(())
+    }
+}
+
+impl Coordinators {
+    fn spawn(&self, member: usize) -> anyhow::Result<Process> {
+        let place = serde_json::to_string(&self.places[member])?;
+        Process::start(
+            Program::new(env::current_exe()?)
+                .arg(member::ARGUMENT)
+                .arg(place),
+        )
+    }
+}
+
+impl Trio for Coordinators {
+    type Client = Door;
+    const NAME: &'static str = "paasta";
+
+    async fn start() -> anyhow::Result<Self> {
+        let dir = disk::directory()?;
+        let addresses: Vec<SocketAddr> = free_addresses(6)?;
+        let peers: BTreeMap<u64, SocketAddr> = (1..).zip(addresses[..3].iter().copied()).collect();
+        let places = (1..=3_u64).map(|id| Place {
+            id,
+            data_dir: dir.path().join(id.to_string()),
+            door: addresses[2 + id as usize],
+            peers: peers.clone(),
+        });
+        let mut cluster = Self {
+            places: places.collect(),
+            _dir: dir,
+            running: Vec::new(),
+        };
+        for member in 0..3 {
+            let process = cluster.spawn(member)?;
+            cluster.running.push(Some(process));
+        }
+        let leader = cluster.client(cluster.leader().await?)?;
+        let init = founding(&Cluster::new(0))?;
+        leader.propose_all(&[init], Timestamp(1)).await?;
+        Ok(cluster)
+    }
+
+    fn client(&self, member: usize) -> anyhow::Result<Door> {
+        let channel = channel(self.places[member].door)?;
+        let client = RaftServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Door(client))
+    }
+
+    async fn leader(&self) -> anyhow::Result<usize> {
+        eventually("our leader", || async {
+            for member in (0..3).filter(|member| self.running[*member].is_some()) {
+                let standing = self.client(member).ok()?.standing().await;
+                if standing.is_some_and(|standing| standing.leads) {
+                    return Some(member);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    fn kill(&mut self, member: usize) {
+        self.running[member] = None;
+    }
+
+    async fn restart(&mut self, member: usize) -> anyhow::Result<()> {
+        self.running[member] = Some(self.spawn(member)?);
+        let leader = self.client(self.leader().await?)?;
+        let back = self.client(member)?;
+        eventually("our member", || async {
+            let (own, leaders) = (back.standing().await?, leader.standing().await?);
+            (own.leader.is_some() && own.applied >= leaders.applied).then_some(())
+        })
+        .await
+    }
+}
