@@ -50,6 +50,9 @@ use crate::{
 const INBOX_MAX: usize = 4_096;
 /// Messages taken into one step, at most.
 const BATCH_MAX: usize = 1_024;
+/// The shortest time from one step to the next: what happens meanwhile is taken in one, as each
+/// step looks at every replica.
+const PACE_MIN: Duration = Duration::from_millis(10);
 /// The longest rest between two steps.
 const REST_MAX: Duration = Duration::from_secs(30);
 /// How soon a ledger that could not be written is tried again.
@@ -253,6 +256,7 @@ struct Actor {
 impl Actor {
     async fn run(mut self, mut inbox: mpsc::Receiver<Happened>, shutdown: CancellationToken) {
         let mut wake = Instant::now();
+        let mut stepped_at: Option<Instant> = None;
         loop {
             let first = tokio::select! {
                 // An agent that is told to stop begins nothing more.
@@ -263,6 +267,9 @@ impl Actor {
             };
             let Some(first) = first else { return };
             self.take(first);
+            if let Some(at) = stepped_at {
+                sleep_until(at + PACE_MIN).await;
+            }
             for _ in 1..BATCH_MAX {
                 match inbox.try_recv() {
                     Ok(more) => self.take(more),
@@ -270,6 +277,7 @@ impl Actor {
                 }
             }
             wake = self.step().await;
+            stepped_at = Some(Instant::now());
         }
     }
 
