@@ -78,6 +78,7 @@ bounce_to() {
     step "deploying a version whose answers begin with '$1': a crossover bounce"
     local old
     old=$(desired_app)
+    [[ -n $old ]] || die "paasta status tells nothing of hello.main: deploy/demo/demo.sh up repairs the demo"
     release "$1"
     watch_bounce "$old" "$BOUNCE_SECONDS"
 }

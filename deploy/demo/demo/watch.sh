@@ -1,6 +1,10 @@
 # Waiting for the cluster, and showing what it does. Sourced by demo.sh.
 
-status_json() { paasta status -s hello --json -v 2>/dev/null; }
+# The exit code speaks of the instances; whoever asks here reads the answer. None is no answer.
+status_json() { paasta status -s hello --json -v 2>/dev/null || true; }
+
+# holds FILTER: of the status on stdin. (jq -e calls an empty input a success.)
+holds() { [[ $(jq "$@" 2>/dev/null || true) == true ]]; }
 
 desired_app() { status_json | jq -r '.instances[] | select(.instance == "main") | .desired_app'; }
 
@@ -18,13 +22,13 @@ wait_healthy() {
     step "waiting until every replica is healthy"
     local deadline=$((SECONDS + $1)) now last="" text
     while true; do
-        now=$(status_json || true)
+        now=$(status_json)
         text=$(jq -r "$COUNTS" <<<"$now" 2>/dev/null || true)
         if [[ -n $text && $text != "$last" ]]; then
             while read -r line; do printf '[%3d s]   %s\n' "$SECONDS" "$line"; done <<<"$text"
             last=$text
         fi
-        ! jq -e "$IS_HEALTHY" <<<"$now" >/dev/null 2>&1 || return 0
+        ! holds "$IS_HEALTHY" <<<"$now" || return 0
         [[ $SECONDS -lt $deadline ]] || not_in_time "hello is not healthy after $1 s"
         sleep 0.5
     done
@@ -55,12 +59,12 @@ watch_bounce() {
     local old=$1 deadline=$((SECONDS + $2)) now line
     ANSWERED_BY=() FAILED=0
     while true; do
-        now=$(status_json || true)
+        now=$(status_json)
         line=$(jq -r --arg old "$old" "$LIVE" <<<"$now" 2>/dev/null || true)
         ask_replicas <<<"$now"
         [[ -z $line ]] || printf '[%3d s]   %s\n' "$SECONDS" "$line"
-        if jq -e --arg old "$old" "($IS_HEALTHY) and (.instances[] | select(.instance == \"main\")
-            | .desired_app != \$old)" <<<"$now" >/dev/null 2>&1; then break; fi
+        ! holds --arg old "$old" "($IS_HEALTHY) and (.instances[] | select(.instance == \"main\")
+            | .desired_app != \$old)" <<<"$now" || break
         [[ $SECONDS -lt $deadline ]] || not_in_time "the bounce has not ended after $2 s"
         sleep 1
     done

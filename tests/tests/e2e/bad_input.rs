@@ -2,14 +2,18 @@
 //! running container.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use paasta_proto::v1::Problem;
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::release::{DEPLOYMENTS, INSTANCES};
-use paasta_tests::run::eventually;
+use paasta_tests::run::{eventually, throughout};
 
 use super::scene::{BOUNCE, MAIN, SOON, Story, WORKER, first_deploy, ids, still};
+
+/// Long enough to see what a mistake would do at once.
+const A_WHILE: Duration = Duration::from_secs(3);
 
 #[test]
 fn mistakes_are_named_and_touch_nothing() {
@@ -79,8 +83,10 @@ fn mistakes_in_yaml(story: &Story, cluster: &Cluster) -> Result<()> {
         cluster.service.replace(mistake.from, mistake.to)?;
         let problem = named(cluster, mistake).context(mistake.what)?;
         refused(cluster, &problem).context(mistake.what)?;
-        still(cluster, MAIN, &main).context(mistake.what)?;
-        still(cluster, WORKER, &worker).context(mistake.what)?;
+        throughout(A_WHILE, mistake.what, || {
+            still(cluster, MAIN, &main)?;
+            still(cluster, WORKER, &worker)
+        })?;
         cluster.service.write(INSTANCES, &good)?;
         forgotten(cluster).context(mistake.what)?;
     }
@@ -195,8 +201,10 @@ fn deployments_that_are_not_json(story: &Story, cluster: &Cluster) -> Result<()>
         ensure!(named, "{all:#?}");
         Ok(())
     })?;
-    still(cluster, MAIN, &main)?;
-    still(cluster, WORKER, &worker)?;
+    throughout(A_WHILE, "not JSON", || {
+        still(cluster, MAIN, &main)?;
+        still(cluster, WORKER, &worker)
+    })?;
     cluster.service.write(DEPLOYMENTS, &good)?;
     forgotten(cluster)?;
     still(cluster, MAIN, &main)?;
@@ -214,13 +222,15 @@ fn a_version_without_image(story: &Story, cluster: &mut Cluster) -> Result<()> {
             status.git_sha == sha
                 && status.replicas.iter().any(|replica| {
                     replica.app == status.desired_app
-                        && replica.failures > 0
+                        && replica.failures > 1
                         && replica.message.contains(&sha)
                 })
         })?;
     }
-    still(cluster, MAIN, &main)?;
-    still(cluster, WORKER, &worker)?;
+    throughout(A_WHILE, "no image", || {
+        still(cluster, MAIN, &main)?;
+        still(cluster, WORKER, &worker)
+    })?;
     story.phase("back to the version before");
     cluster.service.deploy(&good)?;
     cluster.settled(BOUNCE, MAIN, 3)?;
