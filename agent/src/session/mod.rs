@@ -55,7 +55,7 @@ pub struct Sessions {
 enum SessionError {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("the coordinator says {}: {}", .0.code(), .0.message())]
+    #[error("the coordinator says {:?}: {}", .0.code(), .0.message())]
     Status(#[from] Box<tonic::Status>),
     #[error("the coordinator closed the stream")]
     Closed,

@@ -54,19 +54,29 @@ pub(crate) fn docker(args: &[&str]) -> String {
 fn server() -> &'static Path {
     static SERVER: OnceLock<PathBuf> = OnceLock::new();
     SERVER.get_or_init(|| {
+        // Kept from one run of the tests to the next, by its source.
         let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let binary = root.join(format!("agent-test-server-{}", std::process::id()));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/server.rs");
+        let sum = crc32fast::hash(&std::fs::read(source).unwrap());
+        let binary = root.join(format!("agent-test-server-{sum:08x}"));
+        if binary.exists() {
+            return binary;
+        }
+        let fresh = root.join(format!(
+            "agent-test-server-{sum:08x}.{}",
+            std::process::id()
+        ));
         let compiled = Command::new("rustc")
             .args(["--edition", "2024", "-C", "opt-level=1"])
             .args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"])
             .args(["--target", "x86_64-unknown-linux-gnu", source, "-o"])
-            .arg(&binary)
+            .arg(&fresh)
             .status();
         assert!(
             compiled.unwrap().success(),
             "the test image's program does not compile"
         );
+        std::fs::rename(&fresh, &binary).unwrap();
         binary
     })
 }
