@@ -65,7 +65,9 @@ pub(super) fn waiting(
 
 fn host_waits(waits: &mut Waits, pass: &Pass<'_>, goal: &Goal<'_>, members: &Members<'_>) {
     let unseen = |member: &Member<'_>| matches!(member.class, Class::Lost | Class::Unknown);
-    if goal.braked && members.all().any(unseen) {
+    // Cleaning up waits for the brake even where this instance's own hosts are all heard from.
+    let cleanup = !goal.instance.declared && !members.is_empty();
+    if goal.braked && (cleanup || members.all().any(unseen)) {
         waits.push(Awaited::MassFailureBrake, None, None);
     }
     if let Some(until) = members.awaited.values().max() {
