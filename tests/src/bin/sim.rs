@@ -88,7 +88,7 @@ fn report(out: &mut impl Write, args: &Args, ended: &Ended) -> io::Result<()> {
         ended.fingerprint,
         ended.lines,
         ended.virtual_ms / 1_000,
-        ended.figures
+        ended.tally
     )
 }
 

@@ -11,33 +11,26 @@ use paasta_coordinator_core::{
 
 use super::{Violation, seen::present_until};
 
-/// Watches what new leaders do.
-#[derive(Debug, Default)]
-pub struct Elections {}
-
-impl Elections {
-    /// A leader made this plan.
-    pub fn planned(
-        &mut self,
-        state: &ClusterState,
-        seen: &Observed,
-        now: Timestamp,
-        plan: &Plan,
-    ) -> Vec<Violation> {
-        let mut found = Vec::new();
-        for command in &plan.commands {
-            let Command::HostLost(lost) = command else {
-                continue;
-            };
-            let lost_at = present_until(seen, &lost.host).0 + seen.settings.lost_after_ms;
-            if state.host(&lost.host).is_some() && now.0 < lost_at {
-                let early = lost_at - now.0;
-                let what = format!("{} is taken for lost {early} ms early", lost.host);
-                found.push(Violation::new("I6", what));
-            }
+/// A leader made this plan: nobody is taken for lost before the time.
+pub fn lost_too_early(
+    state: &ClusterState,
+    seen: &Observed,
+    now: Timestamp,
+    plan: &Plan,
+) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for command in &plan.commands {
+        let Command::HostLost(lost) = command else {
+            continue;
+        };
+        let lost_at = present_until(seen, &lost.host).0 + seen.settings.lost_after_ms;
+        if state.host(&lost.host).is_some() && now.0 < lost_at {
+            let early = lost_at - now.0;
+            let what = format!("{} is taken for lost {early} ms early", lost.host);
+            found.push(Violation::new("I6", what));
         }
-        found
     }
+    found
 }
 
 /// What ran on the hosts when the last coordinator was gone, by host: names of containers.

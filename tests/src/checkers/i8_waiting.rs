@@ -86,13 +86,7 @@ pub struct Deadlines(BTreeMap<(InstanceId, u64, &'static str), u32>);
 
 impl Deadlines {
     /// A leader made this plan.
-    pub fn planned(
-        &mut self,
-        _state: &ClusterState,
-        seen: &Observed,
-        now: Timestamp,
-        plan: &Plan,
-    ) -> Vec<Violation> {
+    pub fn planned(&mut self, seen: &Observed, now: Timestamp, plan: &Plan) -> Vec<Violation> {
         let mut found = Vec::new();
         // What a new leader finds overdue it has had no time to end.
         if now.0 < seen.leader_since.0 + LATE_MS {

@@ -6,7 +6,7 @@ use super::Violation;
 
 /// What may lie between the snapshot's end and its becoming known, in records: proposals go on
 /// while a snapshot is made.
-const SLACK: u64 = 600;
+const SLACK: u64 = 150;
 
 /// The bounds of a coordinator's log.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,10 @@ use paasta_common::{
     id::{HostId, InstanceId},
     spec::BounceMethod,
 };
-use paasta_coordinator_core::state::command::{Command, DrainHost, SetDesiredApp, UndrainHost};
+use paasta_coordinator_core::state::{
+    bounce::BounceCounts,
+    command::{Bounce, BounceStep, Command, DrainHost, ReleaseBrake, SetDesiredApp, UndrainHost},
+};
 use rand::{RngExt, rngs::StdRng};
 use turmoil::Sim;
 
@@ -162,11 +165,14 @@ impl People {
         let ids = self.fleet.instances.keys();
         let hurt: BTreeSet<InstanceId> = ids.filter(|id| self.fleet.is_hurt(id)).cloned().collect();
         // The judge may not be behind what the cluster reads; it may be ahead.
-        world.judge.lock().hurt(hurt);
+        world.judge.lock().hurt(world.clock.elapsed_ms(), hurt);
         self.fleet.write()
     }
 
     fn maintenance(&mut self, world: &World, chance: &mut StdRng) {
+        if let Some(hosts) = silent_hosts(world) {
+            return self.tell(world, Command::ReleaseBrake(ReleaseBrake { hosts }));
+        }
         let at = chance.random_range(0..world.agents.len());
         let host = world.agents[at].id().clone();
         let command = match self.drained.remove(&host) {
@@ -183,13 +189,29 @@ impl People {
         self.tell(world, command);
     }
 
-    /// Lets every drained host take work again.
-    pub(crate) fn undrain(&mut self, world: &World) {
-        for seat in &world.agents {
-            let host = seat.id().clone();
-            self.tell(world, Command::UndrainHost(UndrainHost { host }));
-        }
+    /// Ends what only an operator can end: hosts that are drained, bounces that are held.
+    pub(crate) fn let_go(&mut self, world: &World) {
         self.drained.clear();
+        let Some((_, up, _)) = world.leader() else {
+            return;
+        };
+        let state = up.leader.machine.read();
+        let drained = state.hosts().filter(|(_, host)| host.maintenance.is_some());
+        let undrain = drained.map(|(id, _)| Command::UndrainHost(UndrainHost { host: id.clone() }));
+        let resume = state.instances().filter_map(|(id, instance)| {
+            let held = instance.bounce.as_ref().filter(|bounce| bounce.is_held())?;
+            Some(Command::Bounce(Bounce {
+                instance: id.clone(),
+                to: held.to.clone(),
+                step: BounceStep::Resume,
+                counts: BounceCounts::default(),
+            }))
+        });
+        let commands: Vec<Command> = undrain.chain(resume).collect();
+        drop(state);
+        for command in commands {
+            self.tell(world, command);
+        }
     }
 
     fn revert(&mut self, world: &World, chance: &mut StdRng) {
@@ -280,6 +302,14 @@ impl People {
         }
         self.leaving = None;
     }
+}
+
+/// The hosts whose silence is too much to be believed.
+fn silent_hosts(world: &World) -> Option<BTreeSet<HostId>> {
+    let (_, up, _) = world.leader()?;
+    let report = up.leader.report.load();
+    let brake = report.brake.as_ref()?;
+    Some(brake.hosts.iter().cloned().collect())
 }
 
 fn transfer(world: &World, chance: &mut StdRng) {

@@ -1,7 +1,7 @@
 //! When a healed cluster counts as settled: everything is as wanted, or waits for a reason that no
 //! patience ends, on paper and on the hosts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use paasta_agent_core::{labels, observed::ContainerState};
 use paasta_common::{
@@ -18,32 +18,40 @@ use super::{
     watch::Watch,
     world::{Up, World},
 };
+use crate::checkers::Violation;
 
 /// What is not settled yet; nothing when all is.
-pub(crate) fn unsettled(world: &World, fleet: &Fleet, watch: &Watch) -> Option<String> {
+pub(crate) fn unsettled(world: &World, fleet: &Fleet, watch: &Watch) -> Option<Violation> {
+    let late = |what| Violation::new("convergence", what);
     let Some((seat, up, status)) = world.leader() else {
-        return Some("there is no leader".to_owned());
+        return Some(late("there is no leader".to_owned()));
     };
     for (other, theirs) in world.up() {
         let member =
             status.voters.contains_key(&other.id) || status.learners.contains_key(&other.id);
         let (index, leaders) = (last_index(&theirs), last_index(&up));
         if member && index != leaders {
-            return Some(format!(
-                "{} is at {index}, {} at {leaders}",
-                other.name, seat.name
-            ));
+            let what = format!("{} is at {index}, {} at {leaders}", other.name, seat.name);
+            return Some(late(what));
         }
     }
     let state = up.leader.machine.read();
     let report = up.leader.report.load();
-    desired(&state, fleet)
-        .or_else(|| planned(&state, &report))
-        .or_else(|| on_hosts(world, &state))
+    if let Some(what) = desired(&state, fleet) {
+        // One broken file must not keep the others from being read.
+        let broken = !fleet.broken.is_empty();
+        return Some(Violation::new(
+            if broken { "I10" } else { "convergence" },
+            what,
+        ));
+    }
+    planned(&state, &report, fleet)
+        .or_else(|| on_hosts(world, &state, fleet))
+        .map(late)
         .or_else(|| {
             watch
                 .orphan()
-                .map(|name| format!("the orphan {name} is still there"))
+                .map(|name| Violation::new("I5", format!("{name} is not reaped")))
         })
 }
 
@@ -87,14 +95,14 @@ fn summary(known: Option<&Instance>) -> String {
 }
 
 /// Whether the leader's report says that all is as wanted.
-fn planned(state: &ClusterState, report: &Report) -> Option<String> {
+fn planned(state: &ClusterState, report: &Report, fleet: &Fleet) -> Option<String> {
     if let Some(brake) = &report.brake {
         return Some(brake.to_string());
     }
     if let Some((host, trouble)) = report.hosts.iter().next() {
         return Some(format!("{host}: {:?}", trouble.trouble));
     }
-    for (id, _) in state.instances() {
+    for (id, _) in state.instances().filter(|(id, _)| !fleet.is_hurt(id)) {
         let Some(instance) = report.instances.get(id) else {
             return Some(format!("{id} is not in the report"));
         };
@@ -132,17 +140,17 @@ fn waits(report: &InstanceReport) -> Option<String> {
 }
 
 /// Whether the hosts run what the state says, and nothing else of ours.
-fn on_hosts(world: &World, state: &ClusterState) -> Option<String> {
+fn on_hosts(world: &World, state: &ClusterState, fleet: &Fleet) -> Option<String> {
     for seat in &world.agents {
         let wanted: BTreeSet<ReplicaId> = state
             .replicas_on(seat.id())
-            .filter(|(_, replica)| replica.want == Want::Run)
+            .filter(|(_, replica)| replica.want == Want::Run && !fleet.is_hurt(&replica.instance))
             .map(|(id, _)| id)
             .collect();
         let mut running = BTreeSet::new();
         for (name, container) in seat.engine.fake.containers() {
             let labels = &container.spec.labels;
-            if !labels.contains_key(labels::APP) {
+            if !labels.contains_key(labels::APP) || is_hurt(labels, fleet) {
                 continue;
             }
             let replica: Option<ReplicaId> = labels
@@ -162,6 +170,13 @@ fn on_hosts(world: &World, state: &ClusterState) -> Option<String> {
         }
     }
     None
+}
+
+/// Whether it is a container of an instance whose last good version may be no good at all.
+fn is_hurt(labels: &BTreeMap<String, String>, fleet: &Fleet) -> bool {
+    let label = |name| labels.get(name).map(String::as_str).unwrap_or_default();
+    let id = format!("{}.{}", label(labels::SERVICE), label(labels::INSTANCE));
+    id.parse().is_ok_and(|id| fleet.is_hurt(&id))
 }
 
 /// Instances that are as wanted, for the summary.

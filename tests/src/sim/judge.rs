@@ -13,7 +13,7 @@ use paasta_coordinator_core::{
     state::{ClusterState, command::Envelope},
 };
 
-use super::shape::Shape;
+use super::{shape::Shape, tally::Tally};
 use crate::checkers::{
     Violation, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake, i8_waiting,
     i9_bounded, i10_config, i12_replay,
@@ -31,11 +31,12 @@ pub(crate) struct Judge {
     fences: i3_fenced::Fences,
     bounds: i9_bounded::Bounds,
     configs: i10_config::LastGood,
-    outage: i6_outage::Elections,
     overdue: i8_waiting::Deadlines,
     violations: Vec<Violation>,
     seen: BTreeSet<String>,
-    pub(crate) plans: u64,
+    pub(crate) tally: Tally,
+    /// Milliseconds since the beginning.
+    pub(crate) now_ms: u64,
 }
 
 impl Judge {
@@ -49,11 +50,11 @@ impl Judge {
                 keep_log: shape.keep_log,
             },
             configs: i10_config::LastGood::default(),
-            outage: i6_outage::Elections::default(),
             overdue: i8_waiting::Deadlines::default(),
             violations: Vec::new(),
             seen: BTreeSet::new(),
-            plans: 0,
+            tally: Tally::default(),
+            now_ms: 0,
         }
     }
 
@@ -108,10 +109,16 @@ impl Judge {
             self.states.pop_first();
         }
         let mut found = i9_bounded::state(&after);
+        if let Some(envelope) = envelope {
+            self.tally.command(&envelope.command);
+        }
         if let (Some(before), Some(envelope)) = (before, envelope) {
             found.extend(i2_placed::placed(&before, &after));
             found.extend(i7_brake::removed(&before, &after, envelope));
-            found.extend(self.configs.applied(&before, &after, &envelope.command));
+            found.extend(
+                self.configs
+                    .applied(self.now_ms, &before, &after, &envelope.command),
+            );
         }
         self.blame(found);
     }
@@ -124,6 +131,7 @@ impl Judge {
 
     /// A coordinator took its state from a snapshot.
     pub(crate) fn restored(&mut self, whom: &str, state: &ClusterState) {
+        self.tally.add("snapshots_restored");
         self.compare(whom, state.last_index(), state);
     }
 
@@ -135,20 +143,18 @@ impl Judge {
         now: Timestamp,
         plan: &Plan,
     ) {
-        self.plans += 1;
+        self.tally.add("plans");
+        if plan.report.brake.is_some() {
+            self.tally.add("braked_plans");
+        }
         let mut found = Vec::new();
         found.extend(i12_replay::same_plan(state, seen, now, plan));
         found.extend(i4_floor::floor(state, seen, now, plan));
         found.extend(i7_brake::lost(state, seen, now, plan));
         found.extend(i8_waiting::reasons(state, plan));
-        found.extend(self.outage.planned(state, seen, now, plan));
-        found.extend(self.overdue.planned(state, seen, now, plan));
+        found.extend(i6_outage::lost_too_early(state, seen, now, plan));
+        found.extend(self.overdue.planned(seen, now, plan));
         self.blame(found);
-    }
-
-    /// How many plans were made, and how many requests acknowledged.
-    pub(crate) fn figures(&self) -> (u64, usize) {
-        (self.plans, self.log.acknowledgements())
     }
 
     /// An agent obeys this fence now.
@@ -159,6 +165,7 @@ impl Judge {
 
     /// A client was told that its request was done.
     pub(crate) fn acknowledged(&mut self, request: &str) {
+        self.tally.add("acknowledged");
         let found = self.log.acknowledged(request);
         self.blame(found);
     }
@@ -170,8 +177,8 @@ impl Judge {
     }
 
     /// The files of these instances cannot be understood from now on.
-    pub(crate) fn hurt(&mut self, instances: BTreeSet<InstanceId>) {
-        self.configs.hurt(instances);
+    pub(crate) fn hurt(&mut self, now_ms: u64, instances: BTreeSet<InstanceId>) {
+        self.configs.hurt(now_ms, instances);
     }
 
     /// Looks at a state in which nothing more happens, of each coordinator.

@@ -22,6 +22,7 @@ use super::{
     plant::Plant,
     shape::Shape,
     storm::Storm,
+    tally::Tally,
     watch::Watch,
     world::World,
 };
@@ -37,6 +38,8 @@ const CALM_MS: u64 = 4_000;
 const SETTLING_MS: u64 = 150_000;
 /// For how long it must then stay settled.
 const STAYING_MS: u64 = 3_000;
+/// Between two rounds of an operator who ends what only operators can end.
+const HELP_MS: u64 = 5_000;
 /// Between two looks at logs and at whether all is settled.
 const LOOK_MS: u64 = 200;
 
@@ -53,8 +56,8 @@ pub struct Ended {
     pub last: Vec<String>,
     /// How much virtual time went by, milliseconds.
     pub virtual_ms: u64,
-    /// A few figures, for the summary.
-    pub figures: String,
+    /// What it came across.
+    pub tally: Tally,
     /// What was wrong.
     pub violations: Vec<Violation>,
 }
@@ -106,17 +109,17 @@ pub fn run(seed: u64, plant: Option<Plant>, dir: &Path, aloud: bool) -> io::Resu
             .map(|text| Violation::new("panic", text)),
     );
     let (fingerprint, lines, last) = world.traced();
+    let mut tally = world.judge.lock().tally.clone();
     let (instances, short) = satisfied(&world);
-    let (plans, acknowledged) = world.judge.lock().figures();
+    tally.set("instances", instances as u64);
+    tally.set("short_of_room", short as u64);
     Ok(Ended {
         shape,
         fingerprint,
         lines,
         last,
         virtual_ms: world.clock.elapsed_ms(),
-        figures: format!(
-            "{plans} plans, {acknowledged} acknowledged requests, {instances} instances in the end, {short} of them short of room"
-        ),
+        tally,
         violations,
     })
 }
@@ -243,38 +246,35 @@ impl Simulation<'_> {
     fn settle(&mut self) -> Verdict {
         let begin = self.world.clock.elapsed_ms();
         let mut settled_since = None;
-        let mut undrained = false;
-        let mut why = String::new();
+        let mut help_at = begin + CALM_MS;
+        let mut last = Violation::new("convergence", "nothing was looked at");
         while self.world.clock.elapsed_ms() < begin + SETTLING_MS {
             self.step()?;
             let now = self.world.clock.elapsed_ms();
             if now % LOOK_MS != 0 {
                 continue;
             }
-            if !undrained && self.world.leader().is_some() && now > begin + CALM_MS {
-                self.people.undrain(&self.world);
-                undrained = true;
+            if now >= help_at {
+                self.people.let_go(&self.world);
+                help_at = now + HELP_MS;
             }
             match unsettled(&self.world, &self.people.fleet, &self.watch) {
                 Some(reason) => {
                     settled_since = None;
-                    why = reason;
+                    last = reason;
                 }
-                None if undrained => {
+                None => {
                     let since = *settled_since.get_or_insert(now);
                     if now >= since + STAYING_MS {
                         self.world.note("sim", format_args!("is settled"));
                         return Ok(());
                     }
                 }
-                None => {}
             }
         }
-        let waited = SETTLING_MS / 1_000;
-        Err(Violation::new(
-            "convergence",
-            format!("after {waited} s without faults: {why}"),
-        ))
+        let (waited, what) = (SETTLING_MS / 1_000, last.what);
+        let what = format!("not after {waited} s without faults: {what}");
+        Err(Violation::new(last.invariant, what))
     }
 
     /// One step of virtual time, and a look at everything.
@@ -282,11 +282,15 @@ impl Simulation<'_> {
         let stepped = self.sim.step();
         let elapsed = u64::try_from(self.sim.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.world.clock.set_elapsed(elapsed);
+        self.world.judge.lock().now_ms = elapsed;
         if let Err(error) = stepped {
             return Err(Violation::new("process", error.to_string()));
         }
         if self.watch.look(&self.world) && self.world.plant == Some(Plant::I6) {
             self.storm.give_up(&self.world);
+        }
+        if self.world.plant == Some(Plant::I3) {
+            self.storm.tempt(&self.world);
         }
         if elapsed % LOOK_MS == 0 {
             self.look();

@@ -148,6 +148,9 @@ impl Shape {
             Plant::I10 => vec![Kind::BreakConfig],
             Plant::I2 | Plant::I4 | Plant::I8 | Plant::I9 | Plant::I12 => Vec::new(),
         };
+        if plant == Plant::I9 {
+            (self.snapshot_every, self.keep_log, self.fault_ms) = (30, 5, 30_000);
+        }
         self.mix.retain(|(kind, _)| !needed.contains(kind));
         self.mix.extend(needed.into_iter().map(|kind| (kind, 12)));
     }

@@ -225,12 +225,13 @@ impl Storm {
         for seat in world.coordinators.values().filter(|seat| !seat.has_left()) {
             self.crash(sim, world, &seat.name, Some(until));
         }
-        // Those that were down already come back as planned, and then it is no outage any more.
-        if self.under_way.iter().all(|(at, end)| {
-            !matches!(end, End::Start(name) if name.starts_with('c')) || *at >= until
-        }) {
-            watch.control_plane_died(world);
+        // Those that were down already stay down with the others.
+        for (at, end) in &mut self.under_way {
+            if matches!(end, End::Start(name) if name.starts_with('c')) {
+                *at = until.max(*at);
+            }
         }
+        watch.control_plane_died(world);
         if world.plant == Some(Plant::I1) {
             self.forget_disks(world);
         }
@@ -352,6 +353,20 @@ impl Storm {
             format_args!("gets an old order, {:?}", order.fence),
         );
         give(&up.inbox, order.clone());
+    }
+
+    /// A planted fault needs an occasion: an agent that has forgotten what it obeyed hears an old
+    /// order before it hears a new one.
+    pub(crate) fn tempt(&self, world: &World) {
+        for seat in &world.agents {
+            let (Some(up), Some(orders)) = (seat.up(), self.orders.get(&seat.name)) else {
+                continue;
+            };
+            let forgot = up.view.borrow().accepted.is_none();
+            if let Some(order) = orders.first().filter(|_| forgot) {
+                give(&up.inbox, order.clone());
+            }
+        }
     }
 
     /// A planted fault: agents that hear of no coordinator let everything go.
