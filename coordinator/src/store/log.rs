@@ -18,6 +18,10 @@ use super::{
     record::{Assembler, MAX_BODY_BYTES, Position, Record, Stored, encode, key, parse_key},
 };
 
+/// Every how many records the commit position is written down. Each writing costs the disk two more
+/// writes, and a position that is a little old costs a restart nothing that anybody notices.
+const NOTE_COMMIT_EVERY: u64 = 64;
+
 /// Records removed in one batch when many go at once.
 const PURGE_STEP: u64 = 1024;
 
@@ -43,6 +47,8 @@ pub(super) struct State {
     pub(super) purged: Option<Mark>,
     pub(super) vote: Option<Ballot>,
     pub(super) committed: Option<Position>,
+    /// The commit position that was last written down.
+    pub(super) noted: Option<Position>,
 }
 
 /// A reference to a log that does not keep its files open.
@@ -205,14 +211,17 @@ impl Log {
         Ok(())
     }
 
-    /// Notes how far the log is committed. Not made durable by itself: losing it costs only time
-    /// at the next start.
+    /// Notes how far the log is committed; now and then, that is written down. Not made durable by
+    /// itself: losing it costs only time at the next start.
     ///
     /// # Errors
     /// If the store cannot be written.
     pub fn save_committed(&self, committed: Option<Position>) -> io::Result<()> {
         let tree = &self.inner.disk.tree;
+        let mut state = self.inner.state.write();
+        state.committed = committed;
         match committed {
+            Some(at) if !is_due(state.noted, at) => return Ok(()),
             Some(Position { term, index }) => {
                 let mark = Mark {
                     index,
@@ -226,7 +235,7 @@ impl Log {
                 tree.remove(COMMITTED_KEY).map_err(io::Error::from)?;
             }
         }
-        self.inner.state.write().committed = committed;
+        state.noted = committed;
         Ok(())
     }
 
@@ -380,6 +389,11 @@ impl Log {
         assembler.finish().map_err(invalid)?;
         Ok(None)
     }
+}
+
+/// Whether a commit position is far enough from the one written down.
+fn is_due(noted: Option<Position>, at: Position) -> bool {
+    noted.is_none_or(|noted| at.index.abs_diff(noted.index) >= NOTE_COMMIT_EVERY)
 }
 
 /// Adds `record` to the batch; returns its mark.

@@ -132,6 +132,7 @@ fn open_locked(options: &StoreOptions, owner: File) -> Result<Store, StoreError>
     let state = State {
         vote,
         committed: usable_commit(&found),
+        noted: usable_commit(&found),
         ..found.state
     };
     let disk = Arc::new(Disk::new(db, tree, data, hard, owner));
