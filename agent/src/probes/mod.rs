@@ -64,6 +64,7 @@ impl Probes {
                     .unwrap_or_else(|_| Err(format!("no answer within {timeout_ms} ms"))),
                 Err(closed) => Err(closed.to_string()),
             };
+            tracing::debug!(%replica, run, ?result, "probed");
             let event = Event::Probed {
                 replica,
                 run,
