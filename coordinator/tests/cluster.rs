@@ -6,6 +6,7 @@ mod cluster {
     pub(crate) mod agent;
     pub(crate) mod coordinators;
     mod members;
+    mod operate;
     mod recovery;
 }
 

@@ -48,6 +48,8 @@ pub struct Alerts {
 /// What was told of one instance.
 struct Told {
     since: Timestamp,
+    /// Whom. An alarm that nobody was told of is told when a team is named.
+    team: Option<String>,
     /// What was told, while it is in alarm.
     alarm: Option<Event>,
 }
@@ -125,14 +127,17 @@ impl Alerts {
         let report = self.report.load();
         let mut events = Vec::new();
         for (id, alert) in state.alerts() {
-            if told.get(id).is_some_and(|told| told.since == alert.since) {
+            let team = state.instance(id).and_then(|known| known.spec.team.clone());
+            let known =
+                |told: &Told| told.since == alert.since && (told.team == team || !alert.critical);
+            if told.get(id).is_some_and(known) {
                 continue;
             }
             let event = event::compose(&state, &report, id, alert, self.every);
             let stale = !alert.critical && begun.since_ms(alert.since) > AGAIN_MS;
             let alarm = event.clone().filter(|_| alert.critical);
             let since = alert.since;
-            told.insert(id.clone(), Told { since, alarm });
+            told.insert(id.clone(), Told { since, team, alarm });
             events.extend(event.filter(|_| !stale));
         }
         // Gone with its instance: what was in alarm is told to be over.
