@@ -254,10 +254,11 @@ fn instance_rule(text: &str) -> Result<(), &'static str> {
     no_double_dash(text)
 }
 
-/// App ids write `_` as `--`; a name that holds `--` itself would collide with its neighbour.
+/// App ids write `_` as `--`: a name with `--` in it, or with `_` beside `-`, would share the id of
+/// another name.
 fn no_double_dash(text: &str) -> Result<(), &'static str> {
-    match text.contains("--") {
-        true => Err("'--' is reserved: app ids write '_' that way"),
+    match ["--", "-_", "_-"].iter().any(|pair| text.contains(pair)) {
+        true => Err("'--', '-_' and '_-' are reserved: app ids write '_' as '--'"),
         false => Ok(()),
     }
 }
@@ -317,7 +318,7 @@ mod tests {
         ] {
             assert!(ServiceName::new(text).is_err(), "{text}");
         }
-        for text in ["_template", "Main", "main-", "a.b", ""] {
+        for text in ["_template", "Main", "main-", "a.b", "", "a-_b", "a_-b"] {
             assert!(InstanceName::new(text).is_err(), "{text}");
         }
         for text in ["a", "a.b.c", ".b", "a."] {

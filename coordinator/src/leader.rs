@@ -1,13 +1,13 @@
 //! The leader's loop: wait for a change or for the plan's wake-up, plan, propose, publish the
 //! report. It decides nothing itself, and everything it starts dies with the term.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use paasta_common::time::Timestamp;
+use paasta_common::{id::InstanceId, time::Timestamp};
 use paasta_coordinator_core::{
-    plan::{plan, report::Report},
-    state::outcome::Outcome,
+    plan::{plan, plan_instances, report::Report},
+    state::{command::Command, outcome::Outcome},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,12 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 const RESYNC: Duration = Duration::from_secs(5);
 /// Commands proposed together, at most; the rest come with the next plan.
 const BATCH_MAX: usize = 256;
+/// Up to this many replicas everything is planned each time: it takes a few milliseconds.
+pub const SMALL_REPLICAS: usize = 5_000;
+/// Looking at everything takes at most one part in this many of the leader's time.
+const LOOK_SHARE: u32 = 20;
+/// The same when time has come for something.
+const WAKE_SHARE: u32 = 4;
 /// How long a new leader waits to have applied what was acknowledged before it.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -37,6 +43,42 @@ pub struct Leadership {
     pub since: Timestamp,
     /// Cancelled when it ends.
     pub ended: CancellationToken,
+}
+
+/// What the loop remembers from plan to plan. Losing it costs one look at everything.
+#[derive(Default)]
+struct Pace {
+    /// When everything was last looked at, and how long that took.
+    all_at: Option<(tokio::time::Instant, Duration)>,
+    look_at_all: bool,
+    /// When time alone may change the plan.
+    wake_at: Option<Timestamp>,
+    starved: BTreeSet<InstanceId>,
+}
+
+impl Pace {
+    /// Whether everything must be looked at: it never was, time may have changed the plan, or it
+    /// is long ago. A large cluster is looked at less often, so that this stays a small part of
+    /// the leader's work.
+    fn is_due(&self, now: tokio::time::Instant, time: Timestamp) -> bool {
+        let Some((at, cost)) = self.all_at else {
+            return true;
+        };
+        let since = now - at;
+        let woken = self.wake_at.is_some_and(|at| at <= time) && since >= cost * WAKE_SHARE;
+        self.look_at_all || woken || since >= RESYNC.max(cost * LOOK_SHARE)
+    }
+
+    fn looked_at_all(&mut self, began: tokio::time::Instant) {
+        self.all_at = Some((began, began.elapsed()));
+    }
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// What the leader's loop works with.
@@ -58,6 +100,8 @@ pub struct Leader {
     pub desired: Desired,
     /// Who tells teams of their instances.
     pub alerts: Alerts,
+    /// Up to this many replicas everything is planned each time ([`SMALL_REPLICAS`]).
+    pub small_replicas: usize,
     /// Who looks on.
     pub watched: Watched,
 }
@@ -114,12 +158,13 @@ impl Leader {
     async fn plan_on(&self, ended: &CancellationToken) {
         let mut applied = self.machine.watch();
         let mut observed = self.observations.watch();
+        let mut pace = Pace::default();
         loop {
             applied.borrow_and_update();
             observed.borrow_and_update();
-            let (wake_at, accepted) = self.plan_once().await;
+            let accepted = self.plan_once(&mut pace).await;
             let pause = if accepted { PLAN_PAUSE } else { RETRY_PAUSE };
-            let wake = self.sleep_for(wake_at).max(pause);
+            let wake = self.sleep_for(pace.wake_at).max(pause);
             tokio::select! {
                 biased;
                 () = ended.cancelled() => return,
@@ -135,24 +180,15 @@ impl Leader {
         }
     }
 
-    /// Plans and proposes. Says when to look again, and whether every command was accepted.
-    async fn plan_once(&self) -> (Option<Timestamp>, bool) {
-        let mut planned = {
-            let state = self.machine.read();
-            let observed = self.observations.read();
-            let now = self.proposer.now();
-            let mut planned = plan(&state, &observed, now);
-            self.watched
-                .tell(|w| w.planned(&state, &observed, now, &mut planned));
-            planned
-        };
-        self.report.store(Arc::new(planned.report));
-        if planned.commands.is_empty() {
-            return (planned.wake_at, true);
+    /// Plans and proposes. Says whether every command was accepted.
+    async fn plan_once(&self, pace: &mut Pace) -> bool {
+        let mut commands = self.plan(pace);
+        if commands.is_empty() {
+            return true;
         }
-        planned.commands.truncate(BATCH_MAX);
+        commands.truncate(BATCH_MAX);
         let mut accepted = true;
-        for result in self.proposer.propose_all(planned.commands).await {
+        for result in self.proposer.propose_all(commands).await {
             match result {
                 Ok(outcome) => accepted &= logged(&outcome),
                 Err(error) => {
@@ -161,7 +197,45 @@ impl Leader {
                 }
             }
         }
-        (planned.wake_at, accepted)
+        // What was not done, or not proposed, is no change that anybody would notice.
+        pace.look_at_all |= !accepted;
+        accepted
+    }
+
+    /// Plans everything, or what changed, and publishes the report.
+    fn plan(&self, pace: &mut Pace) -> Vec<Command> {
+        let began = tokio::time::Instant::now();
+        let state = self.machine.read();
+        let observed = self.observations.read();
+        let now = self.proposer.now();
+        let mut touched = self.machine.take_touched();
+        touched.add(self.observations.take_touched());
+        let small = state.replica_count() <= self.small_replicas;
+        let scope = match small || pace.is_due(began, now) {
+            true => None,
+            false => touched.instances(&state, &pace.starved),
+        };
+        let mut planned = match &scope {
+            None => plan(&state, &observed, now),
+            Some(scope) => plan_instances(&state, &observed, now, scope),
+        };
+        if let Some(scope) = &scope {
+            let mut report = Report::clone(&self.report.load());
+            report.update(planned.report, scope);
+            planned.report = report;
+            planned.wake_at = earlier(planned.wake_at, pace.wake_at);
+        }
+        self.watched
+            .tell(|w| w.planned(&state, &observed, now, &mut planned));
+        pace.wake_at = planned.wake_at;
+        pace.starved = planned.report.starved();
+        if scope.is_none() {
+            pace.looked_at_all(began);
+        }
+        // The next plan sees what this one leaves for later.
+        pace.look_at_all = planned.commands.len() > BATCH_MAX;
+        self.report.store(Arc::new(planned.report));
+        planned.commands
     }
 
     fn sleep_for(&self, wake_at: Option<Timestamp>) -> Duration {

@@ -5,13 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use paasta_coordinator_core::plan::touched::Touched;
 use paasta_coordinator_core::state::{
     ClusterState,
     command::Envelope,
     outcome::{Outcome, Reason},
 };
 use paasta_process::chain::chain;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
 use crate::{
@@ -25,6 +26,8 @@ use crate::{
 pub struct ClusterMachine {
     state: Arc<RwLock<ClusterState>>,
     applied: Arc<watch::Sender<u64>>,
+    /// Since it was last taken; bounded, as it becomes everything.
+    touched: Arc<Mutex<Touched>>,
     watched: Watched,
 }
 
@@ -40,6 +43,7 @@ impl ClusterMachine {
         Self {
             state: Arc::new(RwLock::new(ClusterState::new())),
             applied: Arc::new(applied),
+            touched: Arc::new(Mutex::new(Touched::everything())),
             watched,
         }
     }
@@ -48,6 +52,11 @@ impl ClusterMachine {
     /// never across an await.
     pub fn read(&self) -> RwLockReadGuard<'_, ClusterState> {
         self.state.read()
+    }
+
+    /// What was touched since this was last asked. One asks: the leader's loop.
+    pub fn take_touched(&self) -> Touched {
+        std::mem::take(&mut self.touched.lock())
     }
 
     /// Changes with every applied command; carries the index.
@@ -68,6 +77,7 @@ impl Machine for ClusterMachine {
         let outcome = match codec::decode::<Envelope>(command) {
             Ok(envelope) => {
                 let mut state = self.state.write();
+                self.touched.lock().command(&envelope.command, &state);
                 let outcome = state.apply(index, &envelope);
                 self.watched.tell(|w| w.applied(index, command, &mut state));
                 outcome
@@ -88,6 +98,7 @@ impl Machine for ClusterMachine {
         let index = restored.last_index();
         self.watched.tell(|w| w.restored(&restored));
         *self.state.write() = restored;
+        *self.touched.lock() = Touched::everything();
         self.applied.send_replace(index);
         Ok(())
     }

@@ -1,14 +1,20 @@
 //! What agents report, in the leader's memory only: nothing of it is ever a Raft write. It starts
 //! empty with each leadership and fills from the agents' complete reports.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use paasta_common::{
-    id::HostId,
-    report::{HostReport, Phase},
+    id::{HostId, ReplicaId},
+    report::{HostReport, Phase, ReplicaReport},
     time::Timestamp,
 };
-use paasta_coordinator_core::plan::observed::{HostObserved, Observed, PlanSettings};
+use paasta_coordinator_core::plan::{
+    observed::{HostObserved, Observed, PlanSettings},
+    touched::Touched,
+};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
@@ -17,6 +23,8 @@ use tokio::sync::watch;
 pub struct Observations {
     observed: Arc<RwLock<Observed>>,
     sessions: Arc<Mutex<Sessions>>,
+    /// Since it was last taken; bounded, as it becomes everything.
+    touched: Arc<Mutex<Touched>>,
     changed: Arc<watch::Sender<u64>>,
 }
 
@@ -35,6 +43,7 @@ impl Observations {
         Self {
             observed: Arc::new(RwLock::new(observed)),
             sessions: Arc::default(),
+            touched: Arc::new(Mutex::new(Touched::everything())),
             changed: Arc::new(changed),
         }
     }
@@ -45,12 +54,18 @@ impl Observations {
         let mut observed = self.observed.write();
         *observed = Observed::new(now, observed.settings);
         drop(observed);
+        *self.touched.lock() = Touched::everything();
         self.notify();
     }
 
     /// What is observed now. Keep the guard short and never across an await.
     pub fn read(&self) -> RwLockReadGuard<'_, Observed> {
         self.observed.read()
+    }
+
+    /// What was touched since this was last asked. One asks: the leader's loop.
+    pub fn take_touched(&self) -> Touched {
+        std::mem::take(&mut self.touched.lock())
     }
 
     /// Changes with every observation that may change a plan.
@@ -80,77 +95,112 @@ impl Observations {
             })
             .or_insert_with(|| HostObserved::new(now, &settings));
         drop(observed);
+        self.touched.lock().host(host);
         self.notify();
         number
     }
 
     /// Renews the lease of the host. False when a newer session has taken this one's place.
     pub fn renew(&self, host: &HostId, session: u64, now: Timestamp) -> bool {
-        self.update(host, session, |known, settings| {
-            // A host that was silent is a change; one that renews in time is not.
-            let was_silent = known.lease_until < now;
-            known.last_seen = now;
-            known.lease_until = now.after_ms(settings.lease_ms);
-            was_silent
-        })
+        self.update(host, session, now, |_| Vec::new())
     }
 
     /// Takes in what the host said. False when a newer session has taken this one's place.
     pub fn report(&self, host: &HostId, session: u64, report: HostReport, now: Timestamp) -> bool {
-        self.update(host, session, |known, settings| {
-            known.last_seen = now;
-            known.lease_until = now.after_ms(settings.lease_ms);
+        self.update(host, session, now, |known| {
             known.runtime = report.runtime;
             known.accepted_generation = report.generation;
-            if report.complete {
-                known.complete_report = true;
-                known.replicas.clear();
-            }
-            for replica in report.replicas {
-                match replica.phase {
-                    Phase::Gone => known.replicas.remove(&replica.id),
-                    _ => known.replicas.insert(replica.id, replica),
-                };
-            }
-            true
+            known.complete_report |= report.complete;
+            take_in(&mut known.replicas, report.replicas, report.complete)
         })
     }
 
     /// The session ended; the lease runs on.
     pub fn disconnect(&self, host: &HostId, session: u64) {
-        self.update(host, session, |known, _| {
+        if self.sessions.lock().newest.get(host) != Some(&session) {
+            return;
+        }
+        if let Some(known) = self.observed.write().hosts.get_mut(host) {
             known.connected = false;
-            true
-        });
+        }
+        self.touched.lock().host(host);
+        self.notify();
     }
 
-    /// Changes what is known of a host in the name of its newest session; `change` says whether
-    /// planning should look again.
+    /// Changes what is known of a host that was just heard from, in the name of its newest
+    /// session. `change` says which replicas it changed; only a difference makes a plan.
     fn update(
         &self,
         host: &HostId,
         session: u64,
-        change: impl FnOnce(&mut HostObserved, &PlanSettings) -> bool,
+        now: Timestamp,
+        change: impl FnOnce(&mut HostObserved) -> Vec<ReplicaId>,
     ) -> bool {
         if self.sessions.lock().newest.get(host) != Some(&session) {
             return false;
         }
         let mut observed = self.observed.write();
-        let settings = observed.settings;
-        let changed = observed
-            .hosts
-            .get_mut(host)
-            .is_some_and(|known| change(known, &settings));
+        let lease_ms = observed.settings.lease_ms;
+        let Some(known) = observed.hosts.get_mut(host) else {
+            return true;
+        };
+        let was_silent = known.lease_until < now;
+        let before = (
+            known.runtime.clone(),
+            known.accepted_generation,
+            known.complete_report,
+        );
+        let replicas = change(known);
+        let after = (
+            known.runtime.clone(),
+            known.accepted_generation,
+            known.complete_report,
+        );
+        known.last_seen = now;
+        known.lease_until = now.after_ms(lease_ms);
         drop(observed);
-        if changed {
-            self.notify();
+        let mut touched = self.touched.lock();
+        if was_silent || before != after {
+            touched.host(host);
+        } else if replicas.is_empty() {
+            return true;
         }
+        for id in replicas {
+            touched.replica(id);
+        }
+        drop(touched);
+        self.notify();
         true
     }
 
     fn notify(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
+}
+
+/// Brings in what a host says of its replicas; returns those of which that is news.
+fn take_in(
+    known: &mut BTreeMap<ReplicaId, ReplicaReport>,
+    told: Vec<ReplicaReport>,
+    complete: bool,
+) -> Vec<ReplicaId> {
+    let mut news = Vec::new();
+    if complete {
+        let listed: BTreeSet<ReplicaId> = told.iter().map(|replica| replica.id).collect();
+        news.extend(known.keys().filter(|id| !listed.contains(id)));
+        known.retain(|id, _| listed.contains(id));
+    }
+    for replica in told {
+        let id = replica.id;
+        let differs = match replica.phase {
+            Phase::Gone => known.remove(&id).is_some(),
+            _ => known.insert(id, replica.clone()).as_ref() != Some(&replica),
+        };
+        if differs {
+            news.push(id);
+        }
+    }
+    news
 }
 
 #[cfg(test)]

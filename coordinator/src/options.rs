@@ -6,6 +6,7 @@ use paasta_common::config::SystemConfig;
 use paasta_coordinator_core::plan::observed::PlanSettings;
 use paasta_process::listen::{self, Cidr};
 
+use crate::leader::SMALL_REPLICAS;
 use crate::{raft::RaftOptions, witness::Watched};
 
 /// The options of one coordinator.
@@ -22,6 +23,8 @@ pub struct Options {
     pub soa_dir: PathBuf,
     /// Between two whole readings of it, at most.
     pub resync: Duration,
+    /// Up to this many replicas everything is planned at each change.
+    pub small_replicas: usize,
     /// Who looks on; nobody, but in a simulation.
     pub watched: Watched,
 }
@@ -77,6 +80,7 @@ impl Options {
             soa_dir: PathBuf::from(&system.soa_dir),
             resync: Duration::from_secs(ours.resync_seconds),
             system,
+            small_replicas: SMALL_REPLICAS,
             watched: Watched::default(),
         })
     }

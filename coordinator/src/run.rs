@@ -156,6 +156,7 @@ fn build(
         leadership: Arc::new(leadership),
         desired: Desired::new(machine.clone(), proposer.clone(), &options),
         alerts: Alerts::new(machine.clone(), proposer.clone(), report, &options.system),
+        small_replicas: options.small_replicas,
         watched: options.watched.clone(),
     };
     let sessions = Sessions {

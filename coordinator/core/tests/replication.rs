@@ -2,6 +2,8 @@
 
 mod world;
 
+use std::sync::Arc;
+
 use paasta_common::{
     id::InstanceId,
     spec::{BounceMethod, DesiredState},
@@ -87,12 +89,9 @@ fn each_location_is_judged_and_named() {
         .replicas_on(&host_id(1))
         .map(|(id, _)| id)
         .next();
-    world
-        .last
-        .report
-        .instances
-        .get_mut(&main_instance())
-        .expect("planned")
+    let instances = &mut world.last.report.instances;
+    let report = instances.get_mut(&main_instance()).expect("planned");
+    Arc::make_mut(report)
         .replicas
         .iter_mut()
         .filter(|replica| Some(replica.id) == ill)

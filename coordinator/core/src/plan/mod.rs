@@ -16,6 +16,7 @@ pub mod place;
 mod reconcile;
 pub mod replication;
 pub mod report;
+pub mod touched;
 mod transition;
 mod view;
 mod waiting;

@@ -7,7 +7,7 @@ mod moves;
 mod pace;
 mod supply;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     assignment::Want,
@@ -125,7 +125,7 @@ pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
             .push(Command::DropInstance(DropInstance { id: id.clone() }));
     }
     let report = view::instance_report(pass, &goal, &members, &moves);
-    pass.report.instances.insert(id.clone(), report);
+    pass.report.instances.insert(id.clone(), Arc::new(report));
 }
 
 fn gather<'a>(pass: &mut Pass<'a>, goal: &Goal<'_>) -> Members<'a> {

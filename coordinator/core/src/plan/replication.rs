@@ -11,6 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     rc::Rc,
+    sync::Arc,
 };
 
 use paasta_common::{
@@ -114,7 +115,7 @@ impl<'a> Checker<'a> {
         let attribute = spec.monitoring.location.clone();
         let wanted = instance.wanted();
         let places = self.places(instance, attribute.as_deref());
-        let seen = self.report.instances.get(id);
+        let seen = self.report.instances.get(id).map(Arc::as_ref);
         let by_location = self.available(seen, attribute.as_deref());
         let available: u32 = by_location.values().sum();
         let mut found = Replication {

@@ -1,7 +1,11 @@
 //! What is so and what is waited for, as types that print as words: the body of `paasta status` and
 //! `paasta why`. Made with every plan and never stored.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use paasta_common::{
     assignment::Want,
@@ -18,7 +22,7 @@ use crate::state::bounce::{BounceCounts, BouncePhase};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Report {
     /// The instances that were looked at.
-    pub instances: BTreeMap<InstanceId, InstanceReport>,
+    pub instances: BTreeMap<InstanceId, Arc<InstanceReport>>,
     /// The hosts that are not simply up, by id.
     pub hosts: BTreeMap<HostId, HostReport>,
     /// Set while too many hosts are silent at once to believe it.
@@ -228,6 +232,29 @@ pub enum Awaited {
         /// Why.
         reason: String,
     },
+}
+
+impl Report {
+    /// Takes in a report that looked at `looked_at` only; what it says of hosts is all there is to
+    /// say of them.
+    pub fn update(&mut self, newer: Self, looked_at: &BTreeSet<InstanceId>) {
+        for id in looked_at {
+            self.instances.remove(id);
+        }
+        self.instances.extend(newer.instances);
+        self.hosts = newer.hosts;
+        self.brake = newer.brake;
+    }
+
+    /// The instances that wait for room on the hosts.
+    pub fn starved(&self) -> BTreeSet<InstanceId> {
+        let waits = |on: &WaitingOn| matches!(on.what, Awaited::Capacity { .. });
+        let starved = self
+            .instances
+            .iter()
+            .filter(|(_, report)| report.waiting.iter().any(waits));
+        starved.map(|(id, _)| id.clone()).collect()
+    }
 }
 
 impl fmt::Display for WaitingOn {

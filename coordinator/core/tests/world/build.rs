@@ -13,6 +13,7 @@ use paasta_common::{
     },
     time::Timestamp,
 };
+use paasta_coordinator_core::plan::touched::Touched;
 use paasta_coordinator_core::state::{
     ClusterState,
     command::{Command, Envelope, Init, RegisterHost, SetInstance},
@@ -25,6 +26,8 @@ pub(crate) struct Cluster {
     pub(crate) state: ClusterState,
     pub(crate) index: u64,
     pub(crate) now: Timestamp,
+    /// What changed since the last plan.
+    pub(crate) touched: Touched,
 }
 
 impl Cluster {
@@ -36,6 +39,7 @@ impl Cluster {
             state,
             index: 0,
             now: Timestamp(1_000_000),
+            touched: Touched::everything(),
         };
         cluster.must(Command::Init(Init {
             cluster_id: "0190f1f4-0000-7000-8000-000000000001".to_owned(),
@@ -53,6 +57,7 @@ impl Cluster {
 
     pub(crate) fn request(&mut self, request_id: Option<&str>, command: Command) -> Outcome {
         self.index += 1;
+        self.touched.command(&command, &self.state);
         let envelope = Envelope {
             request_id: request_id.map(str::to_owned),
             at: self.now,

@@ -52,6 +52,25 @@ pub(super) fn plan_is_stable(world: &World, made: &Plan) {
     assert_eq!(named, again);
 }
 
+/// Planning only what changed says the same as planning everything, unless it is time to look at
+/// everything.
+pub(super) fn plan_follows_change(world: &World, made: &Plan) {
+    let starved = world.last.report.starved();
+    let state = &world.cluster.state;
+    if world.last.wake_at.is_some_and(|at| at <= world.now()) {
+        return;
+    }
+    let Some(scope) = world.cluster.touched.instances(state, &starved) else {
+        return;
+    };
+    let part = plan_instances(state, &world.observed, world.now(), &scope);
+    assert_eq!(part.commands, made.commands, "looked at {scope:?} only");
+    let mut report = world.last.report.clone();
+    report.update(part.report, &scope);
+    assert_eq!(report.brake, made.report.brake);
+    assert!(report.instances.keys().eq(made.report.instances.keys()));
+}
+
 /// By our own act no instance falls under its floor (I4) or comes over its ceiling.
 pub(super) fn plan_is_safe(before: &ClusterState, after: &ClusterState, made: &Plan) {
     assert_eq!(invariants::check(after), Vec::new());

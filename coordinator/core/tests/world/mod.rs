@@ -21,6 +21,7 @@ use paasta_coordinator_core::{
         observed::{HostObserved, Observed, PlanSettings},
         plan,
         report::InstanceReport,
+        touched::Touched,
     },
     state::command::Command,
 };
@@ -110,6 +111,8 @@ impl World {
     /// Plans, checks the plan, and applies it.
     pub(crate) fn plan(&mut self) -> Vec<Command> {
         let made = plan(&self.cluster.state, &self.observed, self.now());
+        checks::plan_follows_change(self, &made);
+        self.cluster.touched = Touched::default();
         let before = self.cluster.state.clone();
         for command in &made.commands {
             self.cluster.must(command.clone());
@@ -124,6 +127,7 @@ impl World {
     /// The leader dies; the next one knows what is in the log.
     pub(crate) fn elect(&mut self) {
         self.observed = Observed::new(self.now(), self.observed.settings);
+        self.cluster.touched = Touched::everything();
     }
 
     pub(crate) fn agents_act(&mut self) {
@@ -141,6 +145,7 @@ impl World {
         if agent.away {
             if let Some(heard) = self.observed.hosts.get_mut(host) {
                 heard.connected = false;
+                self.cluster.touched.host(host);
             }
             return;
         }
@@ -163,7 +168,36 @@ impl World {
         }
         let runs = agent.runs.iter();
         heard.replicas = runs.map(|(id, run)| (*id, self.report(*id, run))).collect();
-        self.observed.hosts.insert(host.clone(), heard);
+        let before = self.observed.hosts.insert(host.clone(), heard.clone());
+        self.touch(host, before, heard);
+    }
+
+    /// As the leader notices what a report changed.
+    fn touch(&mut self, host: &HostId, before: Option<HostObserved>, now: HostObserved) {
+        let Some(mut was) = before else {
+            self.cluster.touched.host(host);
+            return;
+        };
+        let mut is = now;
+        let gone = was
+            .replicas
+            .keys()
+            .filter(|id| !is.replicas.contains_key(id));
+        let changed = is
+            .replicas
+            .iter()
+            .filter(|(id, r)| was.replicas.get(id) != Some(r));
+        let touched: Vec<ReplicaId> = gone.copied().chain(changed.map(|(id, _)| *id)).collect();
+        for id in touched {
+            self.cluster.touched.replica(id);
+        }
+        was.replicas.clear();
+        is.replicas.clear();
+        let silent = was.lease_until < self.now();
+        (was.lease_until, was.last_seen) = (is.lease_until, is.last_seen);
+        if silent || was != is {
+            self.cluster.touched.host(host);
+        }
     }
 
     fn report(&self, id: ReplicaId, run: &Run) -> ReplicaReport {
