@@ -8,7 +8,7 @@ use paasta_tests::tidy::{
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
-const MAY_SLEEP: [(&str, &str); 4] = [
+const MAY_SLEEP: [(&str, &str); 5] = [
     (
         "coordinator/tests/cluster/agent.rs",
         "an agent pauses before it tries the next coordinator",
@@ -16,6 +16,10 @@ const MAY_SLEEP: [(&str, &str); 4] = [
     (
         "coordinator/tests/cluster/coordinators.rs",
         "asks running coordinators until they say what is waited for, each loop with a deadline",
+    ),
+    (
+        "coordinator/tests/cluster/operate.rs",
+        "`eventually` asks running coordinators, and looks at what they wrote, with a deadline",
     ),
     (
         "coordinator/tests/store/harness.rs",

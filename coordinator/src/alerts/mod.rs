@@ -18,15 +18,12 @@ use futures_util::future::join_all;
 use paasta_common::{config::SystemConfig, id::InstanceId, time::Timestamp};
 use paasta_coordinator_core::{
     plan::{alarm::Watch, report::Report},
-    state::outcome::Outcome,
+    state::{ClusterState, outcome::Outcome},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    event::{Event, Severity},
-    output::Output,
-};
+use self::{event::Event, output::Output};
 use crate::{machine::ClusterMachine, propose::Proposer};
 
 /// Events that wait for one output, at most; then the newest are given up, loudly.
@@ -111,7 +108,11 @@ impl Alerts {
                     Err(error) => tracing::warn!(%error, "an alarm was not acknowledged"),
                 }
             }
-            for event in self.news(&mut told, begun) {
+            let news = {
+                let (state, report) = (self.machine.read(), self.report.load());
+                news(&state, &report, &mut told, begun, self.every)
+            };
+            for event in news {
                 for (queue, output) in queues.iter().zip(self.outputs.iter()) {
                     if output.wants(&event) && queue.try_send(event.clone()).is_err() {
                         tracing::error!(%output, instance = %event.instance, "too many alerts wait for it: one is given up");
@@ -120,40 +121,41 @@ impl Alerts {
             }
         }
     }
-
-    /// What the state says and was not told yet.
-    fn news(&self, told: &mut BTreeMap<InstanceId, Told>, begun: Timestamp) -> Vec<Event> {
-        let state = self.machine.read();
-        let report = self.report.load();
-        let mut events = Vec::new();
-        for (id, alert) in state.alerts() {
-            let team = state.instance(id).and_then(|known| known.spec.team.clone());
-            let known =
-                |told: &Told| told.since == alert.since && (told.team == team || !alert.critical);
-            if told.get(id).is_some_and(known) {
-                continue;
-            }
-            let event = event::compose(&state, &report, id, alert, self.every);
-            let stale = !alert.critical && begun.since_ms(alert.since) > AGAIN_MS;
-            let alarm = event.clone().filter(|_| alert.critical);
-            let since = alert.since;
-            told.insert(id.clone(), Told { since, team, alarm });
-            events.extend(event.filter(|_| !stale));
-        }
-        // Gone with its instance: what was in alarm is told to be over.
-        told.retain(|id, told| {
-            let known = state.alerts().contains_key(id);
-            if let (false, Some(alarm)) = (known, told.alarm.take()) {
-                events.push(alarm.over("OK: no longer declared or deployed"));
-            }
-            known
-        });
-        for event in &events {
-            let severity = event.severity();
-            if event.team.is_none() && severity == Severity::Critical {
-                tracing::info!(instance = %event.instance, "in alarm, and no team is named in monitoring.yaml: nobody is told");
-            }
-        }
-        events
-    }
 }
+
+/// What the state says and was not told yet.
+fn news(
+    state: &ClusterState,
+    report: &Report,
+    told: &mut BTreeMap<InstanceId, Told>,
+    begun: Timestamp,
+    every: Duration,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (id, alert) in state.alerts() {
+        let team = state.instance(id).and_then(|known| known.spec.team.clone());
+        let known =
+            |told: &Told| told.since == alert.since && (told.team == team || !alert.critical);
+        if told.get(id).is_some_and(known) {
+            continue;
+        }
+        let event = event::compose(state, report, id, alert, every);
+        let stale = !alert.critical && begun.since_ms(alert.since) > AGAIN_MS;
+        let alarm = event.clone().filter(|_| alert.critical);
+        let since = alert.since;
+        told.insert(id.clone(), Told { since, team, alarm });
+        events.extend(event.filter(|_| !stale));
+    }
+    // Gone with its instance: what was in alarm is told to be over.
+    told.retain(|id, told| {
+        let known = state.alerts().contains_key(id);
+        if !known && let Some(alarm) = told.alarm.take() {
+            events.push(alarm.over("OK: no longer declared or deployed"));
+        }
+        known
+    });
+    events
+}
+
+#[cfg(test)]
+mod tests;
