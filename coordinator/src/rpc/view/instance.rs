@@ -226,7 +226,10 @@ fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
         Awaited::OldVersionGone { .. } => ("old-version", on_deadline),
         Awaited::HostAway { .. } => ("host", "their replicas are replaced elsewhere"),
         Awaited::HostsToReport { .. } => ("reports", "silent hosts are given up after their lease"),
-        Awaited::MassFailureBrake => ("brake", "nothing until the hosts speak"),
+        Awaited::MassFailureBrake => (
+            "brake",
+            "nothing until the hosts speak or `paasta brake release` declares them lost",
+        ),
         Awaited::Held => ("held", "nothing until a new version or an operator"),
         Awaited::Overdue => ("overdue", "it goes on trying"),
         Awaited::ConfigBroken { .. } => {
