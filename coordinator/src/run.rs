@@ -19,7 +19,7 @@ use tonic::transport::server::Connected;
 use crate::{
     alerts::Alerts,
     desired::Desired,
-    leader::Leader,
+    leader::{Leader, Leadership},
     machine::ClusterMachine,
     observations::Observations,
     options::Options,
@@ -58,7 +58,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     let listener = bind(options.listen).await?;
     tracing::info!(listen = %options.listen, "coordinator runs");
     let incoming = TcpListenerStream::new(listener);
-    run_on(options, Arc::new(SystemClock), incoming, shutdown).await
+    // On the heap: it holds every part of the coordinator.
+    Box::pin(run_on(options, Arc::new(SystemClock), incoming, shutdown)).await
 }
 
 /// Runs a coordinator on connections and a clock that are given: what a simulation needs. How
@@ -134,6 +135,29 @@ impl Coordinator {
     }
 }
 
+fn leader(
+    options: &Options,
+    leadership: watch::Sender<Option<Leadership>>,
+    machine: &ClusterMachine,
+    consensus: &Consensus,
+    proposer: &Proposer,
+) -> Leader {
+    let report = Arc::new(ArcSwap::from_pointee(Report::default()));
+    let (machine, proposer) = (machine.clone(), proposer.clone());
+    Leader {
+        consensus: consensus.clone(),
+        observations: Observations::new(options.plan),
+        report: Arc::clone(&report),
+        leadership: Arc::new(leadership),
+        desired: Desired::new(machine.clone(), proposer.clone(), options),
+        alerts: Alerts::new(machine.clone(), proposer.clone(), report, &options.system),
+        small_replicas: options.small_replicas,
+        watched: options.watched.clone(),
+        machine,
+        proposer,
+    }
+}
+
 fn build(
     options: Options,
     clock: Arc<dyn Clock>,
@@ -146,19 +170,7 @@ fn build(
     let peers = Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive);
     let gate = Gate::new(consensus.clone(), peers.clone());
     let (leadership, led) = watch::channel(None);
-    let report = Arc::new(ArcSwap::from_pointee(Report::default()));
-    let leader = Leader {
-        consensus: consensus.clone(),
-        machine: machine.clone(),
-        observations: Observations::new(options.plan),
-        proposer: proposer.clone(),
-        report: Arc::clone(&report),
-        leadership: Arc::new(leadership),
-        desired: Desired::new(machine.clone(), proposer.clone(), &options),
-        alerts: Alerts::new(machine.clone(), proposer.clone(), report, &options.system),
-        small_replicas: options.small_replicas,
-        watched: options.watched.clone(),
-    };
+    let leader = leader(&options, leadership, &machine, consensus, &proposer);
     let sessions = Sessions {
         machine: machine.clone(),
         observations: leader.observations.clone(),

@@ -1,5 +1,7 @@
 //! The replication check, alarms, and emptying hosts, in a pretended cluster.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod world;
 
 use std::sync::Arc;

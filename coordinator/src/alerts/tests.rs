@@ -83,8 +83,10 @@ fn alert(team: Option<&str>, critical: bool) -> Event {
 
 /// The one way that is left when the log is off.
 fn output(change: impl FnOnce(&mut SystemConfig)) -> Output {
-    let mut system = SystemConfig::default();
-    system.sensu_host = None;
+    let mut system = SystemConfig {
+        sensu_host: None,
+        ..SystemConfig::default()
+    };
     system.alerts.log = false;
     system.alerts.timeout_seconds = 1;
     change(&mut system);

@@ -1,7 +1,10 @@
 //! When a healed cluster counts as settled: everything is as wanted, or waits for a reason that no
 //! patience ends, on paper and on the hosts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use paasta_agent_core::{labels, observed::ContainerState};
 use paasta_common::{
@@ -9,7 +12,10 @@ use paasta_common::{
     id::{InstanceId, ReplicaId},
 };
 use paasta_coordinator_core::{
-    plan::report::{Awaited, InstanceReport, Report},
+    plan::{
+        class::Class,
+        report::{Awaited, InstanceReport, Report},
+    },
     state::{ClusterState, instance::Instance},
 };
 
@@ -46,7 +52,7 @@ pub(crate) fn unsettled(world: &World, fleet: &Fleet, watch: &Watch) -> Option<V
         ));
     }
     planned(&state, &report, fleet)
-        .or_else(|| on_hosts(world, &state, fleet))
+        .or_else(|| on_hosts(world, &state, &report, fleet))
         .map(late)
         .or_else(|| {
             watch
@@ -139,12 +145,19 @@ fn waits(report: &InstanceReport) -> Option<String> {
     })
 }
 
-/// Whether the hosts run what the state says, and nothing else of ours.
-fn on_hosts(world: &World, state: &ClusterState, fleet: &Fleet) -> Option<String> {
+/// Whether the hosts run what the leader counts on, and nothing of ours that they should not.
+fn on_hosts(world: &World, state: &ClusterState, report: &Report, fleet: &Fleet) -> Option<String> {
+    let all = report
+        .instances
+        .values()
+        .flat_map(|instance| &instance.replicas);
+    let serving = all.filter(|one| matches!(one.class, Class::Happy | Class::AtRisk));
+    let serving: BTreeSet<ReplicaId> = serving.map(|one| one.id).collect();
     for seat in &world.agents {
-        let wanted: BTreeSet<ReplicaId> = state
-            .replicas_on(seat.id())
-            .filter(|(_, replica)| replica.want == Want::Run && !fleet.is_hurt(&replica.instance))
+        let here = state.replicas_on(seat.id());
+        let here = here.filter(|(_, replica)| !fleet.is_hurt(&replica.instance));
+        let wanted: BTreeSet<ReplicaId> = here
+            .filter(|(_, replica)| replica.want == Want::Run)
             .map(|(id, _)| id)
             .collect();
         let mut running = BTreeSet::new();
@@ -153,20 +166,23 @@ fn on_hosts(world: &World, state: &ClusterState, fleet: &Fleet) -> Option<String
             if !labels.contains_key(labels::APP) || is_hurt(labels, fleet) {
                 continue;
             }
-            let replica: Option<ReplicaId> = labels
-                .get(labels::REPLICA)
-                .and_then(|text| text.parse().ok());
-            match replica {
-                Some(id) if container.state == ContainerState::Running => {
-                    if !running.insert(id) {
-                        return Some(format!("{} runs {id} twice", seat.name));
-                    }
-                }
-                _ => return Some(format!("{} still has {name}", seat.name)),
+            let replica = labels.get(labels::REPLICA);
+            let replica = replica.and_then(|text| text.parse().ok());
+            let Some(id) = replica.filter(|id| wanted.contains(id)) else {
+                return Some(format!("{} still has {name}", seat.name));
+            };
+            if container.state == ContainerState::Running && !running.insert(id) {
+                return Some(format!("{} runs {id} twice", seat.name));
             }
         }
-        if running != wanted {
-            return Some(format!("{} runs {running:?}, wanted {wanted:?}", seat.name));
+        let mut missing = wanted
+            .intersection(&serving)
+            .filter(|id| !running.contains(id));
+        if let Some(id) = missing.next() {
+            return Some(format!(
+                "{} does not run {id}, which counts as happy",
+                seat.name
+            ));
         }
     }
     None
@@ -185,7 +201,7 @@ pub(crate) fn satisfied(world: &World) -> (usize, usize) {
         return (0, 0);
     };
     let report = up.leader.report.load();
-    let short = |one: &&(&InstanceId, &InstanceReport)| {
+    let short = |one: &&(&InstanceId, &Arc<InstanceReport>)| {
         one.1
             .waiting
             .iter()

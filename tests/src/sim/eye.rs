@@ -1,9 +1,12 @@
 //! The witness of one coordinator: shows what it does to the judge, after planting whatever is to
 //! be planted there.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use paasta_common::time::Timestamp;
@@ -21,8 +24,8 @@ use super::{
 
 /// How many plans a planted planner leaves as they are: something must run first.
 const PLANS_BEFORE: u64 = 40;
-/// The log index at which a planted state is spoilt, or soon after.
-const SPOILT_AT: u64 = 60;
+/// The log indexes at which a planted state is spoilt: not every one holds a command.
+const SPOILT_AT: RangeInclusive<u64> = 60..=70;
 
 /// Watches one coordinator.
 pub(crate) struct Eye {
@@ -49,7 +52,7 @@ impl Eye {
 
     fn spoil(&self, index: u64, state: &mut ClusterState) {
         if self.world.plant == Some(Plant::I2)
-            && index == SPOILT_AT
+            && SPOILT_AT.contains(&index)
             && let Some(spoilt) = plant::move_a_replica(state)
         {
             *state = spoilt;
@@ -72,7 +75,7 @@ impl Witness for Eye {
                 .report
                 .instances
                 .values_mut()
-                .for_each(|one| one.waiting.clear()),
+                .for_each(|one| Arc::make_mut(one).waiting.clear()),
             Some(Plant::I12) => plant::change_the_mind(plan, times),
             _ => {}
         }
