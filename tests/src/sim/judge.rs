@@ -13,7 +13,7 @@ use paasta_coordinator_core::{
     state::{ClusterState, command::Envelope},
 };
 
-use super::{shape::Shape, tally::Tally};
+use super::{plant::Plant, shape::Shape, tally::Tally};
 use crate::checkers::{
     Violation, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake, i8_waiting,
     i9_bounded, i10_config, i12_replay,
@@ -37,10 +37,11 @@ pub(crate) struct Judge {
     pub(crate) tally: Tally,
     /// Milliseconds since the beginning.
     pub(crate) now_ms: u64,
+    replay: bool,
 }
 
 impl Judge {
-    pub(crate) fn new(shape: &Shape) -> Self {
+    pub(crate) fn new(shape: &Shape, plant: Option<Plant>) -> Self {
         Self {
             log: i1_acked::Log::default(),
             states: BTreeMap::new(),
@@ -55,6 +56,8 @@ impl Judge {
             seen: BTreeSet::new(),
             tally: Tally::default(),
             now_ms: 0,
+            // A plan that was bent on its way is not made again.
+            replay: !matches!(plant, Some(Plant::I4 | Plant::I8)),
         }
     }
 
@@ -148,7 +151,9 @@ impl Judge {
             self.tally.add("braked_plans");
         }
         let mut found = Vec::new();
-        found.extend(i12_replay::same_plan(state, seen, now, plan));
+        if self.replay {
+            found.extend(i12_replay::same_plan(state, seen, now, plan));
+        }
         found.extend(i4_floor::floor(state, seen, now, plan));
         found.extend(i7_brake::lost(state, seen, now, plan));
         found.extend(i8_waiting::reasons(state, plan));

@@ -20,6 +20,7 @@ mod shape;
 mod storm;
 mod tally;
 mod trace;
+mod user;
 mod watch;
 mod world;
 

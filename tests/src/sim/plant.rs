@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 
 use paasta_common::{
     assignment::{Assignment, Want},
-    id::HostId,
+    id::{HostId, InstanceId},
+    spec::BounceMethod,
 };
 use paasta_coordinator_core::{
     desired::{Declared, Reading},
@@ -97,11 +98,17 @@ pub(super) fn hide_the_rest(reading: &mut Reading) {
 
 /// What a broken planner does to an instance with two replicas or more: it stops them.
 pub(super) fn stop_the_happy(state: &ClusterState, plan: &mut Plan) {
-    let found = plan
-        .report
-        .instances
-        .iter()
-        .find(|(_, report)| report.new.happy >= 2);
+    let promises = |id: &InstanceId| {
+        let method = state
+            .instance(id)
+            .map(|instance| instance.spec.bounce.method);
+        matches!(
+            method,
+            Some(BounceMethod::Crossover | BounceMethod::UpThenDown)
+        )
+    };
+    let mut reports = plan.report.instances.iter();
+    let found = reports.find(|(id, report)| report.new.happy >= 2 && promises(id));
     let Some((id, _)) = found else { return };
     let running = state
         .replicas_of(id)
@@ -132,7 +139,7 @@ pub(super) fn move_a_replica(state: &ClusterState) -> Option<ClusterState> {
     let (from, id) = hosts.iter().find_map(|host| Some((host, host_of(host)?)))?;
     let to = hosts.iter().find(|host| *host != from)?;
     let mut value = serde_json::to_value(state).ok()?;
-    let replica = value.get_mut("replicas")?.get_mut(id.to_string())?;
+    let replica = value.get_mut("replicas")?.get_mut(id.0.to_string())?;
     *replica.get_mut("host")? = serde_json::Value::String(to.to_string());
     serde_json::from_value(value).ok()
 }

@@ -23,6 +23,7 @@ use super::{
     shape::Shape,
     storm::Storm,
     tally::Tally,
+    user,
     watch::Watch,
     world::World,
 };
@@ -100,7 +101,9 @@ pub fn run(seed: u64, plant: Option<Plant>, dir: &Path, aloud: bool) -> io::Resu
     };
     let result = simulation.live()?;
     let mut violations = world.judge.lock().violations().to_vec();
-    if let Err(violation) = result {
+    if let Err(violation) = result
+        && !violations.contains(&violation)
+    {
         violations.push(violation);
     }
     violations.extend(
@@ -139,6 +142,10 @@ fn build<'a>(world: &Arc<World>, seed: u64) -> Sim<'a> {
         sim.host(seat.name.as_str(), move || {
             hosts::coordinator(Arc::clone(&world), id)
         });
+    }
+    {
+        let world = Arc::clone(world);
+        sim.host(user::NAME, move || user::ask(Arc::clone(&world)));
     }
     for (at, seat) in world.agents.iter().enumerate() {
         let world = Arc::clone(world);

@@ -97,7 +97,7 @@ impl World {
         Self {
             coordinators: coordinators.collect(),
             agents: agents.collect(),
-            judge: Mutex::new(Judge::new(&shape)),
+            judge: Mutex::new(Judge::new(&shape, plant)),
             soa: dir.join("soa"),
             shape,
             plant,
