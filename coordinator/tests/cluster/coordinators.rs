@@ -303,10 +303,13 @@ impl Coordinators {
     }
 
     fn options(&self, id: u64) -> Options {
-        let mut system = SystemConfig::default();
-        system.cluster = Some("demo".parse().expect("a name"));
-        system.docker_registry = Some("registry:5000".to_owned());
-        system.soa_dir = self.soa().to_string_lossy().into_owned();
+        let mut system = SystemConfig {
+            cluster: Some("demo".parse().expect("a name")),
+            docker_registry: Some("registry:5000".to_owned()),
+            soa_dir: self.soa().to_string_lossy().into_owned(),
+            sensu_host: None,
+            ..SystemConfig::default()
+        };
         let ours = &mut system.coordinator;
         ours.node_id = Some(id);
         ours.listen = self.addresses[&id].to_string();
@@ -316,7 +319,6 @@ impl Coordinators {
         ours.snapshot_every = 50;
         ours.lease_ms = 1000;
         ours.lost_after_ms = 1000;
-        system.sensu_host = None;
         system.alerts.check_seconds = 1;
         system.alerts.after_seconds = 1;
         let append = format!("cat >> {}", self.alerts().display());
