@@ -1,8 +1,8 @@
 //! The store and the consensus on top of it, with real files, real processes and real connections.
 
 mod store {
-    mod cluster;
     mod churn;
+    mod cluster;
     mod damage;
     mod growth;
     mod harness;
@@ -11,4 +11,5 @@ mod store {
     mod reopen;
     mod single;
     mod suite;
+    mod syscalls;
 }
