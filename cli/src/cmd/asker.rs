@@ -24,7 +24,15 @@ fn user() -> String {
     names
         .map(|name| tidy(&name))
         .find(|name| !name.is_empty())
+        .or_else(number)
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The user's number, where nobody said a name: `uid0`.
+fn number() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    Some(format!("uid{}", line.split_whitespace().next()?))
 }
 
 fn host() -> String {
@@ -50,6 +58,7 @@ mod tests {
         assert_ne!(one.request_id, other.request_id);
         assert_eq!(one.by, other.by);
         assert!(one.by.contains('@') && !one.by.contains(char::is_whitespace));
+        assert!(number().is_some_and(|uid| uid[3..].parse::<u32>().is_ok()));
         assert_eq!(tidy(" a\nb\u{1b}c \n"), "abc");
         assert_eq!(tidy(&"x".repeat(200)).len(), NAME_CHARS_MAX);
     }

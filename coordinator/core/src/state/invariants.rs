@@ -173,4 +173,13 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
             );
         }
     }
+    for instance in tables.alerts.keys() {
+        if state.instance(instance).is_none() {
+            violation(
+                found,
+                "I9",
+                format!("an alarm of {instance} is kept, which is not known"),
+            );
+        }
+    }
 }
