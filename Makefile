@@ -10,7 +10,7 @@ QUIET := -p paasta-common -p paasta-process -p paasta-proto -p paasta-coordinato
 	-p paasta-coordinator -p paasta-agent-core -p paasta-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt lint unit test install bench e2e demo demo-down docs fix
+.PHONY: help build check fmt lint unit test install bench sim planted e2e demo demo-down docs fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,14 +31,24 @@ unit:
 	$(CARGO) test --locked $(QUIET) --test '*'
 	$(CARGO) test --locked -p paasta-tests --test tidy
 
-test: install check e2e docs ## Everything that continuous integration runs, Docker included
+test: install check sim planted e2e docs ## Everything that continuous integration runs, Docker included
 
 install:
 	@if [ -x deploy/demo/install.sh ]; then deploy/demo/install.sh; fi
 
+# `make sim SEED=7 SEEDS=200`; what fails says how to repeat it.
+SEED ?= 1
+SEEDS ?= 50
+
+sim: ## Simulate whole clusters in virtual time: SEEDS seeds from SEED on
+	$(CARGO) run -q --locked -p paasta-tests --bin sim -- --seed $(SEED) --seeds $(SEEDS)
+
+planted: ## Show that the simulation repeats itself and finds a planted fault for each invariant
+	$(CARGO) test --locked -p paasta-tests --test sim
+
 e2e: build ## The tests on real processes, hosts and Docker (root)
 	$(CARGO) test --locked -p paasta-agent --test '*' -- --test-threads=1
-	$(CARGO) test --locked -p paasta-tests --test '*' -- --test-threads=1
+	$(CARGO) test --locked -p paasta-tests --test '*' -- --test-threads=1 --skip simulation::
 
 demo: build ## Start a cluster on this machine and deploy the example service (root)
 	deploy/demo/demo.sh up

@@ -41,67 +41,72 @@ fn caught(plant: Plant) {
     panic!("{plant} was planted and not found in {SEEDS} seeds; the last: {last}");
 }
 
-#[test]
-fn one_seed_twice_is_one_run() {
-    for seed in [3, 12, 18] {
-        let runs = [sim(seed, None), sim(seed, None)];
-        let texts = runs.map(|run| String::from_utf8_lossy(&run.stdout).into_owned());
-        assert!(texts[0].contains("fingerprint"), "{}", texts[0]);
-        assert_eq!(texts[0], texts[1]);
+/// In a module, so that they can be told from the tests that need a machine of their own.
+mod simulation {
+    use super::*;
+
+    #[test]
+    fn one_seed_twice_is_one_run() {
+        for seed in [3, 12, 18] {
+            let runs = [sim(seed, None), sim(seed, None)];
+            let texts = runs.map(|run| String::from_utf8_lossy(&run.stdout).into_owned());
+            assert!(texts[0].contains("fingerprint"), "{}", texts[0]);
+            assert_eq!(texts[0], texts[1]);
+        }
     }
-}
 
-#[test]
-fn a_disk_that_forgets_is_found() {
-    caught(Plant::I1);
-}
+    #[test]
+    fn a_disk_that_forgets_is_found() {
+        caught(Plant::I1);
+    }
 
-#[test]
-fn a_replica_that_moves_is_found() {
-    caught(Plant::I2);
-}
+    #[test]
+    fn a_replica_that_moves_is_found() {
+        caught(Plant::I2);
+    }
 
-#[test]
-fn a_ledger_that_forgets_is_found() {
-    caught(Plant::I3);
-}
+    #[test]
+    fn a_ledger_that_forgets_is_found() {
+        caught(Plant::I3);
+    }
 
-#[test]
-fn a_planner_that_stops_what_is_happy_is_found() {
-    caught(Plant::I4);
-}
+    #[test]
+    fn a_planner_that_stops_what_is_happy_is_found() {
+        caught(Plant::I4);
+    }
 
-#[test]
-fn an_agent_that_takes_strangers_for_its_own_is_found() {
-    caught(Plant::I5);
-}
+    #[test]
+    fn an_agent_that_takes_strangers_for_its_own_is_found() {
+        caught(Plant::I5);
+    }
 
-#[test]
-fn an_agent_that_gives_up_without_coordinators_is_found() {
-    caught(Plant::I6);
-}
+    #[test]
+    fn an_agent_that_gives_up_without_coordinators_is_found() {
+        caught(Plant::I6);
+    }
 
-#[test]
-fn a_brake_that_is_never_applied_is_found() {
-    caught(Plant::I7);
-}
+    #[test]
+    fn a_brake_that_is_never_applied_is_found() {
+        caught(Plant::I7);
+    }
 
-#[test]
-fn a_report_that_does_not_say_what_is_waited_for_is_found() {
-    caught(Plant::I8);
-}
+    #[test]
+    fn a_report_that_does_not_say_what_is_waited_for_is_found() {
+        caught(Plant::I8);
+    }
 
-#[test]
-fn a_log_that_grows_is_found() {
-    caught(Plant::I9);
-}
+    #[test]
+    fn a_log_that_grows_is_found() {
+        caught(Plant::I9);
+    }
 
-#[test]
-fn a_broken_file_that_hides_the_others_is_found() {
-    caught(Plant::I10);
-}
+    #[test]
+    fn a_broken_file_that_hides_the_others_is_found() {
+        caught(Plant::I10);
+    }
 
-#[test]
-fn a_planner_that_changes_its_mind_is_found() {
-    caught(Plant::I12);
+    #[test]
+    fn a_planner_that_changes_its_mind_is_found() {
+        caught(Plant::I12);
+    }
 }

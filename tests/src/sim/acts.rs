@@ -237,6 +237,18 @@ impl People {
         self.tell(world, command);
     }
 
+    /// Writes something that changes nothing, to be able to tell whether it survives.
+    pub(crate) fn write_nothing(&mut self, world: &World) {
+        if let Some(seat) = world
+            .agents
+            .iter()
+            .find(|seat| !self.drained.contains(seat.id()))
+        {
+            let host = seat.id().clone();
+            self.tell(world, Command::UndrainHost(UndrainHost { host }));
+        }
+    }
+
     fn tell(&mut self, world: &World, command: Command) {
         self.requests += 1;
         let request = format!("request-{}", self.requests);

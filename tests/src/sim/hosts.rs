@@ -93,6 +93,9 @@ fn coordinator_options(
         ..RaftOptions::new(seat.id, seat.address(), &seat.dir)
     };
     options.resync = RESYNC;
+    if world.shape.partial {
+        options.small_replicas = 0;
+    }
     options.watched = Watched::by(Arc::new(Eye::new(Arc::clone(world), seat.id)));
     Ok(options)
 }

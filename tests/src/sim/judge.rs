@@ -56,8 +56,8 @@ impl Judge {
             seen: BTreeSet::new(),
             tally: Tally::default(),
             now_ms: 0,
-            // A plan that was bent on its way is not made again.
-            replay: !matches!(plant, Some(Plant::I4 | Plant::I8)),
+            // What was bent on its way, or left things out on purpose, is not made again.
+            replay: !shape.partial && !matches!(plant, Some(Plant::I4 | Plant::I8)),
         }
     }
 

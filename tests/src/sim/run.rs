@@ -39,6 +39,8 @@ const CALM_MS: u64 = 4_000;
 const SETTLING_MS: u64 = 150_000;
 /// For how long it must then stay settled.
 const STAYING_MS: u64 = 3_000;
+/// Between two writes that change nothing.
+const WRITE_MS: u64 = 400;
 /// Between two rounds of an operator who ends what only operators can end.
 const HELP_MS: u64 = 5_000;
 /// Between two looks at logs and at whether all is settled.
@@ -76,8 +78,13 @@ struct Simulation<'a> {
 /// Runs one seed; once in a process, as chance is fixed for all of it. Disks are below `dir`.
 ///
 /// # Errors
-/// When the files of the simulation cannot be written.
+/// When the files of the simulation cannot be written, or the build cannot repeat a run.
 pub fn run(seed: u64, plant: Option<Plant>, dir: &Path, aloud: bool) -> io::Result<Ended> {
+    if !cfg!(tokio_unstable) {
+        return Err(io::Error::other(
+            "built without --cfg tokio_unstable, no run can be repeated; .cargo/config.toml sets it unless RUSTFLAGS in the environment takes its place",
+        ));
+    }
     simulated::fix(seed);
     raft::fix_randomness(seed);
     catch_panics();
@@ -228,6 +235,9 @@ impl Simulation<'_> {
                 return Ok(Err(violation));
             }
             self.storm.pass(&mut self.sim, &self.world, false);
+            if now % WRITE_MS == 0 {
+                self.people.write_nothing(&self.world);
+            }
             self.people
                 .switch_off(&mut self.sim, &self.world, &mut self.storm);
             if now >= next {

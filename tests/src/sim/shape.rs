@@ -26,6 +26,8 @@ pub struct Shape {
     pub snapshot_every: u64,
     /// Log records that are kept behind a snapshot.
     pub keep_log: u64,
+    /// Whether leaders plan only what changed, as they do in large clusters.
+    pub partial: bool,
     /// The kinds of faults and acts, and the weight of each; one that is absent does not occur.
     pub mix: Vec<(Kind, u32)>,
     /// Between two faults, on average, milliseconds.
@@ -133,6 +135,7 @@ impl Shape {
             latency_ms: [10, 20, 40][chance.random_range(0..3)],
             snapshot_every: [30, 80, 200, 1_000][chance.random_range(0..4)],
             keep_log: [5, 20, 50][chance.random_range(0..3)],
+            partial: chance.random_ratio(1, 3),
             mix,
             pace_ms: [400, 800, 1_600][chance.random_range(0..3)],
         }
@@ -148,6 +151,9 @@ impl Shape {
             Plant::I10 => vec![Kind::BreakConfig],
             Plant::I2 | Plant::I4 | Plant::I8 | Plant::I9 | Plant::I12 => Vec::new(),
         };
+        if plant == Plant::I12 {
+            self.partial = false;
+        }
         if plant == Plant::I9 {
             (self.snapshot_every, self.keep_log, self.fault_ms) = (30, 5, 30_000);
         }
@@ -183,9 +189,14 @@ impl fmt::Display for Shape {
             .collect();
         write!(
             f,
-            "{} coordinators{}, {} agents, {} s of faults every {} ms, latency up to {} ms, snapshots every {} records; {}",
+            "{} coordinators{}{}, {} agents, {} s of faults every {} ms, latency up to {} ms, snapshots every {} records; {}",
             self.coordinators,
             if self.spare { " and a spare one" } else { "" },
+            if self.partial {
+                ", planning what changed"
+            } else {
+                ""
+            },
             self.agents,
             self.fault_ms / 1_000,
             self.pace_ms,
