@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use tonic::transport::Channel;
 
 use crate::{
-    disk,
+    disk::{self, Fsync},
     etcd::{self, Etcd},
     load::{self, Served},
     machine::{figure, ms, us, verdict},
@@ -34,7 +34,9 @@ use crate::{
 };
 
 /// How long each load lasts.
-const SPAN: Duration = Duration::from_secs(4);
+const SPAN: Duration = Duration::from_secs(3);
+/// How often each load is put on each cluster.
+const ROUNDS: usize = 2;
 /// Clients at once.
 const CLIENTS: [usize; 4] = [1, 16, 64, 256];
 /// Commands proposed together, as the leader does at most.
@@ -60,9 +62,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let dir = disk::directory()?;
         let fsync = disk::fsync(dir.path())?;
         println!("three processes on loopback, every acknowledgement on two disks:");
+        let (appended, prepared) = (us(fsync.appended), us(fsync.prepared));
+        figure("fdatasync of 512 bytes appended to a file", appended, "us");
         figure(
-            "fdatasync after appending 512 bytes, median",
-            us(fsync),
+            "fdatasync of 512 bytes within a prepared file",
+            prepared,
             "us",
         );
         writes(fsync).await?;
@@ -70,54 +74,61 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })
 }
 
-async fn writes(fsync: Duration) -> anyhow::Result<()> {
+async fn writes(fsync: Fsync) -> anyhow::Result<()> {
     let ours = Coordinators::start().await?;
-    let mut figures = Vec::new();
-    for clients in CLIENTS {
-        figures.push(under_load(&ours, clients).await?);
-    }
-    drop(ours);
-    let alone = &figures[0];
-    verdict(
-        "one client's write, median, over one fsync",
-        alone.median.as_secs_f64() / fsync.as_secs_f64(),
-        "times",
-        3.0,
-        false,
-    );
     let theirs = match etcd::is_installed() {
+        true => Some(Etcd::start().await?),
         false => {
             println!("  etcd is not installed (Debian: etcd-server): nothing to compare with");
             None
         }
-        true => {
-            let etcd = Etcd::start().await?;
-            let mut figures = Vec::new();
-            for clients in CLIENTS {
-                figures.push(under_load(&etcd, clients).await?);
-            }
-            Some(figures)
-        }
     };
+    let mut rows = Vec::new();
+    for clients in CLIENTS {
+        // In turn, so that whatever else this machine does disturbs both alike; the better counts.
+        let mut best: (Option<Served>, Option<Served>) = (None, None);
+        for _ in 0..ROUNDS {
+            best.0 = better(best.0, under_load(&ours, clients).await?);
+            if let Some(etcd) = &theirs {
+                best.1 = better(best.1, under_load(etcd, clients).await?);
+            }
+        }
+        rows.push((clients, best));
+    }
+    if let Some((_, (Some(alone), _))) = rows.first() {
+        let times = |one: Duration| alone.median.as_secs_f64() / one.as_secs_f64();
+        let name = "one client's write, median, over one fsync (appended)";
+        verdict(name, times(fsync.appended), "times", 3.0, false);
+        figure(
+            "  over one fsync (prepared)",
+            times(fsync.prepared),
+            "times",
+        );
+    }
     println!(
-        "  clients   ours: writes/s   median     p99      etcd: writes/s   median     p99    ratio"
+        "  clients  ours: writes/s     median       p99  etcd: writes/s     median       p99  ratio"
     );
-    for (at, clients) in CLIENTS.iter().enumerate() {
-        let row = |served: &Served| {
-            format!(
-                "{:>14.0} {:>7.2}ms {:>7.2}ms",
-                served.per_second,
-                ms(served.median),
-                ms(served.p99)
-            )
-        };
-        let beside = theirs.as_ref().map_or_else(String::new, |theirs| {
-            let ratio = figures[at].per_second / theirs[at].per_second;
-            format!("  {}   {ratio:>5.2}", row(&theirs[at]))
+    for (clients, best) in rows {
+        let cells = [&best.0, &best.1].map(|served| {
+            served.as_ref().map_or_else(String::new, |served| {
+                let (median, p99) = (ms(served.median), ms(served.p99));
+                format!("{:>14.0} {median:>8.2}ms {p99:>7.2}ms", served.per_second)
+            })
         });
-        println!("  {clients:>7}   {}{beside}", row(&figures[at]));
+        let ratio = match &best {
+            (Some(ours), Some(etcd)) => format!("{:>6.2}", ours.per_second / etcd.per_second),
+            _ => String::new(),
+        };
+        println!("  {clients:>7}  {}  {} {ratio}", cells[0], cells[1]);
     }
     Ok(())
+}
+
+fn better(before: Option<Served>, now: Served) -> Option<Served> {
+    match before {
+        Some(before) if before.per_second >= now.per_second => Some(before),
+        _ => Some(now),
+    }
 }
 
 async fn under_load<T: Trio>(trio: &T, clients: usize) -> anyhow::Result<Served> {
