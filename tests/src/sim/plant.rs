@@ -125,7 +125,7 @@ pub(super) fn stop_the_happy(state: &ClusterState, plan: &mut Plan) {
 /// What a planner does that draws on something else than its arguments: every other time it
 /// changes its mind.
 pub(super) fn change_the_mind(plan: &mut Plan, times: u64) {
-    if times % 2 == 1 {
+    if !times.is_multiple_of(2) {
         plan.commands.reverse();
         plan.wake_at = None;
     }

@@ -235,7 +235,7 @@ impl Simulation<'_> {
                 return Ok(Err(violation));
             }
             self.storm.pass(&mut self.sim, &self.world, false);
-            if now % WRITE_MS == 0 {
+            if now.is_multiple_of(WRITE_MS) {
                 self.people.write_nothing(&self.world);
             }
             self.people
@@ -268,7 +268,7 @@ impl Simulation<'_> {
         while self.world.clock.elapsed_ms() < begin + SETTLING_MS {
             self.step()?;
             let now = self.world.clock.elapsed_ms();
-            if now % LOOK_MS != 0 {
+            if !now.is_multiple_of(LOOK_MS) {
                 continue;
             }
             if now >= help_at {
@@ -309,7 +309,7 @@ impl Simulation<'_> {
         if self.world.plant == Some(Plant::I3) {
             self.storm.tempt(&self.world);
         }
-        if elapsed % LOOK_MS == 0 {
+        if elapsed.is_multiple_of(LOOK_MS) {
             self.look();
         }
         match self.world.judge.lock().violations().first() {
