@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc, time::Duratio
 use paasta_coordinator::{codec, raft::Consensus};
 use paasta_coordinator_core::state::command::{Command, Envelope, Init};
 use paasta_process::clock::Clock;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{sync::mpsc, time::interval};
 
 use super::world::{CoordinatorSeat, World};
 
@@ -127,7 +127,9 @@ async fn init(
         name,
     };
     let mut last = Err("not tried".to_owned());
+    let mut pace = interval(INIT_PATIENCE);
     for _ in 0..INIT_TRIES {
+        pace.tick().await;
         let command = Command::Init(init.clone());
         last = write(seat, consensus, None, command, INIT_PATIENCE).await;
         if last.is_ok()
@@ -137,7 +139,6 @@ async fn init(
         {
             return last;
         }
-        sleep(INIT_PATIENCE).await;
     }
     last
 }

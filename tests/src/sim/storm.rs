@@ -93,24 +93,6 @@ impl Storm {
                 self.cut(sim, world, kind, until, chance);
             }
             Kind::BreakConnections => break_connections(world, chance),
-            Kind::CrashAgent => {
-                let Some(seat) = pick_agent(world, chance) else {
-                    return;
-                };
-                let until = until(chance, 100..6_000);
-                watch.outage.excuse(&seat.name);
-                self.crash(sim, world, &seat.name, Some(until));
-                if world.plant == Some(Plant::I3) {
-                    forget_ledger(seat);
-                }
-            }
-            Kind::KillHost => {
-                let Some(seat) = pick_agent(world, chance) else {
-                    return;
-                };
-                let until = until(chance, 500..12_000);
-                self.kill_host(sim, world, watch, seat, until);
-            }
             Kind::MassFailure => {
                 let until = until(chance, 5_000..12_000);
                 let dead = world.agents.len() * 2 / 3;
@@ -123,23 +105,53 @@ impl Storm {
                 let until = until(chance, 500..8_000);
                 self.jump(world, until, chance);
             }
+            Kind::CrashContainer => crash_container(world, watch, chance),
+            Kind::StaleOrder => self.repeat_order(world, chance),
+            kind => self.befall_agent(sim, world, watch, kind, chance),
+        }
+    }
+
+    /// The faults that have one agent or its host for a victim.
+    fn befall_agent(
+        &mut self,
+        sim: &mut Sim<'_>,
+        world: &World,
+        watch: &mut Watch,
+        kind: Kind,
+        chance: &mut StdRng,
+    ) {
+        let victims = [
+            Kind::CrashAgent,
+            Kind::KillHost,
+            Kind::EngineFault,
+            Kind::Intruder,
+        ];
+        if !victims.contains(&kind) {
+            return;
+        }
+        let Some(seat) = pick_agent(world, chance) else {
+            return;
+        };
+        let now = world.clock.elapsed_ms();
+        match kind {
+            Kind::CrashAgent => {
+                let until = now + chance.random_range(100..6_000);
+                watch.outage.excuse(&seat.name);
+                self.crash(sim, world, &seat.name, Some(until));
+                if world.plant == Some(Plant::I3) {
+                    forget_ledger(seat);
+                }
+            }
+            Kind::KillHost => {
+                let until = now + chance.random_range(500..12_000);
+                self.kill_host(sim, world, watch, seat, until);
+            }
             Kind::EngineFault => {
-                let Some(seat) = pick_agent(world, chance) else {
-                    return;
-                };
-                let until = until(chance, 500..8_000);
+                let until = now + chance.random_range(500..8_000);
                 watch.outage.excuse(&seat.name);
                 self.spoil_engine(world, seat, until, chance);
             }
-            Kind::CrashContainer => crash_container(world, watch, chance),
-            Kind::StaleOrder => self.repeat_order(world, chance),
-            Kind::Intruder => {
-                let Some(seat) = pick_agent(world, chance) else {
-                    return;
-                };
-                intruders::come(world, watch, seat, chance);
-            }
-            _ => {}
+            _ => intruders::come(world, watch, seat, chance),
         }
     }
 
