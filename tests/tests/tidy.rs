@@ -8,7 +8,7 @@ use paasta_tests::tidy::{
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
-const MAY_SLEEP: [(&str, &str); 5] = [
+const MAY_SLEEP: [(&str, &str); 8] = [
     (
         "coordinator/tests/cluster/agent.rs",
         "an agent pauses before it tries the next coordinator",
@@ -18,12 +18,24 @@ const MAY_SLEEP: [(&str, &str); 5] = [
         "asks running coordinators until they say what is waited for, each loop with a deadline",
     ),
     (
+        "coordinator/tests/cluster/members.rs",
+        "an operator asks again after an election, with a deadline",
+    ),
+    (
+        "coordinator/tests/cluster/recovery.rs",
+        "asks until a coordinator listens, with a deadline",
+    ),
+    (
         "coordinator/tests/cluster/operate.rs",
         "`eventually` asks running coordinators, and looks at what they wrote, with a deadline",
     ),
     (
         "coordinator/tests/store/harness.rs",
         "`eventually` looks at several nodes of consensus at once, each with a channel of its own",
+    ),
+    (
+        "tests/src/sim/operator.rs",
+        "the time of a simulation is virtual",
     ),
     (
         "tests/src/run.rs",

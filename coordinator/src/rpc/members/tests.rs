@@ -1,3 +1,5 @@
+//! What is checked before the members are changed, and what the list says.
+
 use std::collections::BTreeMap;
 
 use super::*;
