@@ -1,5 +1,5 @@
 //! Which hosts are silent: what an operator is shown before declaring them lost. Whether they are
-//! too many to be believed is decided with every plan, in [`super::hosts`].
+//! too many to be believed is decided with every plan, in `plan::hosts`.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! Where replicas go: among the hosts that may take them, spread first and level second. Whether a
-//! host may take one at all is [`crate::fit`].
+//! host may take one at all is `crate::fit`.
 
 mod refusals;
 mod score;
