@@ -14,6 +14,13 @@ use std::time::Duration;
 
 use cluster::{agent::FakeAgent, coordinators::Coordinators};
 use paasta_proto::v1::{StatusRequest, WhyRequest};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -196,5 +203,47 @@ async fn why_names_what_is_missing() {
         "{}",
         status.message()
     );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_reflection_answer_for_every_service() {
+    let cluster = Coordinators::start(1).await;
+    let mut reflection = ServerReflectionClient::new(cluster.channel(1));
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let answers = reflection.server_reflection_info(tokio_stream::iter([ask]));
+    let mut answers = answers.await.expect("it is served").into_inner();
+    let answer = answers
+        .message()
+        .await
+        .expect("it answers")
+        .expect("an answer");
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("{answer:?}");
+    };
+    let ours: Vec<String> = list
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .filter(|name| name.starts_with("paasta.v1."))
+        .collect();
+    assert!(ours.contains(&"paasta.v1.Admin".to_owned()), "{ours:?}");
+    let mut health = HealthClient::new(cluster.channel(1));
+    for service in ours {
+        let answer = health
+            .check(HealthCheckRequest {
+                service: service.clone(),
+            })
+            .await
+            .unwrap_or_else(|status| panic!("{service}: {status}"));
+        assert_eq!(
+            answer.into_inner().status(),
+            ServingStatus::Serving,
+            "{service}"
+        );
+    }
     cluster.stop().await;
 }

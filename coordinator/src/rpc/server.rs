@@ -22,7 +22,7 @@ use super::{
     admin::AdminService, agents::AgentsService, cluster::ClusterService, members::MembersService,
     operate::OperateService, snapshots::SnapshotsService,
 };
-use crate::raft::Consensus;
+use crate::raft::{Consensus, RaftServer};
 
 /// Between keepalive pings on a connection, and how long one may take.
 const KEEPALIVE: Duration = Duration::from_secs(5);
@@ -96,6 +96,12 @@ where
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_serving::<AgentsServer<AgentsService>>().await;
     health.set_serving::<ClusterServer<ClusterService>>().await;
+    health.set_serving::<MembersServer<MembersService>>().await;
+    health.set_serving::<OperateServer<OperateService>>().await;
+    health
+        .set_serving::<SnapshotsServer<SnapshotsService>>()
+        .await;
+    health.set_serving::<RaftServer>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(paasta_proto::DESCRIPTORS)
         .build_v1()

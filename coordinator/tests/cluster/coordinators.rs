@@ -290,7 +290,7 @@ impl Coordinators {
         answer.ok().map(tonic::Response::into_inner)
     }
 
-    fn channel(&self, id: u64) -> Channel {
+    pub(crate) fn channel(&self, id: u64) -> Channel {
         Endpoint::from_shared(format!("http://{}", self.addresses[&id]))
             .expect("an address")
             .connect_timeout(Duration::from_secs(1))
