@@ -57,6 +57,11 @@ impl Identity {
         self.known.read().cluster.clone()
     }
 
+    /// The epoch of the cluster this node belongs to by its own file; 0 while it belongs to none.
+    pub(super) fn epoch(&self) -> u64 {
+        self.known.read().epoch
+    }
+
     /// Addresses a message to a peer. `None` while this node belongs to no cluster.
     pub(super) fn address(&self, to_node: u64, data: Vec<u8>) -> Option<RaftPayload> {
         let known = self.known.read();

@@ -164,7 +164,7 @@ impl Consensus {
     /// What this node knows right now.
     pub fn status(&self) -> RaftStatus {
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        RaftStatus::from_metrics(&metrics, self.inner.identity.cluster())
+        RaftStatus::from_metrics(&metrics, &self.inner.identity)
     }
 
     /// Tells of every change of role, term, leader, members or cluster. The other fields are as of
@@ -225,14 +225,14 @@ fn watch_status(
 ) -> (watch::Receiver<RaftStatus>, AbortHandle) {
     let mut metrics = raft.metrics();
     let identity = Arc::clone(identity);
-    let now = RaftStatus::from_metrics(&metrics.borrow_watched().clone(), identity.cluster());
+    let now = RaftStatus::from_metrics(&metrics.borrow_watched().clone(), &identity);
     let (sender, receiver) = watch::channel(now);
     let task = tokio::spawn(async move {
         loop {
             let ended = metrics.changed().await.is_err();
             // Cloned at once: a guard that is held stops the core of the consensus.
             let latest = metrics.borrow_watched().clone();
-            let mut latest = RaftStatus::from_metrics(&latest, identity.cluster());
+            let mut latest = RaftStatus::from_metrics(&latest, &identity);
             if ended {
                 latest.role = Role::Stopped;
             }

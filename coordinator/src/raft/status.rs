@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use openraft::{Instant, ServerState};
 
-use super::types::Metrics;
+use super::{identity::Identity, types::Metrics};
 
 /// A member that can be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct RaftStatus {
     pub node_id: u64,
     /// The cluster it belongs to, once it belongs to one.
     pub cluster_id: Option<String>,
+    /// The epoch of that cluster; 0 while it belongs to none.
+    pub epoch: u64,
     /// What it is there.
     pub role: Role,
     /// The newest term it knows.
@@ -86,7 +88,7 @@ impl Role {
 }
 
 impl RaftStatus {
-    pub(super) fn from_metrics(metrics: &Metrics, cluster_id: Option<String>) -> Self {
+    pub(super) fn from_metrics(metrics: &Metrics, identity: &Identity) -> Self {
         let members = metrics.membership_config.membership();
         let voting: Vec<u64> = members.voter_ids().collect();
         let (mut voters, mut learners) = (BTreeMap::new(), BTreeMap::new());
@@ -109,7 +111,8 @@ impl RaftStatus {
         let matched = metrics.replication.iter().flatten();
         Self {
             node_id: metrics.id,
-            cluster_id,
+            cluster_id: identity.cluster(),
+            epoch: identity.epoch(),
             role: role(metrics),
             term: metrics.current_term,
             leader,

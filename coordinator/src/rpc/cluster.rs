@@ -171,10 +171,11 @@ impl Cluster for ClusterService {
                 .unwrap_or_default(),
             last_log_index: status.last_log.unwrap_or_default(),
             applied_index: status.applied.unwrap_or_default(),
-            cluster_id: cluster.map(|c| c.id.clone()).unwrap_or_default(),
+            // By its own file: what the state says may still have to be applied.
+            cluster_id: status.cluster_id.unwrap_or_default(),
             cluster: cluster.map(|c| c.name.to_string()).unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            epoch: cluster.map_or(0, |c| c.epoch),
+            epoch: status.epoch,
         }))
     }
 }

@@ -88,7 +88,7 @@ impl MembersService {
             ));
         }
         let node = self.introduction(id, address).await?;
-        self.check_newcomer(&status, id, &node)?;
+        check_newcomer(&status, id, &node)?;
         let deadline = wait(asked.wait_ms);
         let added = self.consensus.add_learner(id, address, deadline).await;
         added.map_err(RpcError::from)?;
@@ -117,44 +117,6 @@ impl MembersService {
             Ok(Ok(node)) => Ok(node.into_inner()),
             Ok(Err(_)) | Err(_) => Err(RpcError::NoIntroduction { id, address }),
         }
-    }
-
-    fn check_newcomer(
-        &self,
-        status: &RaftStatus,
-        id: u64,
-        node: &NodeResponse,
-    ) -> Result<(), RpcError> {
-        let refuse = |why: String| Err(MemberError::Refused(why).into());
-        if node.id != id {
-            return refuse(format!(
-                "the coordinator there says that its id is {}, not {id}",
-                node.id
-            ));
-        }
-        let ours = status.cluster_id.clone().unwrap_or_default();
-        if !node.cluster_id.is_empty() && node.cluster_id != ours {
-            return refuse(format!(
-                "coordinator {id} belongs to cluster {}; start it with an empty data directory",
-                node.cluster_id
-            ));
-        }
-        let epoch = self.machine.read().cluster().map_or(0, |c| c.epoch);
-        if node.epoch != 0 && node.epoch != epoch {
-            return refuse(format!(
-                "coordinator {id} is of epoch {} of this cluster, which is in epoch {epoch} now: bring \
-                 it back with an empty store and a new id (`paasta-coordinator rejoin`)",
-                node.epoch
-            ));
-        }
-        let had_log = status.matched.get(&id).is_some_and(Option::is_some);
-        if node.role == "uninitialized" && had_log {
-            return refuse(format!(
-                "coordinator {id} is a member that has lost its store: remove it, and add it again \
-                 under a new id (`paasta-coordinator rejoin`)"
-            ));
-        }
-        Ok(())
     }
 
     async fn promote_here(&self, asked: &PromoteMemberRequest) -> Changed {
@@ -256,6 +218,42 @@ impl Members for MembersService {
     async fn transfer_leader(&self, request: Request<TransferLeaderRequest>) -> Changed {
         at_leader!(self, request, transfer_here, transfer_leader)
     }
+}
+
+/// Whether the coordinator that introduced itself may become, or be, member `id`.
+fn check_newcomer(status: &RaftStatus, id: u64, node: &NodeResponse) -> Result<(), RpcError> {
+    let refuse = |why: String| Err(MemberError::Refused(why).into());
+    if node.id != id {
+        return refuse(format!(
+            "the coordinator there says that its id is {}, not {id}",
+            node.id
+        ));
+    }
+    if node.role == "uninitialized" {
+        // It would vote again in terms in which it voted before.
+        let had_log = status.matched.get(&id).is_some_and(Option::is_some);
+        return match had_log {
+            false => Ok(()),
+            true => refuse(format!(
+                "coordinator {id} is a member that has lost its store: remove it, and add it \
+                 again under a new id (`paasta-coordinator rejoin`)"
+            )),
+        };
+    }
+    if status.cluster_id.as_ref() != Some(&node.cluster_id) {
+        return refuse(format!(
+            "coordinator {id} belongs to cluster {}; start it with an empty data directory",
+            node.cluster_id
+        ));
+    }
+    if node.epoch != status.epoch {
+        return refuse(format!(
+            "coordinator {id} is of epoch {} of this cluster, which is in epoch {} now: bring \
+             it back with an empty store and a new id (`paasta-coordinator rejoin`)",
+            node.epoch, status.epoch
+        ));
+    }
+    Ok(())
 }
 
 fn members(status: &RaftStatus) -> Vec<Member> {

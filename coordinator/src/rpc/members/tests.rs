@@ -10,6 +10,7 @@ fn status() -> RaftStatus {
     RaftStatus {
         node_id: 1,
         cluster_id: Some("c".to_owned()),
+        epoch: 1,
         role: Role::Leader,
         term: 4,
         leader: Some(Peer {
@@ -90,4 +91,35 @@ fn addresses_and_waits_are_checked() {
     }
     assert_eq!(wait(0), WAIT);
     assert_eq!(wait(u64::MAX), WAIT_MAX);
+}
+
+#[test]
+fn only_the_new_and_those_of_this_very_cluster_are_taken() {
+    let status = status();
+    let node = |id, role: &str, cluster: &str, epoch| NodeResponse {
+        id,
+        role: role.to_owned(),
+        cluster_id: cluster.to_owned(),
+        epoch,
+        ..NodeResponse::default()
+    };
+    let fine = [
+        (9, node(9, "uninitialized", "", 0)),
+        // An `init` that was cut short left a name, and nothing else.
+        (9, node(9, "uninitialized", "x", 1)),
+        (3, node(3, "follower", "c", 1)),
+    ];
+    for (id, node) in fine {
+        assert!(check_newcomer(&status, id, &node).is_ok(), "{node:?}");
+    }
+    let refused = [
+        (9, node(8, "uninitialized", "", 0), "says that its id is 8"),
+        (9, node(9, "follower", "x", 1), "belongs to cluster x"),
+        (9, node(9, "candidate", "c", 2), "is of epoch 2"),
+        (3, node(3, "uninitialized", "", 0), "has lost its store"),
+    ];
+    for (id, node, why) in refused {
+        let error = check_newcomer(&status, id, &node).expect_err(why);
+        assert!(error.to_string().contains(why), "{error}");
+    }
 }
