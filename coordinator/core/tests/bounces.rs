@@ -434,6 +434,28 @@ fn a_bounce_rolls_itself_back_to_the_last_good_app() {
 }
 
 #[test]
+fn a_wholly_happy_version_is_not_given_up_for_old_replicas_that_linger() {
+    for then in [OnDeadline::Hold, OnDeadline::Rollback] {
+        let mut it = bounced_from(with_deadline(1, then), with_deadline(2, then));
+        it.world.healthy_most.clear();
+        it.world.drain_ms = None;
+        it.world.ticks(10);
+        let id = main_instance();
+        let record = it.world.cluster.state.instance(&id).unwrap();
+        assert_eq!(record.desired_app(), &it.new, "{then:?}");
+        let bounce = record.bounce.as_ref().expect("the old replicas drain yet");
+        assert!(
+            matches!(bounce.phase, BouncePhase::Overdue { .. }),
+            "{bounce:?}"
+        );
+        it.world
+            .until(12, "the drain's own deadline ends it", |world| {
+                world.is_steady(&id)
+            });
+    }
+}
+
+#[test]
 fn an_operator_can_go_back_by_hand_and_forth_again() {
     let mut it = bounced(BounceMethod::UpThenDown);
     it.tick();

@@ -79,7 +79,11 @@ pub(super) fn expiry(
         .last_good
         .as_ref()
         .filter(|good| **good != goal.desired);
+    // When all that is missing is that old replicas leave, neither holding nor rolling back the new
+    // version would help.
+    let lingers = members.happy() >= goal.wanted;
     Some(match goal.instance.spec.bounce.on_deadline {
+        _ if lingers => OnDeadline::GoOn,
         OnDeadline::Rollback if good.is_none() => OnDeadline::GoOn,
         other => other,
     })
