@@ -5,24 +5,31 @@ use std::collections::BTreeSet;
 
 use paasta_common::{
     assignment::Want,
-    id::{InstanceId, ReplicaId},
+    id::{HostId, InstanceId, ReplicaId},
     spec::BounceMethod,
     time::Timestamp,
 };
 use paasta_coordinator_core::{
     plan::{Plan, observed::Observed},
-    state::{ClusterState, command::Command, host::HostStanding, instance::Instance},
+    state::{ClusterState, Replica, command::Command, host::HostStanding, instance::Instance},
 };
 
-use super::{Violation, seen::serves};
+use super::{
+    Violation,
+    seen::{serves, there},
+};
 
 /// A leader made this plan.
 pub fn floor(state: &ClusterState, seen: &Observed, now: Timestamp, plan: &Plan) -> Vec<Violation> {
     let mut found = Vec::new();
+    let there = there(state, plan);
     for (id, instance) in state.instances() {
         let leaving = leaving(plan, id);
         if instance.declared && !leaving.is_empty() {
-            found.extend(held(state, seen, now, (id, instance), &leaving));
+            let serving = |(one, replica): (ReplicaId, &Replica)| {
+                there.contains(&replica.host) && serves(seen, now, instance, (one, replica))
+            };
+            found.extend(held(state, (id, instance), &leaving, &there, serving));
         }
         if instance.spec.bounce.method == BounceMethod::DownThenUp {
             found.extend(apart(state, plan, (id, instance)));
@@ -44,10 +51,10 @@ fn leaving(plan: &Plan, id: &InstanceId) -> BTreeSet<ReplicaId> {
 
 fn held(
     state: &ClusterState,
-    seen: &Observed,
-    now: Timestamp,
     (id, instance): (&InstanceId, &Instance),
     leaving: &BTreeSet<ReplicaId>,
+    there: &BTreeSet<HostId>,
+    serving: impl Fn((ReplicaId, &Replica)) -> bool,
 ) -> Option<Violation> {
     let wanted = instance.wanted();
     let promised = match instance.spec.bounce.method {
@@ -55,7 +62,6 @@ fn held(
         BounceMethod::Crossover => instance.spec.bounce.margin.of(wanted),
         BounceMethod::Brutal | BounceMethod::DownThenUp | BounceMethod::Down => return None,
     } as usize;
-    let serving = |replica| serves(state, seen, now, instance, replica);
     let before = state.replicas_of(id).filter(|one| serving(*one)).count();
     let gone = state
         .replicas_of(id)
@@ -66,9 +72,7 @@ fn held(
     }
     // An old replica that is kept counts, as in PaaSTA, whether it serves or not.
     let kept = state.replicas_of(id).filter(|(one, replica)| {
-        let up = state
-            .host(&replica.host)
-            .is_some_and(|host| host.standing == HostStanding::Up);
+        let up = there.contains(&replica.host);
         let old = replica.app != *instance.desired_app();
         !leaving.contains(one)
             && (serving((*one, *replica)) || (old && up && replica.want == Want::Run))

@@ -1,6 +1,8 @@
 //! What the checkers make of a leader's observations: judged here once more, apart from the
 //! planner.
 
+use std::collections::BTreeSet;
+
 use paasta_common::{
     assignment::Want,
     id::{HostId, ReplicaId},
@@ -8,8 +10,8 @@ use paasta_common::{
     time::Timestamp,
 };
 use paasta_coordinator_core::{
-    plan::observed::Observed,
-    state::{ClusterState, Replica, host::HostStanding, instance::Instance},
+    plan::{Plan, observed::Observed},
+    state::{ClusterState, Replica, command::Command, host::HostStanding, instance::Instance},
 };
 
 /// Until when a leader must hold a host to be there: its lease, and twice the lease after the
@@ -34,19 +36,28 @@ pub(super) fn silent(state: &ClusterState, seen: &Observed, now: Timestamp) -> (
     })
 }
 
-/// Whether the leader has reason to believe that the replica serves: it should run, its host is
-/// there, and the host says that it runs, is not unhealthy, and is old enough.
+/// The hosts that a plan counts as there: those that are not lost, and lost ones that it says are
+/// back.
+pub(super) fn there(state: &ClusterState, plan: &Plan) -> BTreeSet<HostId> {
+    let back = plan.commands.iter().filter_map(|command| match command {
+        Command::HostBack(back) => Some(back.host.clone()),
+        _ => None,
+    });
+    let up = state
+        .hosts()
+        .filter(|(_, host)| host.standing == HostStanding::Up);
+    up.map(|(id, _)| id.clone()).chain(back).collect()
+}
+
+/// Whether the leader has reason to believe that the replica, on a host that is there, serves: it
+/// should run, its host speaks, and says that it runs, is not unhealthy, and is old enough.
 pub(super) fn serves(
-    state: &ClusterState,
     seen: &Observed,
     now: Timestamp,
     instance: &Instance,
     (id, replica): (ReplicaId, &Replica),
 ) -> bool {
-    let up = state
-        .host(&replica.host)
-        .is_some_and(|host| host.standing == HostStanding::Up);
-    if replica.want != Want::Run || !up || now >= present_until(seen, &replica.host) {
+    if replica.want != Want::Run || now >= present_until(seen, &replica.host) {
         return false;
     }
     let heard = seen.hosts.get(&replica.host);

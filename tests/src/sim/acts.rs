@@ -189,7 +189,8 @@ impl People {
         self.tell(world, command);
     }
 
-    /// Ends what only an operator can end: hosts that are drained, bounces that are held.
+    /// Ends what only an operator can end: hosts that are drained, bounces that are held or rolled
+    /// back.
     pub(crate) fn let_go(&mut self, world: &World) {
         self.drained.clear();
         let Some((_, up, _)) = world.leader() else {
@@ -207,7 +208,17 @@ impl People {
                 counts: BounceCounts::default(),
             }))
         });
-        let commands: Vec<Command> = undrain.chain(resume).collect();
+        let unpin = state.instances().filter_map(|(id, instance)| {
+            let rolled_back = instance.pin.is_some() && instance.declared;
+            rolled_back.then(|| {
+                Command::SetDesiredApp(SetDesiredApp {
+                    instance: id.clone(),
+                    app: None,
+                    reason: "what stood in its way is gone".to_owned(),
+                })
+            })
+        });
+        let commands: Vec<Command> = undrain.chain(resume).chain(unpin).collect();
         drop(state);
         for command in commands {
             self.tell(world, command);
