@@ -1,8 +1,8 @@
 //! The agent: does for one host what `paasta-agent-core` decides.
 //!
 //! [`agent::Agent`] owns the host's state and is the only one to change it; everything else
-//! reports to it over one bounded channel: [`lanes`](lanes) (containers), [`images`](images),
-//! [`probes`](probes), [`watch`](watch) (what the engine shows) and [`session`](session) (the
+//! reports to it over one bounded channel: [`lanes`] (containers), [`images`],
+//! [`probes`], [`watch`] (what the engine shows) and [`session`] (the
 //! coordinators). With no coordinator in reach it goes on with what its [`ledger`] holds.
 
 pub mod agent;

@@ -1,5 +1,5 @@
 //! How a replica leaves the load balancer before it is stopped. One method per file behind
-//! [`Method`]; none of them can hold a bounce up: what fails counts as drained, and so does what
+//! `Method`; none of them can hold a bounce up: what fails counts as drained, and so does what
 //! takes longer than the drain timeout.
 
 mod delay;
