@@ -8,6 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{NetworkMode, Ulimit, Volume};
 
+/// The capabilities that every container is denied and that an author may ask back. Any other
+/// would give a container more than Docker's own default, which is nobody's but the operator's.
+pub const CAP_DROP: [&str; 14] = [
+    "SETPCAP",
+    "MKNOD",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "NET_RAW",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "SETFCAP",
+];
+
 /// Everything an engine needs to make one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerSpec {

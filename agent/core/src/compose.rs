@@ -3,7 +3,7 @@
 use paasta_common::{
     app::{AppSpec, NetworkMode, Volume},
     assignment::AssignedReplica,
-    container::{ContainerSpec, PortBinding},
+    container::{CAP_DROP, ContainerSpec, PortBinding},
     id::{HostId, ReplicaId},
 };
 
@@ -15,24 +15,6 @@ use crate::{
 
 /// Where a run finds its temporary workspace, which is also its working directory.
 pub const SANDBOX: &str = "/mnt/mesos/sandbox";
-
-/// What every container loses unless its instance asks to keep it: all that Docker gives.
-pub const CAP_DROP: [&str; 14] = [
-    "SETPCAP",
-    "MKNOD",
-    "AUDIT_WRITE",
-    "CHOWN",
-    "NET_RAW",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "SETFCAP",
-];
 
 /// The longest host name inside a container.
 const HOSTNAME_MAX: usize = 60;

@@ -5,31 +5,13 @@ use std::collections::BTreeMap;
 use super::ExtraVolume;
 use crate::{
     app::{NetworkMode, Ulimit, Volume},
+    container::CAP_DROP,
     soa::{
         decode::{Fields, Range},
         node::{Mark, Value},
     },
     typo,
 };
-
-/// The capabilities that every container is denied and that an author may ask back. Any other
-/// would give a container more than Docker's own default, which is nobody's but the operator's.
-pub const DROPPED_CAPABILITIES: [&str; 14] = [
-    "SETPCAP",
-    "MKNOD",
-    "AUDIT_WRITE",
-    "CHOWN",
-    "NET_RAW",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "SETFCAP",
-];
 
 /// `cmd` and `args`, which exclude each other.
 pub(super) fn command(fields: &mut Fields<'_, '_>) -> (Option<String>, Vec<String>) {
@@ -207,11 +189,11 @@ pub(super) fn capabilities(fields: &mut Fields<'_, '_>) -> Vec<String> {
     let mut given = Vec::new();
     for name in fields.texts("cap_add").unwrap_or_default() {
         let short = name.strip_prefix("CAP_").unwrap_or(&name);
-        if DROPPED_CAPABILITIES.contains(&short) {
+        if CAP_DROP.contains(&short) {
             given.push(short.to_owned());
         } else if let Some(node) = fields.node("cap_add") {
-            let near = typo::did_you_mean(short, DROPPED_CAPABILITIES);
-            let allowed = DROPPED_CAPABILITIES.join(", ");
+            let near = typo::did_you_mean(short, CAP_DROP);
+            let allowed = CAP_DROP.join(", ");
             let message = format!("{name:?} may not be added; allowed are {allowed}{near}");
             fields.error("cap_add", &node.mark, message);
         }

@@ -16,8 +16,8 @@ mod health;
 mod placement;
 mod rollout;
 
+pub use fields::FIELDS;
 pub(crate) use fields::{Context, decode};
-pub use {containers::DROPPED_CAPABILITIES, fields::FIELDS};
 pub(crate) use {
     containers::volume,
     placement::{blacklist, whitelist},
