@@ -8,41 +8,19 @@ use super::{
     decode::{Fields, Range},
     node::{Map, Mark, Node, Value},
 };
-use crate::problem::{Problem, Severity};
+use crate::{
+    problem::{Problem, Severity},
+    spec,
+};
 
-/// Alerting settings.
+/// Who is told, and how.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Monitoring {
     /// The team; without one no event is sent at all.
     pub team: Option<String>,
-    /// Whether it wakes someone.
-    pub page: bool,
-    /// What to do.
-    pub runbook: Option<String>,
-    /// The same in a sentence.
-    pub tip: Option<String>,
-    /// Where mail goes instead of to the team.
-    pub notification_email: Option<String>,
-    /// Chat channels.
-    pub irc_channels: Vec<String>,
-    /// Chat channels.
-    pub slack_channels: Vec<String>,
-    /// Whether a ticket is opened.
-    pub ticket: bool,
-    /// Where the ticket goes.
-    pub project: Option<String>,
-    /// How urgent the ticket is.
-    pub priority: Option<String>,
-    /// Labels of the ticket.
-    pub tags: Vec<String>,
-    /// The part of the system that the ticket is about.
-    pub component: Option<String>,
-    /// The text of the ticket.
-    pub description: Option<String>,
-    /// How long it must be wrong first, in milliseconds; written as `2m`.
-    pub alert_after_ms: Option<u64>,
-    /// After how many checks it is said again; -1 for ever more rarely.
-    pub realert_every: Option<i64>,
+    /// How it is told. Where replicas are counted is not among the settings: `location` is absent
+    /// until the instance is resolved.
+    pub settings: spec::Monitoring,
 }
 
 /// The longest `alert_after`: what nobody is told of within a week is not watched.
@@ -74,20 +52,23 @@ pub fn merged(layers: &[&Node], path: &str, problems: &mut Vec<Problem>) -> Moni
 fn decode(fields: &mut Fields<'_, '_>) -> Monitoring {
     Monitoring {
         team: fields.text("team").filter(|team| !team.is_empty()),
-        page: fields.boolean("page").unwrap_or(false),
-        runbook: fields.text("runbook"),
-        tip: fields.text("tip"),
-        notification_email: fields.text("notification_email"),
-        irc_channels: fields.texts("irc_channels").unwrap_or_default(),
-        slack_channels: fields.texts("slack_channels").unwrap_or_default(),
-        ticket: fields.boolean("ticket").unwrap_or(false),
-        project: fields.text("project"),
-        priority: fields.text("priority"),
-        tags: fields.texts("tags").unwrap_or_default(),
-        component: fields.text("component"),
-        description: fields.text("description"),
-        alert_after_ms: alert_after(fields),
-        realert_every: fields.integer("realert_every", Range::within(-1.0, 1.0e9)),
+        settings: spec::Monitoring {
+            location: None,
+            page: fields.boolean("page").unwrap_or(false),
+            runbook: fields.text("runbook"),
+            tip: fields.text("tip"),
+            notification_email: fields.text("notification_email"),
+            irc_channels: fields.texts("irc_channels").unwrap_or_default(),
+            slack_channels: fields.texts("slack_channels").unwrap_or_default(),
+            ticket: fields.boolean("ticket").unwrap_or(false),
+            project: fields.text("project"),
+            priority: fields.text("priority"),
+            tags: fields.texts("tags").unwrap_or_default(),
+            component: fields.text("component"),
+            description: fields.text("description"),
+            alert_after_ms: alert_after(fields),
+            realert_every: fields.integer("realert_every", Range::within(-1.0, 1.0e9)),
+        },
     }
 }
 
@@ -152,7 +133,7 @@ mod tests {
         let mut problems = Vec::new();
         let found = merged(&[&root], "main.monitoring", &mut problems);
         assert_eq!(
-            (found.alert_after_ms, found.tags),
+            (found.settings.alert_after_ms, found.settings.tags),
             (None, vec!["x".to_owned()])
         );
         assert_eq!(problems.len(), 1, "{problems:?}");

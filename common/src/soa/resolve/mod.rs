@@ -240,23 +240,9 @@ impl Resolver<'_> {
     }
 
     fn monitoring(&self) -> Monitoring {
-        let given = self.config.monitoring.clone();
         Monitoring {
             location: self.location(),
-            alert_after_ms: given.alert_after_ms,
-            realert_every: given.realert_every,
-            page: given.page,
-            runbook: given.runbook,
-            tip: given.tip,
-            notification_email: given.notification_email,
-            irc_channels: given.irc_channels,
-            slack_channels: given.slack_channels,
-            ticket: given.ticket,
-            project: given.project,
-            priority: given.priority,
-            tags: given.tags,
-            component: given.component,
-            description: given.description,
+            ..self.config.monitoring.settings.clone()
         }
     }
 
