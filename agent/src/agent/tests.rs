@@ -1,7 +1,7 @@
 //! A whole agent with an engine in memory: what is assigned comes to run, and what goes wrong
 //! stays where it went wrong.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use paasta_agent_core::observed::ContainerState;
 use paasta_common::{

@@ -1,0 +1,162 @@
+//! The loop: takes in what happened, decides, writes the ledger, begins.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use paasta_agent_core::{
+    observed::Observed,
+    state::{LocalState, Stage},
+    step::step,
+};
+use paasta_common::report::Runtime;
+use paasta_process::{chain::chain, simulated};
+use rand::{Rng, rngs::StdRng};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Happened, Parts, View};
+use crate::{
+    images::Images, lanes::Lanes, ledger::Ledger, ports, probes::Probes, sandbox::Sandboxes,
+};
+
+/// Messages taken into one step, at most.
+const BATCH_MAX: usize = 1_024;
+/// The shortest time from one step to the next: what happens meanwhile is taken in one, as each
+/// step looks at every replica.
+const PACE_MIN: Duration = Duration::from_millis(10);
+/// The longest rest between two steps.
+const REST_MAX: Duration = Duration::from_secs(30);
+/// How soon a ledger that could not be written is tried again.
+const LEDGER_RETRY: Duration = Duration::from_secs(2);
+
+pub(super) struct Actor {
+    pub(super) parts: Parts,
+    pub(super) state: LocalState,
+    pub(super) ledger: Ledger,
+    pub(super) ledger_fails: Option<String>,
+    pub(super) observed: Observed,
+    pub(super) runtime: Runtime,
+    pub(super) lanes: Lanes,
+    pub(super) images: Images,
+    pub(super) probes: Probes,
+    pub(super) sandboxes: Sandboxes,
+    pub(super) chance: StdRng,
+    pub(super) published: watch::Sender<Arc<View>>,
+    pub(super) steps: Arc<AtomicU64>,
+    pub(super) trimmed_at: Option<Instant>,
+}
+
+impl Actor {
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Happened>,
+        shutdown: CancellationToken,
+    ) {
+        let mut wake = Instant::now();
+        let mut stepped_at: Option<Instant> = None;
+        loop {
+            let first = tokio::select! {
+                // An agent that is told to stop begins nothing more.
+                biased;
+                () = shutdown.cancelled() => return,
+                first = inbox.recv() => first,
+                () = sleep_until(wake) => Some(Happened::Nothing),
+            };
+            let Some(first) = first else { return };
+            self.take(first);
+            if let Some(at) = stepped_at {
+                sleep_until(at + PACE_MIN).await;
+            }
+            for _ in 1..BATCH_MAX {
+                match inbox.try_recv() {
+                    Ok(more) => self.take(more),
+                    Err(_) => break,
+                }
+            }
+            wake = self.step().await;
+            stepped_at = Some(Instant::now());
+        }
+    }
+
+    /// Decides, writes, begins. Returns when to look again.
+    async fn step(&mut self) -> Instant {
+        let number = self.steps.load(Ordering::SeqCst) + 1;
+        let now = self.parts.clock.now();
+        self.observed.step = number;
+        self.observed.degraded = self.runtime != Runtime::Ok || self.ledger_fails.is_some();
+        self.observed.pulling.clone_from(self.images.pulling());
+        self.observed.chance = self.chance.next_u64();
+        let wanted = self.starts_ahead();
+        self.observed.free_ports = ports::offer(self.parts.port_range, wanted, &mut self.chance);
+        let actions = step(&mut self.state, &self.parts.settings, &self.observed, now);
+        self.observed.events.clear();
+        self.observed.fresh_listing = false;
+        let kept = self.keep().await;
+        for action in actions.actions {
+            let durable = kept || action.lane().is_none();
+            if durable {
+                self.begin(action);
+            }
+        }
+        // Only now: a list asked for before this shows nothing of what was begun.
+        self.steps.store(number, Ordering::SeqCst);
+        self.publish();
+        self.trim();
+        let rest = match (kept, actions.wake_at) {
+            (false, _) => LEDGER_RETRY,
+            (true, Some(at)) => Duration::from_millis(at.since_ms(now).max(1)),
+            (true, None) => REST_MAX,
+        };
+        Instant::now() + rest.min(REST_MAX)
+    }
+
+    /// How many runs may begin in the next step.
+    fn starts_ahead(&self) -> usize {
+        let waiting = |stage: &Stage| matches!(stage, Stage::Waiting { .. } | Stage::Pulling);
+        let recorded = self
+            .state
+            .records
+            .values()
+            .filter(|record| waiting(&record.stage))
+            .count();
+        let assigned = self
+            .state
+            .assignment
+            .as_ref()
+            .map_or(0, |held| held.replicas.len());
+        recorded + assigned.saturating_sub(self.state.records.len())
+    }
+
+    /// Writes what changed. What is not written is not acted on.
+    async fn keep(&mut self) -> bool {
+        let Some(changes) = self.ledger.changes(&self.state) else {
+            self.ledger_fails = None;
+            return true;
+        };
+        let written = simulated::blocking(move || changes.write()).await;
+        let failure = match written {
+            Ok(Ok(written)) => {
+                self.ledger.saved(written);
+                None
+            }
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = &failure {
+            tracing::error!(
+                error,
+                "the ledger can not be written; nothing new is begun until it can"
+            );
+        }
+        self.ledger_fails = failure;
+        self.ledger_fails.is_none()
+    }
+}
