@@ -105,6 +105,11 @@ impl Options {
         let settings = HostSettings {
             reap_age_ms: ours.reap_age_seconds.saturating_mul(1_000),
             log_max_bytes: ours.log_max_bytes,
+            log_max_files: ours.log_max_files,
+            pids_limit: ours.pids_limit,
+            new_privileges: ours.new_privileges,
+            dns: ours.dns.clone(),
+            dns_search: ours.dns_search.clone(),
             ..HostSettings::new(id.clone(), &address, &sandboxes.to_string_lossy())
         };
         let host = HostInfo {

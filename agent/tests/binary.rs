@@ -117,6 +117,12 @@ fn it_explains_the_containers_of_an_assignment() {
             "/0/request/HostConfig/RestartPolicy/Name",
             Value::from("no"),
         ),
+        ("/0/request/HostConfig/PidsLimit", Value::from(4096)),
+        ("/0/docker_run/0", Value::from("docker")),
+        (
+            "/0/docker_run/2",
+            Value::from("--name=paasta-hello.main-r7-1"),
+        ),
     ] {
         assert_eq!(found.pointer(path), Some(&expected), "{path} in {json}");
     }

@@ -48,6 +48,41 @@ pub struct AppSpec {
     pub pool: String,
     /// Placement constraints, in order.
     pub constraints: Vec<Constraint>,
+    /// `extra_docker_args`, as far as they are allowed.
+    #[serde(skip_serializing_if = "DockerArgs::is_empty")]
+    pub docker: DockerArgs,
+}
+
+/// Those of Docker's own arguments that an author may set: none of them gives a container more of
+/// its host than it has without. Order is kept where Docker minds it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DockerArgs {
+    /// `add-host`: lines of /etc/hosts, `NAME:ADDRESS`.
+    pub add_hosts: Vec<String>,
+    /// `dns`: addresses of name servers; they replace the operator's.
+    pub dns: Vec<String>,
+    /// `dns-option`: options of resolv.conf.
+    pub dns_options: Vec<String>,
+    /// `dns-search`: the domains in which short names are looked up; they replace the operator's.
+    pub dns_search: Vec<String>,
+    /// `label`: labels beside paasta's own.
+    pub labels: BTreeMap<String, String>,
+    /// `read-only`: the image's file system can not be written; the sandbox can.
+    pub read_only: bool,
+    /// `shm-size`: bytes of /dev/shm, which count as memory; 0 for Docker's default.
+    pub shm_bytes: u64,
+    /// `stop-signal`: what is sent before SIGKILL instead of SIGTERM.
+    pub stop_signal: Option<String>,
+    /// `user`: `USER[:GROUP]`, names or numbers inside the container.
+    pub user: Option<String>,
+}
+
+impl DockerArgs {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Amounts of what a host has and a replica takes.

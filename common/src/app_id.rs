@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use serde_json::{Value as Json, json};
 
 use crate::{
-    app::{AppSpec, Constraint, HealthCheck, NetworkMode, Operator, Probe},
+    app::{AppSpec, Constraint, DockerArgs, HealthCheck, NetworkMode, Operator, Probe},
     id::{AppId, IdError, InstanceId},
 };
 
@@ -209,10 +209,38 @@ fn parameters(app: &AppSpec) -> Vec<Json> {
     for capability in &app.cap_add {
         parameters.push(("cap-add", capability.clone()));
     }
+    parameters.extend(extra(&app.docker));
     parameters
         .into_iter()
         .map(|(key, value)| json!({"key": key, "value": value}))
         .collect()
+}
+
+/// `extra_docker_args`, by Docker's names. Without them nothing: ids stay as they were.
+fn extra(args: &DockerArgs) -> Vec<(&'static str, String)> {
+    let lists = [
+        ("add-host", &args.add_hosts),
+        ("dns", &args.dns),
+        ("dns-option", &args.dns_options),
+        ("dns-search", &args.dns_search),
+    ];
+    let mut parameters = Vec::new();
+    for (key, values) in lists {
+        parameters.extend(values.iter().map(|value| (key, value.clone())));
+    }
+    for (name, value) in &args.labels {
+        parameters.push(("label", format!("{name}={value}")));
+    }
+    if args.read_only {
+        parameters.push(("read-only", "true".to_owned()));
+    }
+    if args.shm_bytes > 0 {
+        parameters.push(("shm-size", args.shm_bytes.to_string()));
+    }
+    for (key, value) in [("stop-signal", &args.stop_signal), ("user", &args.user)] {
+        parameters.extend(value.iter().map(|value| (key, value.clone())));
+    }
+    parameters
 }
 
 /// The pool stands among the constraints, where PaaSTA puts it.

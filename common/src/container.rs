@@ -1,12 +1,12 @@
 //! The complete description of one container, in words that no engine owns. What may never vary
 //! is not in here, so that nothing can vary it: never privileged, no restart policy, no terminal,
-//! always an init process, never new privileges.
+//! always an init process, its logs in files of a bounded size.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{NetworkMode, Ulimit, Volume};
+use crate::app::{DockerArgs, NetworkMode, Ulimit, Volume};
 
 /// The capabilities that every container is denied and that an author may ask back. Any other
 /// would give a container more than Docker's own default, which is nobody's but the operator's.
@@ -70,6 +70,16 @@ pub struct ContainerSpec {
     pub cap_drop: Vec<String>,
     /// Resource limits by name.
     pub ulimits: BTreeMap<String, Ulimit>,
+    /// Processes and threads inside, at most; 0 for no limit.
+    #[serde(default)]
+    pub pids_limit: u64,
+    /// Whether a program may gain privileges that whoever starts it has not (setuid).
+    #[serde(default)]
+    pub new_privileges: bool,
+    /// What the author sets beside the rest, with the operator's name servers where the author
+    /// names none.
+    #[serde(default)]
+    pub docker: DockerArgs,
     /// Milliseconds from SIGTERM to SIGKILL.
     pub stop_grace_ms: u64,
     /// The largest log file the engine keeps, bytes.

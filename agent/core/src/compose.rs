@@ -1,7 +1,9 @@
 //! From an app and a place to a container: the flags of PaaSTA, all of them here.
 
+use std::collections::BTreeMap;
+
 use paasta_common::{
-    app::{AppSpec, NetworkMode, Volume},
+    app::{AppSpec, DockerArgs, NetworkMode, Volume},
     assignment::AssignedReplica,
     container::{CAP_DROP, ContainerSpec, PortBinding},
     id::{HostId, ReplicaId},
@@ -9,7 +11,7 @@ use paasta_common::{
 
 use crate::{
     env::environment,
-    labels::{container_name, labels, sandbox_name},
+    labels::{LABEL_PREFIX, container_name, labels, sandbox_name},
     settings::HostSettings,
 };
 
@@ -25,6 +27,8 @@ const SWAP_MB: u64 = 64;
 const CFS_PERIOD_US: u64 = 100_000;
 const CFS_QUOTA_MIN_US: u64 = 1_000;
 const CPU_SHARES_MIN: u64 = 2;
+/// The kernel's upper bound, 256 cores.
+const CPU_SHARES_MAX: u64 = 262_144;
 
 /// Which run of a replica, and on which port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +39,23 @@ pub struct RunOf {
     pub host_port: Option<u16>,
 }
 
-/// Describes the container of one run, completely.
+/// Where a container runs and as what: all of it that its app does not say.
+#[derive(Debug, Clone)]
+pub struct Place<'a> {
+    /// The host. `sandboxes` of it holds a directory named `task`, which the container writes to.
+    pub host: &'a HostSettings,
+    /// The container's name.
+    pub name: String,
+    /// What tells this run from every other of the app, `r17-4`: a word of letters, digits and
+    /// `-`. The host name inside ends with it, and so does `MESOS_TASK_ID`.
+    pub task: String,
+    /// By these the container is found again.
+    pub labels: BTreeMap<String, String>,
+    /// The port on the host; none without a network.
+    pub host_port: Option<u16>,
+}
+
+/// Describes the container of one run of a replica on a host, completely.
 pub fn compose(
     host: &HostSettings,
     cluster_id: &str,
@@ -43,7 +63,24 @@ pub fn compose(
     replica: &AssignedReplica,
     run: RunOf,
 ) -> ContainerSpec {
-    let spec = replica.spec.as_ref();
+    let (number, host_port) = (run.number, run.host_port);
+    let place = Place {
+        host,
+        name: container_name(&replica.instance, id, number),
+        task: sandbox_name(id, number),
+        labels: labels(cluster_id, &host.host, (id, replica), number, host_port),
+        host_port,
+    };
+    container(replica, &place)
+}
+
+/// Describes the container of an app in some place, completely: on a host of a cluster, or where
+/// an author tries the app. The one place where flags come from, so that both are alike; what
+/// [`docker_run`](crate::docker_run::docker_run) makes of it is the same container by hand.
+///
+/// Of `replica`, `want` is not looked at. `place.host_port` is needed when [`needs_port`] says so.
+pub fn container(replica: &AssignedReplica, place: &Place<'_>) -> ContainerSpec {
+    let (spec, host) = (replica.spec.as_ref(), place.host);
     let (entrypoint, command) = match &spec.cmd {
         // As Mesos ran it: the shell takes the place of the image's entrypoint.
         Some(cmd) => (
@@ -52,41 +89,33 @@ pub fn compose(
         ),
         None => (Vec::new(), spec.args.clone()),
     };
-    let period = match u64::from(spec.cfs_period_us) {
-        0 => CFS_PERIOD_US,
-        period => period,
-    };
-    let cpus_milli = spec.resources.cpus_milli;
-    let burst_milli = cpus_milli.saturating_add(u64::from(spec.cpu_burst_milli));
+    let (cpu_shares, cpu_period_us, cpu_quota_us) = cpu(spec);
     let (memory_bytes, memory_swap_bytes) = memory(spec.resources.mem_mb);
     let (cap_add, cap_drop) = capabilities(&spec.cap_add);
     ContainerSpec {
-        name: container_name(&replica.instance, id, run.number),
+        name: place.name.clone(),
         image: spec.image.clone(),
-        hostname: (spec.net != NetworkMode::Host).then(|| hostname(&host.host, id, run.number)),
+        hostname: (spec.net != NetworkMode::Host).then(|| hostname(&host.host, &place.task)),
         entrypoint,
         command,
-        env: environment(host, id, replica, run),
-        labels: labels(
-            cluster_id,
-            &host.host,
-            (id, replica),
-            run.number,
-            run.host_port,
-        ),
+        env: environment(replica, place),
+        labels: own_labels_over(&spec.docker.labels, &place.labels),
         working_dir: SANDBOX.to_owned(),
-        cpu_shares: (cpus_milli.saturating_mul(1024) / 1000).max(CPU_SHARES_MIN),
-        cpu_period_us: period,
-        cpu_quota_us: (burst_milli.saturating_mul(period) / 1000).max(CFS_QUOTA_MIN_US),
+        cpu_shares,
+        cpu_period_us,
+        cpu_quota_us,
         memory_bytes,
         memory_swap_bytes,
         gpus: spec.resources.gpus,
         network: spec.net.clone(),
-        ports: ports(spec, run.host_port),
-        mounts: mounts(spec, host, id, run.number),
+        ports: ports(spec, place.host_port),
+        mounts: mounts(spec, place),
         cap_add,
         cap_drop,
         ulimits: spec.ulimits.clone(),
+        pids_limit: host.pids_limit,
+        new_privileges: host.new_privileges,
+        docker: docker_args(spec, host),
         stop_grace_ms: replica.run.stop_grace_ms,
         log_max_bytes: host.log_max_bytes,
         log_max_files: host.log_max_files,
@@ -96,6 +125,50 @@ pub fn compose(
 /// Whether a run of this app holds a port of the host.
 pub fn needs_port(spec: &AppSpec) -> bool {
     spec.net != NetworkMode::None
+}
+
+/// Shares, period and quota.
+fn cpu(spec: &AppSpec) -> (u64, u64, u64) {
+    let period = match u64::from(spec.cfs_period_us) {
+        0 => CFS_PERIOD_US,
+        period => period,
+    };
+    let cpus_milli = spec.resources.cpus_milli;
+    let shares = cpus_milli.saturating_mul(1024) / 1000;
+    let burst_milli = cpus_milli.saturating_add(u64::from(spec.cpu_burst_milli));
+    let quota = burst_milli.saturating_mul(period) / 1000;
+    (
+        shares.clamp(CPU_SHARES_MIN, CPU_SHARES_MAX),
+        period,
+        quota.max(CFS_QUOTA_MIN_US),
+    )
+}
+
+/// The author's, with the operator's name servers where there are none.
+fn docker_args(spec: &AppSpec, host: &HostSettings) -> DockerArgs {
+    let mut args = spec.docker.clone();
+    if args.dns.is_empty() {
+        args.dns.clone_from(&host.dns);
+    }
+    if args.dns_search.is_empty() {
+        args.dns_search.clone_from(&host.dns_search);
+    }
+    // They stand among the container's labels.
+    args.labels.clear();
+    args
+}
+
+/// By its labels a container is known: an author can not take them.
+fn own_labels_over(
+    authors: &BTreeMap<String, String>,
+    own: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let authors = authors
+        .iter()
+        .filter(|(name, _)| !name.starts_with(LABEL_PREFIX));
+    let all = authors.chain(own);
+    all.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn memory(mem_mb: u64) -> (u64, u64) {
@@ -118,14 +191,11 @@ fn ports(spec: &AppSpec, host_port: Option<u16>) -> Vec<PortBinding> {
     }
 }
 
-fn mounts(spec: &AppSpec, host: &HostSettings, id: ReplicaId, run: u64) -> Vec<Volume> {
+fn mounts(spec: &AppSpec, place: &Place<'_>) -> Vec<Volume> {
+    let sandboxes = place.host.sandboxes.trim_end_matches('/');
     let sandbox = Volume {
         container_path: SANDBOX.to_owned(),
-        host_path: format!(
-            "{}/{}",
-            host.sandboxes.trim_end_matches('/'),
-            sandbox_name(id, run)
-        ),
+        host_path: format!("{sandboxes}/{}", place.task),
         read_only: false,
     };
     let of_spec = spec
@@ -152,8 +222,7 @@ fn capabilities(asked: &[String]) -> (Vec<String>, Vec<String>) {
 }
 
 /// `SHORTHOST-TASK`, cut to 60 characters, in the letters that a host name may have.
-fn hostname(host: &HostId, id: ReplicaId, run: u64) -> String {
-    let task = format!("{id}-{run}");
+fn hostname(host: &HostId, task: &str) -> String {
     let short = host.as_str().split('.').next().unwrap_or_default();
     let room = HOSTNAME_MAX.saturating_sub(task.len() + 1);
     let short: String = short.chars().take(room).collect();

@@ -3,22 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use paasta_common::{assignment::AssignedReplica, id::ReplicaId};
+use paasta_common::assignment::AssignedReplica;
 
 use crate::{
-    compose::{RunOf, SANDBOX},
-    labels::container_name,
-    settings::HostSettings,
+    compose::{Place, SANDBOX},
+    labels::{INSTANCE, SERVICE},
 };
 
 /// The whole environment of a run. What the user set wins.
 pub(crate) fn environment(
-    host: &HostSettings,
-    id: ReplicaId,
     replica: &AssignedReplica,
-    run: RunOf,
+    place: &Place<'_>,
 ) -> BTreeMap<String, String> {
-    let spec = &replica.spec;
+    let (spec, host) = (&replica.spec, place.host);
     let resources = spec.resources;
     let version = format!("git{}.config{}", replica.app.git(), replica.app.config());
     let mut env: BTreeMap<String, String> = [
@@ -41,27 +38,35 @@ pub(crate) fn environment(
             format!("{}.0", resources.disk_mb),
         ),
         ("MARATHON_APP_RESOURCE_GPUS", resources.gpus.to_string()),
-        ("MARATHON_APP_LABELS", String::new()),
-        (
-            "MESOS_TASK_ID",
-            format!("{}.{id}-{}", replica.app, run.number),
-        ),
+        ("MESOS_TASK_ID", format!("{}.{}", replica.app, place.task)),
         ("MESOS_SANDBOX", SANDBOX.to_owned()),
-        (
-            "MESOS_CONTAINER_NAME",
-            container_name(&replica.instance, id, run.number),
-        ),
+        ("MESOS_CONTAINER_NAME", place.name.clone()),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
-    if let Some(port) = run.host_port {
+    env.extend(labels(replica));
+    if let Some(port) = place.host_port {
         let inside = format!("MARATHON_PORT_{}", spec.container_port);
         for name in ["MARATHON_PORT", "MARATHON_PORT0", "MARATHON_PORTS", &inside] {
             env.insert(name.to_owned(), port.to_string());
         }
     }
     env.extend(spec.env.clone());
+    env
+}
+
+/// The two labels that PaaSTA gives, as Marathon tells of an app's labels.
+fn labels(replica: &AssignedReplica) -> BTreeMap<String, String> {
+    let given = [
+        (SERVICE, replica.instance.service.as_str()),
+        (INSTANCE, replica.instance.instance.as_str()),
+    ];
+    let names = given.map(|(name, _)| name.to_ascii_uppercase());
+    let mut env = BTreeMap::from([("MARATHON_APP_LABELS".to_owned(), names.join(" "))]);
+    for (name, (_, value)) in names.iter().zip(given) {
+        env.insert(format!("MARATHON_APP_LABEL_{name}"), value.to_owned());
+    }
     env
 }
 

@@ -7,6 +7,8 @@ use paasta_common::{
     id::{HostId, InstanceId, ReplicaId},
 };
 
+/// How the names of all our labels begin; an author's labels do not.
+pub const LABEL_PREFIX: &str = "paasta_";
 /// The service.
 pub const SERVICE: &str = "paasta_service";
 /// The instance.

@@ -9,6 +9,7 @@
 
 pub mod actions;
 pub mod compose;
+pub mod docker_run;
 pub mod drain;
 mod env;
 pub mod health;

@@ -12,6 +12,8 @@ pub const HEALTHY_RESET_MS: u64 = 60_000;
 pub const LOG_MAX_BYTES: u64 = 10 << 20;
 /// How many log files of one container are kept.
 pub const LOG_MAX_FILES: u32 = 5;
+/// Processes and threads of one container: a fork bomb ends there, a thread pool does not.
+pub const PIDS_LIMIT: u64 = 4_096;
 
 /// The host's settings, as far as decisions depend on them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,14 @@ pub struct HostSettings {
     pub log_max_bytes: u64,
     /// How many log files of one container are kept.
     pub log_max_files: u32,
+    /// Processes and threads of one container, at most; 0 for no limit.
+    pub pids_limit: u64,
+    /// Whether setuid programs work inside containers.
+    pub new_privileges: bool,
+    /// Name servers of containers; empty leaves them to the engine.
+    pub dns: Vec<String>,
+    /// The domains in which containers look up short names; empty leaves them to the engine.
+    pub dns_search: Vec<String>,
 }
 
 impl HostSettings {
@@ -43,6 +53,10 @@ impl HostSettings {
             healthy_reset_ms: HEALTHY_RESET_MS,
             log_max_bytes: LOG_MAX_BYTES,
             log_max_files: LOG_MAX_FILES,
+            pids_limit: PIDS_LIMIT,
+            new_privileges: false,
+            dns: Vec::new(),
+            dns_search: Vec::new(),
         }
     }
 }

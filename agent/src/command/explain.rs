@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use paasta_agent_core::{
     compose::{RunOf, compose, needs_port},
+    docker_run::docker_run,
     settings::HostSettings,
 };
 use paasta_common::{assignment::Assignment, container::ContainerSpec, id::ReplicaId};
@@ -32,6 +33,8 @@ struct Explained {
     container: ContainerSpec,
     /// As the engine is asked.
     request: serde_json::Value,
+    /// As Docker's own client would be told, word by word.
+    docker_run: Vec<String>,
 }
 
 /// Explains the assignment: the first run of each replica, with the first ports of the range
@@ -71,6 +74,7 @@ fn containers(
         let request = serde_json::to_value(create_body(&container))?;
         explained.push(Explained {
             replica: *id,
+            docker_run: docker_run(&container),
             container,
             request,
         });

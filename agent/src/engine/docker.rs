@@ -22,14 +22,10 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use paasta_agent_core::{
-    labels,
+    docker_run, labels,
     observed::{ContainerState, Seen},
 };
-use paasta_common::{
-    app::{NetworkMode, Volume},
-    container::ContainerSpec,
-    time::Timestamp,
-};
+use paasta_common::{container::ContainerSpec, time::Timestamp};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -97,9 +93,10 @@ pub fn create_body(spec: &ContainerSpec) -> ContainerCreateBody {
         .ports
         .iter()
         .map(|port| format!("{}/tcp", port.container_port));
-    let optional = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     ContainerCreateBody {
         hostname: spec.hostname.clone(),
+        user: spec.docker.user.clone(),
+        stop_signal: spec.docker.stop_signal.clone(),
         image: Some(spec.image.clone()),
         entrypoint: optional(&spec.entrypoint),
         cmd: optional(&spec.command),
@@ -123,6 +120,10 @@ pub fn create_body(spec: &ContainerSpec) -> ContainerCreateBody {
     }
 }
 
+fn optional(list: &[String]) -> Option<Vec<String>> {
+    (!list.is_empty()).then(|| list.to_vec())
+}
+
 fn host_config(spec: &ContainerSpec) -> HostConfig {
     let bindings = spec.ports.iter().map(|port| {
         let binding = PortBinding {
@@ -140,6 +141,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         ("max-size", spec.log_max_bytes.to_string()),
         ("max-file", spec.log_max_files.to_string()),
     ];
+    let no_new_privileges = || vec!["no-new-privileges".to_owned()];
     let gpus = DeviceRequest {
         count: Some(signed(spec.gpus)),
         capabilities: Some(vec![vec!["gpu".to_owned()]]),
@@ -153,21 +155,23 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         }),
         auto_remove: Some(false),
         init: Some(true),
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        security_opt: (!spec.new_privileges).then(no_new_privileges),
+        readonly_rootfs: Some(spec.docker.read_only),
         cpu_shares: Some(signed(spec.cpu_shares)),
         cpu_period: Some(signed(spec.cpu_period_us)),
         cpu_quota: Some(signed(spec.cpu_quota_us)),
         memory: Some(signed(spec.memory_bytes)),
         memory_swap: Some(signed(spec.memory_swap_bytes)),
+        pids_limit: (spec.pids_limit > 0).then(|| signed(spec.pids_limit)),
+        shm_size: (spec.docker.shm_bytes > 0).then(|| signed(spec.docker.shm_bytes)),
         device_requests: (spec.gpus > 0).then(|| vec![gpus]),
-        network_mode: Some(match &spec.network {
-            NetworkMode::Bridge => "bridge".to_owned(),
-            NetworkMode::Host => "host".to_owned(),
-            NetworkMode::None => "none".to_owned(),
-            NetworkMode::Named(name) => name.clone(),
-        }),
+        network_mode: Some(docker_run::network_name(&spec.network).to_owned()),
+        extra_hosts: optional(&spec.docker.add_hosts),
+        dns: optional(&spec.docker.dns),
+        dns_options: optional(&spec.docker.dns_options),
+        dns_search: optional(&spec.docker.dns_search),
         port_bindings: Some(bindings.collect()),
-        binds: Some(spec.mounts.iter().map(bind).collect()),
+        binds: Some(spec.mounts.iter().map(docker_run::bind).collect()),
         cap_add: Some(spec.cap_add.clone()),
         cap_drop: Some(spec.cap_drop.clone()),
         ulimits: Some(ulimits.collect()),
@@ -177,11 +181,6 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         }),
         ..HostConfig::default()
     }
-}
-
-fn bind(volume: &Volume) -> String {
-    let mode = if volume.read_only { "ro" } else { "rw" };
-    format!("{}:{}:{mode}", volume.host_path, volume.container_path)
 }
 
 fn signed(number: u64) -> i64 {

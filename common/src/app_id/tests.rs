@@ -133,6 +133,15 @@ fn variants() -> Vec<AppSpec> {
     vary(&|app| app.backoff_max_ms = 300_001);
     vary(&|app| app.pool = "gpu".to_owned());
     vary(&|app| app.cap_add = vec!["KILL".to_owned()]);
+    vary(&|app| app.docker.add_hosts = vec!["a:10.0.0.1".to_owned()]);
+    vary(&|app| app.docker.dns = vec!["10.0.0.1".to_owned()]);
+    vary(&|app| app.docker.dns_options = vec!["ndots:1".to_owned()]);
+    vary(&|app| app.docker.dns_search = vec!["example.com".to_owned()]);
+    vary(&|app| app.docker.labels = [("team".to_owned(), "a".to_owned())].into());
+    vary(&|app| app.docker.read_only = true);
+    vary(&|app| app.docker.shm_bytes = 4_096);
+    vary(&|app| app.docker.stop_signal = Some("SIGINT".to_owned()));
+    vary(&|app| app.docker.user = Some("nobody".to_owned()));
     for hard in [None, Some(1), Some(2)] {
         let limit = Ulimit { soft: 1, hard };
         vary(&|app| app.ulimits = [("nofile".to_owned(), limit)].into());

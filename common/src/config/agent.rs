@@ -1,6 +1,6 @@
 //! The section `agent`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{COORDINATOR_LISTEN_DEFAULT, texts};
 use crate::{
@@ -48,6 +48,20 @@ pub struct AgentConfig {
     /// `log_max_bytes`: of one log file of a container before it is rotated, 4 KiB to 1 GiB.
     /// Default 10 MiB.
     pub log_max_bytes: u64,
+    /// `log_max_files`: how many such files are kept of a container, 1 to 100. Default 5.
+    pub log_max_files: u32,
+    /// `pids_limit`: processes and threads of one container, at most; 0 for no limit, up to
+    /// 4,194,304. Default 4096.
+    pub pids_limit: u64,
+    /// `new_privileges`: whether setuid programs (sudo, ping) work inside containers. Default
+    /// false.
+    pub new_privileges: bool,
+    /// `dns`: IP addresses of the name servers of containers whose author names none. Default
+    /// none, which leaves it to dockerd.
+    pub dns: Vec<String>,
+    /// `dns_search`: the domains in which those containers look up short names. Default none,
+    /// which leaves it to dockerd.
+    pub dns_search: Vec<String>,
     /// `log_budget_bytes`: of all logs of containers that are gone; the oldest go first, 0 to
     /// 1 TiB. Default 1 GiB.
     pub log_budget_bytes: u64,
@@ -90,11 +104,33 @@ impl AgentConfig {
             log_max_bytes: fields
                 .whole("log_max_bytes", Range::within(4096.0, 1_073_741_824.0))
                 .unwrap_or(10 * 1024 * 1024),
+            log_max_files: fields
+                .whole32("log_max_files", Range::within(1.0, 100.0))
+                .unwrap_or(5),
+            pids_limit: fields
+                .whole("pids_limit", Range::within(0.0, 4_194_304.0))
+                .unwrap_or(4_096),
+            new_privileges: fields.boolean("new_privileges").unwrap_or(false),
+            dns: name_servers(fields),
+            dns_search: fields.texts("dns_search").unwrap_or_default(),
             log_budget_bytes: fields
                 .whole("log_budget_bytes", Range::within(0.0, 1_099_511_627_776.0))
                 .unwrap_or(1024 * 1024 * 1024),
         }
     }
+}
+
+fn name_servers(fields: &mut Fields<'_, '_>) -> Vec<String> {
+    let servers = fields.texts("dns").unwrap_or_default();
+    for server in &servers {
+        if let Some(node) = fields.node("dns")
+            && server.parse::<IpAddr>().is_err()
+        {
+            let message = format!("{server:?} is not an IP address");
+            fields.error("dns", &node.mark, message);
+        }
+    }
+    servers
 }
 
 fn host_id(fields: &mut Fields<'_, '_>) -> Option<HostId> {

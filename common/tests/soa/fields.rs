@@ -395,8 +395,11 @@ fn volumes_limits_and_capabilities_cannot_reach_beyond_their_shape() {
     accepts("extra_docker_args: {}", |_| true);
     refuses(
         "extra_docker_args: {privileged: 'true'}",
-        &["2:22: main.extra_docker_args: raw Docker arguments are refused"],
+        &["2:35: main.extra_docker_args.privileged: is refused, as it could make"],
     );
+    accepts("extra_docker_args: {dns: 10.0.0.2}", |found| {
+        found.docker.dns == ["10.0.0.2"]
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One version of an instance, complete.
 
 use paasta_common::app::{
-    AppSpec, Constraint, HealthCheck, NetworkMode, Operator, Probe, Ulimit, Volume,
+    AppSpec, Constraint, DockerArgs, HealthCheck, NetworkMode, Operator, Probe, Ulimit, Volume,
 };
 
 use super::{WireError, port, required, resources_from_wire, resources_to_wire};
@@ -55,6 +55,7 @@ pub fn app_from_wire(wire: v1::AppSpec) -> Result<AppSpec, WireError> {
         backoff_max_ms: wire.backoff_max_ms,
         pool: wire.pool,
         constraints: constraints.collect::<Result<_, _>>()?,
+        docker: wire.docker.map(docker_from_wire).unwrap_or_default(),
     })
 }
 
@@ -87,6 +88,36 @@ pub fn app_to_wire(app: &AppSpec) -> v1::AppSpec {
         backoff_max_ms: app.backoff_max_ms,
         pool: app.pool.clone(),
         constraints: app.constraints.iter().map(constraint_to_wire).collect(),
+        docker: (!app.docker.is_empty()).then(|| docker_to_wire(&app.docker)),
+    }
+}
+
+fn docker_from_wire(wire: v1::DockerArgs) -> DockerArgs {
+    DockerArgs {
+        add_hosts: wire.add_hosts,
+        dns: wire.dns,
+        dns_options: wire.dns_options,
+        dns_search: wire.dns_search,
+        labels: wire.labels,
+        read_only: wire.read_only,
+        shm_bytes: wire.shm_bytes,
+        stop_signal: wire.stop_signal,
+        user: wire.user,
+    }
+}
+
+fn docker_to_wire(args: &DockerArgs) -> v1::DockerArgs {
+    let args = args.clone();
+    v1::DockerArgs {
+        add_hosts: args.add_hosts,
+        dns: args.dns,
+        dns_options: args.dns_options,
+        dns_search: args.dns_search,
+        labels: args.labels,
+        read_only: args.read_only,
+        shm_bytes: args.shm_bytes,
+        stop_signal: args.stop_signal,
+        user: args.user,
     }
 }
 

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     app::{
-        AppSpec, Constraint, HealthCheck, NetworkMode, Operator, Probe, Resources, Ulimit, Volume,
+        AppSpec, Constraint, DockerArgs, HealthCheck, NetworkMode, Operator, Probe, Resources,
+        Ulimit, Volume,
     },
     assignment::{AssignedReplica, Assignment, Fence, Want},
     host::HostInfo,
@@ -67,6 +68,17 @@ fn full_app() -> AppSpec {
             operator: Operator::GroupBy,
             value: Some("2".to_owned()),
         }],
+        docker: DockerArgs {
+            add_hosts: vec!["db:10.0.0.1".to_owned()],
+            dns: vec!["10.0.0.2".to_owned()],
+            dns_options: vec!["ndots:1".to_owned()],
+            dns_search: vec!["example.com".to_owned()],
+            labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
+            read_only: true,
+            shm_bytes: 1 << 20,
+            stop_signal: Some("SIGINT".to_owned()),
+            user: Some("nobody".to_owned()),
+        },
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use paasta_agent::engine::fake::FakeContainer;
 use paasta_agent_core::{labels, observed::ContainerState};
-use paasta_common::{app::NetworkMode, container::ContainerSpec};
+use paasta_common::{
+    app::{DockerArgs, NetworkMode},
+    container::ContainerSpec,
+};
 use paasta_process::clock::Clock;
 use rand::{RngExt, rngs::StdRng};
 
@@ -94,6 +97,9 @@ fn spec(name: String, labels: BTreeMap<String, String>) -> ContainerSpec {
         cap_add: Vec::new(),
         cap_drop: Vec::new(),
         ulimits: BTreeMap::new(),
+        pids_limit: 0,
+        new_privileges: false,
+        docker: DockerArgs::default(),
         stop_grace_ms: 0,
         log_max_bytes: 0,
         log_max_files: 0,

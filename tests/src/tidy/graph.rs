@@ -95,6 +95,7 @@ pub const LAYERS: [Layer; 9] = [
             "paasta-process",
             "paasta-proto",
             "paasta-coordinator-core",
+            "paasta-agent-core",
         ],
         never: &["sled", "openraft", "bollard"],
     },

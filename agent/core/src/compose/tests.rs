@@ -9,8 +9,8 @@ use paasta_common::{
 
 use super::*;
 
-fn composed(change: impl FnOnce(&mut AppSpec)) -> ContainerSpec {
-    let mut spec = AppSpec {
+fn app() -> AppSpec {
+    AppSpec {
         image: "registry:5000/services-my_svc:paasta-3f2a9c0d".to_owned(),
         resources: Resources {
             cpus_milli: 1_000,
@@ -22,28 +22,42 @@ fn composed(change: impl FnOnce(&mut AppSpec)) -> ContainerSpec {
         cfs_period_us: 100_000,
         container_port: 8888,
         ..AppSpec::default()
-    };
-    change(&mut spec);
-    let replica = AssignedReplica {
+    }
+}
+
+fn replica(app: AppSpec) -> AssignedReplica {
+    AssignedReplica {
         instance: "my_svc.main".parse().unwrap(),
         app: "my--svc.main.git3f2a9c0d.config94232c5b".parse().unwrap(),
-        spec: Arc::new(spec),
+        spec: Arc::new(app),
         run: Arc::new(RunSettings {
             stop_grace_ms: 30_000,
             ..RunSettings::default()
         }),
         want: paasta_common::assignment::Want::Run,
-    };
-    let host = HostSettings::new(
+    }
+}
+
+fn host() -> HostSettings {
+    HostSettings::new(
         "web_1.example.com".parse().unwrap(),
         "10.1.2.3",
         "/var/lib/paasta/sandboxes/",
-    );
+    )
+}
+
+fn composed(change: impl FnOnce(&mut AppSpec)) -> ContainerSpec {
+    composed_on(&host(), change)
+}
+
+fn composed_on(host: &HostSettings, change: impl FnOnce(&mut AppSpec)) -> ContainerSpec {
+    let mut app = app();
+    change(&mut app);
     let run = RunOf {
         number: 4,
         host_port: Some(31_337),
     };
-    compose(&host, "c-1", ReplicaId(17), &replica, run)
+    compose(host, "c-1", ReplicaId(17), &replica(app), run)
 }
 
 #[test]
@@ -66,6 +80,8 @@ fn cpu_and_memory_are_given_as_paasta_does() {
         (small.cpu_shares, small.cpu_period_us, small.cpu_quota_us),
         (256, 50_000, 12_500)
     );
+    let huge = composed(|spec| spec.resources.cpus_milli = 400_000);
+    assert_eq!(huge.cpu_shares, 262_144, "the kernel takes no more");
     let none = composed(|spec| *spec = AppSpec::default());
     assert_eq!(
         (none.cpu_shares, none.cpu_period_us, none.cpu_quota_us),
@@ -125,6 +141,11 @@ fn the_environment_is_marathons_and_the_user_wins() {
         ),
         ("MARATHON_APP_RESOURCE_CPUS", "1.0"),
         ("MARATHON_APP_RESOURCE_MEM", "512.0"),
+        ("MARATHON_APP_RESOURCE_DISK", "1024.0"),
+        ("MARATHON_APP_RESOURCE_GPUS", "0"),
+        ("MARATHON_APP_LABELS", "PAASTA_SERVICE PAASTA_INSTANCE"),
+        ("MARATHON_APP_LABEL_PAASTA_SERVICE", "my_svc"),
+        ("MARATHON_APP_LABEL_PAASTA_INSTANCE", "main"),
         ("MESOS_SANDBOX", "/mnt/mesos/sandbox"),
         (
             "MESOS_TASK_ID",
@@ -158,11 +179,66 @@ fn names_labels_and_the_host_name_tell_whose_it_is() {
         assert_eq!(spec.labels[name], value, "{name}");
     }
     let long: HostId = "h".repeat(80).parse().unwrap();
-    let name = hostname(&long, ReplicaId(17), 4);
+    let name = hostname(&long, "r17-4");
     assert!(
         name.len() == HOSTNAME_MAX && name.ends_with("-r17-4"),
         "{name}"
     );
+}
+
+#[test]
+fn the_operators_limits_and_name_servers_hold_where_the_author_says_nothing() {
+    let words = |word: &str| vec![word.to_owned()];
+    let mut host = host();
+    host.pids_limit = 7;
+    host.dns = words("10.0.0.2");
+    host.dns_search = words("example.com");
+    let plain = composed_on(&host, |_| {});
+    assert_eq!((plain.pids_limit, plain.new_privileges), (7, false));
+    assert_eq!(
+        (plain.docker.dns, plain.docker.dns_search),
+        (words("10.0.0.2"), words("example.com"))
+    );
+    let own = composed_on(&host, |spec| {
+        spec.docker.dns = words("10.9.9.9");
+        spec.docker.labels = BTreeMap::from([
+            ("team".to_owned(), "a".to_owned()),
+            ("paasta_host".to_owned(), "another".to_owned()),
+            ("paasta_more".to_owned(), "x".to_owned()),
+        ]);
+    });
+    assert_eq!(
+        (own.docker.dns, own.docker.dns_search),
+        (words("10.9.9.9"), words("example.com"))
+    );
+    assert_eq!(own.labels["team"], "a");
+    assert_eq!(own.labels["paasta_host"], "web_1.example.com");
+    assert!(!own.labels.contains_key("paasta_more"));
+}
+
+#[test]
+fn an_app_is_described_outside_of_a_cluster_as_inside() {
+    let (host, replica) = (host(), replica(app()));
+    let place = Place {
+        host: &host,
+        name: "paasta_local_run_me_1".to_owned(),
+        task: "local-1".to_owned(),
+        labels: BTreeMap::new(),
+        host_port: Some(31_337),
+    };
+    let mut tried = container(&replica, &place);
+    assert_eq!(tried.hostname.as_deref(), Some("web-1-local-1"));
+    assert_eq!(tried.env["MESOS_CONTAINER_NAME"], tried.name);
+    let placed = composed(|_| {});
+    assert_ne!(tried, placed);
+    tried.name.clone_from(&placed.name);
+    tried.hostname.clone_from(&placed.hostname);
+    tried.labels.clone_from(&placed.labels);
+    for name in ["MESOS_CONTAINER_NAME", "MESOS_TASK_ID"] {
+        tried.env.insert(name.to_owned(), placed.env[name].clone());
+    }
+    tried.mounts.clone_from(&placed.mounts);
+    assert_eq!(tried, placed);
 }
 
 #[test]

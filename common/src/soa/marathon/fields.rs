@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     InstanceConfig, Origin,
     containers::{capabilities, command, environment, extra_volumes, network, ulimits},
+    docker_args::docker_args,
     health::health,
     placement::placement,
     rollout::{bounce, drain},
@@ -81,6 +82,7 @@ pub const FIELDS: &[&str] = &[
     "replication_threshold",
     "role",
     "security",
+    "stop_timeout",
     "ulimit",
 ];
 
@@ -88,6 +90,10 @@ pub const FIELDS: &[&str] = &[
 pub(super) const INSTANCES_MAX: f64 = 100_000.0;
 /// The longest time that a field in seconds may say: a year.
 pub(super) const SECONDS_MAX: f64 = 31_536_000.0;
+/// From SIGTERM to SIGKILL: Docker's own default, which PaaSTA leaves alone.
+const STOP_TIMEOUT_MS: u64 = 10_000;
+/// The longest time from SIGTERM to SIGKILL, seconds: a bounce waits for it.
+const STOP_TIMEOUT_MAX: f64 = 3_600.0;
 /// The most cores, MB or GPUs that one replica may ask for; no host is larger.
 const AMOUNT_MAX: f64 = 100_000_000.0;
 
@@ -161,6 +167,9 @@ pub(super) fn instance(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> In
         bounce: bounce(fields),
         drain: drain(fields, namespace.as_ref()),
         drain_timeout_ms: fields.seconds("drain_timeout", seconds),
+        stop_timeout_ms: fields
+            .seconds("stop_timeout", Range::within(0.0, STOP_TIMEOUT_MAX))
+            .unwrap_or(STOP_TIMEOUT_MS),
         health: health(fields),
         backoff_factor: fields
             .whole32("backoff_factor", Range::within(1.0, 1000.0))
@@ -177,6 +186,7 @@ pub(super) fn instance(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> In
         extra_volumes: extra_volumes(fields),
         ulimits: ulimits(fields),
         cap_add: capabilities(fields),
+        docker: docker_args(fields),
         replication_threshold: fields
             .whole32("replication_threshold", Range::within(0.0, 100.0))
             .unwrap_or(50),
@@ -298,12 +308,6 @@ fn ignored(fields: &mut Fields<'_, '_>) {
     fields.map("autoscaling");
     fields.map("monitoring");
     fields.list("monitoring_blacklist");
-    if let Some(node) = fields.node("extra_docker_args")
-        && node.as_map().is_none_or(|map| !map.entries.is_empty())
-    {
-        let message = "raw Docker arguments are refused: they could make the container privileged";
-        fields.error("extra_docker_args", &node.mark, message);
-    }
     security(fields);
 }
 

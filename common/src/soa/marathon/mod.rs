@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 
 use super::{monitoring::Monitoring, node::Mark, smartstack::Namespace};
 use crate::{
-    app::{Constraint, NetworkMode, Ulimit, Volume},
+    app::{Constraint, DockerArgs, NetworkMode, Ulimit, Volume},
     spec::{BounceMethod, DrainMethod, Margin, OnDeadline},
 };
 
 mod containers;
+mod docker_args;
 mod fields;
 mod health;
 mod placement;
@@ -60,6 +61,8 @@ pub struct InstanceConfig {
     pub drain: DrainMethod,
     /// The longest a drain may take, in milliseconds, when the author says so.
     pub drain_timeout_ms: Option<u64>,
+    /// Milliseconds from SIGTERM to SIGKILL, up to an hour.
+    pub stop_timeout_ms: u64,
     /// How health is told.
     pub health: Health,
     /// By what the delay between starts grows.
@@ -84,6 +87,8 @@ pub struct InstanceConfig {
     pub ulimits: BTreeMap<String, Ulimit>,
     /// Capabilities given back.
     pub cap_add: Vec<String>,
+    /// Those of Docker's own arguments that are allowed.
+    pub docker: DockerArgs,
     /// Percent of the replicas below which the instance is critical.
     pub replication_threshold: u32,
     /// The registry that service.yaml names instead of the cluster's.

@@ -21,8 +21,6 @@ use crate::{
 mod constraints;
 mod volumes;
 
-/// From SIGTERM to SIGKILL: Docker's own default, which PaaSTA leaves alone.
-const STOP_GRACE_MS: u64 = 10_000;
 /// What a drain may take beyond the time it is meant to take.
 const DRAIN_SLACK_MS: u64 = 60_000;
 /// What a drain may take when only the service knows how long it takes.
@@ -123,6 +121,7 @@ impl Resolver<'_> {
             backoff_max_ms: config.backoff_max_ms,
             pool: self.pool(),
             constraints,
+            docker: config.docker.clone(),
         })
     }
 
@@ -234,7 +233,7 @@ impl Resolver<'_> {
             backoff_base_ms: backoff_base_ms(self.instances),
             drain,
             registrations: self.config.registrations.clone(),
-            stop_grace_ms: STOP_GRACE_MS,
+            stop_grace_ms: self.config.stop_timeout_ms,
             drain_timeout_ms,
         }
     }
