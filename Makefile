@@ -56,8 +56,9 @@ demo: build ## Start a cluster on this machine and deploy the example service (r
 demo-down: ## Stop that cluster and leave nothing behind
 	deploy/demo/demo.sh down
 
-bench: ## Print how fast planner, state and replication are here, beside etcd if it is installed
+bench: ## Print how fast planner, state and replication are here, beside etcd if it is installed; what an agent costs
 	$(CARGO) bench --locked -p paasta-coordinator --bench figures
+	$(CARGO) bench --locked -p paasta-agent --bench figures
 
 docs: ## Build the API documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -116,10 +116,16 @@ pub enum DrainMethod {
     /// Safe to stop at once.
     #[default]
     Noop,
-    /// Down for this long, in milliseconds, before it is safe to stop (hacheck's meaning).
+    /// The host's hacheck is told that each registration is down; after a time it is safe to stop.
     Hacheck {
         /// Milliseconds from down to safe.
         delay_ms: u64,
+        /// The port of hacheck on the replica's host.
+        #[serde(default = "hacheck_port")]
+        port: u16,
+        /// Milliseconds after which hacheck forgets that it was told; 0 for ten times the delay.
+        #[serde(default)]
+        expiration_ms: u64,
     },
     /// Endpoints of the service itself (method `http`), as configured.
     Http {
@@ -131,6 +137,24 @@ pub enum DrainMethod {
         /// Milliseconds from down to safe.
         delay_ms: u64,
     },
+}
+
+/// Where hacheck listens unless something else is configured.
+pub const HACHECK_PORT: u16 = 6666;
+
+fn hacheck_port() -> u16 {
+    HACHECK_PORT
+}
+
+impl DrainMethod {
+    /// The method `hacheck` with its defaults beside the delay.
+    pub fn hacheck(delay_ms: u64) -> Self {
+        Self::Hacheck {
+            delay_ms,
+            port: HACHECK_PORT,
+            expiration_ms: 0,
+        }
+    }
 }
 
 /// How an instance moves from its old apps to the desired one.
@@ -309,6 +333,13 @@ mod tests {
         for bad in [0.0, -0.1, 1.000_001, f64::NAN, f64::INFINITY] {
             assert!(Margin::new(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_drain_of_an_older_release_is_read_with_the_defaults_of_hacheck() {
+        let old = r#"{"hacheck": {"delay_ms": 7}}"#;
+        let read: DrainMethod = serde_json::from_str(old).unwrap();
+        assert_eq!(read, DrainMethod::hacheck(7));
     }
 
     #[test]

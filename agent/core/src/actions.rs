@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use paasta_common::{container::ContainerSpec, id::ReplicaId, time::Timestamp};
 
-use crate::drain::http::{Call, Request};
+use crate::drain::calls::{Call, Request};
 
 /// What to do now, and when to look again if nothing happens before.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -72,7 +72,7 @@ pub enum Action {
         /// Milliseconds until it counts as failed.
         timeout_ms: u64,
     },
-    /// Speak to the service's own drain endpoint.
+    /// Speak to who takes part in a drain: the service itself, or its host's hacheck.
     Drain {
         /// The replica.
         replica: ReplicaId,

@@ -7,7 +7,7 @@ use paasta_common::{
     time::Timestamp,
 };
 
-use crate::{actions::Lane, drain::http::Call};
+use crate::{actions::Lane, drain::calls::Call};
 
 /// Everything a step looks at beside what it remembers.
 #[derive(Debug, Clone, Default)]
@@ -26,10 +26,21 @@ pub struct Observed {
     pub busy: BTreeSet<Lane>,
     /// Images being fetched.
     pub pulling: BTreeSet<String>,
-    /// Ports of the host that can be bound, drawn at random.
-    pub free_ports: Vec<u16>,
+    /// Ports of the host, as far as [`wanted`](crate::ports::wanted) asked for them.
+    pub ports: Ports,
     /// Chance, for jitter.
     pub chance: u64,
+}
+
+/// What was found of the ports that are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// They can be bound; drawn at random.
+    pub free: Vec<u16>,
+    /// Whether there are no more than these.
+    pub spent: bool,
+    /// Those of the fixed ports that can not be bound, though no run of ours holds them.
+    pub held: BTreeSet<u16>,
 }
 
 /// All containers that carry our labels, at one moment.
@@ -114,7 +125,7 @@ pub enum Event {
         /// Healthy, or what was seen instead.
         result: Result<(), String>,
     },
-    /// A call of the http drain method came back.
+    /// A call of a drain came back.
     DrainAnswered {
         /// The replica.
         replica: ReplicaId,

@@ -84,7 +84,9 @@ fn report(id: ReplicaId, record: &Record, want: Want) -> ReplicaReport {
             report.started_at = Some(*started_at);
             report.host_port = *host_port;
             report.container = Some(container.clone());
-            report.drained = record.drain.as_ref().is_some_and(|drain| drain.safe);
+            // One that is taken back may still be telling so.
+            report.drained =
+                want != Want::Run && record.drain.as_ref().is_some_and(|drain| drain.safe);
         }
         Stage::Ending { host_port, then } => {
             report.host_port = *host_port;

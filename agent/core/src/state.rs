@@ -110,8 +110,11 @@ pub struct Draining {
     pub since: Timestamp,
     /// It may be stopped.
     pub safe: bool,
-    /// The service itself was told, so it must be told again when the drain is called off.
+    /// The service itself, or its host's hacheck, was told, so it must be told again when the drain is called off.
     pub told: bool,
+    /// When.
+    #[serde(default)]
+    pub told_at: Option<Timestamp>,
 }
 
 /// What is not worth a write: a new process starts without it.
@@ -126,8 +129,8 @@ pub struct Live {
     pub probe_due_by: Option<Timestamp>,
     /// When an engine operation that failed is tried again.
     pub retry_at: Option<Timestamp>,
-    /// How far the service's own drain has come.
-    pub http: crate::drain::http::Progress,
+    /// How far the conversation about its drain has come.
+    pub calls: crate::drain::calls::Progress,
 }
 
 impl LocalState {

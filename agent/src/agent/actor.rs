@@ -10,7 +10,8 @@ use std::{
 
 use paasta_agent_core::{
     observed::Observed,
-    state::{LocalState, Stage},
+    ports::{taken, wanted},
+    state::LocalState,
     step::step,
 };
 use paasta_common::report::Runtime;
@@ -94,8 +95,10 @@ impl Actor {
         self.observed.degraded = self.runtime != Runtime::Ok || self.ledger_fails.is_some();
         self.observed.pulling.clone_from(self.images.pulling());
         self.observed.chance = self.chance.next_u64();
-        let wanted = self.starts_ahead();
-        self.observed.free_ports = ports::offer(self.parts.port_range, wanted, &mut self.chance);
+        let wanted = wanted(&self.state, now);
+        let taken = taken(&self.state.records, &self.observed);
+        let range = self.parts.port_range;
+        self.observed.ports = ports::offer(range, &wanted, &taken, &mut self.chance);
         let actions = step(&mut self.state, &self.parts.settings, &self.observed, now);
         self.observed.events.clear();
         self.observed.fresh_listing = false;
@@ -116,23 +119,6 @@ impl Actor {
             (true, None) => REST_MAX,
         };
         Instant::now() + rest.min(REST_MAX)
-    }
-
-    /// How many runs may begin in the next step.
-    fn starts_ahead(&self) -> usize {
-        let waiting = |stage: &Stage| matches!(stage, Stage::Waiting { .. } | Stage::Pulling);
-        let recorded = self
-            .state
-            .records
-            .values()
-            .filter(|record| waiting(&record.stage))
-            .count();
-        let assigned = self
-            .state
-            .assignment
-            .as_ref()
-            .map_or(0, |held| held.replicas.len());
-        recorded + assigned.saturating_sub(self.state.records.len())
     }
 
     /// Writes what changed. What is not written is not acted on.

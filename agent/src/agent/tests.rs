@@ -1,6 +1,9 @@
 //! A whole agent with an engine in memory: what is assigned comes to run, and what goes wrong
 //! stays where it went wrong.
 
+mod checks;
+mod drains;
+
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use paasta_agent_core::observed::ContainerState;

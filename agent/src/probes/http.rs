@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use paasta_agent_core::drain::http::Request;
+use paasta_agent_core::drain::calls::Request;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -69,7 +69,13 @@ async fn exchange(
     let path = uri
         .path_and_query()
         .map_or("/", http::uri::PathAndQuery::as_str);
-    let message = http::Request::builder()
+    let form = request.form.clone();
+    let mut message = http::Request::builder();
+    if form.is_some() {
+        let kind = "application/x-www-form-urlencoded";
+        message = message.header(http::header::CONTENT_TYPE, kind);
+    }
+    let message = message
         .method(request.method.as_str())
         .uri(path)
         .header(http::header::HOST, authority)
@@ -78,7 +84,7 @@ async fn exchange(
             concat!("paasta-agent/", env!("CARGO_PKG_VERSION")),
         )
         .header(http::header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(Bytes::from(form.unwrap_or_default())))
         .map_err(|error| error.to_string())?;
     let mut answer = std::pin::pin!(sender.send_request(message));
     // Driven here and dropped here: the caller's timeout ends the connection as well.

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use paasta_agent_core::{
     actions::Target,
-    drain::http::{CALL_TIMEOUT_MS, Call, Request},
+    drain::calls::{CALL_TIMEOUT_MS, Call, Request},
     observed::Event,
 };
 use paasta_common::id::ReplicaId;
@@ -120,6 +120,7 @@ impl Probes {
                 let request = Request {
                     method: "GET".to_owned(),
                     url: format!("{scheme}://{HERE}:{port}{slash}{uri}"),
+                    form: None,
                     success: vec![(200, 399)],
                 };
                 match self.http.send(&request).await? {

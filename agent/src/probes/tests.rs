@@ -143,6 +143,7 @@ async fn a_drain_call_is_yes_only_if_every_registration_says_so() {
     let request = |port: u16| Request {
         method: "POST".to_owned(),
         url: format!("http://{HERE}:{port}/drain"),
+        form: None,
         success: vec![(200, 299)],
     };
     for (ports, expected) in [

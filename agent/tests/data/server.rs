@@ -7,6 +7,10 @@ use std::{
     process,
 };
 
+unsafe extern "C" {
+    fn signal(number: i32, handler: usize) -> usize;
+}
+
 fn main() {
     let args: Vec<String> = env::args().collect();
     if args[0].ends_with("sh") {
@@ -19,7 +23,10 @@ fn main() {
     }
     println!("serving with {:?}", &args[1..]);
     eprintln!("this is stderr");
-    let listener = TcpListener::bind(("0.0.0.0", 8888)).unwrap();
+    // In the host's network the port is the one that the environment names.
+    let port = env::var("LISTEN").and_then(env::var);
+    let port = port.map_or(8888, |port| port.parse().unwrap());
+    let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
     for stream in listener.incoming() {
         let mut stream = stream.unwrap();
         let mut asked = [0; 4096];
@@ -34,6 +41,11 @@ fn main() {
             "/env" => env::vars()
                 .map(|(name, value)| format!("{name}={value}\n"))
                 .collect(),
+            "/deaf" => {
+                // SAFETY: SIGTERM (15) is ignored (1); nothing else looks at signals.
+                unsafe { signal(15, 1) };
+                "deaf".to_owned()
+            }
             "/write" => {
                 fs::write("note", "written").unwrap();
                 env::current_dir().unwrap().display().to_string()

@@ -4,4 +4,5 @@
 
 mod flags;
 mod life;
+mod networks;
 mod world;

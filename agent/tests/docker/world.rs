@@ -90,6 +90,7 @@ pub(crate) struct World {
     shutdown: CancellationToken,
     reap_age_ms: u64,
     generation: u64,
+    assigned: Option<Assignment>,
     /// Replicas count from here: container names are one space for all that share a dockerd.
     base: u64,
 }
@@ -109,29 +110,33 @@ impl World {
             shutdown: CancellationToken::new(),
             reap_age_ms,
             generation: 0,
+            assigned: None,
             base: u64::from(std::process::id()) * 1_000 + u64::from(number) * 10,
         };
         world.start();
         world
     }
 
-    pub(crate) fn start(&mut self) {
-        self.shutdown = CancellationToken::new();
-        let sandboxes = self
-            .dir
-            .path()
-            .join("sandboxes")
-            .to_string_lossy()
-            .into_owned();
-        let settings = HostSettings {
+    pub(crate) fn settings(&self) -> HostSettings {
+        let sandboxes = self.dir.path().join("sandboxes").display().to_string();
+        HostSettings {
             reap_age_ms: self.reap_age_ms,
             ..HostSettings::new(self.host.parse().unwrap(), "127.0.0.1", &sandboxes)
-        };
+        }
+    }
+
+    /// What it was last told to run.
+    pub(crate) fn assignment(&self) -> &Assignment {
+        self.assigned.as_ref().unwrap()
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.shutdown = CancellationToken::new();
         let parts = Parts {
             engine: Arc::new(DockerEngine::new(SOCKET, "/nonexistent/config.json")),
             clock: Arc::new(SystemClock),
             seed: self.base,
-            settings,
+            settings: self.settings(),
             state_dir: self.dir.path().join("state"),
             port_range: (21_000, 29_999),
             max_parallel: 4,
@@ -204,6 +209,7 @@ impl World {
             host: self.host.parse().unwrap(),
             replicas: replicas.iter().map(replica).collect(),
         };
+        self.assigned = Some(assignment.clone());
         let (reply, answer) = oneshot::channel();
         let order = Happened::Order(Order { assignment, reply });
         let inbox = &self.agent.as_ref().unwrap().handle.inbox;

@@ -219,7 +219,7 @@ fn health_is_the_instances_else_the_namespaces() {
 fn being_announced_changes_bounce_and_drain() {
     let spec = announced("", "{proxy_port: 20001}").unwrap();
     assert!(spec.bounce.check_load_balancer);
-    assert_eq!(spec.run.drain, DrainMethod::Hacheck { delay_ms: 60_000 });
+    assert_eq!(spec.run.drain, DrainMethod::hacheck(60_000));
     assert_eq!(spec.run.drain_timeout_ms, 120_000);
     assert_eq!(spec.run.stop_grace_ms, 10_000);
     let lines = "bounce_health_params: {min_task_uptime: 120}\ndrain_timeout: 5";

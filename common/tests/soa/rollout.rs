@@ -146,15 +146,19 @@ fn health_parameters_replace_the_default_whole() {
 fn drains_default_by_the_load_balancer() {
     let outside = |lines: &str| main_with(lines).unwrap().drain;
     let inside = |lines: &str| announced(lines).drain;
-    let hacheck = |delay_ms| DrainMethod::Hacheck { delay_ms };
+    let hacheck = DrainMethod::hacheck;
     assert_eq!(outside("cpus: 1"), DrainMethod::Noop);
     assert_eq!(inside(""), hacheck(60_000));
     assert_eq!(outside("drain_method: hacheck"), hacheck(240_000));
     assert_eq!(inside("drain_method: hacheck"), hacheck(60_000));
     assert_eq!(inside("drain_method_params: {delay: 5}"), hacheck(5_000));
     assert_eq!(
-        inside("drain_method_params: {expiration: 5}"),
-        hacheck(240_000)
+        inside("drain_method_params: {expiration: 5, hacheck_port: 6667}"),
+        DrainMethod::Hacheck {
+            delay_ms: 240_000,
+            port: 6667,
+            expiration_ms: 5_000,
+        }
     );
     assert_eq!(inside("drain_method: noop"), DrainMethod::Noop);
     let test = outside("drain_method: test\ndrain_method_params: {delay: 3}");

@@ -2,16 +2,16 @@
 
 use paasta_common::{
     assignment::Want,
-    spec::{DrainMethod, RunSettings},
+    spec::{DrainMethod, HACHECK_PORT, RunSettings},
 };
 
-use super::{WireError, required};
+use super::{WireError, port, required};
 use crate::v1;
 
 /// The settings as a word.
 ///
 /// # Errors
-/// [`WireError`] when the drain method is missing or unknown.
+/// [`WireError`] when the drain method is missing or unknown, or its port is none.
 pub fn run_from_wire(wire: v1::RunSettings) -> Result<RunSettings, WireError> {
     let drain = required(wire.drain, "drain")?;
     let delay_ms = drain.delay_ms;
@@ -19,7 +19,14 @@ pub fn run_from_wire(wire: v1::RunSettings) -> Result<RunSettings, WireError> {
         backoff_base_ms: wire.backoff_base_ms,
         drain: match drain.name.as_str() {
             "noop" => DrainMethod::Noop,
-            "hacheck" => DrainMethod::Hacheck { delay_ms },
+            "hacheck" => DrainMethod::Hacheck {
+                delay_ms,
+                port: match port(drain.hacheck_port, "drain.hacheck_port")? {
+                    0 => HACHECK_PORT,
+                    port => port,
+                },
+                expiration_ms: drain.expiration_ms,
+            },
             "test" => DrainMethod::Test { delay_ms },
             "http" => DrainMethod::Http {
                 params: drain.params,
@@ -37,19 +44,32 @@ pub fn run_from_wire(wire: v1::RunSettings) -> Result<RunSettings, WireError> {
 
 /// The settings for the wire.
 pub fn run_to_wire(run: &RunSettings) -> v1::RunSettings {
-    let (name, delay_ms, params) = match &run.drain {
-        DrainMethod::Noop => ("noop", 0, String::new()),
-        DrainMethod::Hacheck { delay_ms } => ("hacheck", *delay_ms, String::new()),
-        DrainMethod::Test { delay_ms } => ("test", *delay_ms, String::new()),
-        DrainMethod::Http { params } => ("http", 0, params.clone()),
-    };
+    let mut drain = v1::DrainMethod::default();
+    drain.name = match &run.drain {
+        DrainMethod::Noop => "noop",
+        DrainMethod::Hacheck {
+            delay_ms,
+            port,
+            expiration_ms,
+        } => {
+            drain.delay_ms = *delay_ms;
+            drain.hacheck_port = (*port).into();
+            drain.expiration_ms = *expiration_ms;
+            "hacheck"
+        }
+        DrainMethod::Test { delay_ms } => {
+            drain.delay_ms = *delay_ms;
+            "test"
+        }
+        DrainMethod::Http { params } => {
+            drain.params.clone_from(params);
+            "http"
+        }
+    }
+    .to_owned();
     v1::RunSettings {
         backoff_base_ms: run.backoff_base_ms,
-        drain: Some(v1::DrainMethod {
-            name: name.to_owned(),
-            delay_ms,
-            params,
-        }),
+        drain: Some(drain),
         registrations: run.registrations.clone(),
         stop_grace_ms: run.stop_grace_ms,
         drain_timeout_ms: run.drain_timeout_ms,

@@ -141,7 +141,12 @@ fn every_drain_method_and_want_survives_the_wire() {
     let params = "{\"drain\":{}}".to_owned();
     for drain in [
         DrainMethod::Noop,
-        DrainMethod::Hacheck { delay_ms },
+        DrainMethod::hacheck(delay_ms),
+        DrainMethod::Hacheck {
+            delay_ms,
+            port: 6667,
+            expiration_ms: 8,
+        },
         DrainMethod::Test { delay_ms },
         DrainMethod::Http { params },
     ] {

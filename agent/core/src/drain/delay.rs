@@ -1,5 +1,5 @@
-//! Methods `noop`, `hacheck` and `test`: the replica is no longer announced, and after a fixed
-//! time its connections are held to be finished.
+//! Methods `noop` and `test`: nobody is told, and after a fixed time, or at once, the replica's
+//! connections are held to be finished.
 
 use paasta_common::time::Timestamp;
 

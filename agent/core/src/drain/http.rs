@@ -7,76 +7,17 @@ use std::collections::BTreeMap;
 use paasta_common::time::Timestamp;
 use serde::Deserialize;
 
-use super::{Leaving, Look, Method};
-use crate::{
-    actions::Action,
-    state::{Draining, Live},
+use super::{
+    Leaving, Look, Method,
+    calls::{Call, ERRORS_MAX, Request},
 };
+use crate::state::{Draining, Live};
 
-/// Errors in a row after which the service counts as drained: a broken endpoint never blocks.
-pub const ERRORS_MAX: u32 = 3;
-/// How long one call may take, milliseconds.
-pub const CALL_TIMEOUT_MS: u64 = 15_000;
-/// Between two questions whether it is safe, milliseconds.
-const POLL_MS: u64 = 1_000;
-/// A call without an answer this long after its timeout is lost.
-const LOST_AFTER_MS: u64 = 5_000;
 /// Ranges of status codes of one endpoint, at most.
 const CODE_RANGES_MAX: usize = 32;
 
-/// Which endpoint is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Call {
-    /// Is it draining already? Asked first, as an agent may have died between telling and knowing.
-    IsDraining,
-    /// Drain.
-    Drain,
-    /// May it be killed?
-    IsSafeToKill,
-    /// Serve again.
-    StopDraining,
-}
-
-impl Call {
-    fn key(self) -> &'static str {
-        match self {
-            Self::IsDraining => "is_draining",
-            Self::Drain => "drain",
-            Self::IsSafeToKill => "is_safe_to_kill",
-            Self::StopDraining => "stop_draining",
-        }
-    }
-}
-
-/// One HTTP request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// GET, POST and so on.
-    pub method: String,
-    /// Complete.
-    pub url: String,
-    /// Status codes that mean yes, as inclusive ranges.
-    pub success: Vec<(u16, u16)>,
-}
-
-/// How far the conversation is. A new process begins it anew, with a question.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    next: Option<Call>,
-    due_by: Option<Timestamp>,
-    not_before: Timestamp,
-    errors: u32,
-    answers: u32,
-}
-
-impl Progress {
-    pub(crate) fn is_coming_back(&self) -> bool {
-        self.next == Some(Call::StopDraining)
-    }
-}
-
-pub(crate) struct Http<'a> {
-    pub(crate) params: &'a str,
+pub(super) struct Http<'a> {
+    pub(super) params: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -106,19 +47,21 @@ impl Method for Http<'_> {
         live: &mut Live,
         now: Timestamp,
     ) -> Look {
-        let progress = &mut live.http;
-        if progress.errors >= ERRORS_MAX {
+        let progress = &mut live.calls;
+        if progress.failed() {
             draining.safe = true;
             return Look {
                 message: Some(format!("drain failed {ERRORS_MAX} times, going on without")),
                 ..Look::default()
             };
         }
-        let call = *progress.next.get_or_insert(match draining.told {
+        let call = progress.next.unwrap_or(match draining.told {
             true => Call::IsSafeToKill,
             false => Call::IsDraining,
         });
-        self.call(leaving, call, progress, now)
+        let requests = |call| requests(self.params, call, leaving);
+        progress
+            .make(leaving, call, now, requests)
             .unwrap_or_else(|problem| {
                 draining.safe = true;
                 Look {
@@ -135,108 +78,8 @@ impl Method for Http<'_> {
         live: &mut Live,
         now: Timestamp,
     ) -> Option<Look> {
-        let progress = &mut live.http;
-        if progress.next != Some(Call::StopDraining) {
-            // A process that just began does not know what the one before it had sent.
-            let sent = progress.due_by.is_some() || progress.errors > 0;
-            let may_have_told = draining.told
-                || progress.next.is_none()
-                || (progress.next == Some(Call::Drain) && sent);
-            *progress = Progress {
-                next: Some(Call::StopDraining),
-                ..Progress::default()
-            };
-            if !may_have_told {
-                return None;
-            }
-        }
-        if progress.answers > 0 || progress.errors >= ERRORS_MAX {
-            return None;
-        }
-        self.call(leaving, Call::StopDraining, progress, now).ok()
-    }
-}
-
-impl Http<'_> {
-    fn call(
-        &self,
-        leaving: &Leaving<'_>,
-        call: Call,
-        progress: &mut Progress,
-        now: Timestamp,
-    ) -> Result<Look, String> {
-        if let Some(due_by) = progress.due_by {
-            if now < due_by {
-                return Ok(look_at(due_by));
-            }
-            progress.due_by = None;
-            progress.errors += 1;
-        }
-        if now < progress.not_before {
-            return Ok(look_at(progress.not_before));
-        }
-        let requests = requests(self.params, call, leaving)?;
-        let calls = u64::try_from(requests.len()).unwrap_or(1).max(1);
-        let due_by = now.after_ms(CALL_TIMEOUT_MS.saturating_mul(calls) + LOST_AFTER_MS);
-        progress.due_by = Some(due_by);
-        let action = Action::Drain {
-            replica: leaving.id,
-            call,
-            requests,
-        };
-        Ok(Look {
-            action: Some(action),
-            ..look_at(due_by)
-        })
-    }
-}
-
-fn look_at(at: Timestamp) -> Look {
-    Look {
-        wake_at: Some(at),
-        ..Look::default()
-    }
-}
-
-/// Takes an answer. Returns what went wrong, for the operator.
-pub(crate) fn answered(
-    draining: &mut Draining,
-    live: &mut Live,
-    call: Call,
-    result: Result<bool, String>,
-    now: Timestamp,
-) -> Option<String> {
-    let progress = &mut live.http;
-    if progress.next != Some(call) {
-        return None;
-    }
-    progress.due_by = None;
-    progress.answers += u32::from(matches!(result, Ok(true)));
-    match (call, &result) {
-        (Call::IsDraining, Ok(true)) | (Call::Drain, Ok(true)) => {
-            draining.told = true;
-            progress.next = Some(Call::IsSafeToKill);
-            progress.errors = 0;
-        }
-        // A service that can not say whether it drains may still be able to.
-        (Call::IsDraining, _) => progress.next = Some(Call::Drain),
-        (Call::IsSafeToKill, Ok(safe)) => {
-            draining.safe = *safe;
-            progress.errors = 0;
-            progress.not_before = now.after_ms(POLL_MS);
-        }
-        (Call::StopDraining, Ok(true)) => {}
-        (Call::Drain | Call::StopDraining, Ok(false)) | (_, Err(_)) => {
-            progress.errors += 1;
-            progress.not_before = now.after_ms(POLL_MS);
-        }
-    }
-    match (call, result) {
-        (_, Err(error)) => Some(format!("drain endpoint {}: {error}", call.key())),
-        (Call::Drain | Call::StopDraining, Ok(false)) => {
-            Some(format!("drain endpoint {} refused", call.key()))
-        }
-        _ => None,
+        let requests = |call| requests(self.params, call, leaving);
+        live.calls.take_back(leaving, draining, now, requests)
     }
 }
 
@@ -269,6 +112,7 @@ fn requests(params: &str, call: Call, leaving: &Leaving<'_>) -> Result<Vec<Reque
             requests.push(Request {
                 method: endpoint.method.to_ascii_uppercase(),
                 url,
+                form: None,
                 success: success.clone(),
             });
         }

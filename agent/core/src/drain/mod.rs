@@ -2,8 +2,10 @@
 //! `Method`; none of them can hold a bounce up: what fails counts as drained, and so does what
 //! takes longer than the drain timeout.
 
+pub mod calls;
 mod delay;
-pub mod http;
+mod hacheck;
+mod http;
 
 use paasta_common::{
     assignment::AssignedReplica, id::ReplicaId, spec::DrainMethod, time::Timestamp,
@@ -62,11 +64,18 @@ pub(crate) trait Method {
 pub(crate) fn method(of: &DrainMethod) -> Box<dyn Method + '_> {
     match of {
         DrainMethod::Noop => Box::new(delay::Delay { delay_ms: 0 }),
-        DrainMethod::Hacheck { delay_ms } | DrainMethod::Test { delay_ms } => {
-            Box::new(delay::Delay {
-                delay_ms: *delay_ms,
-            })
-        }
+        DrainMethod::Hacheck {
+            delay_ms,
+            port,
+            expiration_ms,
+        } => Box::new(hacheck::Hacheck {
+            delay_ms: *delay_ms,
+            port: *port,
+            expiration_ms: *expiration_ms,
+        }),
+        DrainMethod::Test { delay_ms } => Box::new(delay::Delay {
+            delay_ms: *delay_ms,
+        }),
         DrainMethod::Http { params } => Box::new(http::Http { params }),
     }
 }

@@ -1,4 +1,4 @@
-//! The conversation of the http method, answer by answer.
+//! The conversations of the methods http and hacheck, answer by answer.
 
 use std::sync::Arc;
 
@@ -8,7 +8,10 @@ use paasta_common::{
     spec::RunSettings,
 };
 
-use super::{http::Call, *};
+use super::{
+    calls::{self, Call, Request},
+    *,
+};
 
 const PARAMS: &str = r#"{
     "drain": {"url_format": "http://{host}:{port}/drain/{service}/{instance}/{nerve_ns}",
@@ -29,10 +32,13 @@ struct Talk {
 
 impl Talk {
     fn new(params: &str) -> Self {
+        let params = params.to_owned();
+        Self::with(DrainMethod::Http { params })
+    }
+
+    fn with(drain: DrainMethod) -> Self {
         let run = RunSettings {
-            drain: DrainMethod::Http {
-                params: params.to_owned(),
-            },
+            drain,
             registrations: vec!["hello.main".to_owned(), "hello.canary".to_owned()],
             drain_timeout_ms: 60_000,
             ..RunSettings::default()
@@ -50,6 +56,7 @@ impl Talk {
                 since: Timestamp(0),
                 safe: false,
                 told: false,
+                told_at: None,
             },
             live: Live::default(),
             now: Timestamp(0),
@@ -70,6 +77,14 @@ impl Talk {
         }
     }
 
+    /// What is called now, word by word.
+    fn requests(&mut self, back: bool) -> Option<(Call, Vec<Request>)> {
+        match self.look(back)?.action? {
+            Action::Drain { call, requests, .. } => Some((call, requests)),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// What is called now, and where.
     fn call(&mut self) -> Option<(Call, Vec<String>)> {
         match self.look(false)?.action? {
@@ -82,7 +97,7 @@ impl Talk {
     }
 
     fn answer(&mut self, call: Call, result: Result<bool, String>) {
-        http::answered(&mut self.draining, &mut self.live, call, result, self.now);
+        calls::answered(&mut self.draining, &mut self.live, call, result, self.now);
         self.now = self.now.after_ms(1_000);
     }
 }
@@ -144,9 +159,9 @@ fn a_service_that_never_gets_safe_is_let_go_at_the_timeout() {
 #[test]
 fn a_lost_answer_and_broken_parameters_do_not_block() {
     let mut talk = Talk::new(PARAMS);
-    for _ in 0..http::ERRORS_MAX {
+    for _ in 0..calls::ERRORS_MAX {
         assert!(talk.call().is_some());
-        talk.now = talk.now.after_ms(http::CALL_TIMEOUT_MS * 2 + 5_000);
+        talk.now = talk.now.after_ms(calls::CALL_TIMEOUT_MS * 2 + 5_000);
         talk.draining.since = talk.now;
     }
     talk.look(false);
@@ -190,4 +205,84 @@ fn a_service_that_was_told_is_told_when_the_drain_is_called_off() {
     ));
     talk.answer(Call::StopDraining, Ok(true));
     assert_eq!(talk.look(true), None);
+}
+
+/// Down for a minute, with the defaults beside it.
+fn hacheck() -> Talk {
+    let mut talk = Talk::with(DrainMethod::hacheck(10_000));
+    talk.now = Timestamp(1_700_000_000_000);
+    talk.draining.since = talk.now;
+    talk
+}
+
+#[test]
+fn hacheck_is_told_of_every_registration_and_the_delay_begins_then() {
+    let mut talk = hacheck();
+    let (call, requests) = talk.requests(false).unwrap();
+    assert_eq!(call, Call::Drain);
+    let urls = ["hello.main", "hello.canary"]
+        .map(|name| format!("http://10.0.0.1:6666/spool/{name}/31000/status"));
+    let told: Vec<_> = requests.iter().map(|request| &request.url).collect();
+    assert_eq!(told, urls.iter().collect::<Vec<_>>());
+    for request in &requests {
+        assert_eq!(request.method, "POST");
+        assert_eq!(
+            request.form.as_deref(),
+            Some("status=down&expiration=1700000100&reason=Drained+by+PaaSTA")
+        );
+    }
+    assert!(talk.requests(false).is_none(), "one call at a time");
+    talk.now = talk.now.after_ms(4_000);
+    talk.answer(call, Ok(true));
+    let told_at = talk.draining.told_at.unwrap();
+    talk.now = told_at.after_ms(9_999);
+    let look = talk.look(false).unwrap();
+    assert!(!talk.draining.safe && look.wake_at == Some(told_at.after_ms(10_000)));
+    talk.now = told_at.after_ms(10_000);
+    talk.look(false);
+    assert!(talk.draining.safe);
+    // Called off: everything is up again, and that is all.
+    let (call, requests) = talk.requests(true).unwrap();
+    assert_eq!((call, requests.len()), (Call::StopDraining, 2));
+    assert_eq!(requests[0].form.as_deref(), Some("status=up"));
+    talk.answer(call, Ok(true));
+    assert_eq!(talk.look(true), None);
+}
+
+#[test]
+fn a_hacheck_that_is_not_there_delays_nothing_beyond_the_delay() {
+    for answer in [Err("connection refused".to_owned()), Ok(false)] {
+        let mut talk = hacheck();
+        let begun = talk.now;
+        for _ in 0..calls::ERRORS_MAX {
+            assert_eq!(talk.requests(false).unwrap().0, Call::Drain);
+            talk.answer(Call::Drain, answer.clone());
+        }
+        assert!(talk.requests(false).is_none(), "it is asked no more");
+        assert!(!talk.draining.safe);
+        talk.now = begun.after_ms(10_000);
+        talk.look(false);
+        assert!(talk.draining.safe);
+    }
+    let mut hanging = hacheck();
+    hanging.requests(false);
+    hanging.now = hanging.draining.since.after_ms(60_000);
+    let look = hanging.look(false).unwrap();
+    assert!(hanging.draining.safe && look.message.unwrap().contains("timed out"));
+}
+
+#[test]
+fn a_new_agent_goes_on_with_the_drain_of_the_one_before_it() {
+    let mut talk = hacheck();
+    talk.requests(false);
+    talk.answer(Call::Drain, Ok(true));
+    let kept = serde_json::to_string(&talk.draining).unwrap();
+    talk.draining = serde_json::from_str(&kept).unwrap();
+    talk.live = Live::default();
+    assert!(talk.requests(false).is_none(), "told already");
+    talk.now = talk.draining.told_at.unwrap().after_ms(10_000);
+    talk.look(false);
+    assert!(talk.draining.safe);
+    talk.live = Live::default();
+    assert_eq!(talk.requests(true).unwrap().0, Call::StopDraining);
 }

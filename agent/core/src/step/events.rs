@@ -6,7 +6,7 @@ use paasta_common::{id::ReplicaId, report::Health};
 
 use super::world::World;
 use crate::{
-    drain::http,
+    drain::calls,
     health::Checks,
     observed::{Event, Remains, RunError},
     state::{Record, Stage, Then},
@@ -62,7 +62,7 @@ pub(super) fn take(
                 if let Some(record) = records.get_mut(replica)
                     && let Some(draining) = &mut record.drain
                 {
-                    let said = http::answered(
+                    let said = calls::answered(
                         draining,
                         &mut record.live,
                         *call,

@@ -18,7 +18,7 @@ use crate::{
     drain::{self, Leaving},
     labels::identity,
     observed::ContainerState,
-    ports,
+    ports::{self, NoPort},
     probing::Probed,
     state::{Draining, Record, Stage, Then},
 };
@@ -87,7 +87,7 @@ fn pulling(
     }
     let image = &replica.spec.image;
     if turn.ready.contains(image) {
-        match ports::draw(&replica.spec, &world.observed.free_ports, &mut turn.taken) {
+        match ports::draw(&replica.spec, &world.observed.ports, &mut turn.taken) {
             Ok(host_port) => {
                 record.run += 1;
                 record.stage = Stage::Starting {
@@ -95,6 +95,7 @@ fn pulling(
                     attempts: 0,
                 };
             }
+            Err(NoPort::NotYet) => turn.actions.wake(world.now),
             Err(problem) => {
                 world.fail_start(id, record, problem.to_string());
                 waiting(world, turn, replica, record);
@@ -270,10 +271,10 @@ fn drain(
     };
     let look = if replica.want == Want::Drain {
         let draining = record.drain.get_or_insert_with(|| begin(world.now));
-        if record.live.http.is_coming_back() {
+        if record.live.calls.is_coming_back() {
             // Called off and asked for again: the conversation begins anew.
             *draining = begin(world.now);
-            record.live.http = drain::http::Progress::default();
+            record.live.calls = drain::calls::Progress::default();
         }
         drain::leave(&leaving, draining, &mut record.live, world.now)
     } else if let Some(draining) = &record.drain {
@@ -282,7 +283,7 @@ fn drain(
             Some(look) => look,
             None => {
                 record.drain = None;
-                record.live.http = drain::http::Progress::default();
+                record.live.calls = drain::calls::Progress::default();
                 return;
             }
         }
@@ -303,6 +304,7 @@ fn begin(since: Timestamp) -> Draining {
         since,
         safe: false,
         told: false,
+        told_at: None,
     }
 }
 

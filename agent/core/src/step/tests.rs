@@ -22,13 +22,17 @@ use super::step;
 use crate::{
     actions::{Action, Actions},
     labels,
-    observed::{ContainerState, Event, Listing, Observed, Remains, RunError, Seen},
+    observed::{ContainerState, Event, Listing, Observed, Ports, Remains, RunError, Seen},
+    ports,
     report::reports,
     settings::HostSettings,
     state::LocalState,
 };
 
 pub(super) const IMAGE: &str = "registry/services-hello:paasta-3f2a9c0d";
+
+/// Ports offered in one step.
+const OFFERED_MAX: usize = 4;
 
 /// The agent's half (state) and the world's half (containers, images, faults).
 pub(super) struct Host {
@@ -47,6 +51,8 @@ pub(super) struct Host {
     pub(super) sick: BTreeSet<ReplicaId>,
     /// Containers that exit as soon as they start.
     pub(super) crashing: BTreeSet<ReplicaId>,
+    /// Ports that programs hold which are not ours.
+    pub(super) held_ports: BTreeSet<u16>,
     pub(super) next_container: u64,
     pub(super) log: Vec<Action>,
 }
@@ -66,6 +72,7 @@ impl Host {
             degraded: false,
             sick: BTreeSet::new(),
             crashing: BTreeSet::new(),
+            held_ports: BTreeSet::new(),
             next_container: 0,
             log: Vec::new(),
         }
@@ -127,11 +134,33 @@ impl Host {
             }),
             fresh_listing: true,
             degraded: self.degraded,
-            free_ports: (31_000..31_050).collect(),
+            ports: self.ports(),
             chance: self.step,
             ..Observed::default()
         };
         step(&mut self.state, &self.settings, &observed, self.now)
+    }
+
+    /// As the shell finds them: each of the range that no stranger holds, a few at a time.
+    fn ports(&self) -> Ports {
+        let wanted = ports::wanted(&self.state, self.now);
+        let free = (31_000..31_050).filter(|port| !self.held_ports.contains(port));
+        let taken: BTreeSet<u16> = self
+            .containers
+            .values()
+            .filter_map(|seen| seen.host_port)
+            .collect();
+        let free: Vec<u16> = free.filter(|port| !taken.contains(port)).collect();
+        let offered = wanted.drawn.min(OFFERED_MAX);
+        Ports {
+            spent: free.len() < offered,
+            free: free.into_iter().take(offered).collect(),
+            held: wanted
+                .fixed
+                .intersection(&self.held_ports)
+                .copied()
+                .collect(),
+        }
     }
 
     pub(super) fn pass(&mut self, ms: u64) {
@@ -325,7 +354,7 @@ pub(super) fn app() -> AppSpec {
 pub(super) fn settings() -> RunSettings {
     RunSettings {
         backoff_base_ms: 1_000,
-        drain: DrainMethod::Hacheck { delay_ms: 3_000 },
+        drain: DrainMethod::hacheck(3_000),
         registrations: vec!["hello.main".to_owned()],
         stop_grace_ms: 1_000,
         drain_timeout_ms: 30_000,

@@ -7,7 +7,7 @@ use crate::{
         node::Node,
         smartstack::Namespace,
     },
-    spec::{BounceMethod, DrainMethod, Margin, OnDeadline, PROGRESS_DEADLINE_MS},
+    spec::{BounceMethod, DrainMethod, HACHECK_PORT, Margin, OnDeadline, PROGRESS_DEADLINE_MS},
 };
 
 /// hacheck's own delay, and the one PaaSTA gives to instances in the load balancer.
@@ -82,12 +82,10 @@ pub(super) fn drain(fields: &mut Fields<'_, '_>, namespace: Option<&Namespace>) 
 
 fn without_params(fields: &mut Fields<'_, '_>, method: &str, announced: bool) -> DrainMethod {
     match method {
-        "hacheck" => DrainMethod::Hacheck {
-            delay_ms: match announced {
-                true => HACHECK_DELAY_SMARTSTACK_MS,
-                false => HACHECK_DELAY_MS,
-            },
-        },
+        "hacheck" => DrainMethod::hacheck(match announced {
+            true => HACHECK_DELAY_SMARTSTACK_MS,
+            false => HACHECK_DELAY_MS,
+        }),
         "test" => DrainMethod::Test { delay_ms: 0 },
         "http" => {
             if let Some(node) = fields.node("drain_method") {
@@ -104,12 +102,11 @@ fn without_params(fields: &mut Fields<'_, '_>, method: &str, announced: bool) ->
 fn with_params(params: &mut Fields<'_, '_>, node: &Node, method: &str) -> DrainMethod {
     let span = Range::within(0.0, SECONDS_MAX);
     let drain = match method {
-        "hacheck" => {
-            params.port("hacheck_port", 1);
-            params.seconds("expiration", span);
-            let delay_ms = params.seconds("delay", span).unwrap_or(HACHECK_DELAY_MS);
-            DrainMethod::Hacheck { delay_ms }
-        }
+        "hacheck" => DrainMethod::Hacheck {
+            delay_ms: params.seconds("delay", span).unwrap_or(HACHECK_DELAY_MS),
+            port: params.port("hacheck_port", 1).unwrap_or(HACHECK_PORT),
+            expiration_ms: params.seconds("expiration", span).unwrap_or(0),
+        },
         "test" => DrainMethod::Test {
             delay_ms: params.seconds("delay", span).unwrap_or(0),
         },

@@ -224,7 +224,7 @@ impl Resolver<'_> {
         let drain = self.config.drain.clone();
         let drain_timeout_ms = self.config.drain_timeout_ms.unwrap_or(match &drain {
             DrainMethod::Noop => DRAIN_SLACK_MS,
-            DrainMethod::Hacheck { delay_ms } | DrainMethod::Test { delay_ms } => {
+            DrainMethod::Hacheck { delay_ms, .. } | DrainMethod::Test { delay_ms } => {
                 delay_ms.saturating_add(DRAIN_SLACK_MS)
             }
             DrainMethod::Http { .. } => DRAIN_UNKNOWN_MS,

@@ -140,7 +140,7 @@ pub(crate) fn spec(
         ..AppSpec::default()
     };
     let run = RunSettings {
-        drain: DrainMethod::Hacheck { delay_ms: 1_000 },
+        drain: DrainMethod::hacheck(1_000),
         drain_timeout_ms: 60_000,
         ..RunSettings::default()
     };

@@ -375,6 +375,67 @@ fn a_fixed_port_is_honoured_and_never_given_twice() {
 }
 
 #[test]
+fn a_fixed_port_that_another_program_holds_is_told_and_nothing_is_made() {
+    let mut host = Host::new();
+    host.held_ports.insert(31_005);
+    let fixed = AppSpec {
+        host_port: 31_005,
+        ..app()
+    };
+    host.assign_with(&[(1, Want::Run)], fixed, settings());
+    host.live(20_000);
+    let waiting = host.report(1);
+    assert_eq!((waiting.phase, waiting.run), (Phase::BackingOff, 0));
+    assert!(
+        waiting.message.contains("held by another program"),
+        "{}",
+        waiting.message
+    );
+    assert!(host.runs(1).is_empty());
+    assert!(
+        waiting.failures < 7,
+        "later and later: {}",
+        waiting.failures
+    );
+    host.held_ports.clear();
+    host.live(20_000);
+    let report = host.report(1);
+    assert_eq!(
+        (report.host_port, report.health),
+        (Some(31_005), Health::Healthy)
+    );
+}
+
+#[test]
+fn a_range_that_is_used_up_is_the_reason_and_only_then() {
+    let mut host = Host::new();
+    let all: Vec<_> = (1..=20).map(|id| (id, Want::Run)).collect();
+    host.assign(&all);
+    host.live(3_000);
+    let failures: u32 = all.iter().map(|(id, _)| host.report(*id).failures).sum();
+    assert_eq!(
+        failures, 0,
+        "more than are offered in one step start in several"
+    );
+    assert!(
+        all.iter()
+            .all(|(id, _)| host.report(*id).phase == Phase::Running)
+    );
+    host.held_ports.extend(31_020..31_050);
+    host.assign(&(1..=21).map(|id| (id, Want::Run)).collect::<Vec<_>>());
+    host.live(1_000);
+    let late = host.report(21);
+    assert!(
+        late.message.contains("agent.port_range"),
+        "{}",
+        late.message
+    );
+    host.assign(&(2..=21).map(|id| (id, Want::Run)).collect::<Vec<_>>());
+    host.live(20_000);
+    assert_eq!(host.report(21).phase, Phase::Running);
+}
+
+#[test]
 fn an_older_assignment_is_refused() {
     let mut host = Host::new();
     host.assign(&[(1, Want::Run)]);
