@@ -5,6 +5,7 @@
 mod acting;
 mod actor;
 mod taking;
+mod upkeep;
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +15,7 @@ use std::{
 
 use paasta_agent_core::{
     actions::Lane,
+    collect::{CollectSettings, Stock},
     observed::{Event, Listing, Observed},
     report::reports,
     settings::HostSettings,
@@ -36,9 +38,10 @@ use actor::Actor;
 
 use crate::{
     engine::Engine,
-    images::Images,
+    images::{Images, collect::LastUseFile},
     lanes::Lanes,
     ledger::{Ledger, LedgerError, Opened},
+    logs::{capture::Captures, serve::LogServer, store::LogStore},
     probes::Probes,
     sandbox::Sandboxes,
     watch::{Pace, Watch},
@@ -65,6 +68,10 @@ pub struct Parts {
     pub max_parallel: usize,
     /// Disk for the sandboxes of dead runs, bytes.
     pub sandbox_budget_bytes: u64,
+    /// Disk for what all runs wrote, bytes.
+    pub log_budget_bytes: u64,
+    /// Disk for images, and which of them stay.
+    pub collect: CollectSettings,
     /// How often the engine is looked at.
     pub pace: Pace,
 }
@@ -81,8 +88,17 @@ pub enum Happened {
         /// What it came to.
         event: Option<Event>,
     },
+    /// A fetch has ended.
+    Fetched {
+        /// Its number.
+        number: u64,
+        /// What it came to.
+        event: Event,
+    },
     /// The containers.
     Listed(Listing),
+    /// The images.
+    Stock(Stock),
     /// The engine can, or can not, be worked with.
     Runtime(Runtime),
     /// A coordinator's order.
@@ -125,6 +141,8 @@ pub struct Handle {
     pub inbox: mpsc::Sender<Happened>,
     /// Shows how things stand.
     pub view: watch::Receiver<Arc<View>>,
+    /// Answers questions about what runs wrote.
+    pub logs: LogServer,
 }
 
 /// A running agent.
@@ -179,16 +197,24 @@ impl Agent {
         };
         let sandboxes = Sandboxes::new(&parts.settings.sandboxes, parts.sandbox_budget_bytes);
         let engine = &parts.engine;
+        let captures = Captures::new(Arc::clone(engine), log_store(&parts), shutdown.clone());
+        let logs = LogServer::new(&captures);
+        let last_use_file = LastUseFile::new(&parts.state_dir);
         let actor = Actor {
             lanes: Lanes::new(
                 Arc::clone(engine),
                 sandboxes.clone(),
+                captures.clone(),
                 parts.max_parallel,
                 inbox.clone(),
             ),
+            inbox: inbox.clone(),
             images: Images::new(Arc::clone(engine), inbox.clone()),
             probes: Probes::new(Arc::clone(engine), inbox.clone()),
             sandboxes,
+            captures,
+            last_use: last_use_file.read(),
+            last_use_file,
             chance: StdRng::seed_from_u64(parts.seed),
             parts,
             state,
@@ -199,12 +225,23 @@ impl Agent {
             published,
             steps,
             trimmed_at: None,
+            collected_at: None,
         };
         tokio::spawn(watch.run(shutdown.clone()));
         let task = tokio::spawn(actor.run(received, shutdown));
-        let handle = Handle { inbox, view };
+        let handle = Handle { inbox, view, logs };
         Ok(Self { handle, task })
     }
+}
+
+fn log_store(parts: &Parts) -> LogStore {
+    let settings = &parts.settings;
+    LogStore::new(
+        parts.state_dir.join("logs"),
+        settings.log_max_bytes,
+        settings.log_max_files,
+        parts.log_budget_bytes,
+    )
 }
 
 fn taken_up(parts: &Parts, opened: Opened) -> Result<LocalState, StartError> {

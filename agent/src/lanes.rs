@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use paasta_agent_core::{
     actions::{Action, Lane},
-    labels::sandbox_name,
+    labels::{self, sandbox_name},
     observed::{Event, Remains, RunError},
 };
 use paasta_common::{container::ContainerSpec, id::ReplicaId};
@@ -17,7 +17,8 @@ use tokio::{
 
 use crate::{
     agent::Happened,
-    engine::{Answer, Engine, EngineError, Tail},
+    engine::{Answer, Engine, EngineError, Inspected},
+    logs::{RunKey, capture::Captures},
     sandbox::Sandboxes,
 };
 
@@ -27,12 +28,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long removing one may take, and stopping one beyond its grace.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many of the last lines of a run are kept.
-pub const TAIL_LINES: u32 = 1_000;
-/// How many bytes of each stream at most.
-pub const TAIL_BYTES: usize = 256 << 10;
-/// How many bytes of the last words go into the status.
-const LAST_WORDS_BYTES: usize = 300;
 /// The grace of a container that is reaped.
 const REAP_GRACE_MS: u64 = 10_000;
 
@@ -41,6 +36,7 @@ const REAP_GRACE_MS: u64 = 10_000;
 pub struct Lanes {
     engine: Arc<dyn Engine>,
     sandboxes: Sandboxes,
+    captures: Captures,
     permits: Arc<Semaphore>,
     inbox: mpsc::Sender<Happened>,
 }
@@ -50,12 +46,14 @@ impl Lanes {
     pub fn new(
         engine: Arc<dyn Engine>,
         sandboxes: Sandboxes,
+        captures: Captures,
         parallel: usize,
         inbox: mpsc::Sender<Happened>,
     ) -> Self {
         Self {
             engine,
             sandboxes,
+            captures,
             permits: Arc::new(Semaphore::new(parallel.max(1))),
             inbox,
         }
@@ -89,8 +87,8 @@ impl Lanes {
                 grace_ms,
             } => {
                 tracing::info!(%replica, run, container = name, "ending run");
-                let sandbox = sandbox_name(replica, run);
-                let result = self.end(&name, &identity, &sandbox, grace_ms).await;
+                let of = (replica, run);
+                let result = self.end(&name, &identity, of, grace_ms).await;
                 Some(Event::Ended {
                     replica,
                     run,
@@ -108,7 +106,10 @@ impl Lanes {
                 }
                 None
             }
-            Action::Pull { .. } | Action::Probe { .. } | Action::Drain { .. } => None,
+            Action::Pull { .. }
+            | Action::CancelPull { .. }
+            | Action::Probe { .. }
+            | Action::Drain { .. } => None,
         }
     }
 
@@ -136,7 +137,7 @@ impl Lanes {
         &self,
         name: &str,
         identity: &BTreeMap<String, String>,
-        sandbox: &str,
+        of: (ReplicaId, u64),
         grace_ms: u64,
     ) -> Result<Remains, EngineError> {
         let found = match within(LOOK_TIMEOUT, self.engine.inspect(name)).await {
@@ -157,20 +158,43 @@ impl Lanes {
             gone_is_fine(within(patience, self.engine.stop(name, grace_ms)).await)?;
         }
         let ended = within(LOOK_TIMEOUT, self.engine.inspect(name)).await;
-        // What it wrote is worth a try, not a failure.
-        let tail = within(LOOK_TIMEOUT, self.engine.tail(name, TAIL_LINES, TAIL_BYTES)).await;
-        let tail = tail.unwrap_or_default();
-        let last_words = last_words(&tail);
-        let (sandboxes, sandbox) = (self.sandboxes.clone(), sandbox.to_owned());
-        if let Err(error) = on_disk(move || sandboxes.keep(&sandbox, &tail)).await {
-            tracing::warn!(container = name, %error, "last words were not kept");
-        }
+        let last_words = self.last_words(of, &found).await;
         gone_is_fine(within(REMOVE_TIMEOUT, self.engine.remove(name)).await)?;
         Ok(Remains {
             exit_code: ended.as_ref().ok().and_then(|ended| ended.exit_code),
             out_of_memory: ended.is_ok_and(|ended| ended.out_of_memory),
             last_words,
         })
+    }
+
+    /// Captures what is left of its output. Worth a try, not a failure.
+    async fn last_words(&self, (replica, run): (ReplicaId, u64), found: &Inspected) -> String {
+        let label = |name: &str| found.labels.get(name).map(String::as_str);
+        let (service, instance) = (label(labels::SERVICE), label(labels::INSTANCE));
+        let named = format!(
+            "{}.{}",
+            service.unwrap_or_default(),
+            instance.unwrap_or_default()
+        );
+        let Ok(instance) = named.parse() else {
+            return String::new();
+        };
+        let key = RunKey {
+            instance,
+            replica,
+            run,
+        };
+        match timeout(LOOK_TIMEOUT, self.captures.finish(&key, &found.container)).await {
+            Ok(Ok(words)) => words,
+            Ok(Err(error)) => {
+                tracing::warn!(run = %key, error, "the end of its output was not captured");
+                String::new()
+            }
+            Err(_) => {
+                tracing::warn!(run = %key, "the end of its output was not captured in time");
+                String::new()
+            }
+        }
     }
 
     async fn reap(&self, container: &str) -> Result<(), EngineError> {
@@ -199,18 +223,6 @@ fn run_error(error: EngineError) -> RunError {
         EngineError::Silent(words) => RunError::Unknown(words),
         EngineError::Missing(words) | EngineError::Refused(words) => RunError::Refused(words),
     }
-}
-
-/// The end of what it said, complaints first.
-fn last_words(tail: &Tail) -> String {
-    let bytes = match tail.stderr.is_empty() {
-        true => &tail.stdout,
-        false => &tail.stderr,
-    };
-    let end = &bytes[bytes.len().saturating_sub(LAST_WORDS_BYTES)..];
-    let text = String::from_utf8_lossy(end);
-    let text = text.replace(|c: char| c.is_control() && c != '\n', "");
-    text.trim().replace('\n', " | ")
 }
 
 async fn on_disk(

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod images;
 pub mod lanes;
 pub mod ledger;
+pub mod logs;
 pub mod options;
 pub mod ports;
 pub mod probes;

@@ -6,7 +6,9 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use paasta_agent::command::{ExplainArgs, ReapArgs, RunArgs, explain, reap, run};
+use paasta_agent::command::{
+    ExplainArgs, ImagesArgs, ReapArgs, RunArgs, explain, images, reap, run,
+};
 use paasta_process::{
     chain::chain,
     telemetry::{self, LogFormat},
@@ -31,6 +33,8 @@ enum Verb {
     Explain(Box<ExplainArgs>),
     /// Remove containers of this host that no replica accounts for, or only name them.
     Reap(Box<ReapArgs>),
+    /// Judge the images of services here, and remove those that exceed the budget.
+    Images(Box<ImagesArgs>),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +57,7 @@ fn obey(command: Verb) -> anyhow::Result<()> {
         Verb::Run(args) => return run(*args),
         Verb::Explain(args) => explain(*args)?,
         Verb::Reap(args) => reap(*args)?,
+        Verb::Images(args) => images(*args)?,
     };
     writeln!(io::stdout(), "{}", said.trim_end())?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use paasta_agent_core::settings::HostSettings;
+use paasta_agent_core::{collect::CollectSettings, settings::HostSettings};
 use paasta_common::{
     app::Resources,
     config::SystemConfig,
@@ -36,6 +36,10 @@ pub struct Options {
     pub max_parallel: usize,
     /// Disk for the sandboxes of dead runs, bytes.
     pub sandbox_budget_bytes: u64,
+    /// Disk for what all runs wrote, bytes.
+    pub log_budget_bytes: u64,
+    /// Disk for images, and which of them stay.
+    pub collect: CollectSettings,
 }
 
 /// An option that can not be used.
@@ -128,7 +132,14 @@ impl Options {
             credentials: credentials(&system.dockercfg_location)?,
             port_range: ours.port_range,
             max_parallel: ours.max_parallel as usize,
-            sandbox_budget_bytes: ours.log_budget_bytes,
+            sandbox_budget_bytes: ours.sandbox_budget_bytes,
+            log_budget_bytes: ours.log_budget_bytes,
+            collect: CollectSettings {
+                registry: system.docker_registry.clone().unwrap_or_default(),
+                budget_bytes: ours.image_budget_bytes,
+                min_age_ms: ours.image_min_age_seconds.saturating_mul(1_000),
+                keep_per_service: ours.image_keep_per_service as usize,
+            },
             state_dir,
         })
     }

@@ -1,5 +1,6 @@
 //! The temporary workspace of each run: a directory on the host that is the container's working
-//! directory, and where its last words stay when the container is gone, within a disk budget.
+//! directory, and stays when the container is gone, within a disk budget. What the run writes to
+//! its outputs is kept elsewhere ([`crate::logs`]).
 
 use std::{
     collections::BTreeSet,
@@ -8,8 +9,6 @@ use std::{
     path::{Path, PathBuf},
     time::SystemTime,
 };
-
-use crate::engine::Tail;
 
 /// How many sandboxes of dead runs are kept, whatever their size.
 pub const DEAD_MAX: usize = 1_000;
@@ -41,29 +40,6 @@ impl Sandboxes {
         fs::create_dir_all(&path)?;
         // As /tmp: the image chooses the user, which the host need not know.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o1777))
-    }
-
-    /// Keeps what a run wrote last.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn keep(&self, name: &str, tail: &Tail) -> io::Result<()> {
-        let path = self.root.join(name);
-        fs::create_dir_all(&path)?;
-        for (file, bytes) in [("stdout", &tail.stdout), ("stderr", &tail.stderr)] {
-            // What the run itself left under that name, a link out of here perhaps, is not
-            // followed: it goes.
-            let path = path.join(file);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-                    fs::remove_dir_all(&path)?;
-                }
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            fs::write(&path, bytes)?;
-        }
-        Ok(())
     }
 
     /// Removes dead sandboxes, the oldest first, until the rest is within the budget. Returns how
@@ -125,20 +101,13 @@ fn size(root: &Path) -> u64 {
 mod tests {
     use super::*;
 
-    fn tail(text: &str) -> Tail {
-        Tail {
-            stdout: text.as_bytes().to_vec(),
-            stderr: Vec::new(),
-        }
-    }
-
     #[test]
     fn dead_sandboxes_go_oldest_first_and_living_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
         let sandboxes = Sandboxes::new(dir.path(), 250);
         for (age, name) in [(40, "r1-1"), (30, "r1-2"), (20, "r1-3"), (10, "r1-4")] {
             sandboxes.prepare(name).unwrap();
-            sandboxes.keep(name, &tail(&"x".repeat(100))).unwrap();
+            fs::write(dir.path().join(name).join("core"), "x".repeat(100)).unwrap();
             let path = fs::File::open(dir.path().join(name)).unwrap();
             let then = SystemTime::now() - std::time::Duration::from_secs(age);
             path.set_modified(then).unwrap();
@@ -151,18 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn last_words_do_not_follow_links_out_of_the_sandbox() {
+    fn whoever_the_image_runs_as_may_write() {
         let dir = tempfile::tempdir().unwrap();
-        let outside = dir.path().join("outside");
-        fs::write(&outside, "precious").unwrap();
         let sandboxes = Sandboxes::new(dir.path().join("root"), 0);
         sandboxes.prepare("r1-1").unwrap();
         let inside = dir.path().join("root/r1-1");
-        std::os::unix::fs::symlink(&outside, inside.join("stdout")).unwrap();
-        fs::create_dir(inside.join("stderr")).unwrap();
-        sandboxes.keep("r1-1", &tail("last")).unwrap();
-        assert_eq!(fs::read_to_string(&outside).unwrap(), "precious");
-        assert_eq!(fs::read_to_string(inside.join("stdout")).unwrap(), "last");
         let mode = fs::metadata(&inside).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o1777);
     }

@@ -65,6 +65,8 @@ pub enum Command {
     Why(cmd::why::Args),
     /// Show what happened last in the cluster
     Events(cmd::events::Args),
+    /// Show what a service wrote and what was done to it
+    Logs(cmd::logs::Args),
     /// Say whether instances have enough replicas
     CheckReplication(cmd::check_replication::Args),
     /// Empty hosts and see when they are safe to stop

@@ -44,6 +44,19 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Writes bytes to standard output, some of many. False when the reader went away.
+///
+/// # Errors
+/// Any other reason why nothing can be written.
+pub fn write(bytes: &[u8]) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Writes a line to standard error: what a reader of the output must not miss, and a program
 /// reading it must not get.
 pub fn note(text: &str) {

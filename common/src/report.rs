@@ -50,6 +50,49 @@ pub struct ReplicaReport {
     pub in_load_balancer: Option<bool>,
     /// The last thing worth telling an operator: an exit code, the registry's words.
     pub message: String,
+    /// What is known of its image.
+    #[serde(default)]
+    pub image: ImageReport,
+}
+
+/// The image of a replica as its host has it, or fails to get it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageReport {
+    /// `sha256:...` of what was fetched, once it is here.
+    pub digest: Option<String>,
+    /// How far the fetch under way has come.
+    pub progress: Option<PullProgress>,
+    /// Why the last fetch failed; none after one that did not.
+    pub problem: Option<ImageProblem>,
+}
+
+/// How far the fetch of an image has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PullProgress {
+    /// Layers that are here.
+    pub layers_done: u32,
+    /// Layers known so far.
+    pub layers: u32,
+    /// Bytes loaded, of the layers whose size is known.
+    pub bytes_done: u64,
+    /// Bytes of the layers whose size is known.
+    pub bytes: u64,
+}
+
+/// Why an image can not be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageProblem {
+    /// The registry has no such image.
+    Missing,
+    /// The registry wants other credentials.
+    Denied,
+    /// The registry does not answer.
+    Unreachable,
+    /// Anything else.
+    Failed,
 }
 
 /// Where a replica stands on its host.
@@ -113,6 +156,18 @@ impl Phase {
             Self::Draining => "draining",
             Self::Stopping => "stopping",
             Self::Gone => "gone",
+        }
+    }
+}
+
+impl ImageProblem {
+    /// The word used in status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Denied => "denied",
+            Self::Unreachable => "registry-unreachable",
+            Self::Failed => "failed",
         }
     }
 }

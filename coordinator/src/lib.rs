@@ -9,6 +9,7 @@ pub mod alerts;
 pub mod codec;
 pub mod desired;
 pub mod leader;
+pub mod logs;
 pub mod machine;
 pub mod observations;
 pub mod offline;

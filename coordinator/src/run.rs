@@ -10,7 +10,7 @@ use paasta_process::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
 use tokio_stream::{Stream, wrappers::TcpListenerStream};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::{
     alerts::Alerts,
     desired::Desired,
     leader::{Leader, Leadership},
+    logs::broker::LogBroker,
     machine::ClusterMachine,
     observations::Observations,
     options::Options,
@@ -30,6 +31,7 @@ use crate::{
         agents::AgentsService,
         cluster::ClusterService,
         gate::Gate,
+        logs::{LogsService, READERS_MAX},
         members::MembersService,
         operate::OperateService,
         peers::Peers,
@@ -177,6 +179,7 @@ fn build(
         proposer: proposer.clone(),
         clock: Arc::clone(&clock),
         lease_ms: options.plan.lease_ms,
+        logs: LogBroker::default(),
         shutdown: shutdown.clone(),
     };
     let admin = AdminService {
@@ -187,6 +190,13 @@ fn build(
         report: Arc::clone(&leader.report),
         desired: leader.desired.clone(),
         clock,
+    };
+    let logs = LogsService {
+        admin: admin.clone(),
+        broker: sessions.logs.clone(),
+        leadership: led.clone(),
+        shutdown: shutdown.clone(),
+        places: Arc::new(Semaphore::new(READERS_MAX)),
     };
     let operate = OperateService {
         admin: admin.clone(),
@@ -217,6 +227,7 @@ fn build(
         consensus: consensus.clone(),
         agents: AgentsService::new(gate, sessions, led),
         admin,
+        logs,
         cluster,
         members,
         operate,

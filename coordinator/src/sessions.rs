@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::{
-    leader::Leadership, machine::ClusterMachine, observations::Observations, propose::Proposer,
-    rpc::status::RpcError,
+    leader::Leadership, logs::broker::LogBroker, machine::ClusterMachine,
+    observations::Observations, propose::Proposer, rpc::status::RpcError,
 };
 
 /// Messages that wait for a slow agent, at most; then the session ends and begins anew.
@@ -38,6 +38,8 @@ pub struct Sessions {
     pub proposer: Proposer,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where answers about logs go.
+    pub logs: LogBroker,
     /// How long a host is held to be alive after its last message, milliseconds.
     pub lease_ms: u64,
     /// Cancelled when the coordinator stops.
@@ -54,6 +56,8 @@ struct Session<'a> {
     outbox: Outbox,
     /// The last assignment sent: the base of the next increment.
     sent: Option<Assignment>,
+    /// What is to be asked of the agent about logs; none of one that does not answer.
+    asked: Option<mpsc::Receiver<v1::coordinator_message::Kind>>,
 }
 
 impl Sessions {
@@ -91,7 +95,7 @@ impl Sessions {
         inbox: &mut Streaming<v1::AgentMessage>,
         outbox: &Outbox,
     ) -> Result<(), Status> {
-        let info = self.hello(inbox).await?;
+        let (info, serves_logs) = self.hello(inbox).await?;
         self.register(&info).await?;
         let number = self.observations.connect(&info.id, self.clock.now());
         let mut session = Session {
@@ -101,15 +105,21 @@ impl Sessions {
             number,
             outbox: outbox.clone(),
             sent: None,
+            asked: serves_logs.then(|| self.logs.connect(&info.id, number)),
         };
         tracing::info!(host = %info.id, session = number, "agent connected");
         let result = session.run(inbox).await;
         self.observations.disconnect(&info.id, number);
+        self.logs.disconnect(&info.id, number);
         tracing::info!(host = %info.id, session = number, "agent disconnected");
         result
     }
 
-    async fn hello(&self, inbox: &mut Streaming<v1::AgentMessage>) -> Result<HostInfo, Status> {
+    /// Who it is, and whether it answers log queries.
+    async fn hello(
+        &self,
+        inbox: &mut Streaming<v1::AgentMessage>,
+    ) -> Result<(HostInfo, bool), Status> {
         let first = within_opening(inbox, "?").await?;
         let Some(v1::agent_message::Kind::Hello(hello)) = first.kind else {
             return Err(protocol("?", "the first message must be a hello"));
@@ -135,7 +145,7 @@ impl Sessions {
                 return Err(protocol(info.id.as_str(), text));
             }
         }
-        Ok(info)
+        Ok((info, hello.serves_logs))
     }
 
     /// Makes the host known, and up again when it was lost. Only a difference is a write.
@@ -194,6 +204,10 @@ impl Session<'_> {
                     Ok(Ok(None)) => return Ok(()),
                     Ok(Err(status)) => return Err(status),
                 },
+                // Only while there is room for assignments: these come first.
+                Some(kind) = next_of(&mut self.asked), if self.outbox.capacity() > OUTBOX_MAX / 2 => {
+                    self.send(kind)?;
+                }
                 changed = applied.changed() => if changed.is_err() {
                     return Err(RpcError::Stopping.into());
                 },
@@ -230,6 +244,11 @@ impl Session<'_> {
                     .report(&self.host, self.number, report, now)
             }
             Some(v1::agent_message::Kind::Renewal(_)) => {
+                self.shared.observations.renew(&self.host, self.number, now)
+            }
+            Some(v1::agent_message::Kind::LogAnswer(answer)) => {
+                self.shared.logs.answer(&self.host, self.number, answer);
+                // A message is a message: the host is alive.
                 self.shared.observations.renew(&self.host, self.number, now)
             }
             Some(v1::agent_message::Kind::Hello(_)) | None => {
@@ -278,6 +297,18 @@ impl Session<'_> {
         self.outbox
             .try_send(Ok(message(kind)))
             .map_err(|_| protocol(self.host.as_str(), "the agent does not read its messages"))
+    }
+}
+
+/// The next message; waits for ever when there will be none.
+async fn next_of<T>(messages: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match messages {
+        Some(messages) => match messages.recv().await {
+            Some(message) => Some(message),
+            // A newer session took over: this one is about to end.
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 

@@ -5,6 +5,7 @@
 mod cluster {
     pub(crate) mod agent;
     pub(crate) mod coordinators;
+    mod logs;
     mod members;
     mod operate;
     mod recovery;

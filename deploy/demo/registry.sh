@@ -2,7 +2,9 @@
 # An image registry for the hosts of hosts.sh: plain HTTP on the bridge's own address, port 5000,
 # which every host's dockerd accepts.
 #
-#   registry.sh up   [--state DIR]   start it; harmless when it runs
+#   registry.sh up   [--state DIR] [--htpasswd FILE]
+#                                    start it; harmless when it runs. With a file of users and
+#                                    bcrypt passwords it wants a login, from this start on
 #   registry.sh stop [--state DIR]   stop it and keep its images
 #   registry.sh down [--state DIR]   stop it and remove its images
 #
@@ -34,9 +36,20 @@ storage:
 http:
   addr: $(gateway):$PORT
 YAML
+    [[ -z $HTPASSWD ]] || cat >>"$1/config.yml" <<YAML
+auth:
+  htpasswd:
+    realm: paasta
+    path: $HTPASSWD
+YAML
 }
 
-answers() { curl -fsS -m 5 -o /dev/null "http://$(gateway):$PORT/v2/" 2>/dev/null; }
+# One that wants a login answers too.
+answers() {
+    local code
+    code=$(curl -sS -m 5 -o /dev/null -w '%{http_code}' "http://$(gateway):$PORT/v2/" 2>/dev/null)
+    [[ $code == 200 || $code == 401 ]]
+}
 
 up() {
     command -v docker-registry >/dev/null || die "docker-registry is missing: run deploy/demo/install.sh"
@@ -58,13 +71,15 @@ stop() {
     rm -f "$STATE/registry/pid"
 }
 
+HTPASSWD=
 STATE=${PAASTA_HOSTS_STATE:-$(cd "$here/../.." && pwd)/.demo/hosts}
 verb=${1:-}
 shift || true
 while [[ $# -gt 0 ]]; do
     case $1 in
         --state) STATE=${2:?--state needs a directory}; shift 2 ;;
-        *) die "unknown argument $1; use registry.sh up|stop|down [--state DIR]" ;;
+        --htpasswd) HTPASSWD=$(realpath "${2:?--htpasswd needs a file}"); shift 2 ;;
+        *) die "unknown argument $1; use registry.sh up|stop|down [--state DIR] [--htpasswd FILE]" ;;
     esac
 done
 STATE=$(realpath -m "$STATE")

@@ -23,7 +23,16 @@ pub struct Registry {
     state: PathBuf,
     address: String,
     builders: Vec<Host>,
+    /// Wants a login, as this file of users says.
+    users: Option<PathBuf>,
 }
+
+/// The login of a registry that wants one: base64 of `paasta:secret`.
+pub const LOGIN: &str = "cGFhc3RhOnNlY3JldA==";
+/// Another: base64 of `paasta:wrong`.
+pub const WRONG_LOGIN: &str = "cGFhc3RhOndyb25n";
+/// The same as a line of an htpasswd file: bcrypt, the only kind the registry takes.
+const USERS: &str = "paasta:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
 
 impl Registry {
     /// Starts it.
@@ -32,6 +41,7 @@ impl Registry {
             state: hosts.state().to_owned(),
             address: format!("{}:{PORT}", hosts.gateway()),
             builders: hosts.all().to_vec(),
+            users: None,
         };
         registry.start()?;
         Ok(registry)
@@ -50,6 +60,32 @@ impl Registry {
     /// Stops it; its images stay.
     pub fn stop(&self) -> Result<()> {
         self.script("stop")
+    }
+
+    /// Starts it again as one that wants a login; whoever pushes here has it.
+    pub fn require_login(&mut self) -> Result<()> {
+        let dir = self.state.join("registry");
+        let users = dir.join("users");
+        std::fs::write(&users, USERS)?;
+        let config = self.docker_config();
+        std::fs::create_dir_all(&config)?;
+        std::fs::write(config.join("config.json"), self.docker_login(LOGIN))?;
+        self.users = Some(users);
+        self.stop()?;
+        self.start()
+    }
+
+    /// A docker config.json with this login.
+    pub fn docker_login(&self, auth: &str) -> String {
+        format!(
+            r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#,
+            self.address
+        )
+    }
+
+    /// Where the builders' login is.
+    fn docker_config(&self) -> PathBuf {
+        self.state.join("registry/docker")
     }
 
     /// The name of the example service's image for a git sha.
@@ -95,18 +131,22 @@ impl Registry {
                     format!("unix://{}", builder.socket.display()),
                 ),
         )?;
-        builder.docker(&["push", "-q", &image])?;
+        let config = self.docker_config().display().to_string();
+        let push = ["push", "-q", &image];
+        match &self.users {
+            Some(_) => builder.docker(&[&["--config", &config], &push[..]].concat())?,
+            None => builder.docker(&push)?,
+        };
         Ok(image)
     }
 
     fn script(&self, verb: &str) -> Result<()> {
         let program: &Path = &root().join("deploy/demo/registry.sh");
-        text(
-            bounded(SCRIPT_LIMIT, program)
-                .arg(verb)
-                .arg("--state")
-                .arg(&self.state),
-        )
-        .map(drop)
+        let mut command = bounded(SCRIPT_LIMIT, program);
+        command.arg(verb).arg("--state").arg(&self.state);
+        if let Some(users) = &self.users {
+            command.arg("--htpasswd").arg(users);
+        }
+        text(&mut command).map(drop)
     }
 }

@@ -15,6 +15,10 @@ mod deploys;
 mod failures;
 #[path = "e2e/flags.rs"]
 mod flags;
+#[path = "e2e/logs.rs"]
+mod logs;
+#[path = "e2e/pulls.rs"]
+mod pulls;
 #[path = "e2e/refusals.rs"]
 mod refusals;
 #[path = "e2e/scene.rs"]

@@ -180,6 +180,8 @@ fn start(dir: &std::path::Path, shutdown: &CancellationToken) -> anyhow::Result<
         port_range: (20_000, 29_999),
         max_parallel: 16,
         sandbox_budget_bytes: 1 << 30,
+        log_budget_bytes: 1 << 30,
+        collect: Default::default(),
         pace: Pace::default(),
     };
     Ok(Agent::start(parts, shutdown.clone())?)

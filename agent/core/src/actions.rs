@@ -39,6 +39,11 @@ pub enum Action {
         /// The image.
         image: String,
     },
+    /// Call the fetch off: nobody waits for the image any more.
+    CancelPull {
+        /// The image.
+        image: String,
+    },
     /// Make the container unless one of that name and those labels exists, and start it.
     Run {
         /// The replica.
@@ -124,7 +129,10 @@ impl Action {
         match self {
             Self::Run { replica, .. } | Self::End { replica, .. } => Some(Lane::Replica(*replica)),
             Self::Reap { container, .. } => Some(Lane::Container(container.clone())),
-            Self::Pull { .. } | Self::Probe { .. } | Self::Drain { .. } => None,
+            Self::Pull { .. }
+            | Self::CancelPull { .. }
+            | Self::Probe { .. }
+            | Self::Drain { .. } => None,
         }
     }
 }

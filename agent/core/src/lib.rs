@@ -8,11 +8,13 @@
 //! Not here: Docker, disks, sockets, clocks, chance. The shell (`paasta-agent`) has those.
 
 pub mod actions;
+pub mod collect;
 pub mod compose;
 pub mod docker_run;
 pub mod drain;
 mod env;
 pub mod health;
+pub mod images;
 pub mod labels;
 pub mod observed;
 pub mod ports;

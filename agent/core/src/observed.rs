@@ -7,7 +7,7 @@ use paasta_common::{
     time::Timestamp,
 };
 
-use crate::{actions::Lane, drain::calls::Call};
+use crate::{actions::Lane, drain::calls::Call, images::PullFailure};
 
 /// Everything a step looks at beside what it remembers.
 #[derive(Debug, Clone, Default)]
@@ -95,8 +95,8 @@ pub enum Event {
     Pulled {
         /// The image.
         image: String,
-        /// What came of it.
-        result: Result<(), String>,
+        /// Its digest, or why it could not be fetched.
+        result: Result<String, PullFailure>,
     },
     /// A container was made and started: its id.
     Ran {

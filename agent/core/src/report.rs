@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use paasta_common::{
     assignment::Want,
     id::{AppId, ReplicaId},
-    report::{Health, Phase, ReplicaReport},
+    report::{Health, ImageReport, Phase, ReplicaReport},
 };
 
 use crate::state::{LocalState, Record, Stage, Then};
@@ -17,9 +17,26 @@ pub fn reports(state: &LocalState) -> BTreeMap<ReplicaId, ReplicaReport> {
         .map(|(id, replica)| (*id, blank(*id, replica.app.clone(), Phase::Accepted)))
         .collect();
     for (id, record) in &state.records {
-        reports.insert(*id, report(*id, record, state.want(*id)));
+        let mut told = report(*id, record, state.want(*id));
+        told.image = image(state, *id, record);
+        reports.insert(*id, told);
     }
     reports
+}
+
+fn image(state: &LocalState, id: ReplicaId, record: &Record) -> ImageReport {
+    let waits = matches!(record.stage, Stage::Waiting { .. } | Stage::Pulling);
+    let name = state
+        .assigned(id)
+        .map(|replica| replica.spec.image.as_str());
+    let refetch = name.and_then(|name| state.images.get(name));
+    ImageReport {
+        digest: record.digest.clone(),
+        progress: None,
+        problem: refetch
+            .filter(|_| waits)
+            .map(|refetch| refetch.failure.problem),
+    }
 }
 
 /// The last report of a replica that is no longer recorded.
@@ -47,6 +64,7 @@ fn blank(id: ReplicaId, app: AppId, phase: Phase) -> ReplicaReport {
         drained: false,
         in_load_balancer: None,
         message: String::new(),
+        image: Default::default(),
     }
 }
 

@@ -10,7 +10,7 @@ use paasta_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{health::Checks, labels::container_name};
+use crate::{health::Checks, images::Refetches, labels::container_name};
 
 /// The longest message kept with a replica, bytes.
 pub const MESSAGE_MAX: usize = 600;
@@ -24,6 +24,9 @@ pub struct LocalState {
     pub assignment: Option<Assignment>,
     /// How far each replica has come.
     pub records: BTreeMap<ReplicaId, Record>,
+    /// The images whose last fetch failed; a new process starts without it.
+    #[serde(skip)]
+    pub images: Refetches,
 }
 
 /// One replica on this host.
@@ -45,6 +48,9 @@ pub struct Record {
     pub message: String,
     /// Present while it leaves the load balancer.
     pub drain: Option<Draining>,
+    /// The digest of the image of the last run.
+    #[serde(default)]
+    pub digest: Option<String>,
     /// What a new process finds out again.
     #[serde(skip)]
     pub live: Live,
@@ -177,6 +183,7 @@ impl Record {
             failures: 0,
             message: String::new(),
             drain: None,
+            digest: None,
             live: Live::default(),
         }
     }

@@ -1,21 +1,17 @@
 //! What was decided is begun, and how things stand is published.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use paasta_agent_core::{actions::Action, labels::sandbox_name, report::reports};
-use paasta_common::report::Runtime;
-use paasta_process::simulated;
-use tokio::time::Instant;
+use paasta_agent_core::{actions::Action, report::reports};
+use paasta_common::report::{Phase, Runtime};
 
 use super::{View, actor::Actor};
-
-/// Between two looks at the size of the sandboxes.
-const TRIM_EVERY: Duration = Duration::from_secs(60);
 
 impl Actor {
     pub(super) fn begin(&mut self, action: Action) {
         match action {
             Action::Pull { image } => self.images.begin(image),
+            Action::CancelPull { image } => self.images.cancel(&image),
             Action::Probe {
                 replica,
                 run,
@@ -44,9 +40,17 @@ impl Actor {
             },
             None => self.runtime.clone(),
         };
+        let mut reports = reports(&self.state);
+        for (id, report) in &mut reports {
+            if report.phase == Phase::Pulling
+                && let Some(replica) = self.state.assigned(*id)
+            {
+                report.image.progress = self.images.progress(&replica.spec.image);
+            }
+        }
         let view = View {
             accepted: self.state.accepted.clone(),
-            reports: reports(&self.state),
+            reports,
             runtime,
         };
         self.published.send_if_modified(|held| {
@@ -56,24 +60,5 @@ impl Actor {
             }
             changed
         });
-    }
-
-    /// Now and then, holds the sandboxes of dead runs to their budget.
-    pub(super) fn trim(&mut self) {
-        let now = Instant::now();
-        if self.trimmed_at.is_some_and(|at| now < at + TRIM_EVERY) {
-            return;
-        }
-        self.trimmed_at = Some(now);
-        let records = self.state.records.iter();
-        let alive: BTreeSet<String> = records
-            .map(|(id, record)| sandbox_name(*id, record.run))
-            .collect();
-        let sandboxes = self.sandboxes.clone();
-        tokio::spawn(simulated::blocking(move || match sandboxes.trim(&alive) {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "removed sandboxes of dead runs"),
-            Err(error) => tracing::warn!(%error, "sandboxes can not be trimmed"),
-        }));
     }
 }

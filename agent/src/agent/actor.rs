@@ -9,6 +9,7 @@ use std::{
 };
 
 use paasta_agent_core::{
+    collect::LastUse,
     observed::Observed,
     ports::{taken, wanted},
     state::LocalState,
@@ -25,7 +26,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Happened, Parts, View};
 use crate::{
-    images::Images, lanes::Lanes, ledger::Ledger, ports, probes::Probes, sandbox::Sandboxes,
+    images::{Images, collect::LastUseFile},
+    lanes::Lanes,
+    ledger::Ledger,
+    logs::capture::Captures,
+    ports,
+    probes::Probes,
+    sandbox::Sandboxes,
 };
 
 /// Messages taken into one step, at most.
@@ -37,9 +44,12 @@ const PACE_MIN: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(30);
 /// How soon a ledger that could not be written is tried again.
 const LEDGER_RETRY: Duration = Duration::from_secs(2);
+/// How often the progress of fetches is told.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) struct Actor {
     pub(super) parts: Parts,
+    pub(super) inbox: mpsc::Sender<Happened>,
     pub(super) state: LocalState,
     pub(super) ledger: Ledger,
     pub(super) ledger_fails: Option<String>,
@@ -49,10 +59,14 @@ pub(super) struct Actor {
     pub(super) images: Images,
     pub(super) probes: Probes,
     pub(super) sandboxes: Sandboxes,
+    pub(super) captures: Captures,
+    pub(super) last_use: LastUse,
+    pub(super) last_use_file: LastUseFile,
     pub(super) chance: StdRng,
     pub(super) published: watch::Sender<Arc<View>>,
     pub(super) steps: Arc<AtomicU64>,
     pub(super) trimmed_at: Option<Instant>,
+    pub(super) collected_at: Option<Instant>,
 }
 
 impl Actor {
@@ -93,7 +107,7 @@ impl Actor {
         let now = self.parts.clock.now();
         self.observed.step = number;
         self.observed.degraded = self.runtime != Runtime::Ok || self.ledger_fails.is_some();
-        self.observed.pulling.clone_from(self.images.pulling());
+        self.observed.pulling = self.images.pulling();
         self.observed.chance = self.chance.next_u64();
         let wanted = wanted(&self.state, now);
         let taken = taken(&self.state.records, &self.observed);
@@ -111,14 +125,20 @@ impl Actor {
         }
         // Only now: a list asked for before this shows nothing of what was begun.
         self.steps.store(number, Ordering::SeqCst);
+        self.capture();
         self.publish();
         self.trim();
+        self.look_at_images();
         let rest = match (kept, actions.wake_at) {
             (false, _) => LEDGER_RETRY,
             (true, Some(at)) => Duration::from_millis(at.since_ms(now).max(1)),
             (true, None) => REST_MAX,
         };
-        Instant::now() + rest.min(REST_MAX)
+        let longest = match self.observed.pulling.is_empty() {
+            true => REST_MAX,
+            false => PROGRESS_EVERY,
+        };
+        Instant::now() + rest.min(longest)
     }
 
     /// Writes what changed. What is not written is not acted on.

@@ -8,12 +8,15 @@ use super::{Happened, Order, actor::Actor};
 impl Actor {
     pub(super) fn take(&mut self, happened: Happened) {
         match happened {
-            Happened::Event(event) => {
-                if let Event::Pulled { image, .. } = &event {
-                    self.images.ended(image);
+            Happened::Event(event) => self.observed.events.push(event),
+            Happened::Fetched { number, event } => {
+                if let Event::Pulled { image, .. } = &event
+                    && self.images.ended(image, number)
+                {
+                    self.observed.events.push(event);
                 }
-                self.observed.events.push(event);
             }
+            Happened::Stock(stock) => self.collect(&stock),
             Happened::LaneEnded { lane, event } => {
                 self.observed.busy.remove(&lane);
                 self.observed.events.extend(event);

@@ -6,18 +6,22 @@ mod drains;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use paasta_agent_core::observed::ContainerState;
+use paasta_agent_core::{
+    collect::{CollectSettings, HeldImage},
+    observed::ContainerState,
+};
 use paasta_common::{
     app::{AppSpec, HealthCheck, Probe},
     assignment::{AssignedReplica, Want},
     report::{Health, Phase},
     spec::RunSettings,
+    time::Timestamp,
 };
 use paasta_process::clock::SystemClock;
 use tokio::time::timeout;
 
 use super::*;
-use crate::engine::fake::FakeEngine;
+use crate::engine::{Stream, fake::FakeEngine};
 
 pub(crate) const IMAGE: &str = "registry:5000/services-hello:paasta-3f2a9c0d";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -112,8 +116,12 @@ impl World {
 }
 
 fn start(engine: &FakeEngine, dir: &Path, shutdown: &CancellationToken) -> Agent {
+    Agent::start(parts(engine, dir), shutdown.clone()).unwrap()
+}
+
+fn parts(engine: &FakeEngine, dir: &Path) -> Parts {
     let sandboxes = dir.join("sandboxes").to_string_lossy().into_owned();
-    let parts = Parts {
+    Parts {
         engine: Arc::new(engine.clone()),
         clock: Arc::new(SystemClock),
         seed: 7,
@@ -122,12 +130,13 @@ fn start(engine: &FakeEngine, dir: &Path, shutdown: &CancellationToken) -> Agent
         port_range: (20_000, 29_999),
         max_parallel: 4,
         sandbox_budget_bytes: 1 << 20,
+        log_budget_bytes: 1 << 20,
+        collect: Default::default(),
         pace: Pace {
             every: Duration::from_millis(50),
             patience: Duration::from_millis(200),
         },
-    };
-    Agent::start(parts, shutdown.clone()).unwrap()
+    }
 }
 
 pub(crate) fn assignment(generation: u64, ids: &[(u64, Want)], app: AppSpec) -> Assignment {
@@ -206,6 +215,9 @@ async fn what_is_assigned_runs_from_one_fetch_and_what_is_not_any_more_goes() {
     let sandbox = world.dir.path().join("sandboxes/r1-1");
     assert!(sandbox.is_dir());
     world
+        .engine
+        .say("paasta-hello.main-r1-1", Stream::Stdout, "hello");
+    world
         .assign(&[(1, Want::Stop), (3, Want::Run)], checked_by_command())
         .await;
     world.until_phase(1, Phase::Gone).await;
@@ -218,8 +230,9 @@ async fn what_is_assigned_runs_from_one_fetch_and_what_is_not_any_more_goes() {
         world.running().keys().collect::<Vec<_>>(),
         ["paasta-hello.main-r3-1"]
     );
-    let words = std::fs::read_to_string(sandbox.join("stdout")).unwrap();
-    assert_eq!(words, "paasta-hello.main-r1-1 says hello\n");
+    let words = world.dir.path().join("logs/hello.main/r1-1/stdout.1");
+    let words = std::fs::read_to_string(words).unwrap();
+    assert!(words.ends_with("Z hello\n"), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,6 +241,11 @@ async fn a_dead_container_is_replaced_and_its_last_words_are_told() {
     world.assign(&[(1, Want::Run)], unchecked()).await;
     world.until_phase(1, Phase::Running).await;
     let port = world.agent.handle.view.borrow().reports[&ReplicaId(1)].host_port;
+    let (out, err) = (Stream::Stdout, Stream::Stderr);
+    world.engine.say("paasta-hello.main-r1-1", out, "hello");
+    world
+        .engine
+        .say("paasta-hello.main-r1-1", err, "and goodbye");
     world.engine.crash("paasta-hello.main-r1-1", 3);
     world
         .until_report(1, "run 2", |report| {
@@ -379,9 +397,90 @@ async fn a_missing_image_waits_with_the_registrys_words() {
     let message = world.agent.handle.view.borrow().reports[&ReplicaId(1)]
         .message
         .clone();
+    assert!(message.starts_with("image missing: "), "{message}");
     assert!(message.contains("not found"), "{message}");
     world.engine.faults(|faults| faults.missing_images.clear());
     world.until_phase(1, Phase::Running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_tells_how_far_it_is_and_is_called_off_when_nobody_waits() {
+    let mut world = World::new();
+    world.engine.faults(|faults| {
+        faults.slow_images.insert(IMAGE.to_owned());
+    });
+    world
+        .assign(&[(1, Want::Run), (2, Want::Run)], unchecked())
+        .await;
+    for id in 1..=2 {
+        world
+            .until_report(id, "half way", |report| {
+                let progress = report.image.progress.unwrap_or_default();
+                report.phase == Phase::Pulling
+                    && (progress.layers_done, progress.layers) == (1, 2)
+                    && (progress.bytes_done, progress.bytes) == (10, 20)
+            })
+            .await;
+    }
+    world.assign(&[], unchecked()).await;
+    world
+        .until("forgotten", |view| view.reports.is_empty())
+        .await;
+    world.engine.faults(|faults| faults.slow_images.clear());
+    world.assign(&[(3, Want::Run)], unchecked()).await;
+    world
+        .until_report(3, "running", |report| {
+            report.phase == Phase::Running
+                && report.image.digest == Some(format!("sha256:{IMAGE}"))
+                && report.image.progress.is_none()
+        })
+        .await;
+    assert_eq!(
+        world.engine.pulls(),
+        BTreeMap::from([(IMAGE.to_owned(), 2)])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_nothing_needs_are_removed_and_those_in_use_stay() {
+    let registry = "registry:5000";
+    let held = |name: &str| HeldImage {
+        id: format!("sha256:{name}"),
+        names: vec![name.to_owned()],
+        digests: Vec::new(),
+        bytes: 1_000,
+        created_at: Timestamp(1),
+    };
+    let old = format!("{registry}/services-hello:paasta-0000000");
+    let (mut world, stranger) = (World::new(), "stranger:1");
+    world.stop().await;
+    world.engine.put_image(held(&old));
+    world.engine.put_image(held(stranger));
+    let collect = CollectSettings {
+        registry: registry.to_owned(),
+        budget_bytes: 0,
+        min_age_ms: 0,
+        keep_per_service: 0,
+    };
+    world.shutdown = CancellationToken::new();
+    let parts = Parts {
+        collect,
+        ..parts(&world.engine, world.dir.path())
+    };
+    world.agent = Agent::start(parts, world.shutdown.clone()).unwrap();
+    world.assign(&[(1, Want::Run)], unchecked()).await;
+    world.until_phase(1, Phase::Running).await;
+    let engine = world.engine.clone();
+    let gone = move || !engine.image_names().contains(&old);
+    let removed = async {
+        while !gone() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, removed).await.unwrap();
+    assert_eq!(world.engine.image_names(), [IMAGE, stranger]);
+    let report = world.agent.handle.view.borrow().reports[&ReplicaId(1)].clone();
+    assert_eq!((report.phase, report.run), (Phase::Running, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -426,6 +525,8 @@ async fn older_orders_are_refused_and_another_hosts_ledger_is_not_used() {
         port_range: (1, 2),
         max_parallel: 1,
         sandbox_budget_bytes: 0,
+        log_budget_bytes: 1 << 20,
+        collect: Default::default(),
         pace: Pace::default(),
     };
     let refused = Agent::start(parts, CancellationToken::new()).err().unwrap();

@@ -1,10 +1,12 @@
 //! What `paasta-agent` can be told to do, one file each.
 
 mod explain;
+mod images;
 mod reap;
 mod run;
 
 pub use explain::{ExplainArgs, explain};
+pub use images::{ImagesArgs, images};
 pub use reap::{ReapArgs, reap};
 pub use run::{RunArgs, run};
 

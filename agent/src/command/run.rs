@@ -86,6 +86,8 @@ fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {
         port_range: options.port_range,
         max_parallel: options.max_parallel,
         sandbox_budget_bytes: options.sandbox_budget_bytes,
+        log_budget_bytes: options.log_budget_bytes,
+        collect: options.collect.clone(),
         pace: Pace::default(),
     }
 }

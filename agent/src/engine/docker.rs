@@ -4,8 +4,6 @@ use std::{collections::HashMap, path::PathBuf};
 
 use bollard::{
     API_DEFAULT_VERSION, Docker,
-    auth::DockerCredentials,
-    container::LogOutput,
     errors::Error,
     models::{
         ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, DeviceRequest,
@@ -13,8 +11,8 @@ use bollard::{
         RestartPolicyNameEnum,
     },
     query_parameters::{
-        CreateContainerOptions, CreateImageOptions, EventsOptions, ListContainersOptions,
-        LogsOptions, RemoveContainerOptions, StopContainerOptions,
+        CreateContainerOptions, EventsOptions, ListContainersOptions, RemoveContainerOptions,
+        StopContainerOptions,
     },
 };
 use futures_util::{
@@ -22,16 +20,17 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use paasta_agent_core::{
+    collect::Stock,
     docker_run, labels,
     observed::{ContainerState, Seen},
 };
-use paasta_common::{container::ContainerSpec, time::Timestamp};
-use tokio::sync::OnceCell;
+use paasta_common::{container::ContainerSpec, report::PullProgress, time::Timestamp};
+use tokio::sync::{OnceCell, watch};
 
-use super::{
-    Answer, Engine, EngineError, Inspected, Tail,
-    registry::{Auths, repository_and_tag},
-};
+use super::{Answer, Engine, EngineError, Entries, Inspected};
+
+mod images;
+mod logs;
 
 /// The client's own timeout, seconds: longer than any the agent sets, which are the ones that
 /// count.
@@ -278,49 +277,24 @@ impl Engine for DockerEngine {
         })
     }
 
-    fn has_image<'a>(&'a self, image: &'a str) -> Answer<'a, bool> {
-        Box::pin(async move {
-            match self
-                .client()
-                .await?
-                .inspect_image(image)
-                .await
-                .map_err(told)
-            {
-                Ok(_) => Ok(true),
-                Err(EngineError::Missing(_)) => Ok(false),
-                Err(error) => Err(error),
-            }
-        })
+    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(DockerEngine::digest(self, image))
     }
 
-    fn pull<'a>(&'a self, image: &'a str) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let (repository, tag) = repository_and_tag(image);
-            let options = CreateImageOptions {
-                from_image: Some(repository.to_owned()),
-                tag: Some(tag.to_owned()),
-                ..CreateImageOptions::default()
-            };
-            let auths = Auths::read(&self.credentials)
-                .map_err(|error| EngineError::Refused(error.to_string()))?;
-            let credentials = auths
-                .for_image(image)
-                .map(|(registry, auth)| DockerCredentials {
-                    username: auth.username.clone(),
-                    password: auth.password.clone(),
-                    auth: auth.auth.clone(),
-                    identitytoken: auth.identitytoken.clone(),
-                    serveraddress: Some(registry.to_owned()),
-                    ..DockerCredentials::default()
-                });
-            let client = self.client().await?;
-            let mut progress = client.create_image(Some(options), None, credentials);
-            while let Some(step) = progress.next().await {
-                step.map_err(told)?;
-            }
-            Ok(())
-        })
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        progress: &'a watch::Sender<PullProgress>,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.fetch(image, progress))
+    }
+
+    fn stock(&self) -> Answer<'_, Stock> {
+        Box::pin(DockerEngine::stock(self))
+    }
+
+    fn forget<'a>(&'a self, image: &'a str) -> Answer<'a, ()> {
+        Box::pin(DockerEngine::forget(self, image))
     }
 
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Answer<'a, String> {
@@ -407,27 +381,8 @@ impl Engine for DockerEngine {
         })
     }
 
-    fn tail<'a>(&'a self, container: &'a str, lines: u32, bytes: usize) -> Answer<'a, Tail> {
-        Box::pin(async move {
-            let options = LogsOptions {
-                stdout: true,
-                stderr: true,
-                tail: lines.to_string(),
-                ..LogsOptions::default()
-            };
-            let mut chunks = self.client().await?.logs(container, Some(options));
-            let mut tail = Tail::default();
-            while let Some(chunk) = chunks.next().await {
-                match chunk.map_err(told)? {
-                    LogOutput::StdErr { message } => keep(&mut tail.stderr, &message, bytes),
-                    LogOutput::StdOut { message } | LogOutput::Console { message } => {
-                        keep(&mut tail.stdout, &message, bytes);
-                    }
-                    LogOutput::StdIn { .. } => {}
-                }
-            }
-            Ok(tail)
-        })
+    fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a> {
+        logs::entries(self, container, since_s, follow)
     }
 
     fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, ()> {
@@ -450,13 +405,5 @@ impl Engine for DockerEngine {
             }
         };
         stream::once(events).flatten().boxed()
-    }
-}
-
-/// Keeps the end of what was written.
-fn keep(kept: &mut Vec<u8>, more: &[u8], bytes: usize) {
-    kept.extend_from_slice(more);
-    if kept.len() > bytes {
-        kept.drain(..kept.len() - bytes);
     }
 }

@@ -7,20 +7,22 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
 use paasta_agent_core::{
+    collect::{HeldImage, Stock},
     labels,
     observed::{ContainerState, Seen},
 };
-use paasta_common::{container::ContainerSpec, time::Timestamp};
+use paasta_common::{container::ContainerSpec, report::PullProgress, time::Timestamp};
 use paasta_process::clock::Clock;
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast, watch};
 
-use super::{Answer, Engine, EngineError, Inspected, Tail};
+use super::{Answer, Engine, EngineError, Entries, Entry, Inspected, Stream};
 
 /// Hints that wait for a slow reader, at most; more are dropped, as hints may be.
 const HINTS_MAX: usize = 64;
@@ -30,6 +32,7 @@ const HINTS_MAX: usize = 64;
 pub struct FakeEngine {
     inner: Arc<Mutex<Inner>>,
     hints: broadcast::Sender<()>,
+    wrote: Arc<Notify>,
     clock: Arc<dyn Clock>,
 }
 
@@ -46,6 +49,8 @@ pub struct Faults {
     pub answers_are_lost: bool,
     /// Images that the registry does not have.
     pub missing_images: BTreeSet<String>,
+    /// Fetches that begin and do not end, of these images.
+    pub slow_images: BTreeSet<String>,
     /// How long each call takes.
     pub latency: Duration,
     /// What commands inside containers exit with.
@@ -70,8 +75,10 @@ pub struct FakeContainer {
 #[derive(Default)]
 struct Inner {
     faults: Faults,
-    images: BTreeSet<String>,
+    images: BTreeMap<String, HeldImage>,
     containers: BTreeMap<String, FakeContainer>,
+    /// What each container wrote, by its id.
+    written: BTreeMap<String, Vec<Entry>>,
     next: u64,
     pulls: BTreeMap<String, u64>,
     created: u64,
@@ -83,6 +90,7 @@ impl FakeEngine {
         Self {
             inner: Arc::default(),
             hints: broadcast::channel(HINTS_MAX).0,
+            wrote: Arc::default(),
             clock,
         }
     }
@@ -113,6 +121,39 @@ impl FakeEngine {
         self.inner.lock().containers.insert(name, container);
     }
 
+    /// Puts an image there that nobody fetched.
+    pub fn put_image(&self, image: HeldImage) {
+        let mut inner = self.inner.lock();
+        for name in &image.names {
+            inner.images.insert(name.clone(), image.clone());
+        }
+    }
+
+    /// The names of the images here.
+    pub fn image_names(&self) -> Vec<String> {
+        self.inner.lock().images.keys().cloned().collect()
+    }
+
+    /// Lets a container write a line. Nothing happens when there is none of this name.
+    pub fn say(&self, name: &str, stream: Stream, line: &str) {
+        let now_ns = self.clock.now().0.saturating_mul(1_000_000);
+        let mut inner = self.inner.lock();
+        let Some(id) = inner.containers.get(name).map(|held| held.id.clone()) else {
+            return;
+        };
+        let written = inner.written.entry(id).or_default();
+        // No two entries of one time: Docker counts nanoseconds.
+        let after = written.last().map_or(0, |last| last.at_ns + 1);
+        written.push(Entry {
+            at_ns: now_ns.max(after),
+            stream,
+            line: Bytes::copy_from_slice(line.as_bytes()),
+            partial: false,
+        });
+        drop(inner);
+        self.wrote.notify_waiters();
+    }
+
     /// Ends a container's process. Nothing happens when there is none.
     pub fn crash(&self, name: &str, exit_code: i64) {
         if let Some(container) = self.inner.lock().containers.get_mut(name) {
@@ -130,6 +171,7 @@ impl FakeEngine {
     }
 
     fn hint(&self) {
+        self.wrote.notify_waiters();
         // Nobody may be listening, and that is fine for a hint.
         let _ = self.hints.send(());
     }
@@ -174,9 +216,47 @@ impl FakeEngine {
         }
     }
 
+    /// What the container wrote since, and with `follow` what it goes on to write until it ends.
+    fn entries(&self, id: String, since_s: u64, follow: bool) -> Entries<'static> {
+        let engine = self.clone();
+        let next = move |at: usize| {
+            let (engine, id) = (engine.clone(), id.clone());
+            async move {
+                loop {
+                    let wrote = engine.wrote.clone();
+                    let waiting = wrote.notified();
+                    let (found, over) = engine.written(&id, at);
+                    match found {
+                        Some(entry) => return Some((Ok(entry), at + 1)),
+                        None if over || !follow => return None,
+                        None => waiting.await,
+                    }
+                }
+            }
+        };
+        let since_ns = since_s.saturating_mul(1_000_000_000);
+        stream::unfold(0, next)
+            .filter(move |entry: &Result<Entry, EngineError>| {
+                let fits = entry.as_ref().is_ok_and(|entry| entry.at_ns >= since_ns);
+                std::future::ready(fits)
+            })
+            .boxed()
+    }
+
+    /// The entry at that place, and whether no more will come.
+    fn written(&self, id: &str, at: usize) -> (Option<Entry>, bool) {
+        let inner = self.inner.lock();
+        let entry = inner.written.get(id).and_then(|all| all.get(at)).cloned();
+        let runs = inner
+            .containers
+            .values()
+            .any(|held| held.id == id && held.state == ContainerState::Running);
+        (entry, !runs)
+    }
+
     fn make(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
         let mut inner = self.inner.lock();
-        if !inner.images.contains(&spec.image) {
+        if !inner.images.contains_key(&spec.image) {
             return Err(EngineError::Missing(format!(
                 "no such image: {}",
                 spec.image
@@ -247,24 +327,71 @@ impl Engine for FakeEngine {
         })
     }
 
-    fn has_image<'a>(&'a self, image: &'a str) -> Answer<'a, bool> {
+    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>> {
         Box::pin(async move {
             self.gate(None).await?;
-            Ok(self.inner.lock().images.contains(image))
+            let inner = self.inner.lock();
+            Ok(inner.images.get(image).map(|held| held.id.clone()))
         })
     }
 
-    fn pull<'a>(&'a self, image: &'a str) -> Answer<'a, ()> {
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        progress: &'a watch::Sender<PullProgress>,
+    ) -> Answer<'a, ()> {
         Box::pin(async move {
             *self.inner.lock().pulls.entry(image.to_owned()).or_default() += 1;
             self.gate(None).await?;
+            let half = PullProgress {
+                layers_done: 1,
+                layers: 2,
+                bytes_done: 10,
+                bytes: 20,
+            };
+            progress.send_replace(half);
+            if self.inner.lock().faults.slow_images.contains(image) {
+                std::future::pending::<()>().await;
+            }
             let mut inner = self.inner.lock();
             if inner.faults.missing_images.contains(image) {
                 return Err(EngineError::Missing(format!(
-                    "manifest for {image} not found"
+                    "manifest for {image} not found: manifest unknown"
                 )));
             }
-            inner.images.insert(image.to_owned());
+            let held = HeldImage {
+                id: format!("sha256:{image}"),
+                names: vec![image.to_owned()],
+                digests: Vec::new(),
+                bytes: 100,
+                created_at: self.clock.now(),
+            };
+            inner.images.insert(image.to_owned(), held);
+            Ok(())
+        })
+    }
+
+    fn stock(&self) -> Answer<'_, Stock> {
+        Box::pin(async move {
+            self.gate(None).await?;
+            let inner = self.inner.lock();
+            let used = inner.containers.values();
+            Ok(Stock {
+                images: inner.images.values().cloned().collect(),
+                used: used.map(|held| held.spec.image.clone()).collect(),
+            })
+        })
+    }
+
+    fn forget<'a>(&'a self, image: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.gate(None).await?;
+            let mut inner = self.inner.lock();
+            let used = inner.containers.values();
+            if used.into_iter().any(|held| held.spec.image == image) {
+                return Err(EngineError::Refused("a container uses it".to_owned()));
+            }
+            inner.images.remove(image);
             Ok(())
         })
     }
@@ -291,7 +418,9 @@ impl Engine for FakeEngine {
             self.with(container, |held| {
                 held.state = ContainerState::Exited;
                 held.exit_code.get_or_insert(143);
-            })
+            })?;
+            self.wrote.notify_waiters();
+            Ok(())
         })
     }
 
@@ -312,14 +441,16 @@ impl Engine for FakeEngine {
         })
     }
 
-    fn tail<'a>(&'a self, container: &'a str, _lines: u32, _bytes: usize) -> Answer<'a, Tail> {
-        Box::pin(async move {
+    fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a> {
+        let begun = async move {
             self.gate(Some(container)).await?;
-            self.with(container, |held| Tail {
-                stdout: format!("{} says hello\n", held.spec.name).into_bytes(),
-                stderr: b"and goodbye\n".to_vec(),
-            })
-        })
+            self.with(container, |held| held.id.clone())
+        };
+        let entries = stream::once(begun).flat_map(move |found| match found {
+            Ok(id) => self.entries(id, since_s, follow),
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+        });
+        entries.boxed()
     }
 
     fn hints<'a>(&'a self, _host: &'a str) -> BoxStream<'a, ()> {

@@ -5,13 +5,16 @@
 
 pub mod docker;
 pub mod fake;
+pub mod instant;
 pub mod registry;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream::BoxStream};
-use paasta_agent_core::observed::Seen;
-use paasta_common::container::ContainerSpec;
+use paasta_agent_core::{collect::Stock, observed::Seen};
+use paasta_common::{container::ContainerSpec, report::PullProgress};
+use tokio::sync::watch;
 
 /// An answer of the engine, some day.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
@@ -54,14 +57,43 @@ impl Inspected {
     }
 }
 
-/// What a container wrote, the last lines of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tail {
-    /// To standard output.
-    pub stdout: Vec<u8>,
-    /// To standard error.
-    pub stderr: Vec<u8>,
+/// One of the two outputs of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
+
+impl Stream {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
+
+    /// Its usual name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// A line that a container wrote, or a part of a long one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When, nanoseconds since the Unix epoch. All parts of a line have the same time.
+    pub at_ns: u64,
+    /// Where to.
+    pub stream: Stream,
+    /// The bytes, without the newline. The engine bounds them: 16 KiB with Docker.
+    pub line: Bytes,
+    /// The line goes on in the next entry of this stream.
+    pub partial: bool,
+}
+
+/// What a container wrote, oldest first.
+pub type Entries<'a> = BoxStream<'a, Result<Entry, EngineError>>;
 
 /// A container engine.
 pub trait Engine: Send + Sync + 'static {
@@ -69,10 +101,19 @@ pub trait Engine: Send + Sync + 'static {
     fn list<'a>(&'a self, host: &'a str) -> Answer<'a, Vec<Seen>>;
     /// Looks at one container, by name or id.
     fn inspect<'a>(&'a self, container: &'a str) -> Answer<'a, Inspected>;
-    /// Whether the image is here.
-    fn has_image<'a>(&'a self, image: &'a str) -> Answer<'a, bool>;
-    /// Fetches the image from its registry.
-    fn pull<'a>(&'a self, image: &'a str) -> Answer<'a, ()>;
+    /// The digest of an image that is here, or its id where it has none; none when it is not here.
+    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>>;
+    /// Fetches the image from its registry. Dropping the answer calls it off.
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        progress: &'a watch::Sender<PullProgress>,
+    ) -> Answer<'a, ()>;
+    /// Every image here, and what containers, anybody's, use.
+    fn stock(&self) -> Answer<'_, Stock>;
+    /// Takes a name off an image; with its last name the image goes. Refused while a container
+    /// uses it.
+    fn forget<'a>(&'a self, image: &'a str) -> Answer<'a, ()>;
     /// Makes a container and returns its id; the id of the one there is if it has the same name
     /// and the same labels.
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Answer<'a, String>;
@@ -84,8 +125,9 @@ pub trait Engine: Send + Sync + 'static {
     fn remove<'a>(&'a self, container: &'a str) -> Answer<'a, ()>;
     /// Runs a shell command inside and returns its exit code.
     fn exec<'a>(&'a self, container: &'a str, command: &'a str) -> Answer<'a, i64>;
-    /// The last `lines` lines that it wrote, at most `bytes` of each stream.
-    fn tail<'a>(&'a self, container: &'a str, lines: u32, bytes: usize) -> Answer<'a, Tail>;
+    /// What it wrote since that second, oldest first, as far as the engine keeps it; with `follow`
+    /// until it ends.
+    fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a>;
     /// Something happened to a container of this host. Hints only: they may be late or missing,
     /// and the stream may end at any time.
     fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, ()>;

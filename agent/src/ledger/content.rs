@@ -155,6 +155,7 @@ fn assemble(values: &BTreeMap<String, Vec<u8>>) -> Result<LocalState, String> {
         accepted: head.accepted,
         assignment,
         records,
+        ..LocalState::default()
     })
 }
 

@@ -113,6 +113,7 @@ mod tests {
             drained: false,
             in_load_balancer: None,
             message: String::new(),
+            image: Default::default(),
         };
         (ReplicaId(id), report)
     }

@@ -138,9 +138,7 @@ impl Sessions {
         let welcome = match first.map_err(|_| SessionError::Silent("welcome"))?? {
             coordinator_message::Kind::Welcome(welcome) => welcome,
             coordinator_message::Kind::Reconnect(ask) => return Err(reconnect(ask)),
-            coordinator_message::Kind::Assignment(_) => {
-                return Err(SessionError::Protocol("an assignment before the welcome"));
-            }
+            _ => return Err(SessionError::Protocol("something before the welcome")),
         };
         *welcomed = true;
         let (lease_ms, cluster) = (welcome.lease_ms, &welcome.cluster_id);
@@ -165,6 +163,7 @@ impl Sessions {
         renew_every: Duration,
     ) -> Result<(), SessionError> {
         let mut held: Option<Assignment> = None;
+        let mut logs = self.agent.logs.session();
         let mut sent_at = Instant::now();
         // Apart from the above: renewals must not put reports off.
         let mut reported_at = sent_at;
@@ -180,6 +179,9 @@ impl Sessions {
                     coordinator_message::Kind::Welcome(_) => {
                         return Err(SessionError::Protocol("a second welcome"));
                     }
+                    coordinator_message::Kind::LogQuery(asked) => logs.begin(asked),
+                    coordinator_message::Kind::LogMore(more) => logs.more(&more),
+                    coordinator_message::Kind::LogCancel(cancel) => logs.cancel(cancel.id),
                 },
                 report = changes.next(reported_at + COALESCE) => {
                     let Some(report) = report else {
@@ -191,6 +193,11 @@ impl Sessions {
                 }
                 () = sleep_until(sent_at + renew_every) => {
                     send(outbox, agent_message::Kind::Renewal(v1::Renewal {})).await?;
+                    sent_at = Instant::now();
+                }
+                // Last: what runs wrote holds up no report.
+                answer = logs.next() => {
+                    send(outbox, agent_message::Kind::LogAnswer(answer)).await?;
                     sent_at = Instant::now();
                 }
             }
@@ -235,6 +242,7 @@ impl Sessions {
             host: Some(convert::host_to_wire(&self.host)),
             boot_id: self.boot_id.clone(),
             accepted,
+            serves_logs: true,
         }
     }
 }

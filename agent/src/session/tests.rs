@@ -58,7 +58,7 @@ impl Peer {
             match self.hear().await {
                 agent_message::Kind::Report(report) => return report,
                 agent_message::Kind::Renewal(_) => {}
-                agent_message::Kind::Hello(hello) => panic!("{hello:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }

@@ -46,8 +46,10 @@ async fn a_run_that_ends_is_replaced_and_a_new_agent_touches_nothing() {
     let kept = world
         .dir
         .path()
-        .join(format!("sandboxes/{}-1/stdout", first.id));
-    assert_eq!(std::fs::read_to_string(kept).unwrap(), "serving with []\n");
+        .join(format!("state/logs/hello_svc.main/{}-1/stdout.1", first.id));
+    let kept = std::fs::read_to_string(kept).unwrap();
+    assert!(kept.ends_with("Z serving with []\n"), "{kept}");
+    assert_eq!(kept.lines().count(), 1, "{kept}");
     docker(&["kill", other.container.as_deref().unwrap()]);
     let killed = world
         .until(2, "replaced", |report| {

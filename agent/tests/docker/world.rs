@@ -141,6 +141,8 @@ impl World {
             port_range: (21_000, 29_999),
             max_parallel: 4,
             sandbox_budget_bytes: 1 << 20,
+            log_budget_bytes: 1 << 20,
+            collect: Default::default(),
             pace: Pace {
                 every: Duration::from_millis(500),
                 ..Pace::default()

@@ -23,6 +23,7 @@ pub mod coordinator;
 pub mod events;
 pub mod generate_deployments;
 pub mod list;
+pub mod logs;
 pub mod maintenance;
 pub mod metastatus;
 pub mod snapshot;
@@ -56,6 +57,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::List(args) => list::run(&args, context).await,
         args::Command::Why(args) => why::run(&args, context).await,
         args::Command::Events(args) => events::run(&args, context).await,
+        args::Command::Logs(args) => logs::run(&args, context).await,
         args::Command::CheckReplication(args) => check_replication::run(&args, context).await,
         args::Command::Maintenance(command) => maintenance::run(command, context).await,
         args::Command::Brake(command) => brake::run(command, context).await,

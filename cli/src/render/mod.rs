@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod coordinators;
 pub mod events;
 pub mod lines;
+pub mod logs;
 pub mod maintenance;
 pub mod metastatus;
 pub mod problem;

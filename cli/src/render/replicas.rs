@@ -1,5 +1,7 @@
 //! The replicas of an instance, a row each, and below the table what the hosts say about them.
 
+use std::collections::BTreeMap;
+
 use paasta_proto::v1::ReplicaStatus;
 
 use super::{
@@ -34,12 +36,54 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, replicas: &[ReplicaStatus], now
     });
     let text = table(lines.view(), indent, &head, rows.collect());
     lines.block(0, &text);
-    for replica in replicas
-        .iter()
-        .filter(|replica| !replica.message.is_empty())
-    {
+    for replica in replicas {
         let first = format!("{:indent$}{}: ", "", replica.id);
-        lines.add(&first, &plain(&replica.message), indent + 4);
+        if let Some(text) = fetching(replica) {
+            lines.add(&first, &text, indent + 4);
+        }
+        if !replica.message.is_empty() {
+            lines.add(&first, &plain(&replica.message), indent + 4);
+        }
+    }
+    for (digest, ids) in digests(replicas) {
+        let first = format!("{:indent$}image {}: ", "", plain(digest));
+        lines.add(&first, &ids.join(", "), indent + 4);
+    }
+}
+
+/// How far the fetch of its image has come.
+fn fetching(replica: &ReplicaStatus) -> Option<String> {
+    let progress = replica.image.as_ref()?.progress.as_ref()?;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    Some(format!(
+        "fetching its image: {} of {} layers, {:.1} of {:.1} MiB",
+        progress.layers_done,
+        progress.layers,
+        mib(progress.bytes_done),
+        mib(progress.bytes),
+    ))
+}
+
+/// What the replicas run, by the digest of the image.
+fn digests(replicas: &[ReplicaStatus]) -> BTreeMap<&str, Vec<&str>> {
+    let mut digests: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for replica in replicas {
+        let digest = replica.image.as_ref().map(|image| image.digest.as_str());
+        if let Some(digest) = digest.filter(|digest| !digest.is_empty()) {
+            digests.entry(digest).or_default().push(&replica.id);
+        }
+    }
+    digests
+}
+
+/// Why it has no image, in a word.
+fn image_problem(replica: &ReplicaStatus) -> Option<&'static str> {
+    match replica.image.as_ref()?.problem.as_str() {
+        "" => None,
+        "missing" => Some("image-missing"),
+        "denied" => Some("image-denied"),
+        "registry-unreachable" => Some("registry-unreachable"),
+        _ => Some("image-failed"),
     }
 }
 
@@ -77,9 +121,10 @@ fn state(replica: &ReplicaStatus) -> Field {
         (class, "running") if class != "happy" && replica.health == "healthy" => class,
         (_, "running") if matches!(replica.health.as_str(), "" | "unchecked") => "running",
         (_, "running") => &replica.health,
-        (_, phase) => phase,
+        (_, phase) => image_problem(replica).unwrap_or(phase),
     };
     let tone = match replica.class.as_str() {
+        _ if image_problem(replica).is_some() => Tone::Bad,
         "happy" => Tone::Good,
         "unhealthy" | "lost" => Tone::Bad,
         _ => Tone::Fair,
@@ -95,4 +140,56 @@ pub fn git(app: &str) -> &str {
 
 fn dash() -> String {
     "-".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use paasta_proto::v1::{ImageReport, PullProgress};
+
+    use super::*;
+    use crate::render::view_80;
+
+    #[test]
+    fn images_are_shown_while_they_come_when_they_fail_and_when_they_are_here() {
+        let replica = |id: &str, image| ReplicaStatus {
+            id: id.to_owned(),
+            phase: "backing-off".to_owned(),
+            image: Some(image),
+            ..ReplicaStatus::default()
+        };
+        let coming = ImageReport {
+            progress: Some(PullProgress {
+                layers_done: 1,
+                layers: 3,
+                bytes_done: 1 << 20,
+                bytes: 5 << 19,
+            }),
+            ..ImageReport::default()
+        };
+        let missing = ImageReport {
+            problem: "missing".to_owned(),
+            ..ImageReport::default()
+        };
+        let here = ImageReport {
+            digest: "sha256:00".to_owned(),
+            ..ImageReport::default()
+        };
+        let replicas = [
+            replica("r1", coming),
+            replica("r2", missing),
+            replica("r3", here.clone()),
+            replica("r4", here),
+        ];
+        let view = view_80();
+        let mut lines = Lines::new(&view);
+        add(&mut lines, 2, &replicas, 0);
+        let text = lines.finish();
+        for said in [
+            "  r1: fetching its image: 1 of 3 layers, 1.0 of 2.5 MiB\n",
+            "image-missing",
+            "  image sha256:00: r3, r4\n",
+        ] {
+            assert!(text.contains(said), "{text}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod bounce;
 mod fake;
 mod files;
 mod local;
+mod logs;
 mod members;
 mod operate;
 mod operator;

@@ -11,6 +11,8 @@ use crate::{
     },
 };
 
+const TIB: f64 = 1_099_511_627_776.0;
+
 /// Settings of `paasta-agent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -48,7 +50,8 @@ pub struct AgentConfig {
     /// `log_max_bytes`: of one log file of a container before it is rotated, 4 KiB to 1 GiB.
     /// Default 10 MiB.
     pub log_max_bytes: u64,
-    /// `log_max_files`: how many such files are kept of a container, 1 to 100. Default 5.
+    /// `log_max_files`: how many such files are kept of each output of a container, 1 to 100.
+    /// Default 5.
     pub log_max_files: u32,
     /// `pids_limit`: processes and threads of one container, at most; 0 for no limit, up to
     /// 4,194,304. Default 4096.
@@ -62,9 +65,21 @@ pub struct AgentConfig {
     /// `dns_search`: the domains in which those containers look up short names. Default none,
     /// which leaves it to dockerd.
     pub dns_search: Vec<String>,
-    /// `log_budget_bytes`: of all logs of containers that are gone; the oldest go first, 0 to
-    /// 1 TiB. Default 1 GiB.
+    /// `log_budget_bytes`: of all captured output; that of containers that are gone is removed,
+    /// the oldest first, to keep to it, 0 to 1 TiB. Default 1 GiB.
     pub log_budget_bytes: u64,
+    /// `sandbox_budget_bytes`: of the sandboxes of containers that are gone; the oldest go first,
+    /// 0 to 1 TiB. Default 1 GiB.
+    pub sandbox_budget_bytes: u64,
+    /// `image_budget_bytes`: of the images of services from `docker_registry`; what nothing needs
+    /// is removed, the longest unused first, to keep to it, 0 to 100 TiB. Default 20 GiB.
+    pub image_budget_bytes: u64,
+    /// `image_min_age_seconds`: an image that was in use within this time stays, 0 to 30 days.
+    /// Default an hour.
+    pub image_min_age_seconds: u64,
+    /// `image_keep_per_service`: so many images of each service stay, the last used, 0 to 1,000.
+    /// Default 2.
+    pub image_keep_per_service: u32,
 }
 
 impl AgentConfig {
@@ -114,8 +129,20 @@ impl AgentConfig {
             dns: name_servers(fields),
             dns_search: fields.texts("dns_search").unwrap_or_default(),
             log_budget_bytes: fields
-                .whole("log_budget_bytes", Range::within(0.0, 1_099_511_627_776.0))
-                .unwrap_or(1024 * 1024 * 1024),
+                .whole("log_budget_bytes", Range::within(0.0, TIB))
+                .unwrap_or(1 << 30),
+            sandbox_budget_bytes: fields
+                .whole("sandbox_budget_bytes", Range::within(0.0, TIB))
+                .unwrap_or(1 << 30),
+            image_budget_bytes: fields
+                .whole("image_budget_bytes", Range::within(0.0, 100.0 * TIB))
+                .unwrap_or(20 << 30),
+            image_min_age_seconds: fields
+                .whole("image_min_age_seconds", Range::within(0.0, 2_592_000.0))
+                .unwrap_or(3_600),
+            image_keep_per_service: fields
+                .whole32("image_keep_per_service", Range::within(0.0, 1000.0))
+                .unwrap_or(2),
         }
     }
 }

@@ -129,6 +129,7 @@ pub(crate) fn all_well(cluster: &Cluster) -> Observed {
                 drained: false,
                 in_load_balancer: Some(true),
                 message: String::new(),
+                image: Default::default(),
             };
             heard.replicas.insert(replica, report);
         }

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod agents;
 pub mod cluster;
 pub mod gate;
+pub mod logs;
 pub mod members;
 pub mod operate;
 pub mod peers;

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, cluster_server::ClusterServer,
-    members_server::MembersServer, operate_server::OperateServer,
+    logs_server::LogsServer, members_server::MembersServer, operate_server::OperateServer,
     snapshots_server::SnapshotsServer,
 };
 use tokio::{
@@ -19,8 +19,8 @@ use tonic::{
 };
 
 use super::{
-    admin::AdminService, agents::AgentsService, cluster::ClusterService, members::MembersService,
-    operate::OperateService, snapshots::SnapshotsService,
+    admin::AdminService, agents::AgentsService, cluster::ClusterService, logs::LogsService,
+    members::MembersService, operate::OperateService, snapshots::SnapshotsService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -39,6 +39,8 @@ pub struct Services {
     pub agents: AgentsService,
     /// Operators, reading.
     pub admin: AdminService,
+    /// Operators and service authors, reading logs.
+    pub logs: LogsService,
     /// Operators, making the cluster.
     pub cluster: ClusterService,
     /// Operators, changing the coordinators.
@@ -95,6 +97,7 @@ where
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_serving::<AgentsServer<AgentsService>>().await;
+    health.set_serving::<LogsServer<LogsService>>().await;
     health.set_serving::<ClusterServer<ClusterService>>().await;
     health.set_serving::<MembersServer<MembersService>>().await;
     health.set_serving::<OperateServer<OperateService>>().await;
@@ -113,6 +116,7 @@ where
         .add_service(services.consensus.service())
         .add_service(AgentsServer::new(services.agents))
         .add_service(AdminServer::new(services.admin))
+        .add_service(LogsServer::new(services.logs))
         .add_service(ClusterServer::new(services.cluster))
         .add_service(MembersServer::new(services.members))
         .add_service(OperateServer::new(services.operate))

@@ -2,7 +2,9 @@
 
 use paasta_common::{
     id::ReplicaId,
-    report::{Health, HostReport, Phase, ReplicaReport, Runtime},
+    report::{
+        Health, HostReport, ImageProblem, ImageReport, Phase, PullProgress, ReplicaReport, Runtime,
+    },
     time::Timestamp,
 };
 
@@ -18,6 +20,13 @@ const PHASES: [Phase; 8] = [
     Phase::Draining,
     Phase::Stopping,
     Phase::Gone,
+];
+
+const IMAGE_PROBLEMS: [ImageProblem; 4] = [
+    ImageProblem::Missing,
+    ImageProblem::Denied,
+    ImageProblem::Unreachable,
+    ImageProblem::Failed,
 ];
 
 const HEALTHS: [Health; 4] = [
@@ -98,6 +107,9 @@ pub fn replica_report_from_wire(wire: v1::ReplicaReport) -> Result<ReplicaReport
         drained: wire.drained,
         in_load_balancer: wire.in_load_balancer,
         message: wire.message,
+        image: wire
+            .image
+            .map_or_else(ImageReport::default, image_from_wire),
     })
 }
 
@@ -117,5 +129,45 @@ pub fn replica_report_to_wire(report: &ReplicaReport) -> v1::ReplicaReport {
         drained: report.drained,
         in_load_balancer: report.in_load_balancer,
         message: report.message.clone(),
+        image: (report.image != ImageReport::default()).then(|| image_to_wire(&report.image)),
+    }
+}
+
+/// A problem that this version does not know is one all the same.
+fn image_from_wire(wire: v1::ImageReport) -> ImageReport {
+    let known = |word: &str| {
+        let found = IMAGE_PROBLEMS
+            .into_iter()
+            .find(|problem| problem.as_str() == word);
+        found.unwrap_or(ImageProblem::Failed)
+    };
+    ImageReport {
+        digest: Some(wire.digest).filter(|digest| !digest.is_empty()),
+        progress: wire.progress.map(|progress| PullProgress {
+            layers_done: progress.layers_done,
+            layers: progress.layers,
+            bytes_done: progress.bytes_done,
+            bytes: progress.bytes,
+        }),
+        problem: Some(wire.problem)
+            .filter(|word| !word.is_empty())
+            .map(|word| known(&word)),
+    }
+}
+
+/// The state of an image for the wire.
+pub fn image_to_wire(image: &ImageReport) -> v1::ImageReport {
+    v1::ImageReport {
+        digest: image.digest.clone().unwrap_or_default(),
+        progress: image.progress.map(|progress| v1::PullProgress {
+            layers_done: progress.layers_done,
+            layers: progress.layers,
+            bytes_done: progress.bytes_done,
+            bytes: progress.bytes,
+        }),
+        problem: image
+            .problem
+            .map(|problem| problem.as_str().to_owned())
+            .unwrap_or_default(),
     }
 }

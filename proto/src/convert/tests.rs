@@ -10,7 +10,9 @@ use paasta_common::{
     assignment::{AssignedReplica, Assignment, Fence, Want},
     host::HostInfo,
     id::ReplicaId,
-    report::{Health, HostReport, Phase, ReplicaReport, Runtime},
+    report::{
+        Health, HostReport, ImageProblem, ImageReport, Phase, PullProgress, ReplicaReport, Runtime,
+    },
     spec::{DrainMethod, RunSettings},
     time::Timestamp,
 };
@@ -194,6 +196,7 @@ fn a_host_and_its_reports_survive_the_wire() {
         drained: false,
         in_load_balancer: None,
         message: String::new(),
+        image: ImageReport::default(),
     };
     let full = ReplicaReport {
         phase: Phase::BackingOff,
@@ -207,6 +210,16 @@ fn a_host_and_its_reports_survive_the_wire() {
         drained: true,
         in_load_balancer: Some(false),
         message: "exit code 1".to_owned(),
+        image: ImageReport {
+            digest: Some("sha256:00".to_owned()),
+            progress: Some(PullProgress {
+                layers_done: 1,
+                layers: 3,
+                bytes_done: 10,
+                bytes: 30,
+            }),
+            problem: Some(ImageProblem::Unreachable),
+        },
         ..bare.clone()
     };
     let report = HostReport {

@@ -72,6 +72,11 @@ impl Service {
         &self.registry
     }
 
+    /// From now on the registry wants a login, which whoever builds here has.
+    pub fn require_login(&mut self) -> Result<()> {
+        self.registry.require_login()
+    }
+
     /// Its git remote.
     pub fn repository(&mut self) -> &mut Repository {
         &mut self.repository

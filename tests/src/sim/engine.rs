@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use paasta_agent::engine::{
-    Answer, Engine, EngineError, Inspected, Tail,
+    Answer, Engine, EngineError, Entries, Inspected,
     fake::{FakeContainer, FakeEngine},
 };
-use paasta_agent_core::observed::{ContainerState, Seen};
-use paasta_common::container::ContainerSpec;
+use paasta_agent_core::{
+    collect::Stock,
+    observed::{ContainerState, Seen},
+};
+use paasta_common::{container::ContainerSpec, report::PullProgress};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::{clock::HostClock, fleet::Quality};
 
@@ -90,19 +94,31 @@ impl Engine for SimEngine {
         self.fake.inspect(container)
     }
 
-    fn has_image<'a>(&'a self, image: &'a str) -> Answer<'a, bool> {
-        self.fake.has_image(image)
+    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>> {
+        self.fake.digest(image)
     }
 
-    fn pull<'a>(&'a self, image: &'a str) -> Answer<'a, ()> {
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        progress: &'a watch::Sender<PullProgress>,
+    ) -> Answer<'a, ()> {
         Box::pin(async move {
             if Quality::of_image(image) == Quality::NoImage {
                 return Err(EngineError::Missing(format!(
-                    "manifest for {image} not found"
+                    "manifest for {image} not found: manifest unknown"
                 )));
             }
-            self.fake.pull(image).await
+            self.fake.pull(image, progress).await
         })
+    }
+
+    fn stock(&self) -> Answer<'_, Stock> {
+        self.fake.stock()
+    }
+
+    fn forget<'a>(&'a self, image: &'a str) -> Answer<'a, ()> {
+        self.fake.forget(image)
     }
 
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Answer<'a, String> {
@@ -159,8 +175,8 @@ impl Engine for SimEngine {
         })
     }
 
-    fn tail<'a>(&'a self, container: &'a str, lines: u32, bytes: usize) -> Answer<'a, Tail> {
-        self.fake.tail(container, lines, bytes)
+    fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a> {
+        self.fake.logs(container, since_s, follow)
     }
 
     fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, ()> {

@@ -140,6 +140,8 @@ fn parts(world: &World, seat: &AgentSeat, at: usize) -> Parts {
         port_range: PORTS,
         max_parallel: 8,
         sandbox_budget_bytes: 1 << 20,
+        log_budget_bytes: 1 << 20,
+        collect: Default::default(),
         pace: Pace {
             every: Duration::from_secs(1),
             patience: Duration::from_secs(2),

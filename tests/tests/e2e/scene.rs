@@ -25,10 +25,7 @@ pub(crate) struct Story {
 impl Story {
     /// Begins with a cluster of three hosts and three coordinators.
     pub(crate) fn begin(name: &'static str, prefix: &'static str) -> (Self, Cluster) {
-        let story = Self {
-            name,
-            started: Instant::now(),
-        };
+        let story = Self::named(name);
         story.phase("bring up three hosts, three coordinators, three agents");
         let cluster = Cluster::up(ClusterOptions {
             prefix,
@@ -36,6 +33,14 @@ impl Story {
             coordinators: 3,
         });
         (story, cluster.expect("bring up the cluster"))
+    }
+
+    /// Begins, with whatever it brings up itself.
+    pub(crate) fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            started: Instant::now(),
+        }
     }
 
     /// The next phase.

@@ -1,13 +1,14 @@
 //! What ended since the last step, taken into the records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use paasta_common::{id::ReplicaId, report::Health};
+use paasta_common::{id::ReplicaId, report::Health, time::Timestamp};
 
 use super::world::World;
 use crate::{
     drain::calls,
     health::Checks,
+    images::{self, PullFailure, Refetches},
     observed::{Event, Remains, RunError},
     state::{Record, Stage, Then},
 };
@@ -15,24 +16,26 @@ use crate::{
 /// How long after a failed stop or removal it is tried again, milliseconds.
 const RETRY_MS: u64 = 5_000;
 
-/// Returns the images that were found or fetched.
+/// Returns the images that were found or fetched, with their digests.
 pub(super) fn take(
     world: &World<'_>,
     records: &mut BTreeMap<ReplicaId, Record>,
-) -> BTreeSet<String> {
-    let mut ready = BTreeSet::new();
+    refetches: &mut Refetches,
+) -> BTreeMap<String, String> {
+    let mut ready = BTreeMap::new();
     for event in &world.observed.events {
         match event {
-            Event::Pulled {
-                image,
-                result: Ok(()),
-            } => {
-                ready.insert(image.clone());
-            }
-            Event::Pulled {
-                image,
-                result: Err(words),
-            } => pull_failed(world, records, image, words),
+            Event::Pulled { image, result } => match result {
+                Ok(digest) => {
+                    refetches.remove(image);
+                    ready.insert(image.clone(), digest.clone());
+                }
+                Err(failure) => {
+                    let chance = world.observed.chance;
+                    let until = images::failed(refetches, image, failure, world.now, chance);
+                    pull_failed(world, records, image, (failure, until));
+                }
+            },
             Event::Ran {
                 replica,
                 run,
@@ -97,7 +100,7 @@ fn pull_failed(
     world: &World<'_>,
     records: &mut BTreeMap<ReplicaId, Record>,
     image: &str,
-    words: &str,
+    (failure, until): (&PullFailure, Timestamp),
 ) {
     for (id, record) in records {
         let waits_for_it = record.stage == Stage::Pulling
@@ -105,7 +108,9 @@ fn pull_failed(
                 .assigned(*id)
                 .is_some_and(|replica| replica.spec.image == image);
         if waits_for_it {
-            world.fail_start(*id, record, format!("image {image}: {words}"));
+            record.failures = record.failures.saturating_add(1);
+            record.say(failure.say(image));
+            record.stage = Stage::Waiting { until: Some(until) };
         }
     }
 }

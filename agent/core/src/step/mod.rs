@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use paasta_common::time::Timestamp;
 
 use crate::{
-    actions::Actions,
+    actions::{Action, Actions},
+    images,
     observed::Observed,
     ports, reap,
     settings::HostSettings,
@@ -32,8 +33,10 @@ pub fn step(
         observed,
         now,
     };
+    let mut images = std::mem::take(&mut state.images);
     let mut turn = Turn {
-        ready: events::take(&world, &mut state.records),
+        ready: events::take(&world, &mut state.records, &mut images),
+        refetches: images,
         pulls: BTreeSet::new(),
         taken: BTreeSet::new(),
         actions: Actions::default(),
@@ -48,6 +51,16 @@ pub fn step(
     });
     let mut actions = turn.actions;
     state.records = records;
+    state.images = turn.refetches;
+    images::forget(state);
+    let awaited = images::awaited(state);
+    let unwanted = observed.pulling.iter();
+    let unwanted = unwanted.filter(|image| !awaited.contains(image.as_str()));
+    actions
+        .actions
+        .extend(unwanted.map(|image| Action::CancelPull {
+            image: image.clone(),
+        }));
     reap::reap(state, settings, observed, now, &mut actions);
     actions
 }

@@ -16,6 +16,7 @@ use crate::{
     actions::{Action, Lane},
     compose::{RunOf, compose},
     drain::{self, Leaving},
+    images,
     labels::identity,
     observed::ContainerState,
     ports::{self, NoPort},
@@ -63,6 +64,7 @@ fn waiting(world: &World<'_>, turn: &mut Turn, replica: &AssignedReplica, record
     if let Some(until) = until {
         // A clock that was set back must not make the delay longer than the longest one.
         let longest = replica.spec.backoff_max_ms.max(replica.run.backoff_base_ms);
+        let longest = longest.max(images::RETRY_MAX_MS);
         *until = (*until).min(world.now.after_ms(longest.max(1_000)));
         if world.now < *until {
             turn.actions.wake(*until);
@@ -86,7 +88,8 @@ fn pulling(
         return;
     }
     let image = &replica.spec.image;
-    if turn.ready.contains(image) {
+    if let Some(digest) = turn.ready.get(image) {
+        record.digest = Some(digest.clone());
         match ports::draw(&replica.spec, &world.observed.ports, &mut turn.taken) {
             Ok(host_port) => {
                 record.run += 1;
@@ -101,6 +104,15 @@ fn pulling(
                 waiting(world, turn, replica, record);
             }
         }
+    } else if let Some(held) = turn.refetches.get(image)
+        && world.now < held.until
+    {
+        // Another replica was told already: the registry is not asked again so soon.
+        record.say(held.failure.say(image));
+        record.stage = Stage::Waiting {
+            until: Some(held.until),
+        };
+        turn.actions.wake(held.until);
     } else if !world.observed.degraded
         && !world.observed.pulling.contains(image)
         && turn.pulls.insert(image.clone())

@@ -1,5 +1,6 @@
 //! A host in miniature: an engine that can fail in every way, and a step at a time.
 
+mod images;
 mod properties;
 mod stories;
 
@@ -21,6 +22,7 @@ use paasta_common::{
 use super::step;
 use crate::{
     actions::{Action, Actions},
+    images::PullFailure,
     labels,
     observed::{ContainerState, Event, Listing, Observed, Ports, Remains, RunError, Seen},
     ports,
@@ -44,6 +46,9 @@ pub(super) struct Host {
     pub(super) specs: BTreeMap<String, ContainerSpec>,
     pub(super) events: Vec<Event>,
     pub(super) registry_is_up: bool,
+    /// Fetches do not end by themselves.
+    pub(super) pulls_are_slow: bool,
+    pub(super) pulling: BTreeSet<String>,
     /// The engine acts and its answer is lost.
     pub(super) answers_are_lost: bool,
     pub(super) degraded: bool,
@@ -68,6 +73,8 @@ impl Host {
             specs: BTreeMap::new(),
             events: Vec::new(),
             registry_is_up: true,
+            pulls_are_slow: false,
+            pulling: BTreeSet::new(),
             answers_are_lost: false,
             degraded: false,
             sick: BTreeSet::new(),
@@ -134,6 +141,7 @@ impl Host {
             }),
             fresh_listing: true,
             degraded: self.degraded,
+            pulling: self.pulling.clone(),
             ports: self.ports(),
             chance: self.step,
             ..Observed::default()
@@ -222,13 +230,15 @@ impl Host {
 
     fn act(&mut self, action: &Action) {
         match action.clone() {
+            Action::Pull { image } if self.pulls_are_slow => drop(self.pulling.insert(image)),
             Action::Pull { image } => {
                 let result = match self.registry_is_up {
-                    true => Ok(()),
-                    false => Err("manifest unknown".to_owned()),
+                    true => Ok("sha256:0".to_owned()),
+                    false => Err(PullFailure::told("manifest unknown")),
                 };
                 self.events.push(Event::Pulled { image, result });
             }
+            Action::CancelPull { image } => drop(self.pulling.remove(&image)),
             Action::Run { replica, run, spec } => {
                 let container = self.create_and_start(&spec);
                 let result = match self.answers_are_lost {

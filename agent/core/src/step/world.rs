@@ -1,6 +1,6 @@
 //! What every part of a step looks at, and what it adds to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use paasta_common::{
     assignment::{AssignedReplica, Assignment},
@@ -11,6 +11,7 @@ use paasta_common::{
 
 use crate::{
     actions::Actions,
+    images::Refetches,
     observed::{Observed, Seen},
     probing::scatter,
     settings::HostSettings,
@@ -27,8 +28,10 @@ pub(super) struct World<'a> {
 
 /// What grows within a step.
 pub(super) struct Turn {
-    /// Images that are there.
-    pub(super) ready: BTreeSet<String>,
+    /// Images that are there, with their digests.
+    pub(super) ready: BTreeMap<String, String>,
+    /// Images whose last fetch failed.
+    pub(super) refetches: Refetches,
     /// Images asked for in this step.
     pub(super) pulls: BTreeSet<String>,
     /// Ports that are taken.

@@ -235,6 +235,7 @@ impl World {
             drained: drained_at.is_some_and(|at| at <= self.now()),
             in_load_balancer: None,
             message: String::new(),
+            image: Default::default(),
         }
     }
 

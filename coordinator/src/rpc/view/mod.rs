@@ -121,6 +121,28 @@ impl View<'_> {
         })
     }
 
+    /// The named instances of a service, all of it when none is named.
+    ///
+    /// # Errors
+    /// [`RpcError::BadRequest`] without a service, [`RpcError::NotFound`] when one is not known.
+    pub fn select(&self, service: &str, instances: &[String]) -> Result<Vec<InstanceId>, RpcError> {
+        if service.is_empty() {
+            return Err(RpcError::BadRequest {
+                field: "service",
+                message: "it must be named".to_owned(),
+            });
+        }
+        let asked = v1::StatusRequest {
+            service: service.to_owned(),
+            instances: instances.to_vec(),
+            ..v1::StatusRequest::default()
+        };
+        Ok(chosen(&self.known(), &asked)?
+            .into_iter()
+            .cloned()
+            .collect())
+    }
+
     /// The newest events that the request selects, oldest first.
     pub fn events(&self, request: &v1::EventsRequest) -> v1::EventsResponse {
         let limit = match usize::try_from(request.limit) {
@@ -160,7 +182,8 @@ impl View<'_> {
             .collect()
     }
 
-    fn cluster_name(&self) -> String {
+    /// The cluster's name; empty before it has one.
+    pub fn cluster_name(&self) -> String {
         self.state
             .cluster()
             .map(|cluster| cluster.name.to_string())

@@ -6,7 +6,7 @@ use paasta_common::{
     report::ReplicaReport,
 };
 use paasta_coordinator_core::{plan::class::Class, state::Replica};
-use paasta_proto::v1;
+use paasta_proto::{convert, v1};
 
 use super::View;
 
@@ -74,6 +74,7 @@ impl View<'_> {
                 .unwrap_or_default(),
             in_load_balancer: report.and_then(|report| report.in_load_balancer),
             placed_at_ms: replica.placed_at.0,
+            image: report.map(|report| convert::image_to_wire(&report.image)),
         }
     }
 }
