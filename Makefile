@@ -10,7 +10,7 @@ QUIET := -p paasta-common -p paasta-process -p paasta-proto -p paasta-coordinato
 	-p paasta-coordinator -p paasta-agent-core -p paasta-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt lint unit test install bench sim planted e2e demo demo-down docs fix
+.PHONY: help build check fmt lint unit test install bench sim planted e2e demo demo-down docs schemas fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ demo-down: ## Stop that cluster and leave nothing behind
 bench: ## Print how fast planner, state and replication are here, beside etcd if it is installed; what an agent costs
 	$(CARGO) bench --locked -p paasta-coordinator --bench figures
 	$(CARGO) bench --locked -p paasta-agent --bench figures
+
+schemas: ## Write deploy/schemas, the JSON schemas of yelpsoa-configs, from the tables of fields
+	PAASTA_WRITE_SCHEMAS=1 $(CARGO) test -q --locked -p paasta-common --test soa published_schemas
 
 docs: ## Build the API documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

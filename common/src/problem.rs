@@ -19,6 +19,9 @@ pub struct Problem {
     pub message: String,
     /// Whether it stops the instance's new version from being accepted.
     pub severity: Severity,
+    /// The rule that is broken, for programs.
+    #[serde(default)]
+    pub rule: Rule,
 }
 
 /// How bad a problem is.
@@ -29,6 +32,83 @@ pub enum Severity {
     Error,
     /// Accepted, but probably not what was meant.
     Warning,
+}
+
+/// The rules that a file can break. Their names are for programs and stay.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// The text is not YAML, or not JSON.
+    Syntax,
+    /// The file cannot be read at all.
+    Unreadable,
+    /// A key is given twice.
+    Duplicate,
+    /// A value is of another type.
+    Type,
+    /// A number is out of its range.
+    Range,
+    /// A text is not one of the allowed ones.
+    Choice,
+    /// A text has not the form it needs.
+    Format,
+    /// No such field exists.
+    UnknownField,
+    /// A field is missing.
+    Required,
+    /// A value is empty or null, where PaaSTA's schema wants one. Read as not given.
+    Empty,
+    /// A name that nothing may have.
+    Name,
+    /// Fields that exclude each other, or need each other.
+    Conflict,
+    /// What is referred to does not exist.
+    Reference,
+    /// Two instances of one name in one cluster.
+    Unique,
+    /// The operator allows it to nobody, or not to services.
+    Forbidden,
+    /// It is understood and does nothing here.
+    Unsupported,
+    /// Nothing is deployed.
+    Undeployed,
+    /// No such bounce method. PaaSTA says so at deploy time only.
+    BounceMethod,
+    /// `cmd` beside `args`. PaaSTA says so at deploy time only.
+    CmdAndArgs,
+    /// A check by command without a command. PaaSTA says so at deploy time only.
+    HealthcheckCmd,
+    /// Any other, and rules that a newer program knows.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+impl Rule {
+    /// Whether PaaSTA's own `validate` lets it pass and its deployment fails.
+    pub fn found_at_deploy(self) -> bool {
+        matches!(
+            self,
+            Self::BounceMethod | Self::CmdAndArgs | Self::HealthcheckCmd
+        )
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl Problem {
+    /// The same problem, by this rule.
+    #[must_use]
+    pub fn by(mut self, rule: Rule) -> Self {
+        self.rule = rule;
+        self
+    }
 }
 
 impl fmt::Display for Problem {

@@ -25,6 +25,16 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     }
 }
 
+/// The nearest of `known`, when it is at least `least` (0 to 1) alike.
+pub fn nearest<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    least: f64,
+) -> Option<&'a str> {
+    let nearest = close_matches(name, known).into_iter().next()?;
+    (likeness(name, nearest) >= least).then_some(nearest)
+}
+
 fn likeness(a: &str, b: &str) -> f64 {
     strsim::normalized_damerau_levenshtein(&a.to_lowercase(), &b.to_lowercase())
 }

@@ -1,52 +1,55 @@
-//! `paasta validate`: what the coordinators would say about a yelpsoa-configs directory, said
-//! before it reaches them.
+//! `paasta validate`: what is wrong with a yelpsoa-configs directory, said before the coordinators
+//! read it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use paasta_common::{
-    config::SystemConfig,
-    id::{ClusterName, ServiceName},
-    problem::{Problem, Severity},
-    soa::SoaDir,
+    id::ServiceName,
+    problem::{Problem, Rule, Severity},
+    soa::{
+        SoaDir,
+        kinds::Named,
+        node::Mark,
+        validate::{Checked, validate},
+    },
 };
 use serde::Serialize;
 
 use super::{Context, names};
 use crate::{exit::Exit, render};
 
-/// The files of a service that have no cluster in their name.
-const FILES: [&str; 4] = [
-    "service.yaml",
-    "smartstack.yaml",
-    "deploy.yaml",
-    "monitoring.yaml",
-];
-
 /// Check a yelpsoa-configs directory
+///
+/// Every file is held against its schema (deploy/schemas), and against the others: deploy groups
+/// are steps of deploy.yaml, names of instances are used once in a cluster, registrations are in
+/// smartstack.yaml, dependencies in dependencies.yaml, secrets in secrets/. Where /etc/paasta says
+/// which cluster this machine belongs to, what its operator allows is checked, too.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 when every file is fine (warnings are), 1 when one is not.")]
+#[command(after_help = "\
+Example: paasta validate -y ~/yelpsoa-configs -s web --strict
+
+Exit codes: 0 when no file has an error (warnings may be), 1 when one has.")]
 pub struct Args {
-    /// The yelpsoa-configs directory
+    /// The yelpsoa-configs directory, or the directory of one service in it
     #[arg(short = 'y', long, value_name = "DIR", default_value = ".")]
     pub yelpsoa_config_root: PathBuf,
     /// Only this service
     #[arg(short, long, value_name = "SERVICE")]
     pub service: Option<ServiceName>,
+    /// Make errors of what PaaSTA finds at deploy time only: an unknown bounce_method, cmd with
+    /// args, a check by command without one
+    #[arg(long)]
+    pub strict: bool,
 }
 
-/// What is wrong with one file; nothing when it is fine.
+/// A file, for `--json`.
 #[derive(Debug, Serialize)]
-pub struct Checked {
-    /// The file, relative to the directory.
-    pub file: String,
-    /// Whether it has no errors.
-    pub ok: bool,
-    /// Errors and warnings, by line.
-    pub problems: Vec<Problem>,
+struct Line<'a> {
+    file: &'a str,
+    ok: bool,
+    note: Option<&'a str>,
+    problems: &'a [Problem],
 }
 
 /// Checks every file of the services, and prints a line for each.
@@ -55,6 +58,50 @@ pub struct Checked {
 /// The directory cannot be read, or holds no such service.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let system = context.system()?;
+    let (soa, services) = services(args)?;
+    let mut files: Vec<Checked> = Vec::new();
+    for service in &services {
+        match validate(&soa, service, &system, args.strict) {
+            Ok(checked) => files.extend(checked),
+            // Gone since it was listed, or closed to us: no reason to say nothing of the others.
+            Err(error) => {
+                let source = std::error::Error::source(&error);
+                let cause = source.map_or_else(String::new, |cause| format!(": {cause}"));
+                let problem = Mark::file(service.as_str()).error("", format!("{error}{cause}"));
+                files.push(Checked {
+                    file: service.to_string(),
+                    note: None,
+                    problems: vec![problem.by(Rule::Unreadable)],
+                });
+            }
+        }
+    }
+    if context.global.json {
+        let lines: Vec<Line<'_>> = files.iter().map(line).collect();
+        context.print_json(&serde_json::json!({ "files": lines }))?;
+    } else {
+        context.print(&render::validate::render(&files, &context.view))?;
+    }
+    match files.iter().all(Checked::ok) {
+        true => Ok(Exit::Ok),
+        false => Ok(Exit::Failed),
+    }
+}
+
+fn line(checked: &Checked) -> Line<'_> {
+    Line {
+        file: &checked.file,
+        ok: checked.ok(),
+        note: checked.note.as_deref(),
+        problems: &checked.problems,
+    }
+}
+
+/// The directory and the services in it that are asked for.
+fn services(args: &Args) -> anyhow::Result<(SoaDir, Vec<ServiceName>)> {
+    if let (None, Some((root, service))) = (&args.service, one_service(&args.yelpsoa_config_root)) {
+        return Ok((SoaDir::open(root)?, vec![service]));
+    }
     let soa = SoaDir::open(&args.yelpsoa_config_root)?;
     let known = soa.services()?;
     let services = match &args.service {
@@ -74,65 +121,22 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             soa.path().display()
         );
     }
-    let mut files = Vec::new();
-    for service in &services {
-        files.extend(check(&soa, service, &system)?);
-    }
-    if context.global.json {
-        context.print_json(&serde_json::json!({ "files": files }))?;
-    } else {
-        context.print(&render::validate::render(&files, &context.view))?;
-    }
-    match files.iter().all(|file| file.ok) {
-        true => Ok(Exit::Ok),
-        false => Ok(Exit::Failed),
-    }
+    Ok((soa, services))
 }
 
-/// The files of a service, each with what is wrong with it.
-fn check(
-    soa: &SoaDir,
-    service: &ServiceName,
-    system: &SystemConfig,
-) -> anyhow::Result<Vec<Checked>> {
-    let mut files: BTreeMap<String, BTreeSet<Problem>> = BTreeMap::new();
-    for name in FILES {
-        if soa.path().join(service.as_str()).join(name).exists() {
-            files.entry(format!("{service}/{name}")).or_default();
-        }
-    }
-    let mut problems: Vec<Problem> = Vec::new();
-    problems.extend(soa.service(service).err());
-    problems.extend(soa.namespaces(service).err());
-    problems.extend(soa.pipeline(service).err().into_iter().flatten());
-    problems.extend(soa.deployments(service).err());
-    for cluster in soa.clusters(service, system)? {
-        files
-            .entry(format!("{service}/marathon-{cluster}.yaml"))
-            .or_default();
-        problems.extend(declared(soa, service, &cluster, system));
-    }
-    for problem in problems {
-        files
-            .entry(problem.file.clone())
-            .or_default()
-            .insert(problem);
-    }
-    let checked = files.into_iter().map(|(file, problems)| Checked {
-        file,
-        ok: problems
-            .iter()
-            .all(|problem| problem.severity == Severity::Warning),
-        problems: problems.into_iter().collect(),
+/// The directory above and the service, when `path` is the directory of a service.
+fn one_service(path: &Path) -> Option<(PathBuf, ServiceName)> {
+    let ours = std::fs::read_dir(path).ok()?.flatten().any(|entry| {
+        let name = entry.file_name();
+        let named = name.to_str().map(Named::of);
+        matches!(named, Some(Named::Ours(..))) && entry.path().is_file()
     });
-    Ok(checked.collect())
+    let whole = path.canonicalize().ok().filter(|_| ours)?;
+    let service = ServiceName::new(whole.file_name()?.to_str()?).ok()?;
+    Some((whole.parent()?.to_owned(), service))
 }
 
-fn declared(
-    soa: &SoaDir,
-    service: &ServiceName,
-    cluster: &ClusterName,
-    system: &SystemConfig,
-) -> Vec<Problem> {
-    soa.load(service, cluster, system).all_problems()
+/// Whether the problem is only a warning.
+pub fn warns(problem: &Problem) -> bool {
+    problem.severity == Severity::Warning
 }

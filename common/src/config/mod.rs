@@ -9,7 +9,7 @@ use crate::{
     problem::Problem,
     soa::{
         decode::{Fields, Range},
-        marathon::{Location, Whitelist, blacklist, volume, whitelist},
+        marathon::{Location, Whitelist, blacklist, volumes, whitelist},
         node::{Map, Mark, Node, join},
         reader::SOA_DIR_DEFAULT,
     },
@@ -166,7 +166,7 @@ impl SystemConfig {
             dockercfg_location: fields
                 .text("dockercfg_location")
                 .unwrap_or_else(|| "file:///root/.dockercfg".to_owned()),
-            volumes: volumes(&mut fields),
+            volumes: volumes(&mut fields, "volumes"),
             allowed_extra_volumes: directories(&mut fields, "allowed_extra_volumes"),
             deploy_blacklist: blacklist(&mut fields, "deploy_blacklist"),
             deploy_whitelist: whitelist(&mut fields, "deploy_whitelist"),
@@ -249,26 +249,6 @@ fn names(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<ClusterName> {
         }
     }
     names
-}
-
-fn volumes(fields: &mut Fields<'_, '_>) -> Vec<Volume> {
-    let mut volumes = Vec::new();
-    for (n, item) in fields
-        .list("volumes")
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
-        let key = format!("volumes[{n}]");
-        match item.as_map() {
-            Some(map) => volumes.extend(volume(&mut fields.nested(&key, map), &item.mark)),
-            None => {
-                let message = format!("expected a map, found {}", item.describe());
-                fields.error(&key, &item.mark, message);
-            }
-        }
-    }
-    volumes
 }
 
 /// Absolute directories; a relative one would silently allow nothing.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{ClusterName, InstanceName, ServiceName},
-    problem::{Problem, Severity},
+    problem::{Problem, Rule, Severity},
     spec::DesiredState,
 };
 
@@ -94,6 +94,7 @@ impl Deployments {
             field: String::new(),
             message: format!("not a deployments file: {error}"),
             severity: Severity::Error,
+            rule: Rule::Syntax,
         })
     }
 

@@ -34,7 +34,8 @@ impl Range {
         }
     }
 
-    fn refusal(self, value: f64) -> Option<String> {
+    /// The rule that `value` breaks.
+    pub(super) fn refusal(self, value: f64) -> Option<String> {
         let low_ok = if self.open {
             value > self.low
         } else {
@@ -49,6 +50,13 @@ impl Range {
             rule.push_str(&format!(" and at most {}", self.high));
         }
         Some(rule)
+    }
+}
+
+impl Range {
+    /// The lowest value, whether it is itself out, and the highest one.
+    pub(super) const fn bounds(self) -> (f64, bool, f64) {
+        (self.low, self.open, self.high)
     }
 }
 
@@ -251,6 +259,11 @@ impl<'a, 'p> Fields<'a, 'p> {
             problems: self.problems,
             asked: BTreeSet::new(),
         }
+    }
+
+    /// Where problems go.
+    pub(crate) fn problems(&mut self) -> &mut Vec<Problem> {
+        self.problems
     }
 
     /// Every key that was asked for so far.

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{ErrorKind, Read},
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -11,15 +12,19 @@ use super::{
     node::{Mark, Node, Value},
     yaml,
 };
-use crate::problem::Problem;
+use crate::problem::{Problem, Rule};
 
 /// The largest configuration file that is read, in bytes.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// How often a file is read that changes meanwhile.
+const TRIES: usize = 3;
+
 /// The text of `root/name`; `None` when there is no such file.
 ///
 /// # Errors
-/// What is in the way: a directory, a broken link, no permission, too many bytes, not UTF-8.
+/// What is in the way: a directory, a broken link, no permission, too many bytes, not UTF-8, or
+/// somebody who writes it all the time.
 pub fn read(root: &Path, name: &str) -> Result<Option<String>, Problem> {
     read_up_to(root, name, FILE_BYTES_MAX)
 }
@@ -29,40 +34,75 @@ pub fn read(root: &Path, name: &str) -> Result<Option<String>, Problem> {
 /// # Errors
 /// As [`read`].
 pub fn read_up_to(root: &Path, name: &str, limit: u64) -> Result<Option<String>, Problem> {
-    let path = root.join(name);
-    let at = Mark::file(name);
-    let refuse = |message: String| Err(at.error("", message));
-    let metadata = match fs::metadata(&path) {
+    for _ in 0..TRIES {
+        match attempt(&root.join(name), name, limit)? {
+            Attempt::Absent => return Ok(None),
+            Attempt::Read(bytes) => return text(name, bytes, limit).map(Some),
+            Attempt::Changed => {}
+        }
+    }
+    let message = "is being changed while it is read; write a new file beside it and rename that";
+    Err(unreadable(name, message.to_owned()))
+}
+
+enum Attempt {
+    Absent,
+    Read(Vec<u8>),
+    /// Somebody wrote it meanwhile: what was read may be half of two versions.
+    Changed,
+}
+
+fn attempt(path: &Path, name: &str, limit: u64) -> Result<Attempt, Problem> {
+    let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return match fs::read_link(&path) {
-                Ok(target) => refuse(format!(
-                    "is a symbolic link to {}, which does not exist",
-                    target.display()
-                )),
-                Err(_) => Ok(None),
+            return match fs::read_link(path) {
+                Ok(target) => {
+                    let target = target.display();
+                    let message = format!("is a symbolic link to {target}, which does not exist");
+                    Err(unreadable(name, message))
+                }
+                Err(_) => Ok(Attempt::Absent),
             };
         }
-        Err(error) => return refuse(format!("cannot be read: {error}")),
+        Err(error) => return Err(unreadable(name, format!("cannot be read: {error}"))),
     };
     // Asked before opening: a pipe would keep the reader for ever.
     if metadata.is_dir() {
-        return refuse("is a directory; expected a file".to_owned());
+        let message = "is a directory; expected a file";
+        return Err(unreadable(name, message.to_owned()));
     }
     if !metadata.is_file() {
-        return refuse("is not an ordinary file".to_owned());
+        return Err(unreadable(name, "is not an ordinary file".to_owned()));
     }
     let mut bytes = Vec::new();
     let outcome =
-        fs::File::open(&path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-    if let Err(error) = outcome {
-        return refuse(format!("cannot be read: {error}"));
+        fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    match (outcome, fs::metadata(path)) {
+        (Ok(_), Ok(after)) if stamp(&after) == stamp(&metadata) => Ok(Attempt::Read(bytes)),
+        (Ok(_), _) => Ok(Attempt::Changed),
+        (Err(error), _) if error.kind() == ErrorKind::NotFound => Ok(Attempt::Changed),
+        (Err(error), _) => Err(unreadable(name, format!("cannot be read: {error}"))),
     }
+}
+
+/// What changes when a file is written or another one takes its name.
+fn stamp(metadata: &fs::Metadata) -> (u64, u64, u64, i64, i64) {
+    let (device, inode, size) = (metadata.dev(), metadata.ino(), metadata.size());
+    (device, inode, size, metadata.mtime(), metadata.mtime_nsec())
+}
+
+fn unreadable(name: &str, message: String) -> Problem {
+    let problem = Mark::file(name).error("", message);
+    problem.by(Rule::Unreadable)
+}
+
+fn text(name: &str, bytes: Vec<u8>, limit: u64) -> Result<String, Problem> {
     if bytes.len() as u64 > limit {
-        return refuse(format!("is larger than {limit} bytes"));
+        return Err(unreadable(name, format!("is larger than {limit} bytes")));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => Ok(text),
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
             let line = 1 + error.as_bytes()[..good]
@@ -71,9 +111,10 @@ pub fn read_up_to(root: &Path, name: &str, limit: u64) -> Result<Option<String>,
                 .count();
             let mark = Mark {
                 line: u32::try_from(line).unwrap_or(u32::MAX),
-                ..at.clone()
+                ..Mark::file(name)
             };
-            Err(mark.error("", format!("is not UTF-8: byte {good} cannot be decoded")))
+            let problem = mark.error("", format!("is not UTF-8: byte {good} cannot be decoded"));
+            Err(problem.by(Rule::Unreadable))
         }
     }
 }
@@ -91,7 +132,7 @@ pub fn parse(root: &Path, name: &str) -> Result<Node, Problem> {
         Value::Map(_) => Ok(node),
         _ => {
             let message = format!("expected a map at the top, found {}", node.describe());
-            Err(node.mark.error("", message))
+            Err(node.mark.error("", message).by(Rule::Type))
         }
     }
 }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::{
     files,
-    marathon::FIELDS,
+    marathon::INSTANCE,
     monitoring::{self, Monitoring},
     node::{Map, Mark, Node, Value},
     service::{self, Service},
 };
 use crate::{
     id::{InstanceName, ServiceName},
-    problem::Problem,
+    problem::{Problem, Severity},
 };
 
 /// The general configuration of a service.
@@ -42,7 +42,7 @@ impl General {
         let mut defaults = Map::default();
         if let Some(map) = service.as_map() {
             let shared = map.entries.iter();
-            for (key, entry) in shared.filter(|(key, _)| FIELDS.contains(&key.as_str())) {
+            for (key, entry) in shared.filter(|(key, _)| INSTANCE.get(key).is_some()) {
                 defaults.entries.insert(key.clone(), entry.clone());
             }
         }
@@ -51,8 +51,9 @@ impl General {
         let layers = [Some(&service), of_service, Some(&monitoring)];
         let described = service::decode(&service, name, &mut problems);
         // A registry of the wrong type would silently become the cluster's: a different image.
-        if let Some(problem) = problems.pop() {
-            return Err(problem);
+        let fatal = |problem: &&Problem| problem.severity == Severity::Error;
+        if let Some(problem) = problems.iter().find(fatal) {
+            return Err(problem.clone());
         }
         service.faults("", &mut problems);
         monitoring.faults("", &mut problems);

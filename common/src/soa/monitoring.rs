@@ -5,8 +5,11 @@
 //! file does not know are left to others.
 
 use super::{
-    decode::{Fields, Range},
     node::{Map, Mark, Node, Value},
+    table::{
+        Default::{Bool, Said},
+        Field, Kind, Pattern, Range, Record, Table,
+    },
 };
 use crate::{
     problem::{Problem, Severity},
@@ -22,6 +25,66 @@ pub struct Monitoring {
     /// until the instance is resolved.
     pub settings: spec::Monitoring,
 }
+
+/// The fields of the file, and of `monitoring` in an instance and in service.yaml.
+pub static MONITORING: Table = Table::open(
+    "who is told when something is wrong",
+    &[
+        Field::new(
+            "alert_after",
+            Kind::Pattern(&SPAN),
+            "How long it must be wrong first, such as 30s, 2m or 1h, at most 7d.",
+        )
+        .or(Said("alerts.after_seconds of the cluster")),
+        Field::new(
+            "check_every",
+            Kind::Pattern(&SPAN),
+            "Does nothing here: checks have their own time.",
+        )
+        .or_null(),
+        Field::new("check_oom_events", Kind::Bool, "Does nothing here.").or(Bool(true)),
+        Field::new(
+            "component",
+            Kind::Text,
+            "The part of the system that the ticket is about.",
+        )
+        .or_null(),
+        Field::new("description", Kind::Text, "The text of the ticket.").or_null(),
+        Field::new("irc_channels", Kind::List(&Kind::Text), "Chat channels."),
+        Field::new(
+            "notification_email",
+            Kind::Text,
+            "Where mail goes instead of to the team.",
+        )
+        .or_null(),
+        Field::new("page", Kind::Bool, "Whether it wakes someone.").or(Bool(false)),
+        Field::new("priority", Kind::Text, "How urgent the ticket is.").or_null(),
+        Field::new("project", Kind::Text, "Where the ticket goes.").or_null(),
+        Field::new(
+            "realert_every",
+            Kind::Whole(Range::within(-1.0, 1.0e9)),
+            "After how many checks it is said again; -1 for ever more rarely.",
+        )
+        .or(Said("-1")),
+        Field::new("runbook", Kind::Text, "What to do.").or_null(),
+        Field::new("slack_channels", Kind::List(&Kind::Text), "Chat channels."),
+        Field::new("tags", Kind::List(&Kind::Text), "Labels of the ticket."),
+        Field::new(
+            "team",
+            Kind::Text,
+            "The team; without one no event is sent at all.",
+        )
+        .or_null(),
+        Field::new("ticket", Kind::Bool, "Whether a ticket is opened.").or(Bool(false)),
+        Field::new("tip", Kind::Text, "What to do, in a sentence.").or_null(),
+    ],
+);
+
+static SPAN: Pattern = Pattern {
+    fits: |text| span_ms(text).is_some_and(|ms| ms <= ALERT_AFTER_MAX_MS),
+    regex: "^ *[0-9]+[smhd] *$",
+    rule: "expected a time of at most 7d such as 30s, 2m or 1h",
+};
 
 /// The longest `alert_after`: what nobody is told of within a week is not watched.
 const ALERT_AFTER_MAX_MS: u64 = 7 * 86_400_000;
@@ -39,7 +102,8 @@ pub fn merged(layers: &[&Node], path: &str, problems: &mut Vec<Problem>) -> Moni
     let mut found = Vec::new();
     let empty = Map::default();
     let map = merged.as_map().unwrap_or(&empty);
-    let monitoring = decode(&mut Fields::new(map, path, &mut found));
+    let mut record = Record::open(map, &MONITORING, path, &merged.mark, &mut found);
+    let monitoring = decode(&mut record);
     for mut problem in found {
         if !problem.field.ends_with(".team") {
             problem.severity = Severity::Warning;
@@ -49,41 +113,30 @@ pub fn merged(layers: &[&Node], path: &str, problems: &mut Vec<Problem>) -> Moni
     monitoring
 }
 
-fn decode(fields: &mut Fields<'_, '_>) -> Monitoring {
+fn decode(fields: &mut Record<'_, '_>) -> Monitoring {
     Monitoring {
         team: fields.text("team").filter(|team| !team.is_empty()),
         settings: spec::Monitoring {
             location: None,
-            page: fields.boolean("page").unwrap_or(false),
+            page: fields.boolean("page").unwrap_or_default(),
             runbook: fields.text("runbook"),
             tip: fields.text("tip"),
             notification_email: fields.text("notification_email"),
             irc_channels: fields.texts("irc_channels").unwrap_or_default(),
             slack_channels: fields.texts("slack_channels").unwrap_or_default(),
-            ticket: fields.boolean("ticket").unwrap_or(false),
+            ticket: fields.boolean("ticket").unwrap_or_default(),
             project: fields.text("project"),
             priority: fields.text("priority"),
             tags: fields.texts("tags").unwrap_or_default(),
             component: fields.text("component"),
             description: fields.text("description"),
-            alert_after_ms: alert_after(fields),
-            realert_every: fields.integer("realert_every", Range::within(-1.0, 1.0e9)),
+            alert_after_ms: fields.text("alert_after").as_deref().and_then(span_ms),
+            realert_every: fields.integer("realert_every"),
         },
     }
 }
 
-/// `alert_after`: a whole number and its unit, as `30s`, `2m` or `1h`.
-fn alert_after(fields: &mut Fields<'_, '_>) -> Option<u64> {
-    let text = fields.text("alert_after")?;
-    let ms = span_ms(&text).filter(|ms| *ms <= ALERT_AFTER_MAX_MS);
-    if let (None, Some(node)) = (ms, fields.node("alert_after")) {
-        let message =
-            format!("expected a time of at most 7d such as 30s, 2m or 1h, found {text:?}");
-        fields.error("alert_after", &node.mark, message);
-    }
-    ms
-}
-
+/// A whole number and its unit, in milliseconds.
 fn span_ms(text: &str) -> Option<u64> {
     let text = text.trim();
     let unit = text.find(|c: char| !c.is_ascii_digit())?;

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::problem::{Problem, Severity};
+use crate::problem::{Problem, Rule, Severity};
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub struct Fault {
     pub key: String,
     /// What is wrong.
     pub message: String,
+    /// The rule it breaks.
+    pub rule: Rule,
 }
 
 impl Mark {
@@ -105,6 +107,7 @@ impl Mark {
             field,
             message,
             severity,
+            rule: Rule::Other,
         }
     }
 }
@@ -134,6 +137,15 @@ impl Node {
         }
     }
 
+    /// The number, when it is a finite one.
+    pub fn number(&self) -> Option<f64> {
+        match self.value {
+            Value::Int(value) => Some(value as f64),
+            Value::Float(value) if value.is_finite() => Some(value),
+            _ => None,
+        }
+    }
+
     /// What it is, in the words of an error message.
     pub fn describe(&self) -> String {
         match &self.value {
@@ -157,7 +169,9 @@ impl Node {
     /// Every fault in this value, depth first, as errors with `path` before the field.
     pub fn faults(&self, path: &str, problems: &mut Vec<Problem>) {
         match &self.value {
-            Value::Invalid(message) => problems.push(self.mark.error(path, message)),
+            Value::Invalid(message) => {
+                problems.push(self.mark.error(path, message).by(Rule::Type));
+            }
             Value::List(items) => {
                 for (n, item) in items.iter().enumerate() {
                     item.faults(&format!("{path}[{n}]"), problems);
@@ -165,7 +179,7 @@ impl Node {
             }
             Value::Map(map) => {
                 for fault in &map.faults {
-                    problems.push(fault.mark.error(join(path, &fault.key), &fault.message));
+                    problems.push(fault.problem(path));
                 }
                 for (key, entry) in &map.entries {
                     entry.node.faults(&join(path, key), problems);
@@ -220,6 +234,14 @@ impl Node {
                 .map(|(key, entry)| (key.clone(), entry.node.to_json()))
                 .collect(),
         }
+    }
+}
+
+impl Fault {
+    /// The fault of a map that stands at `path`.
+    pub fn problem(&self, path: &str) -> Problem {
+        let problem = self.mark.error(join(path, &self.key), &self.message);
+        problem.by(self.rule)
     }
 }
 

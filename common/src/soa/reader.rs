@@ -13,20 +13,25 @@ use super::{
     deploy::Pipeline,
     files,
     general::General,
+    kinds::{InstanceType, SHARED},
     marathon::{self, InstanceConfig},
     node::{Entry, Map, Mark, Node, Value},
     service::Service,
     smartstack::{self, Namespace, Namespaces},
+    yaml,
 };
 use crate::{
     config::SystemConfig,
     deployments::{self, Deployments},
     id::{ClusterName, InstanceName, ServiceName},
-    problem::{Problem, Severity},
+    problem::{Problem, Rule, Severity},
 };
 
 /// Where services are declared unless something else is configured.
 pub const SOA_DIR_DEFAULT: &str = "/nail/etc/services";
+/// The instance that every service has, to be run by hand; its fields unless it is declared.
+pub const INTERACTIVE: &str = "interactive";
+const INTERACTIVE_FIELDS: &str = "{cpus: 4, mem: 10240, disk: 1024}";
 /// The most entries of a directory that are looked at.
 pub const ENTRIES_MAX: usize = 100_000;
 /// The most instances that one file may declare.
@@ -147,7 +152,28 @@ impl SoaDir {
         cluster: &ClusterName,
         system: &SystemConfig,
     ) -> ServiceLoad {
-        let file = format!("{service}/marathon-{cluster}.yaml");
+        self.load_type(InstanceType::Marathon, service, cluster, system)
+    }
+
+    /// What `service` declares to be run by hand in `cluster`, and the instance
+    /// [`INTERACTIVE`], which every service has.
+    pub fn adhoc(
+        &self,
+        service: &ServiceName,
+        cluster: &ClusterName,
+        system: &SystemConfig,
+    ) -> ServiceLoad {
+        self.load_type(InstanceType::Adhoc, service, cluster, system)
+    }
+
+    fn load_type(
+        &self,
+        kind: InstanceType,
+        service: &ServiceName,
+        cluster: &ClusterName,
+        system: &SystemConfig,
+    ) -> ServiceLoad {
+        let file = kind.file(service, cluster);
         if !visible(cluster, system) {
             let message = format!("cluster {cluster} is not in the configured list of clusters");
             return ServiceLoad::unreadable(Mark::file(&file).error("", message));
@@ -173,6 +199,7 @@ impl SoaDir {
         };
         let loader = Loader {
             dir: self,
+            kind,
             service,
             cluster,
             general: &general,
@@ -186,14 +213,16 @@ impl SoaDir {
             .iter()
             .filter(|fault| !load.instances.keys().any(|name| name.as_str() == fault.key))
         {
-            load.problems
-                .push(fault.mark.error(&fault.key, &fault.message));
+            load.problems.push(fault.problem(""));
         }
         // A name that is wrong, or there twice, may be another instance's, misspelt: nothing is
         // taken for gone on the word of such a file.
         let wrong = |fault: &Problem| fault.severity == Severity::Error && fault.file == file;
         load.complete = map.faults.is_empty() && !load.problems.iter().any(wrong);
         self.check_groups(service, &mut load);
+        if kind == InstanceType::Adhoc && load.complete {
+            loader.interactive(&mut load);
+        }
         load.problems.sort();
         load.problems.dedup();
         load
@@ -225,9 +254,9 @@ impl SoaDir {
         let root = files::parse(&self.root, &file).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
         let pipeline = Pipeline::decode(&root, &mut problems);
-        match problems.is_empty() {
-            true => Ok(pipeline),
-            false => Err(problems),
+        match problems.iter().any(|one| one.severity == Severity::Error) {
+            true => Err(problems),
+            false => Ok(pipeline),
         }
     }
 
@@ -256,7 +285,7 @@ impl SoaDir {
             let cluster = name
                 .strip_suffix(".yaml")
                 .and_then(|stem| stem.split_once('-'))
-                .filter(|(kind, cluster)| kinds.contains(kind) && *cluster != "SHARED")
+                .filter(|(kind, cluster)| kinds.contains(kind) && *cluster != SHARED)
                 .and_then(|(_, cluster)| ClusterName::new(cluster).ok())
                 .filter(|cluster| visible(cluster, system));
             if let Some(cluster) = cluster {
@@ -264,6 +293,16 @@ impl SoaDir {
             }
         }
         Ok(found)
+    }
+
+    /// The names in a service's directory, sorted.
+    pub(super) fn names(&self, service: &ServiceName) -> Result<Vec<String>, SoaError> {
+        self.names_in(service.as_str())
+    }
+
+    /// The names in a directory below this one, sorted.
+    pub(super) fn names_in(&self, directory: &str) -> Result<Vec<String>, SoaError> {
+        self.entries(&self.root.join(directory))
     }
 
     /// The names in a directory, sorted; those that are not UTF-8 cannot be anything of ours.
@@ -295,7 +334,8 @@ impl SoaDir {
                     if let Some(message) = pipeline.missing(&config.deploy_group) {
                         let mark = config.origin.of("deploy_group");
                         let field = format!("{name}.deploy_group");
-                        load.problems.push(mark.warning(field, message));
+                        let problem = mark.warning(field, message);
+                        load.problems.push(problem.by(Rule::Reference));
                     }
                 }
             }
@@ -317,6 +357,7 @@ fn visible(cluster: &ClusterName, system: &SystemConfig) -> bool {
 /// Decodes the instances of one file.
 struct Loader<'a> {
     dir: &'a SoaDir,
+    kind: InstanceType,
     service: &'a ServiceName,
     cluster: &'a ClusterName,
     general: &'a General,
@@ -324,17 +365,35 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
+    /// Adds the instance that every service has, unless the service declares it itself.
+    fn interactive(&self, load: &mut ServiceLoad) {
+        let (Ok(name), Ok(root)) = (
+            InstanceName::new(INTERACTIVE),
+            yaml::parse("(built in)", INTERACTIVE_FIELDS),
+        ) else {
+            return;
+        };
+        let entry = Entry {
+            key: root.mark.clone(),
+            node: root,
+        };
+        if !load.instances.contains_key(&name) {
+            self.instance(INTERACTIVE, &entry, &Map::default(), load);
+        }
+    }
+
     fn instance(&self, key: &str, entry: &Entry, file: &Map, load: &mut ServiceLoad) {
         let name = match InstanceName::new(key) {
             Ok(name) => name,
             Err(error) => {
-                load.problems.push(entry.key.error(key, error.to_string()));
+                let problem = entry.key.error(key, error.to_string());
+                load.problems.push(problem.by(Rule::Name));
                 return;
             }
         };
         let mut problems = Vec::new();
         for fault in file.faults.iter().filter(|fault| fault.key == key) {
-            problems.push(fault.mark.error(key, &fault.message));
+            problems.push(fault.problem(""));
         }
         entry.node.faults(key, &mut problems);
         let config = self.decode(&name, entry, &mut problems);
@@ -362,34 +421,32 @@ impl Loader<'_> {
             mark: entry.node.mark.clone(),
             value: Value::Map(Map::default()),
         };
+        let empty_warning = |word: &str| {
+            let message = format!("is {word}: every field has its default");
+            entry.key.warning(key, message).by(Rule::Empty)
+        };
         let own = match &entry.node.value {
             Value::Map(map) => {
                 if map.entries.is_empty() {
-                    problems.push(
-                        entry
-                            .key
-                            .warning(key, "is empty: every field has its default"),
-                    );
+                    problems.push(empty_warning("empty"));
                 }
                 &entry.node
             }
             Value::Null => {
-                problems.push(
-                    entry
-                        .key
-                        .warning(key, "is null: every field has its default"),
-                );
+                problems.push(empty_warning("null"));
                 &empty
             }
             _ => {
                 let message = format!("expected a map, found {}", entry.node.describe());
-                problems.push(entry.node.mark.error(key, message));
+                let problem = entry.node.mark.error(key, message);
+                problems.push(problem.by(Rule::Type));
                 return None;
             }
         };
         let effective = self.general.defaults.overlaid(own);
         let monitoring = self.general.monitoring_of(own, name, problems);
         let context = marathon::Context {
+            kind: self.kind,
             service: self.service,
             instance: name,
             cluster: self.cluster,

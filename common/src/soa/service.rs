@@ -2,10 +2,53 @@
 //! are defaults for every instance; [`super::reader`] lays them under.
 
 use super::{
-    decode::Fields,
+    marathon::INSTANCE,
+    monitoring::MONITORING,
     node::{Map, Node},
+    table::{Default::Said, Field, Kind, Record, Table},
 };
 use crate::{id::ServiceName, problem::Problem};
+
+/// The fields of the file.
+pub static SERVICE: Table = Table {
+    beside: &[&INSTANCE, &MONITORING],
+    ..Table::open(
+        "a service as a whole, and defaults of its instances",
+        FIELDS,
+    )
+};
+
+const FIELDS: &[Field] = &[
+    Field::new(
+        "deployed_to",
+        Kind::Any,
+        "Hosts of before PaaSTA; does nothing here.",
+    ),
+    Field::new("description", Kind::Text, "What it is."),
+    Field::new(
+        "docker_registry",
+        Kind::Text,
+        "The registry of its images, HOST[:PORT], when it is not the cluster's.",
+    ),
+    Field::new(
+        "encryption_key",
+        Kind::Text,
+        "The secret provider's key; does nothing here.",
+    ),
+    Field::new("external_link", Kind::Text, "Where to read more."),
+    Field::new("git_url", Kind::Text, "The repository of its source.")
+        .or(Said("git@git.yelpcorp.com:services/SERVICE")),
+    Field::new(
+        "monitoring",
+        Kind::Layer(&MONITORING),
+        "Under monitoring.yaml.",
+    ),
+    Field::new(
+        "runs_on",
+        Kind::Any,
+        "Hosts of before PaaSTA; does nothing here.",
+    ),
+];
 
 /// What paasta needs of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +67,7 @@ pub struct Service {
 pub fn decode(root: &Node, service: &ServiceName, problems: &mut Vec<Problem>) -> Service {
     let empty = Map::default();
     let map = root.as_map().unwrap_or(&empty);
-    let mut fields = Fields::new(map, "", problems);
+    let mut fields = Record::open(map, &SERVICE, "", &root.mark, problems);
     Service {
         git_url: fields
             .text("git_url")

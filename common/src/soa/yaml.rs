@@ -10,7 +10,7 @@ use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, T
 
 use super::node::{Entry, Fault, Map, Mark, Node, Value};
 use super::scalar;
-use crate::problem::Problem;
+use crate::problem::{Problem, Rule};
 
 /// How many values a file may hold once its aliases are written out; long texts count as several.
 pub const NODES_MAX: usize = 200_000;
@@ -27,6 +27,10 @@ pub const DEPTH_MAX: usize = 64;
 /// # Errors
 /// The problem that makes the text as a whole unreadable, with its line and column.
 pub fn parse(file: &str, text: &str) -> Result<Node, Problem> {
+    tree(file, text).map_err(|problem| problem.by(Rule::Syntax))
+}
+
+fn tree(file: &str, text: &str) -> Result<Node, Problem> {
     let mut options = Options::default();
     options.emit_comments = false;
     let mut builder = Builder::new(file);
@@ -219,6 +223,7 @@ impl Builder {
                             "given twice: first at line {}, again at line {}",
                             first.key.line, mark.line
                         ),
+                        rule: Rule::Duplicate,
                     });
                     Key::Bad
                 }
@@ -254,6 +259,7 @@ impl Builder {
                         mark: node.mark.clone(),
                         key: String::new(),
                         message: format!("a key must be text, found {}", node.describe()),
+                        rule: Rule::Type,
                     });
                     *key = Some(Key::Bad);
                 }
@@ -288,6 +294,7 @@ fn refuse_merge(map: &mut Map, source: &Node) {
             "expected a map or a list of maps to merge, found {}",
             source.describe()
         ),
+        rule: Rule::Type,
     });
 }
 

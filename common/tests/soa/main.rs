@@ -20,6 +20,7 @@ mod reader;
 mod resolve;
 mod rollout;
 mod targets;
+mod vectors;
 
 /// A directory with these files, which exists as long as the first value.
 fn soa(files: &[(&str, &str)]) -> (TempDir, SoaDir) {

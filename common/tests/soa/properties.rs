@@ -3,7 +3,7 @@
 use paasta_common::{
     deployments::Deployment,
     id::InstanceId,
-    soa::{self, marathon::FIELDS},
+    soa::{self, marathon::INSTANCE},
     spec::DesiredState,
 };
 use proptest::{prelude::*, sample::select};
@@ -40,7 +40,7 @@ proptest! {
     /// the same app every time, or is refused with a reason.
     #[test]
     fn every_instance_gets_an_answer(
-        given in prop::collection::btree_map(select(FIELDS), select(&VALUES[..]), 1..6),
+        given in prop::collection::btree_map(select(INSTANCE.keys().collect::<Vec<_>>()), select(&VALUES[..]), 1..6),
     ) {
         let lines: String = given.iter().map(|(key, value)| format!("  {key}: {value}\n")).collect();
         let (root, soa) = directory(&[]);

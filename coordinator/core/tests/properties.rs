@@ -12,7 +12,7 @@ use paasta_common::{
     assignment::Want,
     host::HostInfo,
     id::{InstanceId, ReplicaId},
-    problem::{Problem, Severity},
+    problem::{Problem, Rule, Severity},
     spec::{BounceMethod, DesiredState, InstanceSpec, Margin, OnDeadline},
 };
 use paasta_coordinator_core::state::{
@@ -329,6 +329,7 @@ fn problem() -> Problem {
         field: "main.mem".to_owned(),
         message: "expected a number".to_owned(),
         severity: Severity::Error,
+        rule: Rule::Type,
     }
 }
 

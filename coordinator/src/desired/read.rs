@@ -1,12 +1,12 @@
 //! Reads a soa directory into a [`Reading`]: declared instances, deployed versions, faults. Blocks
 //! on the disk; what the reading changes is decided in `paasta_coordinator_core::desired`.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use paasta_common::{
     config::SystemConfig,
     id::{ClusterName, InstanceId, ServiceName},
-    problem::{Problem, Severity},
+    problem::{Problem, Rule, Severity},
     soa::{InstanceConfig, SoaDir, SoaError, resolve},
 };
 use paasta_coordinator_core::desired::{Declared, Reading};
@@ -22,10 +22,25 @@ pub(super) fn read(
     system: &SystemConfig,
 ) -> Result<Reading, SoaError> {
     let soa = SoaDir::open(dir)?;
+    let listed = soa.services()?;
+    read_listed(&soa, &listed, cluster, system)
+}
+
+/// Reads these services. One that is not there any more at the end may have been half gone when it
+/// was read: nothing is taken for removed on the word of it.
+fn read_listed(
+    soa: &SoaDir,
+    listed: &[ServiceName],
+    cluster: &ClusterName,
+    system: &SystemConfig,
+) -> Result<Reading, SoaError> {
     let mut reading = Reading::default();
-    for service in soa.services()? {
-        read_service(&soa, &service, cluster, system, &mut reading);
+    for service in listed {
+        read_service(soa, service, cluster, system, &mut reading);
     }
+    let left: BTreeSet<ServiceName> = soa.services()?.into_iter().collect();
+    let gone = listed.iter().filter(|service| !left.contains(*service));
+    reading.incomplete.extend(gone.cloned());
     Ok(reading)
 }
 
@@ -89,5 +104,33 @@ fn not_deployed(id: &InstanceId, config: &InstanceConfig) -> Problem {
         field: id.instance.to_string(),
         message,
         severity: Severity::Warning,
+        rule: Rule::Undeployed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_vanishes_while_it_is_read_is_not_taken_for_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        for service in ["web", "gone"] {
+            fs::create_dir(dir.path().join(service)).unwrap();
+            let file = dir.path().join(service).join("marathon-prod.yaml");
+            fs::write(file, "main: {mem: 64}\n").unwrap();
+        }
+        let (soa, system) = (SoaDir::open(dir.path()).unwrap(), SystemConfig::default());
+        let cluster = ClusterName::new("prod").unwrap();
+        let listed = soa.services().unwrap();
+        fs::remove_dir_all(dir.path().join("gone")).unwrap();
+        let reading = read_listed(&soa, &listed, &cluster, &system).unwrap();
+        let gone = ServiceName::new("gone").unwrap();
+        assert_eq!(reading.incomplete, BTreeSet::from([gone]));
+        assert_eq!(reading.instances.len(), 1, "the other one is read");
+        drop(dir);
+        assert!(read_listed(&soa, &listed, &cluster, &system).is_err());
     }
 }

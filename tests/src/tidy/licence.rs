@@ -4,7 +4,7 @@
 use super::{Violation, graph::Metadata};
 
 /// SPDX names that the project accepts. All permissive; none asks for the source of what links it.
-pub const ALLOWED: [&str; 11] = [
+pub const ALLOWED: [&str; 12] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
@@ -13,6 +13,7 @@ pub const ALLOWED: [&str; 11] = [
     "CC0-1.0",
     "ISC",
     "MIT",
+    "MIT-0",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
@@ -93,6 +94,7 @@ mod tests {
     fn expressions_are_met_or_not() {
         for fine in [
             "MIT",
+            "MIT-0",
             "MIT/Apache-2.0",
             "GPL-3.0 OR MIT",
             "(MIT OR GPL-2.0) AND BSD-3-Clause",

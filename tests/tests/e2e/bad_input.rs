@@ -132,7 +132,9 @@ fn refused(cluster: &Cluster, problem: &Problem) -> Result<()> {
         "{problem:?} is not in {shown:?}"
     );
     let soa = cluster.service.soa().display().to_string();
-    let said = cluster.operator.paasta(&["validate", "-y", &soa])?;
+    let said = cluster
+        .operator
+        .paasta(&["validate", "--strict", "-y", &soa])?;
     let text = format!("{}{}", said.stdout, said.stderr);
     ensure!(
         said.code == Some(1) && flat(&text).contains(&flat(&problem.message)),

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     app::DockerArgs,
+    problem::Rule,
     soa::{
-        decode::Fields,
         node::{Node, Value},
+        table::Record,
     },
     typo,
 };
@@ -47,30 +48,28 @@ const VALUES_MAX: usize = 64;
 const VALUE_MAX: usize = 1_024;
 
 /// Takes the arguments; each may be one value or a list of them.
-pub(super) fn docker_args(fields: &mut Fields<'_, '_>) -> DockerArgs {
+pub(super) fn docker_args(fields: &mut Record<'_, '_>) -> DockerArgs {
     let mut args = DockerArgs::default();
-    let Some(given) = &mut fields.map("extra_docker_args") else {
-        return args;
-    };
-    for (name, entry) in &given.raw().entries {
+    for (name, node) in fields.entries("extra_docker_args") {
         // Marathon's parameters are written without the dashes; who copies a command line may not
         // know.
         let name = name.trim_start_matches('-');
-        let taken = match (&entry.node.value, name) {
+        let taken = match (&node.value, name) {
             (Value::Null, _) => Ok(()),
             (_, name) if !ALLOWED.contains(&name) => Err(refusal(name)),
             (Value::Bool(value), "read-only") => {
                 args.read_only = *value;
                 Ok(())
             }
-            _ => texts(&entry.node).and_then(|texts| {
+            _ => texts(node).and_then(|texts| {
                 texts
                     .into_iter()
                     .try_for_each(|text| take(&mut args, name, text))
             }),
         };
         if let Err(message) = taken {
-            given.error(name, &entry.node.mark, message);
+            let key = format!("extra_docker_args.{name}");
+            fields.error(&key, &node.mark, Rule::Forbidden, message);
         }
     }
     args
@@ -189,14 +188,18 @@ fn bytes(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{problem::Problem, soa::yaml};
+    use crate::{
+        problem::Problem,
+        soa::{marathon::INSTANCE, yaml},
+    };
 
     fn decoded(text: &str) -> (DockerArgs, Vec<String>) {
         let text = format!("extra_docker_args: {text}\n");
         let node = yaml::parse("f", &text).unwrap();
         let mut problems: Vec<Problem> = Vec::new();
         let map = node.as_map().unwrap();
-        let args = docker_args(&mut Fields::new(map, "main", &mut problems));
+        let mut record = Record::open(map, &INSTANCE, "main", &node.mark, &mut problems);
+        let args = docker_args(&mut record);
         (args, problems.iter().map(ToString::to_string).collect())
     }
 

@@ -1,10 +1,11 @@
-//! An instance as its author declared it: one entry of `marathon-CLUSTER.yaml`, with the defaults
+//! An instance as its author declared it: one entry of `marathon-CLUSTER.yaml` (or of
+//! `adhoc-CLUSTER.yaml`, run by hand), with the defaults
 //! that the rest of the service's files give it. Not here: the deployed version and the cluster's
 //! own settings, which [`super::resolve()`] adds.
 
 use std::collections::BTreeMap;
 
-use super::{monitoring::Monitoring, node::Mark, smartstack::Namespace};
+use super::{kinds::InstanceType, monitoring::Monitoring, node::Mark, smartstack::Namespace};
 use crate::{
     app::{Constraint, DockerArgs, NetworkMode, Ulimit, Volume},
     spec::{BounceMethod, DrainMethod, Margin, OnDeadline},
@@ -13,20 +14,24 @@ use crate::{
 mod containers;
 mod docker_args;
 mod fields;
+mod forms;
 mod health;
 mod placement;
 mod rollout;
+mod table;
 
-pub use fields::FIELDS;
 pub(crate) use fields::{Context, decode};
+pub use table::{ADHOC, ADHOCS, INSTANCE, INSTANCES};
 pub(crate) use {
-    containers::volume,
+    containers::volumes,
     placement::{blacklist, whitelist},
 };
 
 /// An instance as declared, checked, its defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstanceConfig {
+    /// Whether it runs for ever or by hand.
+    pub kind: InstanceType,
     /// Where it and each of its fields were written.
     pub origin: Origin,
     /// Cores, more than 0.
@@ -91,6 +96,8 @@ pub struct InstanceConfig {
     pub docker: DockerArgs,
     /// Percent of the replicas below which the instance is critical.
     pub replication_threshold: u32,
+    /// The key of dependencies.yaml that says where it connects to.
+    pub dependencies: Option<String>,
     /// The registry that service.yaml names instead of the cluster's.
     pub docker_registry: Option<String>,
     /// Who is told, and how.

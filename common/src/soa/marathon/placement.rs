@@ -3,52 +3,88 @@
 use super::{Location, Placement, Whitelist};
 use crate::{
     app::{Constraint, Operator},
+    problem::Rule,
     soa::{
         decode::Fields,
         node::{Node, Value},
+        table::{Record, Shape},
     },
 };
 
+/// `[attribute, OPERATOR, value]`, as far as its shape goes.
+pub(super) static CONSTRAINT: Shape = Shape {
+    expected: "[attribute, OPERATOR, value]",
+    fits: |node| words(node).is_some(),
+    schema: r#"{"type": "array", "minItems": 2, "maxItems": 3,
+        "items": {"type": ["string", "integer"]}}"#,
+};
+
+/// `[attribute, value]`.
+pub(super) static LOCATION: Shape = Shape {
+    expected: "[type, location]",
+    fits: |node| pair(node).is_some(),
+    schema: r#"{"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "string"}}"#,
+};
+
+/// `[attribute, [value, ...]]`. PaaSTA writes "no whitelist" as an empty list, too.
+pub(super) static WHITELIST: Shape = Shape {
+    expected: "[type, [location, ...]]",
+    fits: |node| match &node.value {
+        Value::List(items) if items.is_empty() => true,
+        _ => allowed(node).is_some(),
+    },
+    schema: r#"{"anyOf": [
+        {"type": "array", "maxItems": 0},
+        {"type": "array", "minItems": 2, "maxItems": 2, "items": [
+            {"type": "string"},
+            {"type": "array", "minItems": 1, "items": {"type": "string"}}]}]}"#,
+};
+
 /// Takes `pool`, the constraints and the deploy lists.
-pub(super) fn placement(fields: &mut Fields<'_, '_>) -> Placement {
+pub(super) fn placement(fields: &mut Record<'_, '_>) -> Placement {
     Placement {
-        pool: fields.text("pool").unwrap_or_else(|| "default".to_owned()),
+        pool: fields.text("pool").unwrap_or_default(),
         constraints: constraints(fields, "constraints"),
         extra_constraints: constraints(fields, "extra_constraints").unwrap_or_default(),
-        blacklist: blacklist(fields, "deploy_blacklist"),
-        whitelist: whitelist(fields, "deploy_whitelist"),
+        blacklist: locations(fields),
+        whitelist: fields.good("deploy_whitelist").and_then(|node| {
+            let list = allowed(node)?;
+            let refuse = |message| {
+                fields.error("deploy_whitelist", &node.mark, Rule::Format, message);
+            };
+            check_pattern(&list.values.join("|"), refuse).then_some(list)
+        }),
     }
 }
 
 /// A list of `[attribute, OPERATOR, value]`.
-fn constraints(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Vec<Constraint>> {
+fn constraints(fields: &mut Record<'_, '_>, key: &'static str) -> Option<Vec<Constraint>> {
     let mut constraints = Vec::new();
     for (n, item) in fields.list(key)?.iter().enumerate() {
-        let path = format!("{key}[{n}]");
-        match constraint(item) {
-            Ok(constraint) if constraints.contains(&constraint) => {
-                fields.error(&path, &item.mark, "the same constraint is given twice");
-            }
+        let Some(parts) = words(item) else { continue };
+        match constraint(&parts) {
             Ok(constraint) => constraints.push(constraint),
-            Err(message) => fields.error(&path, &item.mark, message),
+            Err(message) => {
+                let path = format!("{key}[{n}]");
+                fields.error(&path, &item.mark, Rule::Format, message);
+            }
         }
     }
     Some(constraints)
 }
 
-fn constraint(node: &Node) -> Result<Constraint, String> {
-    let shape = || {
-        format!(
-            "expected [attribute, OPERATOR, value], found {}",
-            node.describe()
-        )
-    };
+fn words(node: &Node) -> Option<Vec<String>> {
     let Value::List(items) = &node.value else {
-        return Err(shape());
+        return None;
     };
     let parts: Vec<String> = items.iter().map_while(word).collect();
-    if parts.len() != items.len() || !(2..=3).contains(&parts.len()) || parts[0].is_empty() {
-        return Err(shape());
+    let whole = parts.len() == items.len() && (2..=3).contains(&parts.len());
+    whole.then_some(parts)
+}
+
+fn constraint(parts: &[String]) -> Result<Constraint, String> {
+    if parts[0].is_empty() {
+        return Err("the attribute's name is empty".to_owned());
     }
     let operator = operator(&parts[1])?;
     let value = parts.get(2).filter(|value| !value.is_empty()).cloned();
@@ -104,69 +140,90 @@ fn check_value(operator: Operator, name: &str, value: Option<&str>) -> Result<()
     }
 }
 
-/// `[[type, location], ...]`.
+fn locations(fields: &mut Record<'_, '_>) -> Vec<Location> {
+    let key = "deploy_blacklist";
+    let mut locations = Vec::new();
+    for item in fields.list(key).unwrap_or_default() {
+        let Some(location) = pair(item) else { continue };
+        check_pattern(&location.value, |message| {
+            fields.error(key, &item.mark, Rule::Format, message);
+        });
+        locations.push(location);
+    }
+    locations
+}
+
+fn pair(node: &Node) -> Option<Location> {
+    let Value::List(items) = &node.value else {
+        return None;
+    };
+    let [attribute, value] = &items[..] else {
+        return None;
+    };
+    Some(Location {
+        attribute: attribute.as_text()?.to_owned(),
+        value: value.as_text()?.to_owned(),
+    })
+}
+
+fn allowed(node: &Node) -> Option<Whitelist> {
+    let Value::List(items) = &node.value else {
+        return None;
+    };
+    let [attribute, list] = &items[..] else {
+        return None;
+    };
+    let Value::List(values) = &list.value else {
+        return None;
+    };
+    let texts = values
+        .iter()
+        .map(|value| value.as_text().map(str::to_owned));
+    let values: Vec<String> = texts.collect::<Option<_>>()?;
+    let attribute = attribute.as_text()?.to_owned();
+    (!values.is_empty()).then_some(Whitelist { attribute, values })
+}
+
+/// A location becomes a regular expression in the end, as in PaaSTA.
+fn check_pattern(pattern: &str, refuse: impl FnOnce(String)) -> bool {
+    let fine = regex::Regex::new(pattern).is_ok();
+    if !fine {
+        refuse(format!("{pattern:?} is not a regular expression"));
+    }
+    fine
+}
+
+/// The operator's `[[type, location], ...]`.
 pub(crate) fn blacklist(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<Location> {
     let mut locations = Vec::new();
     for (n, item) in fields.list(key).unwrap_or_default().iter().enumerate() {
-        let pair = match &item.value {
-            Value::List(pair) => pair.iter().filter_map(Node::as_text).collect(),
-            _ => Vec::new(),
-        };
-        if let [attribute, value] = pair[..] {
-            check_pattern(fields, key, item, value);
-            locations.push(Location {
-                attribute: attribute.to_owned(),
-                value: value.to_owned(),
-            });
-        } else {
-            let path = format!("{key}[{n}]");
-            let message = format!("expected [type, location], found {}", item.describe());
-            fields.error(&path, &item.mark, message);
+        let path = format!("{key}[{n}]");
+        match pair(item) {
+            Some(location) => {
+                check_pattern(&location.value, |message| {
+                    fields.error(key, &item.mark, message);
+                });
+                locations.push(location);
+            }
+            None => {
+                let message = format!("expected [type, location], found {}", item.describe());
+                fields.error(&path, &item.mark, message);
+            }
         }
     }
     locations
 }
 
-/// A location becomes a regular expression in the end, as in PaaSTA.
-fn check_pattern(fields: &mut Fields<'_, '_>, key: &str, node: &Node, pattern: &str) {
-    if regex::Regex::new(pattern).is_err() {
-        let message = format!("{pattern:?} is not a regular expression");
-        fields.error(key, &node.mark, message);
-    }
-}
-
-/// `[type, [location, ...]]`.
+/// The operator's `[type, [location, ...]]`.
 pub(crate) fn whitelist(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Whitelist> {
-    let items = fields.list(key)?;
     let node = fields.node(key)?;
-    // PaaSTA writes "no whitelist" as an empty list, too.
-    if items.is_empty() {
+    if fields.list(key)?.is_empty() {
         return None;
     }
-    let parts = match items {
-        [attribute, list] => match (&attribute.value, &list.value) {
-            (Value::Text(attribute), Value::List(values)) => {
-                let texts: Vec<String> = values
-                    .iter()
-                    .filter_map(|value| value.as_text().map(str::to_owned))
-                    .collect();
-                (texts.len() == values.len() && !texts.is_empty()).then_some((attribute, texts))
-            }
-            _ => None,
-        },
-        _ => None,
+    let Some(list) = allowed(node) else {
+        fields.error(key, &node.mark, "expected [type, [location, ...]]");
+        return None;
     };
-    match parts {
-        Some((attribute, values)) => {
-            check_pattern(fields, key, node, &values.join("|"));
-            Some(Whitelist {
-                attribute: attribute.clone(),
-                values,
-            })
-        }
-        None => {
-            fields.error(key, &node.mark, "expected [type, [location, ...]]");
-            None
-        }
-    }
+    let refuse = |message| fields.error(key, &node.mark, message);
+    check_pattern(&list.values.join("|"), refuse).then_some(list)
 }

@@ -1,42 +1,33 @@
 //! The `bounce_*` and `drain_*` fields.
 
-use super::{Bounce, fields::SECONDS_MAX};
+use super::{Bounce, forms::DRAIN};
 use crate::{
-    soa::{
-        decode::{Fields, Range},
-        node::Node,
-        smartstack::Namespace,
-    },
+    problem::Rule,
+    soa::{node::Node, smartstack::Namespace, table::Record},
     spec::{BounceMethod, DrainMethod, HACHECK_PORT, Margin, OnDeadline, PROGRESS_DEADLINE_MS},
+    typo,
 };
 
 /// hacheck's own delay, and the one PaaSTA gives to instances in the load balancer.
 const HACHECK_DELAY_MS: u64 = 240_000;
 const HACHECK_DELAY_SMARTSTACK_MS: u64 = 60_000;
 /// What the method `http` asks of the service.
-const HTTP_STEPS: [&str; 4] = ["drain", "stop_draining", "is_draining", "is_safe_to_kill"];
+const HTTP_STEPS: [&str; 4] = ["drain", "is_draining", "is_safe_to_kill", "stop_draining"];
 
 /// How the instance moves from one version to the next.
-pub(super) fn bounce(fields: &mut Fields<'_, '_>) -> Bounce {
-    let names = BounceMethod::ALL.map(BounceMethod::as_str);
-    let method = fields.choice("bounce_method", &names);
-    let fraction = fields.number("bounce_margin_factor", Range::above(0.0, 1.0));
+pub(super) fn bounce(fields: &mut Record<'_, '_>) -> Bounce {
+    let fraction = fields.number("bounce_margin_factor");
     let (check_load_balancer, min_task_uptime_ms) = happiness(fields);
-    let outcomes = ["go_on", "hold", "rollback"];
     Bounce {
-        method: method
-            .and_then(BounceMethod::from_name)
-            .unwrap_or(BounceMethod::Crossover),
+        method: method(fields),
         margin: fraction.and_then(Margin::new).unwrap_or(Margin::ONE),
         check_load_balancer,
         min_task_uptime_ms,
-        start_deadline_ms: fields
-            .seconds("bounce_start_deadline", Range::within(0.0, SECONDS_MAX))
-            .unwrap_or(0),
+        start_deadline_ms: fields.seconds("bounce_start_deadline").unwrap_or_default(),
         progress_deadline_ms: fields
-            .seconds("bounce_progress_deadline", Range::within(1.0, SECONDS_MAX))
+            .seconds("bounce_progress_deadline")
             .unwrap_or(PROGRESS_DEADLINE_MS),
-        on_deadline: match fields.choice("bounce_on_deadline", &outcomes) {
+        on_deadline: match fields.text("bounce_on_deadline").as_deref() {
             Some("hold") => OnDeadline::Hold,
             Some("rollback") => OnDeadline::Rollback,
             _ => OnDeadline::GoOn,
@@ -44,43 +35,57 @@ pub(super) fn bounce(fields: &mut Fields<'_, '_>) -> Bounce {
     }
 }
 
+/// PaaSTA's schema takes any text here, so a name that does not exist is a rule of its own.
+fn method(fields: &mut Record<'_, '_>) -> BounceMethod {
+    let name = fields.text("bounce_method").unwrap_or_default();
+    if let Some(method) = BounceMethod::from_name(&name) {
+        return method;
+    }
+    if let Some(node) = fields.good("bounce_method") {
+        let names = BounceMethod::ALL.map(BounceMethod::as_str);
+        let near = typo::did_you_mean(&name, names);
+        let (list, found) = (names.join(", "), node.describe());
+        let message = format!("expected one of {list}, found {found}{near}");
+        fields.error("bounce_method", &node.mark, Rule::BounceMethod, message);
+    }
+    BounceMethod::Crossover
+}
+
 /// `bounce_health_params`. Once given, it replaces PaaSTA's default whole: what it does not name
 /// is not checked.
-fn happiness(fields: &mut Fields<'_, '_>) -> (Option<bool>, Option<u64>) {
+fn happiness(fields: &mut Record<'_, '_>) -> (Option<bool>, Option<u64>) {
     let Some(mut params) = fields.map("bounce_health_params") else {
         return (None, None);
     };
-    let check = params.boolean("check_haproxy").unwrap_or(false);
-    params.number("haproxy_min_fraction_up", Range::above(0.0, 1.0));
-    let uptime = params.seconds("min_task_uptime", Range::within(0.0, SECONDS_MAX));
-    params.refuse_unknown();
-    (Some(check), uptime)
+    params.number("haproxy_min_fraction_up");
+    let check = params.boolean("check_haproxy");
+    (check, params.seconds("min_task_uptime"))
 }
 
 /// `drain_method` and its parameters. In the load balancer the default is to wait there, outside
 /// of it there is nothing to leave.
-pub(super) fn drain(fields: &mut Fields<'_, '_>, namespace: Option<&Namespace>) -> DrainMethod {
+pub(super) fn drain(fields: &mut Record<'_, '_>, namespace: Option<&Namespace>) -> DrainMethod {
     let announced = namespace.is_some_and(|namespace| namespace.proxy_port.is_some());
     let default = if announced { "hacheck" } else { "noop" };
     let given = fields.has("drain_method");
-    let method = fields.choice("drain_method", &["noop", "hacheck", "http", "test"]);
+    let method = fields.text("drain_method");
     let node = fields.node("drain_method_params");
     let (Some(node), Some(mut params)) = (node, fields.map("drain_method_params")) else {
-        return without_params(fields, method.unwrap_or(default), announced);
+        return without_params(fields, method.as_deref().unwrap_or(default), announced);
     };
     if !given && HTTP_STEPS.iter().any(|step| params.has(step)) {
         let message = "these are parameters of drain_method: http; name that method";
-        params.error("", &node.mark, message);
+        params.error("", &node.mark, Rule::Conflict, message);
         return DrainMethod::Noop;
     }
-    match (method, given) {
+    match (method.as_deref(), given) {
         // The method was refused already; its parameters cannot be judged.
         (None, true) => DrainMethod::Noop,
         (method, _) => with_params(&mut params, node, method.unwrap_or(default)),
     }
 }
 
-fn without_params(fields: &mut Fields<'_, '_>, method: &str, announced: bool) -> DrainMethod {
+fn without_params(fields: &mut Record<'_, '_>, method: &str, announced: bool) -> DrainMethod {
     match method {
         "hacheck" => DrainMethod::hacheck(match announced {
             true => HACHECK_DELAY_SMARTSTACK_MS,
@@ -91,7 +96,7 @@ fn without_params(fields: &mut Fields<'_, '_>, method: &str, announced: bool) ->
             if let Some(node) = fields.node("drain_method") {
                 let steps = HTTP_STEPS.join(", ");
                 let message = format!("method http needs drain_method_params with {steps}");
-                fields.error("drain_method", &node.mark, message);
+                fields.error("drain_method", &node.mark, Rule::Conflict, message);
             }
             DrainMethod::Noop
         }
@@ -99,76 +104,40 @@ fn without_params(fields: &mut Fields<'_, '_>, method: &str, announced: bool) ->
     }
 }
 
-fn with_params(params: &mut Fields<'_, '_>, node: &Node, method: &str) -> DrainMethod {
-    let span = Range::within(0.0, SECONDS_MAX);
-    let drain = match method {
+fn with_params(params: &mut Record<'_, '_>, node: &Node, method: &str) -> DrainMethod {
+    let own: &[&str] = match method {
+        "hacheck" => &["delay", "expiration", "hacheck_port"],
+        "http" => &HTTP_STEPS,
+        _ => &["delay"],
+    };
+    for (key, entry) in &params.raw().entries {
+        if DRAIN.get(key).is_some() && !own.contains(&key.as_str()) {
+            let list = own.join(", ");
+            let message = format!("is no parameter of drain_method {method}, whose are {list}");
+            params.error(key, &entry.key, Rule::Conflict, message);
+        }
+    }
+    let delay_ms = params.seconds("delay");
+    match method {
         "hacheck" => DrainMethod::Hacheck {
-            delay_ms: params.seconds("delay", span).unwrap_or(HACHECK_DELAY_MS),
-            port: params.port("hacheck_port", 1).unwrap_or(HACHECK_PORT),
-            expiration_ms: params.seconds("expiration", span).unwrap_or(0),
+            delay_ms: delay_ms.unwrap_or(HACHECK_DELAY_MS),
+            port: params.port("hacheck_port").unwrap_or(HACHECK_PORT),
+            expiration_ms: params.seconds("expiration").unwrap_or(0),
         },
         "test" => DrainMethod::Test {
-            delay_ms: params.seconds("delay", span).unwrap_or(0),
+            delay_ms: delay_ms.unwrap_or(0),
         },
         "http" => {
             for step in HTTP_STEPS {
-                http_step(params, node, step);
+                if params.node(step).is_none() {
+                    let message = "is missing: method http needs it";
+                    params.error(step, &node.mark, Rule::Required, message);
+                }
             }
             DrainMethod::Http {
                 params: node.to_json().to_string(),
             }
         }
-        _ => {
-            params.seconds("delay", span);
-            DrainMethod::Noop
-        }
-    };
-    params.refuse_unknown();
-    drain
-}
-
-/// One sub-map of the method `http`: all three of its fields are required.
-fn http_step(params: &mut Fields<'_, '_>, node: &Node, step: &'static str) {
-    if !params.has(step) {
-        params.error(step, &node.mark, "is missing: method http needs it");
-        return;
-    }
-    let mark = params.node(step).map_or(&node.mark, |node| &node.mark);
-    let Some(mut fields) = params.map(step) else {
-        return;
-    };
-    fields.text("url_format");
-    fields.text("method");
-    if let Some(codes) = fields.node("success_codes")
-        && !success_codes(codes)
-    {
-        let message = format!(
-            "expected codes such as 200-399,407, found {}",
-            codes.describe()
-        );
-        fields.error("success_codes", &codes.mark, message);
-    }
-    for key in ["url_format", "method", "success_codes"] {
-        if !fields.has(key) {
-            fields.error(key, mark, "is missing");
-        }
-    }
-    fields.refuse_unknown();
-}
-
-/// `200`, or text such as `200-399,407`.
-fn success_codes(node: &Node) -> bool {
-    use crate::soa::node::Value;
-    let code = |text: &str| {
-        let text = text.trim();
-        text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit())
-    };
-    match &node.value {
-        Value::Int(value) => (100..=599).contains(value),
-        Value::Text(text) => text.split(',').all(|part| match part.split_once('-') {
-            Some((low, high)) => code(low) && code(high) && low.trim() <= high.trim(),
-            None => code(part),
-        }),
-        _ => false,
+        _ => DrainMethod::Noop,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Resolver;
 use crate::{
     app::{Constraint, Operator},
+    problem::Rule,
     soa::{
         marathon::{Location, Whitelist},
         smartstack,
@@ -78,7 +79,7 @@ impl Resolver<'_> {
                 .unwrap_or_default();
             let message = "no host can be eligible: the deploy lists exclude every location of \
                            expected_slave_attributes";
-            self.refuse(field, message);
+            self.refuse(field, Rule::Conflict, message);
             return None;
         }
         let locations: BTreeSet<&String> = eligible

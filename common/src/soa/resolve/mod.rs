@@ -14,7 +14,7 @@ use crate::{
     config::SystemConfig,
     deployments::Deployment,
     id::InstanceId,
-    problem::Problem,
+    problem::{Problem, Rule},
     spec::{BounceSpec, DrainMethod, InstanceSpec, Monitoring, RunSettings},
 };
 
@@ -49,7 +49,7 @@ pub fn resolve(
     let force_bounce = deployment.force_bounce.clone();
     let app_id = app.and_then(|app| {
         let app_id = app_id::compute(id, &app, force_bounce.as_deref());
-        let app_id = app_id.map_err(|error| resolver.refuse("", error.to_string()));
+        let app_id = app_id.map_err(|error| resolver.refuse("", Rule::Other, error.to_string()));
         Some((app_id.ok()?, app))
     });
     match app_id {
@@ -80,13 +80,13 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     /// Notes a problem at `field`, or at the instance itself.
-    fn refuse(&mut self, field: &str, message: impl Into<String>) {
+    fn refuse(&mut self, field: &str, rule: Rule, message: impl Into<String>) {
         let mark = self.config.origin.of(field);
         let path = match field.is_empty() {
             true => self.id.instance.to_string(),
             false => format!("{}.{field}", self.id.instance),
         };
-        self.problems.push(mark.error(path, message));
+        self.problems.push(mark.error(path, message).by(rule));
     }
 
     fn app(&mut self) -> Option<AppSpec> {
@@ -130,6 +130,7 @@ impl Resolver<'_> {
         let Some(registry) = own.or(self.system.docker_registry.as_ref()) else {
             self.refuse(
                 "",
+                Rule::Required,
                 "docker_registry is set neither in /etc/paasta nor in service.yaml",
             );
             return None;
@@ -139,7 +140,7 @@ impl Resolver<'_> {
         let plain = |c: char| c.is_ascii_graphic();
         if registry.is_empty() || !registry.chars().chain(image.chars()).all(plain) {
             let message = format!("{registry}/{image} is not the name of an image");
-            self.refuse("", message);
+            self.refuse("", Rule::Format, message);
             return None;
         }
         Some(format!("{registry}/{image}"))
@@ -160,7 +161,7 @@ impl Resolver<'_> {
                 "PAASTA_DOCKER_IMAGE",
                 Some(self.deployment.docker_image.as_str()),
             ),
-            ("PAASTA_INSTANCE_TYPE", Some("marathon")),
+            ("PAASTA_INSTANCE_TYPE", Some(self.config.kind.as_str())),
             (
                 "PAASTA_MONITORING_TEAM",
                 self.config.monitoring.team.as_deref(),
@@ -207,7 +208,7 @@ impl Resolver<'_> {
             (Mode::Cmd, None) => {
                 let message = "smartstack.yaml checks by a command: give healthcheck_mode and \
                                healthcheck_cmd";
-                self.refuse("", message);
+                self.refuse("", Rule::HealthcheckCmd, message);
                 return None;
             }
         };

@@ -1,7 +1,7 @@
 //! The mounts of a container: the operator's, and those of the author's that the operator allows.
 
 use super::Resolver;
-use crate::app::Volume;
+use crate::{app::Volume, problem::Rule};
 
 /// Whoever holds this socket owns the host; no service may have it, allowed directory or not.
 const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/docker.sock"];
@@ -32,7 +32,8 @@ impl Resolver<'_> {
                 None => add(&mut volumes, volume),
                 Some(reason) => {
                     let field = format!("{}.extra_volumes", self.id.instance);
-                    self.problems.push(extra.mark.error(field, reason));
+                    let problem = extra.mark.error(field, reason);
+                    self.problems.push(problem.by(Rule::Forbidden));
                 }
             }
         }

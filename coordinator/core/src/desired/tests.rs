@@ -5,7 +5,7 @@ use std::sync::Arc;
 use paasta_common::{
     app::AppSpec,
     id::AppId,
-    problem::Severity,
+    problem::{Rule, Severity},
     spec::{BounceSpec, DesiredState, Monitoring, RunSettings},
     time::Timestamp,
 };
@@ -48,6 +48,7 @@ fn problem(text: &str) -> Problem {
         field: "main.mem".to_owned(),
         message: text.to_owned(),
         severity: Severity::Error,
+        rule: Rule::Type,
     }
 }
 

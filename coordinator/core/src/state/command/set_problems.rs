@@ -49,7 +49,7 @@ impl SetProblems {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use paasta_common::problem::Severity;
+    use paasta_common::problem::{Rule, Severity};
 
     use crate::{
         build::{Cluster, main_instance},
@@ -64,6 +64,7 @@ mod tests {
             field: "main.mem".to_owned(),
             message: "expected a number".to_owned(),
             severity: Severity::Error,
+            rule: Rule::Type,
         }
     }
 
