@@ -86,7 +86,7 @@ pub enum Command {
     /// Save the cluster's state, check a saved one
     #[command(subcommand)]
     Snapshot(cmd::snapshot::Command),
-    /// Try out bounce methods without a cluster
+    /// See bounces, resume them, go back, start anew; try out bounce methods
     #[command(subcommand)]
     Bounce(cmd::bounce::Command),
     /// Write deployments.json of services from the refs of their git repositories

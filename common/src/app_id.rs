@@ -29,6 +29,16 @@ pub fn compute(
     AppId::compose(instance, git_part(&app.image), &config)
 }
 
+/// The id under which `app` runs once more, so that every replica is replaced though nothing
+/// differs; another `marker` gives another id.
+///
+/// # Errors
+/// [`IdError`] when `app` was not composed of a git sha and a configuration hash.
+pub fn once_more(app: &AppId, marker: &str) -> Result<AppId, IdError> {
+    let digest = Md5::digest(format!("{app} {marker}"));
+    AppId::compose(&app.instance(), app.git(), &first_digits(&digest))
+}
+
 /// The first eight characters after the last `-` of the image's last path segment.
 pub fn git_part(image: &str) -> &str {
     let name = image.rsplit('/').next().unwrap_or(image);
@@ -40,12 +50,13 @@ pub fn git_part(image: &str) -> &str {
 pub fn config_hash(description: &Json, force_bounce: Option<&str>) -> String {
     let mut text = python_json(description);
     text.push_str(force_bounce.unwrap_or_default());
-    let digest = Md5::digest(text.as_bytes());
-    digest
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    first_digits(&Md5::digest(text.as_bytes()))
+}
+
+/// Of a digest, the first eight hex digits.
+fn first_digits(digest: &[u8]) -> String {
+    let bytes = digest.iter().take(4);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// JSON as Python's `json.dumps(value, sort_keys=True)` writes it: blanks after `,` and `:`,

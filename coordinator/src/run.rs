@@ -29,6 +29,7 @@ use crate::{
     rpc::{
         admin::AdminService,
         agents::AgentsService,
+        bounces::BouncesService,
         cluster::ClusterService,
         gate::Gate,
         logs::{LogsService, READERS_MAX},
@@ -202,6 +203,10 @@ fn build(
         admin: admin.clone(),
         proposer: proposer.clone(),
     };
+    let bounces = BouncesService {
+        admin: admin.clone(),
+        proposer: proposer.clone(),
+    };
     let members = MembersService {
         gate: gate.clone(),
         consensus: consensus.clone(),
@@ -231,6 +236,7 @@ fn build(
         cluster,
         members,
         operate,
+        bounces,
         snapshots,
     };
     (leader, services)

@@ -4,6 +4,7 @@
 
 mod cluster {
     pub(crate) mod agent;
+    mod bounces;
     pub(crate) mod coordinators;
     mod logs;
     mod members;

@@ -65,7 +65,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Cluster(command) => cluster::run(command, context).await,
         args::Command::Coordinator(command) => coordinator::run(command, context).await,
         args::Command::Snapshot(command) => snapshot::run(command, context).await,
-        args::Command::Bounce(command) => bounce::run(&command, context),
+        args::Command::Bounce(command) => bounce::run(&command, context).await,
         args::Command::GenerateDeployments(args) => generate_deployments::run(&args, context).await,
         args::Command::Validate(args) => validate::run(&args, context),
         args::Command::Completions(args) => completions::run(&args),

@@ -1,8 +1,8 @@
-//! What the verbs that change hosts have in common: each host is a request of its own, told in a
-//! line, and one that is refused keeps the others from nothing.
+//! What the verbs that change hosts and instances have in common: each host or instance is a
+//! request of its own, told in a line, and one that is refused keeps the others from nothing.
 
 use paasta_proto::v1::{Asker, OperateResponse, operate_client::OperateClient};
-use serde::Serialize;
+use serde_json::{Value, json};
 use tonic::{Request, Response, Status, transport::Channel};
 
 use super::{Context, asker};
@@ -12,16 +12,7 @@ use crate::{
     terminal::note,
 };
 
-/// What became of one host, for `--json`.
-#[derive(Serialize)]
-struct Answer<'a> {
-    host: &'a str,
-    #[serde(flatten)]
-    response: OperateResponse,
-}
-
-/// Asks for every host in turn, and prints what became of it. Each request has an id that stays the
-/// same however often it has to be sent.
+/// Asks for every host in turn, as [`each`] does.
 ///
 /// # Errors
 /// No coordinator answered, or standard output is gone.
@@ -36,16 +27,34 @@ where
     F: Future<Output = Result<Response<OperateResponse>, Status>>,
     M: Fn(Asker, &str) -> Q,
 {
+    let send = |channel, ask| send(OperateClient::new(channel), ask);
+    each(context, ("host", hosts), make, send).await
+}
+
+/// Asks for everything that is named in turn, and prints what became of it. Each request has an id
+/// that stays the same however often it has to be sent. `named` says what kind of thing is named,
+/// for `--json`.
+///
+/// # Errors
+/// No coordinator answered, or standard output is gone.
+pub(super) async fn each<F, Q, M>(
+    context: &Context,
+    (kind, named): (&str, &[String]),
+    make: M,
+    send: impl Fn(Channel, Request<Q>) -> F,
+) -> anyhow::Result<Exit>
+where
+    Q: Clone,
+    F: Future<Output = Result<Response<OperateResponse>, Status>>,
+    M: Fn(Asker, &str) -> Q,
+{
     let mut coordinators = context.coordinators()?;
     let timeout = coordinators.timeout();
     let mut worst = Exit::Ok;
-    let mut answers = Vec::new();
-    for host in hosts {
-        let ask = make(asker::new(), host);
-        let answer = coordinators.call(|channel| {
-            let ask = request(ask.clone(), timeout);
-            send(OperateClient::new(channel), ask)
-        });
+    let mut answers: Vec<Value> = Vec::new();
+    for name in named {
+        let ask = make(asker::new(), name);
+        let answer = coordinators.call(|channel| send(channel, request(ask.clone(), timeout)));
         let response = match answer.await {
             Ok(response) => response,
             Err(error @ CallError::Unreachable { .. }) => return Err(error.into()),
@@ -59,7 +68,7 @@ where
         if !context.global.json {
             context.print(&format!("{}\n", crate::render::plain(&response.text)))?;
         }
-        answers.push(Answer { host, response });
+        answers.push(json!({kind: name, "outcome": response.outcome, "text": response.text}));
     }
     if context.global.json {
         context.print_json(&answers)?;

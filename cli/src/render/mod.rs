@@ -4,6 +4,7 @@
 use jiff::tz::TimeZone;
 
 pub mod bounce;
+pub mod bounces;
 pub mod brake;
 pub mod cleanup;
 pub mod cluster;

@@ -58,7 +58,12 @@ pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
             .for_each(|app| version(lines, app, now_ms));
     }
     if let Some(bounce) = &status.bounce {
-        lines.field(4, "Bounce", WIDE, &bounce_text(bounce, now_ms));
+        // The first version comes by the same rules, from nothing.
+        let label = match bounce.from.is_empty() && bounce.old_total == 0 {
+            true => "Deploy",
+            false => "Bounce",
+        };
+        lines.field(4, label, WIDE, &bounce_text(bounce, now_ms));
     }
     if !status.waiting.is_empty() {
         lines.raw("    Waiting for:");
@@ -88,12 +93,13 @@ fn desired_state(status: &InstanceStatus, view: &View) -> String {
     if status.undeclared {
         return view.paint(Tone::Fair, "Undeclared") + ", being removed";
     }
-    let versions = status.apps.iter().filter(|app| app.replicas > 0).count();
+    let versions = || status.apps.iter().filter(|app| app.replicas > 0);
+    let old = versions().any(|app| !app.desired);
     let shape = match &status.bounce {
-        Some(bounce) => format!("Bouncing ({})", bounce.method),
-        None if versions > 1 => format!("Bouncing ({})", status.bounce_method),
-        None if versions == 0 => "Disabled".to_owned(),
-        None => "Configured".to_owned(),
+        Some(bounce) if old => format!("Bouncing ({})", bounce.method),
+        None if old => format!("Bouncing ({})", status.bounce_method),
+        None if versions().next().is_none() => "Disabled".to_owned(),
+        _ => "Configured".to_owned(),
     };
     let wish = match status.desired_state == "stop" || status.wanted == 0 {
         true => "Stopped",
@@ -166,7 +172,8 @@ fn version(lines: &mut Lines<'_>, app: &AppStatus, now_ms: u64) {
     lines.add("        ", &text, 8);
 }
 
-fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
+/// How far a bounce is, in one sentence.
+pub fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
     let mut text = format!(
         "{}, {} for {}: new {}/{} happy, old {}/{} happy",
         bounce.method,

@@ -1,6 +1,8 @@
 //! `paasta` as its users see it: the real binary, its text and its exit codes.
 
 mod bounce;
+mod bouncer;
+mod bounces;
 mod fake;
 mod files;
 mod local;

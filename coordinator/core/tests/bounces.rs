@@ -14,7 +14,7 @@ use paasta_coordinator_core::{
     plan::report::Awaited,
     state::{
         bounce::BouncePhase,
-        command::{Bounce, BounceStep, Command, SetDesiredApp},
+        command::{Command, ForceBounce, ResumeBounce, RollBack},
         event::EventKind,
     },
 };
@@ -376,14 +376,7 @@ fn a_held_bounce_places_nothing_until_it_is_resumed() {
     // Even healthy replicas do not end it now.
     it.healthy(2);
     assert_eq!(it.tick(), (2, 2));
-    let step = BounceStep::Resume;
-    let resume = Bounce {
-        instance: id,
-        to: it.new.clone(),
-        step,
-        counts: Default::default(),
-    };
-    it.world.cluster.must(Command::Bounce(resume));
+    it.world.cluster.must(resume());
     assert_eq!(it.tick(), (0, 2));
     it.finish();
 }
@@ -460,23 +453,52 @@ fn an_operator_can_go_back_by_hand_and_forth_again() {
     let mut it = bounced(BounceMethod::UpThenDown);
     it.tick();
     let id = main_instance();
-    let wish = |app: Option<AppId>| {
-        let reason = "pages are slow".to_owned();
-        Command::SetDesiredApp(SetDesiredApp {
-            instance: main_instance(),
-            app,
-            reason,
-        })
-    };
-    it.world.cluster.must(wish(Some(it.old.clone())));
+    it.world.cluster.must(Command::RollBack(RollBack {
+        instance: id.clone(),
+        app: None,
+        reason: "pages are slow".to_owned(),
+    }));
     it.world
         .until(5, "the first version alone", |world| world.is_steady(&id));
     assert_eq!(it.world.recorded(&id, &it.old), 2);
     it.world.healthy_most.clear();
-    it.world.cluster.must(wish(None));
+    it.world.cluster.must(resume());
     it.world
         .until(8, "the second version alone", |world| world.is_steady(&id));
     assert_eq!(it.world.recorded(&id, &it.new), 2);
+}
+
+#[test]
+fn a_forced_bounce_replaces_every_replica_and_keeps_the_floor() {
+    let mut it = bounced(BounceMethod::Crossover);
+    let id = main_instance();
+    it.world.healthy_most.clear();
+    it.world
+        .until(8, "the second version alone", |world| world.is_steady(&id));
+    let before = it.world.running(&it.new);
+    it.world.cluster.must(Command::ForceBounce(ForceBounce {
+        instance: id.clone(),
+        reason: "a leak".to_owned(),
+    }));
+    // The world checks after each tick that no more than crossover allows is taken away.
+    it.world.until(12, "every replica is another one", |world| {
+        world.is_steady(&id)
+            && before
+                .iter()
+                .all(|old| world.cluster.state.replica(*old).is_none())
+    });
+    let record = it.world.cluster.state.instance(&id).unwrap();
+    assert_eq!(record.desired_app().git(), it.new.git());
+    assert_eq!(it.world.recorded(&id, &record.desired_app().clone()), 2);
+    let waiting = &it.world.view(&id).waiting;
+    assert!(waiting.is_empty(), "nothing is waited for: {waiting:?}");
+}
+
+fn resume() -> Command {
+    Command::ResumeBounce(ResumeBounce {
+        instance: main_instance(),
+        reason: "it was looked at".to_owned(),
+    })
 }
 
 #[test]

@@ -18,9 +18,9 @@ use paasta_common::{
 use paasta_coordinator_core::state::{
     ClusterState,
     command::{
-        Bounce, BounceStep, Command, DrainHost, DropInstance, Forget, HostBack, HostLost, Place,
-        PlaceReplica, RemoveHost, RemoveInstances, SetDesiredApp, SetProblems, SetWant,
-        UndrainHost,
+        Bounce, BounceStep, Command, DrainHost, DropInstance, ForceBounce, Forget, HostBack,
+        HostLost, Place, PlaceReplica, RemoveHost, RemoveInstances, ResumeBounce, RollBack,
+        SetProblems, SetWant, UndrainHost,
     },
     invariants,
     problems::ProblemScope,
@@ -198,22 +198,12 @@ fn heal(world: &mut World) {
 }
 
 fn resume(world: &mut World, id: &InstanceId) {
-    let Some(bounce) = world
-        .cluster
-        .state
-        .instance(id)
-        .and_then(|record| record.bounce.clone())
-    else {
-        return;
-    };
-    let (to, counts) = (bounce.to.clone(), Default::default());
-    if bounce.is_held() {
-        let step = BounceStep::Resume;
-        world.cluster.must(Command::Bounce(Bounce {
+    let record = world.cluster.state.instance(id);
+    let bounce = record.and_then(|record| record.bounce.as_ref());
+    if bounce.is_some_and(|bounce| bounce.is_held()) {
+        world.cluster.must(Command::ResumeBounce(ResumeBounce {
             instance: id.clone(),
-            to,
-            step,
-            counts,
+            reason: String::new(),
         }));
     }
 }
@@ -276,7 +266,6 @@ fn any_command() -> impl Strategy<Value = Command> {
             OnDeadline::Rollback
         ])
         .prop_map(|then| BounceStep::Expired { then }),
-        Just(BounceStep::Resume),
         any::<bool>().prop_map(|wholly_happy| BounceStep::Finish { wholly_happy }),
     ];
     prop_oneof![
@@ -295,7 +284,13 @@ fn any_command() -> impl Strategy<Value = Command> {
             .prop_map(|(ids, force)| Command::RemoveInstances(RemoveInstances { ids, force })),
         1 => any_instance().prop_map(|id| Command::DropInstance(DropInstance { id })),
         1 => (any_instance(), prop::option::of(apps())).prop_map(|(instance, app)| {
-            Command::SetDesiredApp(SetDesiredApp { instance, app, reason: String::new() })
+            Command::RollBack(RollBack { instance, app, reason: String::new() })
+        }),
+        1 => any_instance().prop_map(|instance| {
+            Command::ResumeBounce(ResumeBounce { instance, reason: String::new() })
+        }),
+        1 => any_instance().prop_map(|instance| {
+            Command::ForceBounce(ForceBounce { instance, reason: String::new() })
         }),
         1 => (any_instance(), 0..60_usize).prop_map(|(id, count)| {
             let problems = vec![problem(); count];

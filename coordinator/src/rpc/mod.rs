@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod agents;
+pub mod bounces;
 pub mod cluster;
 pub mod gate;
 pub mod logs;

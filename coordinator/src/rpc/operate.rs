@@ -30,11 +30,11 @@ const REQUEST_ID_BYTES_MAX: usize = 100;
 /// The longest name of who asks, in bytes.
 const BY_BYTES_MAX: usize = 200;
 /// The longest reason, in bytes: an event has room for it.
-const REASON_BYTES_MAX: usize = 500;
+pub(super) const REASON_BYTES_MAX: usize = 500;
 /// The longest time that a host can be drained for, in milliseconds: a year.
 const DRAIN_MAX_MS: u64 = 366 * 86_400_000;
 /// The largest answer that is passed on, in bytes: 100,000 instances have room.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// The service.
 pub struct OperateService {
@@ -281,12 +281,13 @@ fn client(leader: Channel) -> OperateClient<Channel> {
     OperateClient::new(leader).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
-fn bad(field: &'static str, message: String) -> RpcError {
+/// A request that makes no sense, and why.
+pub(super) fn bad(field: &'static str, message: String) -> RpcError {
     RpcError::BadRequest { field, message }
 }
 
 /// Text that can stand in an event.
-fn text(field: &'static str, given: &str, most: usize) -> Result<String, RpcError> {
+pub(super) fn text(field: &'static str, given: &str, most: usize) -> Result<String, RpcError> {
     let given = given.trim();
     if given.is_empty() {
         return Err(bad(field, "it is empty".to_owned()));
@@ -298,7 +299,11 @@ fn text(field: &'static str, given: &str, most: usize) -> Result<String, RpcErro
     Ok(given.to_owned())
 }
 
-fn asked_by(asker: Option<Asker>) -> Result<AskedBy, RpcError> {
+/// Who asks, and by which request.
+///
+/// # Errors
+/// [`RpcError::BadRequest`] when either is missing or too long.
+pub(super) fn asked_by(asker: Option<Asker>) -> Result<AskedBy, RpcError> {
     let asker = asker.unwrap_or_default();
     Ok(AskedBy {
         request_id: text("asker.request_id", &asker.request_id, REQUEST_ID_BYTES_MAX)?,
@@ -307,7 +312,7 @@ fn asked_by(asker: Option<Asker>) -> Result<AskedBy, RpcError> {
 }
 
 /// An outcome in words; a refusal has its own.
-fn said(
+pub(super) fn said(
     outcome: &Outcome,
     done: impl FnOnce() -> String,
     unchanged: impl FnOnce() -> String,
@@ -323,7 +328,8 @@ fn said(
     }
 }
 
-fn response(outcome: &str, text: String) -> OperateResponse {
+/// An answer.
+pub(super) fn response(outcome: &str, text: String) -> OperateResponse {
     OperateResponse {
         outcome: outcome.to_owned(),
         text,

@@ -3,9 +3,9 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
-    admin_server::AdminServer, agents_server::AgentsServer, cluster_server::ClusterServer,
-    logs_server::LogsServer, members_server::MembersServer, operate_server::OperateServer,
-    snapshots_server::SnapshotsServer,
+    admin_server::AdminServer, agents_server::AgentsServer, bounces_server::BouncesServer,
+    cluster_server::ClusterServer, logs_server::LogsServer, members_server::MembersServer,
+    operate_server::OperateServer, snapshots_server::SnapshotsServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -19,8 +19,9 @@ use tonic::{
 };
 
 use super::{
-    admin::AdminService, agents::AgentsService, cluster::ClusterService, logs::LogsService,
-    members::MembersService, operate::OperateService, snapshots::SnapshotsService,
+    admin::AdminService, agents::AgentsService, bounces::BouncesService, cluster::ClusterService,
+    logs::LogsService, members::MembersService, operate::OperateService,
+    snapshots::SnapshotsService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -47,6 +48,8 @@ pub struct Services {
     pub members: MembersService,
     /// Operators, acting on hosts and instances.
     pub operate: OperateService,
+    /// Operators, conducting bounces.
+    pub bounces: BouncesService,
     /// Operators, saving the state.
     pub snapshots: SnapshotsService,
 }
@@ -98,6 +101,7 @@ where
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_serving::<AgentsServer<AgentsService>>().await;
     health.set_serving::<LogsServer<LogsService>>().await;
+    health.set_serving::<BouncesServer<BouncesService>>().await;
     health.set_serving::<ClusterServer<ClusterService>>().await;
     health.set_serving::<MembersServer<MembersService>>().await;
     health.set_serving::<OperateServer<OperateService>>().await;
@@ -120,6 +124,7 @@ where
         .add_service(ClusterServer::new(services.cluster))
         .add_service(MembersServer::new(services.members))
         .add_service(OperateServer::new(services.operate))
+        .add_service(BouncesServer::new(services.bounces))
         .add_service(SnapshotsServer::new(services.snapshots));
     let stopping = shutdown.clone();
     let serving = Server::builder()

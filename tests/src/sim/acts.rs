@@ -7,9 +7,8 @@ use paasta_common::{
     id::{HostId, InstanceId},
     spec::BounceMethod,
 };
-use paasta_coordinator_core::state::{
-    bounce::BounceCounts,
-    command::{Bounce, BounceStep, Command, DrainHost, ReleaseBrake, SetDesiredApp, UndrainHost},
+use paasta_coordinator_core::state::command::{
+    Command, DrainHost, ForceBounce, ReleaseBrake, ResumeBounce, RollBack, UndrainHost,
 };
 use rand::{RngExt, rngs::StdRng};
 use turmoil::Sim;
@@ -199,26 +198,20 @@ impl People {
         let state = up.leader.machine.read();
         let drained = state.hosts().filter(|(_, host)| host.maintenance.is_some());
         let undrain = drained.map(|(id, _)| Command::UndrainHost(UndrainHost { host: id.clone() }));
-        let resume = state.instances().filter_map(|(id, instance)| {
-            let held = instance.bounce.as_ref().filter(|bounce| bounce.is_held())?;
-            Some(Command::Bounce(Bounce {
-                instance: id.clone(),
-                to: held.to.clone(),
-                step: BounceStep::Resume,
-                counts: BounceCounts::default(),
-            }))
+        let waits = state.instances().filter(|(_, instance)| {
+            let held = instance
+                .bounce
+                .as_ref()
+                .is_some_and(|bounce| bounce.is_held());
+            held || (instance.other_version().is_some() && instance.declared)
         });
-        let unpin = state.instances().filter_map(|(id, instance)| {
-            let rolled_back = instance.pin.is_some() && instance.declared;
-            rolled_back.then(|| {
-                Command::SetDesiredApp(SetDesiredApp {
-                    instance: id.clone(),
-                    app: None,
-                    reason: "what stood in its way is gone".to_owned(),
-                })
+        let resume = waits.map(|(id, _)| {
+            Command::ResumeBounce(ResumeBounce {
+                instance: id.clone(),
+                reason: "what stood in its way is gone".to_owned(),
             })
         });
-        let commands: Vec<Command> = undrain.chain(resume).chain(unpin).collect();
+        let commands: Vec<Command> = undrain.chain(resume).collect();
         drop(state);
         for command in commands {
             self.tell(world, command);
@@ -235,16 +228,23 @@ impl People {
         if apps.is_empty() {
             return;
         }
-        let app = match chance.random_ratio(1, 4) {
-            true => None,
-            false => Some(apps[chance.random_range(0..apps.len())].0.clone()),
+        let reason = "the new one is worse".to_owned();
+        let command = match chance.random_range(0..5) {
+            0 => Command::ResumeBounce(ResumeBounce {
+                instance: id,
+                reason,
+            }),
+            1 => Command::ForceBounce(ForceBounce {
+                instance: id,
+                reason,
+            }),
+            number => Command::RollBack(RollBack {
+                app: (number > 2).then(|| apps[chance.random_range(0..apps.len())].0.clone()),
+                instance: id,
+                reason,
+            }),
         };
         drop(state);
-        let command = Command::SetDesiredApp(SetDesiredApp {
-            instance: id,
-            app,
-            reason: "the new one is worse".to_owned(),
-        });
         self.tell(world, command);
     }
 

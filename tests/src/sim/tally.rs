@@ -36,12 +36,13 @@ impl Tally {
             Command::RemoveInstances(_) => "removals",
             Command::DropInstance(_) => "drops",
             Command::SetProblems(_) => "config_problems",
-            Command::SetDesiredApp(_) => "reverts",
+            Command::RollBack(_) => "reverts",
+            Command::ForceBounce(_) => "forced_bounces",
             Command::Bounce(bounce) => match &bounce.step {
                 BounceStep::Start { .. } => "bounces",
                 BounceStep::Expired { .. } => "bounces_expired",
                 BounceStep::Finish { .. } => "bounces_finished",
-                BounceStep::Progress { .. } | BounceStep::Resume => return,
+                BounceStep::Progress { .. } => return,
             },
             _ => return,
         };

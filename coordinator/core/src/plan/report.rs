@@ -297,7 +297,10 @@ impl fmt::Display for Awaited {
                 f,
                 "too many hosts are silent at once: nothing is replaced until they speak or an operator declares them lost"
             ),
-            Self::Held => write!(f, "held: deploy another version or resume the bounce"),
+            Self::Held => write!(
+                f,
+                "held: deploy another version, or see `paasta bounce resume` and `paasta bounce rollback`"
+            ),
             Self::Overdue => write!(f, "no progress until the deadline; still trying"),
             Self::ConfigBroken { problems, first } => {
                 write!(

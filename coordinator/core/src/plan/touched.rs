@@ -34,7 +34,9 @@ impl Touched {
             Command::SetInstance(one) => self.instance(&one.id),
             Command::RemoveInstances(some) => some.ids.iter().for_each(|id| self.instance(id)),
             Command::DropInstance(one) => self.instance(&one.id),
-            Command::SetDesiredApp(one) => self.instance(&one.instance),
+            Command::RollBack(one) => self.instance(&one.instance),
+            Command::ResumeBounce(one) => self.instance(&one.instance),
+            Command::ForceBounce(one) => self.instance(&one.instance),
             Command::SetWant(some) => self.instance(&some.instance),
             Command::Bounce(one) => self.instance(&one.instance),
             Command::Place(some) => {

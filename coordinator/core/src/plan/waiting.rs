@@ -137,7 +137,7 @@ fn config_waits(pass: &Pass<'_>, goal: &Goal<'_>) -> Vec<WaitingOn> {
             deadline: None,
         });
     }
-    if let Some(pin) = &goal.instance.pin {
+    if let Some(pin) = goal.instance.other_version() {
         let what = Awaited::Pinned {
             app: pin.app.clone(),
             reason: pin.reason.clone(),

@@ -33,13 +33,32 @@ pub struct Instance {
 pub struct Pin {
     /// The app.
     pub app: AppId,
+    /// Whether it is another version at all.
+    #[serde(default)]
+    pub kind: PinKind,
     /// Who or what asked for it, and why.
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
 }
 
+/// What a pinned app is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PinKind {
+    /// Another version than the configured one: a rollback.
+    #[default]
+    Version,
+    /// The configured version once more: a forced bounce.
+    OnceMore,
+}
+
 impl Instance {
+    /// The version that runs instead of the configured one, after a rollback.
+    pub fn other_version(&self) -> Option<&Pin> {
+        self.pin.as_ref().filter(|pin| pin.kind == PinKind::Version)
+    }
+
     /// The app that should run now.
     pub fn desired_app(&self) -> &AppId {
         self.pin.as_ref().map_or(&self.spec.app_id, |pin| &pin.app)

@@ -155,6 +155,12 @@ pub enum Reason {
         /// The instance.
         instance: InstanceId,
     },
+    /// Nothing of it should run.
+    #[error("{instance} is stopped or no longer declared: there is nothing to start anew")]
+    NothingWanted {
+        /// The instance.
+        instance: InstanceId,
+    },
     /// There is no earlier app to go back to.
     #[error("{instance} has no earlier app that was wholly happy")]
     NothingToRollBackTo {

@@ -12,7 +12,10 @@ use paasta_coordinator_core::{
         class::Class,
         report::{Awaited, BounceView, InstanceReport, WaitingOn},
     },
-    state::{bounce::BouncePhase, instance::Instance},
+    state::{
+        bounce::{BouncePhase, BounceRecord},
+        instance::Instance,
+    },
 };
 use paasta_proto::v1;
 
@@ -112,8 +115,16 @@ impl View<'_> {
         if status.wanted == 0 && replicas == 0 {
             return "stopped";
         }
-        if let Some(bounce) = &instance.bounce {
-            return if bounce.is_held() { "held" } else { "bouncing" };
+        if instance.bounce.as_ref().is_some_and(BounceRecord::is_held) {
+            return "held";
+        }
+        // The first deploy is a bounce from nothing: with one version only, it is being deployed.
+        if status
+            .apps
+            .iter()
+            .any(|app| !app.desired && app.replicas > 0)
+        {
+            return "bouncing";
         }
         let new = status.apps.iter().find(|app| app.desired);
         let happy = new
@@ -174,7 +185,7 @@ fn bounce_status(
     report: &InstanceReport,
     bounce: &BounceView,
 ) -> v1::BounceStatus {
-    let state = match (bounce.phase, &instance.pin) {
+    let state = match (bounce.phase, instance.other_version()) {
         (BouncePhase::Held { .. }, _) => "held",
         (_, Some(pin)) if pin.app == bounce.to => "rolling-back",
         (BouncePhase::Overdue { .. }, _) => "overdue",
@@ -236,7 +247,10 @@ fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
             ("config", "the last good version stays until it is mended")
         }
         Awaited::MethodDown { .. } => ("method-down", "nothing until the method is changed"),
-        Awaited::Pinned { .. } => ("pinned", "the next version ends it"),
+        Awaited::Pinned { .. } => (
+            "pinned",
+            "the next version or `paasta bounce resume` ends it",
+        ),
     };
     let refusals = match &waiting.what {
         Awaited::Capacity { refusals, .. } => refusals

@@ -1,6 +1,7 @@
 //! Answers as views: the replicated state, what agents report and what the last plan said, put
 //! together for operators. Nothing is decided or changed here.
 
+mod bounces;
 mod hosts;
 mod instance;
 mod maintenance;
@@ -163,6 +164,16 @@ impl View<'_> {
             .collect();
         events.reverse();
         v1::EventsResponse { events }
+    }
+
+    /// The instance that is called so.
+    ///
+    /// # Errors
+    /// [`RpcError::NotFound`] with close matches when there is none.
+    pub fn instance_named(&self, name: &str) -> Result<InstanceId, RpcError> {
+        let known = self.known();
+        let id = name.parse().ok().filter(|id| known.contains(id));
+        id.ok_or_else(|| not_found(&known, "instance", name))
     }
 
     /// Every instance there is something to say of: also those that were never deployed.

@@ -12,7 +12,7 @@ use crate::state::{
     ClusterState,
     bounce::{BounceCounts, BouncePhase, BounceRecord},
     event::{EventKind, Subject},
-    instance::Instance,
+    instance::{Instance, Pin, PinKind},
     outcome::{Outcome, Reason},
 };
 
@@ -53,8 +53,6 @@ pub enum BounceStep {
         /// What happens now.
         then: OnDeadline,
     },
-    /// An operator lets a held bounce go on.
-    Resume,
     /// It is over.
     Finish {
         /// Whether every wanted replica was happy at once: the app to roll back to from now on.
@@ -92,7 +90,6 @@ impl Bounce {
             } => Ok(self.start(record, context, from, *method, *happy)),
             BounceStep::Progress { happy } => Ok(progress(record, context, *happy)),
             BounceStep::Expired { then } => self.expire(state, context, *then),
-            BounceStep::Resume => Ok(resume(record, context)),
             BounceStep::Finish { wholly_happy } => Ok(self.finish(state, *wholly_happy)),
         };
         match done {
@@ -157,11 +154,16 @@ impl Bounce {
                     .ok_or_else(|| Reason::NothingToRollBackTo {
                         instance: self.instance.clone(),
                     })?;
-                let reason = format!(
-                    "rolled back from {}: no progress until the deadline",
-                    self.to
-                );
-                state.pin(context, &self.instance, &good, &reason);
+                let pin = Pin {
+                    app: good.clone(),
+                    kind: PinKind::Version,
+                    reason: format!(
+                        "rolled back from {}: no progress until the deadline",
+                        self.to
+                    ),
+                    since: context.at,
+                };
+                state.pin(&self.instance, pin);
                 return Ok(format!(
                     "no progress until the deadline, rolled back to {good}"
                 ));
@@ -197,14 +199,6 @@ fn progress(record: &mut Instance, context: &Context<'_>, happy: u32) -> String 
         bounce.progress(&record.spec.bounce, context.at);
     }
     format!("{happy} new happy")
-}
-
-fn resume(record: &mut Instance, context: &Context<'_>) -> String {
-    if let Some(bounce) = &mut record.bounce {
-        bounce.phase = BouncePhase::Running;
-        bounce.progress(&record.spec.bounce, context.at);
-    }
-    "goes on, as an operator said".to_owned()
 }
 
 #[cfg(test)]

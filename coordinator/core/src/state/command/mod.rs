@@ -4,6 +4,7 @@
 mod bounce;
 mod drain_host;
 mod drop_instance;
+mod force_bounce;
 mod forget;
 mod host_back;
 mod host_lost;
@@ -13,8 +14,9 @@ mod register_host;
 mod release_brake;
 mod remove_host;
 mod remove_instances;
+mod resume_bounce;
+mod roll_back;
 mod set_alert;
-mod set_desired_app;
 mod set_instance;
 mod set_problems;
 mod set_want;
@@ -23,6 +25,7 @@ mod undrain_host;
 pub use bounce::{Bounce, BounceStep};
 pub use drain_host::DrainHost;
 pub use drop_instance::DropInstance;
+pub use force_bounce::ForceBounce;
 pub use forget::Forget;
 pub use host_back::HostBack;
 pub use host_lost::HostLost;
@@ -32,8 +35,9 @@ pub use register_host::RegisterHost;
 pub use release_brake::ReleaseBrake;
 pub use remove_host::RemoveHost;
 pub use remove_instances::RemoveInstances;
+pub use resume_bounce::ResumeBounce;
+pub use roll_back::RollBack;
 pub use set_alert::SetAlert;
-pub use set_desired_app::SetDesiredApp;
 pub use set_instance::SetInstance;
 pub use set_problems::SetProblems;
 pub use set_want::SetWant;
@@ -90,8 +94,12 @@ pub enum Command {
     RemoveInstances(RemoveInstances),
     /// The record of an undeclared instance goes, as its last replica is gone.
     DropInstance(DropInstance),
-    /// Another app than the configured one is desired.
-    SetDesiredApp(SetDesiredApp),
+    /// An operator goes back to an earlier app.
+    RollBack(RollBack),
+    /// An operator lets a bounce go on.
+    ResumeBounce(ResumeBounce),
+    /// An operator has every replica of an instance replaced.
+    ForceBounce(ForceBounce),
     /// The configuration problems of a service or instance.
     SetProblems(SetProblems),
     /// An alarm of an instance begins or ends.
@@ -131,7 +139,9 @@ impl Command {
             Self::SetInstance(command) => command.apply(state, context),
             Self::RemoveInstances(command) => command.apply(state, context),
             Self::DropInstance(command) => command.apply(state, context),
-            Self::SetDesiredApp(command) => command.apply(state, context),
+            Self::RollBack(command) => command.apply(state, context),
+            Self::ResumeBounce(command) => command.apply(state, context),
+            Self::ForceBounce(command) => command.apply(state, context),
             Self::SetProblems(command) => command.apply(state, context),
             Self::SetAlert(command) => command.apply(state, context),
             Self::Place(command) => command.apply(state, context),
