@@ -12,6 +12,7 @@ pub mod container;
 pub mod deployments;
 pub mod host;
 pub mod id;
+pub mod overcommit;
 pub mod problem;
 pub mod report;
 pub mod soa;

@@ -9,6 +9,7 @@ mod cluster {
     mod logs;
     mod members;
     mod operate;
+    mod pools;
     mod recovery;
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use paasta_proto::v1::{CoordinatorStatus, HostStatus, MetastatusResponse, Resources};
+use paasta_proto::v1::{CoordinatorStatus, HostStatus, MetastatusResponse, PoolStatus, Resources};
 
 use super::{
     Tone, View,
@@ -46,6 +46,10 @@ pub fn tables(response: &MetastatusResponse, silent: &BTreeSet<u64>, view: &View
     lines.raw("");
     lines.block(0, &coordinators(&response.coordinators, silent, view));
     lines.raw("");
+    if !response.pools.is_empty() {
+        lines.block(0, &pools(&response.pools, view));
+        lines.raw("");
+    }
     lines.block(0, &hosts(&response.hosts, response.now_ms, view));
     for host in response
         .hosts
@@ -77,6 +81,43 @@ fn coordinators(all: &[CoordinatorStatus], silent: &BTreeSet<u64>, view: &View) 
             role,
             field(index),
             answers,
+        ]
+    });
+    table(view, 0, &head, rows.collect())
+}
+
+fn pools(pools: &[PoolStatus], view: &View) -> String {
+    let head = [
+        "POOL",
+        "HOSTS",
+        "OVERCOMMIT",
+        "CPU",
+        "RAM",
+        "DISK",
+        "OVERFULL",
+    ];
+    let rows = pools.iter().map(|pool| {
+        let factor = |milli: u32| f64::from(milli) / 1_000.0;
+        let overcommit = format!(
+            "cpus {}, mem {}, disk {}",
+            factor(pool.overcommit_cpus_milli),
+            factor(pool.overcommit_mem_milli),
+            factor(pool.overcommit_disk_milli)
+        );
+        let capacity = pool.capacity.unwrap_or_default();
+        let used = pool.used.unwrap_or_default();
+        let overfull = match pool.overfull {
+            0 => field("-"),
+            hosts => (hosts.to_string(), Some(Tone::Fair)),
+        };
+        vec![
+            field(&pool.name),
+            field(pool.hosts),
+            field(overcommit),
+            share(used, capacity, |amounts| amounts.cpus_milli),
+            share(used, capacity, |amounts| amounts.mem_mb),
+            share(used, capacity, |amounts| amounts.disk_mb),
+            overfull,
         ]
     });
     table(view, 0, &head, rows.collect())

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     app::Volume,
     id::ClusterName,
+    overcommit::Pools,
     problem::Problem,
     soa::{
         decode::{Fields, Range},
@@ -18,6 +19,7 @@ use crate::{
 mod agent;
 mod alerts;
 mod coordinator;
+mod pools;
 
 pub use agent::AgentConfig;
 pub use alerts::AlertsConfig;
@@ -98,6 +100,9 @@ pub struct SystemConfig {
     pub expected_slave_attributes: Option<Vec<BTreeMap<String, String>>>,
     /// `auto_hostname_unique_size`: up to this many replicas never share a host. Default -1, off.
     pub auto_hostname_unique_size: i64,
+    /// `pools`: how much of what its hosts have each pool gives out, `{POOL: {overcommit: {cpus,
+    /// mem, disk}}}`. Default exactly what there is.
+    pub pools: Pools,
     /// `sensu_host`: the Sensu client to which alerts go; `null` sends none there. Default
     /// `localhost`.
     pub sensu_host: Option<String>,
@@ -174,6 +179,7 @@ impl SystemConfig {
             auto_hostname_unique_size: fields
                 .integer("auto_hostname_unique_size", Range::within(-1.0, 100_000.0))
                 .unwrap_or(-1),
+            pools: pools::pools(&mut fields),
             sensu_host: match fields.has("sensu_host") {
                 true => fields.text("sensu_host"),
                 false => Some("localhost".to_owned()),

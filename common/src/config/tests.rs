@@ -1,7 +1,7 @@
 //! The system configuration: defaults, bounds, names.
 
 use super::*;
-use crate::{problem::Severity, soa::yaml};
+use crate::{overcommit::Overcommit, problem::Severity, soa::yaml};
 
 fn decode(text: &str) -> (SystemConfig, Vec<String>) {
     let (config, problems) = SystemConfig::decode(&yaml::parse("p.yaml", text).unwrap());
@@ -175,5 +175,28 @@ fn every_key_can_be_listed() {
         "cli.coordinators",
     ] {
         assert!(keys.iter().any(|one| one == key), "{key}");
+    }
+}
+
+#[test]
+fn pools_are_multiplied_in_thousandths_and_what_is_wrong_is_named() {
+    let text = "pools:\n  batch: {overcommit: {cpus: 2, mem: 0.8}}\n  default: {overcommit: {cpus: 1}}\n  odd: {overcommit: {cpus: 0, dsk: 2}, size: 3}\n  worse: 7\n";
+    let (config, problems) = decode(text);
+    let factors = Overcommit {
+        cpus_milli: 2_000,
+        mem_milli: 800,
+        disk_milli: 1_000,
+    };
+    assert_eq!(config.pools, Pools::from([("batch".to_owned(), factors)]));
+    for expected in [
+        "pools.odd.overcommit.cpus",
+        "pools.odd.overcommit.dsk",
+        "pools.odd.size",
+        "pools.worse: expected a map",
+    ] {
+        assert!(
+            problems.iter().any(|one| one.contains(expected)),
+            "{expected}: {problems:#?}"
+        );
     }
 }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use paasta_common::{
     id::{InstanceId, ServiceName},
+    overcommit::Pools,
     problem::Problem,
     spec::InstanceSpec,
 };
 
 use crate::state::{
     ClusterState,
-    command::{Command, RemoveInstances, SetInstance, SetProblems},
+    command::{Command, RemoveInstances, SetInstance, SetPools, SetProblems},
     problems::{PROBLEMS_MAX, ProblemScope},
 };
 
@@ -22,6 +23,8 @@ pub struct Reading {
     pub instances: BTreeMap<InstanceId, Declared>,
     /// Services of which it is not known what they declare: what is known of them stays (I10).
     pub incomplete: BTreeSet<ServiceName>,
+    /// The operator's word on the pools.
+    pub pools: Pools,
     /// What is wrong with the files of a service as a whole.
     pub problems: BTreeMap<ServiceName, Vec<Problem>>,
 }
@@ -78,6 +81,10 @@ impl Removal {
 /// instances is one command, and the last one: it may be refused as a whole.
 pub fn changes(state: &ClusterState, reading: &Reading) -> Vec<Command> {
     let mut commands = problems(state, reading);
+    if *state.pools() != reading.pools {
+        let pools = reading.pools.clone();
+        commands.push(Command::SetPools(SetPools { pools }));
+    }
     for (id, declared) in &reading.instances {
         let Declared::Spec(spec) = declared else {
             continue;

@@ -34,7 +34,10 @@ fn read_listed(
     cluster: &ClusterName,
     system: &SystemConfig,
 ) -> Result<Reading, SoaError> {
-    let mut reading = Reading::default();
+    let mut reading = Reading {
+        pools: system.pools.clone(),
+        ..Reading::default()
+    };
     for service in listed {
         read_service(soa, service, cluster, system, &mut reading);
     }

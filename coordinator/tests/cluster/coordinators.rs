@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use paasta_common::config::SystemConfig;
+use paasta_common::{config::SystemConfig, overcommit::Pools};
 use paasta_coordinator::{
     options::Options,
     run::{RunError, run},
@@ -28,6 +28,8 @@ const ANSWER: Duration = Duration::from_secs(12);
 
 pub(crate) struct Coordinators {
     dir: TempDir,
+    /// What each coordinator is told of the pools when it starts.
+    pub(crate) pools: Pools,
     addresses: BTreeMap<u64, SocketAddr>,
     running: BTreeMap<u64, (CancellationToken, JoinHandle<()>)>,
 }
@@ -38,6 +40,7 @@ impl Coordinators {
         fs::create_dir(dir.path().join("soa")).expect("a directory");
         let mut cluster = Self {
             dir,
+            pools: Pools::new(),
             addresses: free_addresses(count),
             running: BTreeMap::new(),
         };
@@ -308,6 +311,7 @@ impl Coordinators {
             docker_registry: Some("registry:5000".to_owned()),
             soa_dir: self.soa().to_string_lossy().into_owned(),
             sensu_host: None,
+            pools: self.pools.clone(),
             ..SystemConfig::default()
         };
         let ours = &mut system.coordinator;

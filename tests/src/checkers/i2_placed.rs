@@ -151,7 +151,8 @@ fn overfull(state: &ClusterState, host: &paasta_common::id::HostId) -> Vec<Viola
             found.push(Violation::new("I2", what));
         }
     }
-    let has = record.info.capacity;
+    let factors = state.pools().get(&record.info.pool).copied();
+    let has = factors.unwrap_or_default().of(record.info.capacity);
     if used.cpus_milli > has.cpus_milli || used.mem_mb > has.mem_mb || used.disk_mb > has.disk_mb {
         let what = format!("{host} has {has:?} and gives {used:?}");
         found.push(Violation::new("I2", what));

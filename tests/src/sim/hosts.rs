@@ -72,6 +72,7 @@ fn coordinator_options(
         cluster: Some(CLUSTER.parse()?),
         docker_registry: Some("registry:5000".to_owned()),
         soa_dir: world.soa.display().to_string(),
+        pools: world.shape.pools(),
         ..SystemConfig::default()
     };
     system.coordinator.node_id = Some(seat.id);

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use paasta_common::overcommit::{Overcommit, Pools};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::plant::Plant;
@@ -159,6 +160,17 @@ impl Shape {
         }
         self.mix.retain(|(kind, _)| !needed.contains(kind));
         self.mix.extend(needed.into_iter().map(|kind| (kind, 12)));
+    }
+
+    /// In every third cluster more cores are given out than there are, in every other third fewer.
+    pub(crate) fn pools(&self) -> Pools {
+        let cpus_milli = [1_000, 1_500, 750][(self.seed % 3) as usize];
+        let factors = Overcommit {
+            cpus_milli,
+            ..Overcommit::default()
+        };
+        let pools = [("default".to_owned(), factors)].into_iter();
+        pools.filter(|(_, factors)| !factors.is_none()).collect()
     }
 
     /// Every coordinator's number, the spare one's last.

@@ -79,6 +79,17 @@ fn a_cluster_with_a_host_away() {
         version: "0.1.0".to_owned(),
         desired_read_at_ms: NOW - 3_000,
         desired_error: String::new(),
+        pools: vec![PoolStatus {
+            name: "default".to_owned(),
+            hosts: 2,
+            overcommit_cpus_milli: 1_500,
+            overcommit_mem_milli: 1_000,
+            overcommit_disk_milli: 1_000,
+            has: None,
+            capacity: host("", "up", 0).capacity,
+            used: host("", "up", 0).used,
+            overfull: 1,
+        }],
     };
     let silent = BTreeSet::from([3]);
     let text = render(&response, &findings(&response, &silent), &view_80());
@@ -103,6 +114,9 @@ COORDINATOR  ADDRESS          ROLE    LOG UP TO  ANSWERS
 1            10.77.0.11:7000  leader  1234       yes
 2            10.77.0.12:7000  voter   1234       yes
 3            10.77.0.13:7000  voter   1234       no
+
+POOL     HOSTS  OVERCOMMIT               CPU  RAM  DISK  OVERFULL
+default  2      cpus 1.5, mem 1, disk 1  30%  95%  0%    1
 
 HOST   ADDRESS     POOL     STATE     REPLICAS  CPU  RAM  DISK  SEEN
 host1  10.77.0.11  default  up        3         30%  95%  0%    500ms ago

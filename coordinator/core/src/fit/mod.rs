@@ -7,7 +7,7 @@ pub(crate) mod tally;
 
 use std::fmt;
 
-use paasta_common::app::Resources;
+use paasta_common::{app::Resources, overcommit::Overcommit};
 use serde::{Deserialize, Serialize};
 
 /// Why a host cannot take a replica.
@@ -40,16 +40,25 @@ pub enum Unfit {
     Cpus {
         /// What is asked for, in thousandths of a core.
         wanted_milli: u64,
+        /// The overcommit of the host's pool, in thousandths; none when it gives what it has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overcommit_milli: Option<u32>,
     },
     /// Too little memory is free.
     Memory {
         /// What is asked for, in MiB.
         wanted_mb: u64,
+        /// As for CPUs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overcommit_milli: Option<u32>,
     },
     /// Too little disk is free.
     Disk {
         /// What is asked for, in MiB.
         wanted_mb: u64,
+        /// As for CPUs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overcommit_milli: Option<u32>,
     },
     /// Too few GPUs are free.
     Gpus {
@@ -74,37 +83,58 @@ impl fmt::Display for Unfit {
             Self::Draining => write!(f, "draining"),
             Self::Pool { wanted } => write!(f, "not in pool {wanted}"),
             Self::Constraint { constraint } => write!(f, "against constraint {constraint}"),
-            Self::Cpus { wanted_milli } => {
-                write!(
-                    f,
-                    "lack {}.{:03} CPUs",
-                    wanted_milli / 1000,
-                    wanted_milli % 1000
-                )
+            Self::Cpus {
+                wanted_milli,
+                overcommit_milli,
+            } => {
+                let (cores, rest) = (wanted_milli / 1000, wanted_milli % 1000);
+                write!(f, "lack {cores}.{rest:03} CPUs{}", At(*overcommit_milli))
             }
-            Self::Memory { wanted_mb } => write!(f, "lack {wanted_mb} MB memory"),
-            Self::Disk { wanted_mb } => write!(f, "lack {wanted_mb} MB disk"),
+            Self::Memory {
+                wanted_mb,
+                overcommit_milli,
+            } => write!(f, "lack {wanted_mb} MB memory{}", At(*overcommit_milli)),
+            Self::Disk {
+                wanted_mb,
+                overcommit_milli,
+            } => write!(f, "lack {wanted_mb} MB disk{}", At(*overcommit_milli)),
             Self::Gpus { wanted } => write!(f, "lack {wanted} GPUs"),
             Self::Port { port } => write!(f, "with port {port} taken"),
         }
     }
 }
 
-/// The first resource of which `free` has less than `need`, if any.
-pub(crate) fn lacking(free: Resources, need: Resources) -> Option<Unfit> {
+/// Says by what a pool multiplies its hosts' capacity, if it does.
+struct At(Option<u32>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some(milli) => write!(f, " at overcommit {}.{:03}", milli / 1000, milli % 1000),
+        }
+    }
+}
+
+/// The first resource of which `free`, by the pool's overcommit, has less than `need`, if any.
+pub(crate) fn lacking(free: Resources, need: Resources, overcommit: Overcommit) -> Option<Unfit> {
+    let said = |milli: u32| (milli != 1_000).then_some(milli);
     if need.cpus_milli > free.cpus_milli {
         return Some(Unfit::Cpus {
             wanted_milli: need.cpus_milli,
+            overcommit_milli: said(overcommit.cpus_milli),
         });
     }
     if need.mem_mb > free.mem_mb {
         return Some(Unfit::Memory {
             wanted_mb: need.mem_mb,
+            overcommit_milli: said(overcommit.mem_milli),
         });
     }
     if need.disk_mb > free.disk_mb {
         return Some(Unfit::Disk {
             wanted_mb: need.disk_mb,
+            overcommit_milli: said(overcommit.disk_milli),
         });
     }
     (need.gpus > free.gpus).then_some(Unfit::Gpus { wanted: need.gpus })

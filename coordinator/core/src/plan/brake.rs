@@ -1,12 +1,10 @@
 //! Which hosts are silent: what an operator is shown before declaring them lost. Whether they are
 //! too many to be believed is decided with every plan, in `plan::hosts`.
 
-use std::collections::BTreeSet;
-
-use paasta_common::{app::Resources, id::HostId, time::Timestamp};
+use paasta_common::{id::HostId, time::Timestamp};
 
 use super::{hosts::HostView, observed::Observed};
-use crate::state::{ClusterState, host::Host};
+use crate::state::{ClusterState, host::Host, room::Room};
 
 /// A host whose lease ran out and that was not declared lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +35,6 @@ pub fn silent_hosts(state: &ClusterState, observed: &Observed, now: Timestamp) -
 /// Whether the host's lease ran out and nobody declared it lost.
 pub(super) fn is_silent(host: &Host, observed: &Observed, now: Timestamp) -> bool {
     let heard = observed.hosts.get(&host.info.id);
-    let (used, ports) = (Resources::default(), BTreeSet::new());
-    let view = HostView::new(host, observed, heard, used, ports, now);
+    let view = HostView::new(host, observed, heard, Room::default(), now);
     view.silent && !view.lost
 }

@@ -23,9 +23,9 @@ pub(super) fn forget_gone(pass: &mut Pass<'_>, id: &InstanceId) {
             continue;
         }
         if let Some(app) = state.app(&replica.app) {
-            let view = &mut pass.hosts[at];
-            view.used = view.used.minus(app.spec.resources);
-            view.ports.remove(&app.spec.host_port);
+            let room = &mut pass.hosts[at].room;
+            room.used = room.used.minus(app.spec.resources);
+            room.ports.remove(&app.spec.host_port);
         }
         pass.gone.insert(id);
         pass.forgotten.push(id);

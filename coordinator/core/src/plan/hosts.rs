@@ -1,8 +1,6 @@
 //! The hosts as one plan sees them: what is recorded and what was heard, judged together. Here it
 //! is decided which are lost, found, or removed, and whether silence is too wide to be believed.
 
-use std::collections::BTreeSet;
-
 use paasta_common::{
     app::Resources,
     id::HostId,
@@ -20,6 +18,7 @@ use crate::{
     state::{
         command::{Command, HostBack, HostLost, RemoveHost, UndrainHost},
         host::{Host, HostStanding},
+        room::Room,
     },
 };
 
@@ -33,8 +32,7 @@ pub(super) struct HostView<'a> {
     pub(super) draining: bool,
     /// When its lease runs out, as far as this leader may count.
     silent_at: Timestamp,
-    pub(super) used: Resources,
-    pub(super) ports: BTreeSet<u16>,
+    pub(super) room: Room,
 }
 
 impl<'a> HostView<'a> {
@@ -42,8 +40,7 @@ impl<'a> HostView<'a> {
         host: &'a Host,
         observed: &'a Observed,
         heard: Option<&'a HostObserved>,
-        used: Resources,
-        ports: BTreeSet<u16>,
+        room: Room,
         now: Timestamp,
     ) -> Self {
         let never = observed.leader_since.after_ms(observed.settings.lease_ms);
@@ -56,8 +53,7 @@ impl<'a> HostView<'a> {
             silent: now >= silent_at,
             draining: host.maintenance.is_some(),
             silent_at,
-            used,
-            ports,
+            room,
         }
     }
 
@@ -88,7 +84,7 @@ impl<'a> HostView<'a> {
     }
 
     pub(super) fn free(&self) -> Resources {
-        self.host.info.capacity.minus(self.used)
+        self.room.all.minus(self.room.used)
     }
 
     /// Why nothing at all is placed here now.

@@ -43,12 +43,12 @@ impl<'a> Pass<'a> {
     pub(super) fn new(state: &'a ClusterState, observed: &'a Observed, now: Timestamp) -> Self {
         // Both are ordered by host id, so one walk brings them together.
         let mut heard = observed.hosts.iter().peekable();
-        let hosts = state.hosts_and_use().map(|(id, host, used, ports)| {
+        let hosts = state.hosts_and_room().map(|(id, host, room)| {
             while heard.next_if(|(other, _)| *other < id).is_some() {}
             let heard = heard
                 .next_if(|(other, _)| *other == id)
                 .map(|(_, heard)| heard);
-            HostView::new(host, observed, heard, used, ports, now)
+            HostView::new(host, observed, heard, room, now)
         });
         Self {
             state,

@@ -64,7 +64,8 @@ impl Touched {
             | Command::DrainHost(_)
             | Command::UndrainHost(_)
             | Command::RemoveHost(_)
-            | Command::ReleaseBrake(_) => self.everything = true,
+            | Command::ReleaseBrake(_)
+            | Command::SetPools(_) => self.everything = true,
         }
     }
 

@@ -57,8 +57,10 @@ impl Legality {
             });
         }
         counts.rules.allow(&host.info)?;
-        let free = host.info.capacity.minus(state.used_on(&host.info.id));
-        if let Some(unfit) = lacking(free, counts.spec.resources) {
+        let free = state.allocatable(&host.info);
+        let free = free.minus(state.used_on(&host.info.id));
+        let overcommit = state.overcommit(&host.info.pool);
+        if let Some(unfit) = lacking(free, counts.spec.resources, overcommit) {
             return Err(Reason::Unfit(unfit));
         }
         let port = counts.spec.host_port;

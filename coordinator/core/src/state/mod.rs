@@ -17,17 +17,16 @@ pub mod problems;
 pub mod recovery;
 mod replicas;
 mod request;
+pub(crate) mod room;
 mod stored;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     app::{AppSpec, Resources},
     assignment::Want,
     id::{AppId, ClusterName, HostId, InstanceId, ReplicaId},
+    overcommit::Pools,
     problem::Problem,
     time::Timestamp,
 };
@@ -67,6 +66,7 @@ struct Tables {
     next_replica: u64,
     problems: BTreeMap<ProblemScope, Vec<Problem>>,
     alerts: BTreeMap<InstanceId, Alert>,
+    pools: Pools,
     events: EventRing,
     requests: RequestRing,
 }
@@ -230,20 +230,6 @@ impl ClusterState {
     /// The static ports taken on a host.
     pub fn ports_on<'a>(&'a self, host: &HostId) -> impl Iterator<Item = u16> + use<'a> {
         self.index.ports_on(host)
-    }
-
-    /// Every host with what is taken there, by id, in one walk.
-    pub(crate) fn hosts_and_use(
-        &self,
-    ) -> impl Iterator<Item = (&HostId, &Host, Resources, BTreeSet<u16>)> {
-        let mut used = self.index.use_of_hosts().peekable();
-        self.tables.hosts.iter().map(move |(id, host)| {
-            while used.next_if(|(other, ..)| *other < id).is_some() {}
-            match used.next_if(|(other, ..)| *other == id) {
-                Some((_, used, ports)) => (id, host, used, ports.collect()),
-                None => (id, host, Resources::default(), BTreeSet::new()),
-            }
-        })
     }
 
     /// The problems of the configuration, by scope; a scope without problems is absent.

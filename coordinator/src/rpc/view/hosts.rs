@@ -1,12 +1,22 @@
 //! The cluster as a whole: coordinators, hosts, resources.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use paasta_common::{app::Resources, id::HostId, report::Runtime};
 use paasta_coordinator_core::state::host::Host;
 use paasta_proto::{convert, v1};
 
 use super::View;
+
+/// The hosts of a pool that are not lost, summed up.
+#[derive(Default)]
+struct Pool {
+    hosts: u32,
+    has: Resources,
+    capacity: Resources,
+    used: Resources,
+    overfull: u32,
+}
 
 impl View<'_> {
     /// The cluster as a whole.
@@ -18,7 +28,7 @@ impl View<'_> {
             .collect();
         let (mut capacity, mut used) = (Resources::default(), Resources::default());
         for (id, host) in self.state.hosts().filter(|(_, host)| !host.is_lost()) {
-            capacity = capacity.plus(host.info.capacity);
+            capacity = capacity.plus(self.state.allocatable(&host.info));
             used = used.plus(self.state.used_on(id));
         }
         let cluster = self.state.cluster();
@@ -44,6 +54,7 @@ impl View<'_> {
             instances: number(self.state.instances().len()),
             replicas: number(self.state.replica_count()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            pools: self.pools(),
             desired_read_at_ms: self.read.at.0,
             desired_error: self.read.error.clone(),
         }
@@ -74,6 +85,35 @@ impl View<'_> {
         all
     }
 
+    fn pools(&self) -> Vec<v1::PoolStatus> {
+        let named = self.state.pools().keys();
+        let mut pools: BTreeMap<&str, Pool> =
+            named.map(|name| (name.as_str(), Pool::default())).collect();
+        for (id, host) in self.state.hosts().filter(|(_, host)| !host.is_lost()) {
+            let pool = pools.entry(&host.info.pool).or_default();
+            pool.hosts += 1;
+            pool.has = pool.has.plus(host.info.capacity);
+            pool.capacity = pool.capacity.plus(self.state.allocatable(&host.info));
+            pool.used = pool.used.plus(self.state.used_on(id));
+            pool.overfull += u32::from(self.state.is_overfull(id));
+        }
+        let status = |(name, pool): (&str, Pool)| {
+            let overcommit = self.state.overcommit(name);
+            v1::PoolStatus {
+                name: name.to_owned(),
+                hosts: pool.hosts,
+                overcommit_cpus_milli: overcommit.cpus_milli,
+                overcommit_mem_milli: overcommit.mem_milli,
+                overcommit_disk_milli: overcommit.disk_milli,
+                has: Some(convert::resources_to_wire(pool.has)),
+                capacity: Some(convert::resources_to_wire(pool.capacity)),
+                used: Some(convert::resources_to_wire(pool.used)),
+                overfull: pool.overfull,
+            }
+        };
+        pools.into_iter().map(status).collect()
+    }
+
     fn host(&self, id: &HostId, host: &Host) -> v1::HostStatus {
         let heard = self.observed.hosts.get(id);
         let state = match heard {
@@ -92,7 +132,9 @@ impl View<'_> {
             pool: host.info.pool.clone(),
             attributes: host.info.attributes.clone(),
             state: state.to_owned(),
-            capacity: Some(convert::resources_to_wire(host.info.capacity)),
+            capacity: Some(convert::resources_to_wire(
+                self.state.allocatable(&host.info),
+            )),
             used: Some(convert::resources_to_wire(self.state.used_on(id))),
             replicas: number(self.state.replicas_on(id).count()),
             last_seen_ms: heard.map(|heard| heard.last_seen.0),

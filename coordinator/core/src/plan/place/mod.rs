@@ -111,11 +111,12 @@ impl<'a> Wish<'a> {
 
     /// Why this candidate cannot take one more, if it cannot. Once true it stays so for this wish.
     fn refused(&self, view: &HostView<'_>) -> Option<Unfit> {
-        if let Some(unfit) = lacking(view.free(), self.spec.resources) {
+        let need = self.spec.resources;
+        if let Some(unfit) = lacking(view.free(), need, view.room.overcommit) {
             return Some(unfit);
         }
         let port = self.spec.host_port;
-        if port != 0 && view.ports.contains(&port) {
+        if port != 0 && view.room.ports.contains(&port) {
             return Some(Unfit::Port { port });
         }
         self.tally
@@ -179,8 +180,8 @@ pub(super) fn place(hosts: &mut [HostView<'_>], mut wish: Wish<'_>) -> Found {
 }
 
 fn take(view: &mut HostView<'_>, spec: &AppSpec) {
-    view.used = view.used.plus(spec.resources);
+    view.room.used = view.room.used.plus(spec.resources);
     if spec.host_port != 0 {
-        view.ports.insert(spec.host_port);
+        view.room.ports.insert(spec.host_port);
     }
 }

@@ -17,8 +17,8 @@ pub(super) struct Score {
 
 impl Score {
     pub(super) fn new(on_host: u32, view: &HostView<'_>, need: Resources, host: usize) -> Self {
-        let used = view.used.plus(need);
-        let capacity = view.host.info.capacity;
+        let used = view.room.used.plus(need);
+        let capacity = view.room.all;
         let share = |used: u64, of: u64| used.saturating_mul(1_000).checked_div(of).unwrap_or(0);
         let load = share(used.cpus_milli, capacity.cpus_milli)
             .max(share(used.mem_mb, capacity.mem_mb))

@@ -18,6 +18,7 @@ mod resume_bounce;
 mod roll_back;
 mod set_alert;
 mod set_instance;
+mod set_pools;
 mod set_problems;
 mod set_want;
 mod undrain_host;
@@ -39,6 +40,7 @@ pub use resume_bounce::ResumeBounce;
 pub use roll_back::RollBack;
 pub use set_alert::SetAlert;
 pub use set_instance::SetInstance;
+pub use set_pools::SetPools;
 pub use set_problems::SetProblems;
 pub use set_want::SetWant;
 pub use undrain_host::UndrainHost;
@@ -100,6 +102,8 @@ pub enum Command {
     ResumeBounce(ResumeBounce),
     /// An operator has every replica of an instance replaced.
     ForceBounce(ForceBounce),
+    /// How much of what its hosts have each pool gives out.
+    SetPools(SetPools),
     /// The configuration problems of a service or instance.
     SetProblems(SetProblems),
     /// An alarm of an instance begins or ends.
@@ -142,6 +146,7 @@ impl Command {
             Self::RollBack(command) => command.apply(state, context),
             Self::ResumeBounce(command) => command.apply(state, context),
             Self::ForceBounce(command) => command.apply(state, context),
+            Self::SetPools(command) => command.apply(state, context),
             Self::SetProblems(command) => command.apply(state, context),
             Self::SetAlert(command) => command.apply(state, context),
             Self::Place(command) => command.apply(state, context),

@@ -68,7 +68,10 @@ fn one_that_is_refused_does_not_hold_up_the_others() {
     let outcome = place(&mut cluster, &[1, 1, 2]);
     assert_eq!(
         unfit(&outcome[1]),
-        Some(&Unfit::Memory { wanted_mb: 5_000 })
+        Some(&Unfit::Memory {
+            wanted_mb: 5_000,
+            overcommit_milli: None
+        })
     );
     assert_eq!((&outcome[0], &outcome[2]), (&None, &None));
     assert_eq!(cluster.state.replica_count(), 2);
