@@ -168,6 +168,69 @@ async fn a_flipped_bit_in_the_log_is_damage_or_harmless() {
     assert!(damaged > 0, "40 flips and nothing was noticed");
 }
 
+/// The sizes of the records of [`journal`]: empty ones, small ones, and one of several pieces.
+const SIZES: [usize; 6] = [0, 1, 700, 5_000, 70_000, 30];
+
+/// A store into which records were written one at a time, closed; and where each one's bytes end
+/// in its file.
+async fn journal(dir: &Path) -> (Vec<Record>, Vec<u64>) {
+    let Store { log, snapshots } = open(dir).expect("empty");
+    log.save_vote(ballot(7)).await.expect("voted");
+    let mut ends = Vec::new();
+    for index in 0..24 {
+        let size = SIZES[index as usize % SIZES.len()];
+        append(&log, vec![record(7, index, size)]).await;
+        ends.push(used_bytes(&dir.join("log/db")));
+    }
+    let all = log.read(.., None).expect("readable");
+    let handle = log.downgrade();
+    drop((log, snapshots));
+    while !handle.is_closed() {
+        std::thread::yield_now();
+    }
+    (all, ends)
+}
+
+#[tokio::test]
+async fn a_log_cut_at_or_within_any_record_is_damaged() {
+    let good = tempfile::tempdir().expect("a directory");
+    let (expected, ends) = journal(good.path()).await;
+    assert!(ends.is_sorted_by(|one, next| one < next), "{ends:?}");
+    let last = ends.len() - 1;
+    for (at, end) in ends.iter().enumerate() {
+        let before = at.checked_sub(1).map_or(0, |before| ends[before]);
+        // The file after the last record holds only what a clean end adds.
+        let boundary = (at < last).then_some(*end);
+        for length in [Some(before + (end - before) / 2), boundary, Some(end - 1)] {
+            let Some(length) = length else { continue };
+            let what = format!("record {at} ends at {end}, cut to {length}");
+            let spoil = |dir: &Path| cut(&dir.join("log/db"), length);
+            assert!(judge(&what, good.path(), &expected, spoil), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bit_flipped_at_or_within_any_record_is_damage_or_harmless() {
+    let good = tempfile::tempdir().expect("a directory");
+    let (expected, ends) = journal(good.path()).await;
+    let mut noticed = 0;
+    for (at, end) in ends.iter().enumerate() {
+        let before = at.checked_sub(1).map_or(0, |before| ends[before]);
+        // The first byte of the record, its middle, its last byte.
+        for offset in [before, before + (end - before) / 2, end - 1] {
+            let what = format!("record {at} ends at {end}, bit flipped at {offset}");
+            let spoil = |dir: &Path| flip(&dir.join("log/db"), offset);
+            noticed += usize::from(judge(&what, good.path(), &expected, spoil));
+        }
+    }
+    // What is harmless is bytes between records that nobody reads.
+    assert!(
+        noticed >= 2 * ends.len(),
+        "only {noticed} flips were noticed"
+    );
+}
+
 #[tokio::test]
 async fn missing_and_exchanged_files_are_damage() {
     let good = tempfile::tempdir().expect("a directory");
