@@ -54,6 +54,12 @@ impl Disk {
     }
 
     /// Makes everything written so far durable, then raises the marks that are given.
+    ///
+    /// Two syncs, one after the other, on purpose. A mark that went to the disk together with its
+    /// records, or before them, could outlive them in a power cut: either an ordinary crash would
+    /// look like damage, or the last batch would have to be forgiven for missing, and with it a
+    /// last batch that was acknowledged and rotted since. Only a mark that is written when its
+    /// records are durable, and is durable when they are acknowledged, tells the two apart.
     pub(super) fn sync(&self, durable: Option<Mark>, purged: Option<Mark>) -> io::Result<()> {
         self.guard(|| {
             self.flush()?;
