@@ -148,3 +148,77 @@ pub(super) fn may_stop(want: Want, report: Option<&ReplicaReport>, host: &HostVi
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paasta_common::id::ReplicaId;
+
+    fn report(phase: Phase, health: Health) -> ReplicaReport {
+        ReplicaReport {
+            id: ReplicaId(1),
+            app: "hello.main.git11111111.config11111111".parse().unwrap(),
+            phase,
+            health,
+            started_at: Some(Timestamp(1_000)),
+            host_port: None,
+            container: None,
+            run: 1,
+            failures: 0,
+            next_try_at: None,
+            drained: false,
+            in_load_balancer: None,
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_load_balancer_has_a_say_only_where_it_is_asked_and_knows() {
+        let rows = [
+            (false, None, Class::Happy),
+            (false, Some(false), Class::Happy),
+            (true, None, Class::Happy),
+            (true, Some(true), Class::Happy),
+            (true, Some(false), Class::Unhappy),
+        ];
+        for (check_load_balancer, in_load_balancer, expected) in rows {
+            let bounce = BounceSpec {
+                min_task_uptime_ms: 0,
+                check_load_balancer,
+                ..BounceSpec::default()
+            };
+            let report = ReplicaReport {
+                in_load_balancer,
+                ..report(Phase::Running, Health::Healthy)
+            };
+            let classed = judge(&report, &bounce, Timestamp(2_000));
+            assert_eq!(
+                classed.class, expected,
+                "{check_load_balancer} {in_load_balancer:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_runs_is_well_and_old_enough_is_happy() {
+        let rows = [
+            (Phase::Running, Health::Healthy, 0, Class::Happy),
+            (Phase::Running, Health::Unchecked, 0, Class::Happy),
+            (Phase::Running, Health::Unknown, 0, Class::Starting),
+            (Phase::Running, Health::Unhealthy, 0, Class::Unhappy),
+            (Phase::Running, Health::Healthy, 1_001, Class::Starting),
+            (Phase::Running, Health::Healthy, 1_000, Class::Happy),
+            (Phase::BackingOff, Health::Healthy, 0, Class::Unhappy),
+            (Phase::Pulling, Health::Healthy, 0, Class::Starting),
+            (Phase::Gone, Health::Healthy, 0, Class::Starting),
+        ];
+        for (phase, health, min_task_uptime_ms, expected) in rows {
+            let bounce = BounceSpec {
+                min_task_uptime_ms,
+                ..BounceSpec::default()
+            };
+            let classed = judge(&report(phase, health), &bounce, Timestamp(2_000));
+            assert_eq!(classed.class, expected, "{phase:?} {health:?}");
+        }
+    }
+}
