@@ -22,16 +22,16 @@ fn version(number: u32, instances: u32) -> InstanceSpec {
     spec(&main_instance(), number, instances, BounceMethod::Crossover)
 }
 
-/// The first version runs wholly happy; of the second, so many will be.
-fn bouncing(instances: u32, happy: usize) -> World {
+/// The first version runs wholly happy; the second is desired, and so many of it will be happy.
+fn bouncing(second: InstanceSpec, happy: usize) -> World {
     let mut world = World::new(4);
     let id = main_instance();
-    world.cluster.set(&id, version(1, instances));
+    world.cluster.set(&id, version(1, second.instances));
     world.until(5, "the first version is happy", |world| {
         world.is_steady(&id)
     });
-    world.healthy_most.insert(app_id(&id, 2), happy);
-    world.cluster.set(&id, version(2, instances));
+    world.healthy_most.insert(second.app_id.clone(), happy);
+    world.cluster.set(&id, second);
     world
 }
 
@@ -43,7 +43,7 @@ fn bounce_lines(world: &World) -> Vec<String> {
 
 #[test]
 fn every_step_is_a_line_with_its_numbers_and_the_last_one_says_finished() {
-    let mut world = bouncing(2, 0);
+    let mut world = bouncing(version(2, 2), 0);
     let id = main_instance();
     let before = bounce_lines(&world).len();
     world.ticks(2);
@@ -70,7 +70,7 @@ fn every_step_is_a_line_with_its_numbers_and_the_last_one_says_finished() {
 
 #[test]
 fn the_oldest_happy_replicas_are_kept_longest_and_the_unhappy_go_first() {
-    let mut world = bouncing(4, 0);
+    let mut world = bouncing(version(2, 4), 0);
     let id = main_instance();
     let old: Vec<ReplicaId> = world.running(&app_id(&id, 1)).into_iter().collect();
     // Of the old app only the first three serve now.
@@ -89,7 +89,7 @@ fn the_oldest_happy_replicas_are_kept_longest_and_the_unhappy_go_first() {
 
 #[test]
 fn going_back_in_mid_bounce_takes_back_what_drains_and_starts_nothing() {
-    let mut world = bouncing(3, 0);
+    let mut world = bouncing(version(2, 3), 0);
     let id = main_instance();
     let first: BTreeSet<ReplicaId> = world.running(&app_id(&id, 1));
     // Nothing that drains is ever done with it.
@@ -149,8 +149,7 @@ fn each_deadline_has_each_outcome_and_strikes_in_time() {
         .into_iter()
         .flat_map(|which| outcomes.map(|then| (which, then)))
     {
-        let mut world = bouncing(2, 0);
-        world.cluster.set(&id, stuck(which, then));
+        let mut world = bouncing(stuck(which, then), 0);
         world.ticks(2);
         let record = world.cluster.state.instance(&id).unwrap();
         assert_eq!(

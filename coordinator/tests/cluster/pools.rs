@@ -42,8 +42,9 @@ fn is_short(status: &InstanceStatus, happy: u32, reason: &str) -> bool {
 }
 
 async fn pool(cluster: &Coordinators) -> PoolStatus {
-    let told = cluster.admin(1).metastatus(MetastatusRequest::default());
-    let mut told = told.await.expect("it is answered").into_inner();
+    let mut admin = cluster.admin(1);
+    let told = admin.metastatus(MetastatusRequest::default()).await;
+    let mut told = told.expect("it is answered").into_inner();
     let capacity = told.pools[0].capacity;
     assert_eq!(told.capacity, capacity, "the cluster is this pool");
     told.pools.remove(0)
