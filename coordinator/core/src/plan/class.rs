@@ -152,7 +152,7 @@ pub(super) fn may_stop(want: Want, report: Option<&ReplicaReport>, host: &HostVi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use paasta_common::id::ReplicaId;
+    use paasta_common::{id::ReplicaId, report::ImageReport};
 
     fn report(phase: Phase, health: Health) -> ReplicaReport {
         ReplicaReport {
@@ -169,6 +169,7 @@ mod tests {
             drained: false,
             in_load_balancer: None,
             message: String::new(),
+            image: ImageReport::default(),
         }
     }
 
