@@ -37,11 +37,12 @@ use tokio_util::sync::CancellationToken;
 use actor::Actor;
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, metered::MeteredEngine},
     images::{Images, collect::LastUseFile},
     lanes::Lanes,
     ledger::{Ledger, LedgerError, Opened},
     logs::{capture::Captures, serve::LogServer, store::LogStore},
+    metrics::Metrics,
     probes::Probes,
     sandbox::Sandboxes,
     watch::{Pace, Watch},
@@ -143,6 +144,8 @@ pub struct Handle {
     pub view: watch::Receiver<Arc<View>>,
     /// Answers questions about what runs wrote.
     pub logs: LogServer,
+    /// Where is counted what happens.
+    pub metrics: Metrics,
 }
 
 /// A running agent.
@@ -179,6 +182,8 @@ impl Agent {
     /// # Errors
     /// [`StartError`] when the ledger can not be used.
     pub fn start(parts: Parts, shutdown: CancellationToken) -> Result<Self, StartError> {
+        let metrics = Metrics::new();
+        let parts = metered(parts, &metrics);
         let (ledger, opened) = Ledger::open(&parts.state_dir, parts.clock.now())?;
         let state = taken_up(&parts, opened)?;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
@@ -226,11 +231,26 @@ impl Agent {
             steps,
             trimmed_at: None,
             collected_at: None,
+            metrics: metrics.clone(),
         };
         tokio::spawn(watch.run(shutdown.clone()));
         let task = tokio::spawn(actor.run(received, shutdown));
-        let handle = Handle { inbox, view, logs };
+        let handle = Handle {
+            inbox,
+            view,
+            logs,
+            metrics,
+        };
         Ok(Self { handle, task })
+    }
+}
+
+/// The parts, with every call of their engine counted.
+fn metered(parts: Parts, metrics: &Metrics) -> Parts {
+    let engine = MeteredEngine::new(Arc::clone(&parts.engine), metrics.clone());
+    Parts {
+        engine: Arc::new(engine),
+        ..parts
     }
 }
 

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -28,6 +29,7 @@ fn agent(state_dir: &Path, verb: &str) -> Command {
             "31000-31010",
         ])
         .args(["--docker-socket", "/nonexistent/docker.sock"])
+        .args(["--http-listen", "127.0.0.1:0"])
         .args(["--coordinators", "127.0.0.1:1,127.0.0.1:2"])
         .args(["--pool", "blue", "--attribute", "habitat=a"])
         .arg("--state-dir")
@@ -48,18 +50,38 @@ fn said(mut command: Command) -> (bool, String, String) {
     )
 }
 
-/// Reads its log until a line holds the text.
-fn until_logged(child: &mut Child, text: &'static str) {
+/// Reads its log until a line holds the text; returns what was logged until then.
+fn until_logged(child: &mut Child, text: &'static str) -> String {
     let log = BufReader::new(child.stderr.take().unwrap());
     let (found, heard) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
-        for line in log.lines() {
-            if line.unwrap_or_default().contains(text) {
-                let _ = found.try_send(());
+        let mut said = String::new();
+        for line in log.lines().map_while(Result::ok) {
+            said.push_str(&line);
+            if line.contains(text) {
+                let _ = found.try_send(std::mem::take(&mut said));
             }
         }
     });
-    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    heard.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+/// The address that the log says HTTP is served at.
+fn http_address(log: &str) -> SocketAddr {
+    let (_, rest) = log.split_once("http_listen=Some(").expect(log);
+    rest.split_once(')').expect(log).0.parse().expect(log)
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let asked = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]
@@ -67,7 +89,29 @@ fn it_runs_without_coordinators_and_without_dockerd_and_stops_when_told() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = agent(dir.path(), "run");
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    until_logged(&mut child, "container runtime degraded");
+    let log = until_logged(&mut child, "container runtime degraded");
+    let http = http_address(&log);
+    assert!(get(http, "/healthz").starts_with("HTTP/1.1 200"));
+    let ready = get(http, "/readyz");
+    assert!(
+        ready.starts_with("HTTP/1.1 503") && ready.contains("nothing new is begun"),
+        "{ready}"
+    );
+    let metrics = get(http, "/metrics");
+    for line in [
+        "paasta_agent_runtime_degraded 1",
+        "paasta_agent_session_connected 0",
+        "paasta_agent_replicas{phase=\"running\"} 0",
+        "paasta_agent_engine_failures_total{operation=\"start\",result=\"refused\"} 0",
+        "paasta_agent_ledger_write_failures_total 0",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    let failed = metrics.lines().find(|line| {
+        line.starts_with("paasta_agent_engine_failures_total{operation=\"list\"")
+            && !line.ends_with(" 0")
+    });
+    assert!(failed.is_some(), "{metrics}");
     let (failed, _, words) = said(agent(dir.path(), "run"));
     assert!(
         !failed && words.contains("in use by another agent"),
@@ -144,6 +188,7 @@ fn what_can_not_be_understood_is_named() {
         ("--attribute", "x", "KEY=VALUE"),
         ("--config-dir", "/nonexistent", "/nonexistent"),
         ("--insecure-test-network", "10.0.0.0", "CIDR"),
+        ("--http-listen", "0.0.0.0:7403", "agent.http_listen"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_paasta-agent"));
         command

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    alerts::Alerts, desired::Desired, machine::ClusterMachine, observations::Observations,
-    propose::Proposer, raft::Consensus, witness::Watched,
+    alerts::Alerts, desired::Desired, machine::ClusterMachine, metrics::Metrics,
+    observations::Observations, propose::Proposer, raft::Consensus, witness::Watched,
 };
 
 /// Between two plans, at least: changes that come together are planned together.
@@ -104,6 +104,8 @@ pub struct Leader {
     pub small_replicas: usize,
     /// Who looks on.
     pub watched: Watched,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 impl Leader {
@@ -225,6 +227,9 @@ impl Leader {
             planned.report = report;
             planned.wake_at = earlier(planned.wake_at, pace.wake_at);
         }
+        let commands = planned.commands.len();
+        self.metrics
+            .planned(scope.is_none(), commands, began.elapsed());
         self.watched
             .tell(|w| w.planned(&state, &observed, now, &mut planned));
         pace.wake_at = planned.wake_at;

@@ -8,9 +8,11 @@
 pub mod alerts;
 pub mod codec;
 pub mod desired;
+pub mod http;
 pub mod leader;
 pub mod logs;
 pub mod machine;
+pub mod metrics;
 pub mod observations;
 pub mod offline;
 pub mod options;

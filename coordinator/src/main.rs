@@ -49,6 +49,9 @@ struct RunArgs {
     /// The address to listen on.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
+    /// The address of the HTTP API and of /metrics, or off.
+    #[arg(long, value_name = "IP:PORT|off")]
+    http_listen: Option<String>,
     /// The address at which others reach this coordinator, if it is not the one it listens on.
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
@@ -130,6 +133,9 @@ fn options(args: RunArgs, strictness: Strictness) -> anyhow::Result<(Options, Ve
             ours.advertise = listen.to_string();
         }
         ours.listen = listen.to_string();
+    }
+    if let Some(http_listen) = args.http_listen {
+        ours.http_listen = http_listen;
     }
     if let Some(advertise) = args.advertise {
         ours.advertise = advertise;

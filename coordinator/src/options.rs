@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use paasta_common::config::SystemConfig;
 use paasta_coordinator_core::plan::observed::PlanSettings;
-use paasta_process::listen::{self, Cidr};
+use paasta_process::{
+    http::{HttpAddressError, http_address},
+    listen::{self, Cidr},
+};
 
 use crate::leader::SMALL_REPLICAS;
 use crate::{raft::RaftOptions, witness::Watched};
@@ -15,6 +18,8 @@ pub struct Options {
     pub system: SystemConfig,
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// Where HTTP is served; nowhere when absent.
+    pub http_listen: Option<SocketAddr>,
     /// Consensus and storage.
     pub raft: RaftOptions,
     /// Leases and brakes.
@@ -46,6 +51,9 @@ pub enum OptionsError {
     /// Listening there is not allowed.
     #[error(transparent)]
     Refused(#[from] listen::ListenError),
+    /// HTTP cannot be served there.
+    #[error(transparent)]
+    Http(#[from] HttpAddressError),
 }
 
 impl Options {
@@ -60,6 +68,7 @@ impl Options {
             value: ours.listen.clone(),
         })?;
         listen::check_listen(listen, insecure)?;
+        let http_listen = http_address("coordinator.http_listen", &ours.http_listen, insecure)?;
         let raft = RaftOptions {
             heartbeat_ms: ours.heartbeat_ms,
             election_timeout_min_ms: ours.election_timeout_min_ms,
@@ -75,6 +84,7 @@ impl Options {
         };
         Ok(Self {
             listen,
+            http_listen,
             raft,
             plan,
             soa_dir: PathBuf::from(&system.soa_dir),

@@ -12,6 +12,7 @@ use paasta_process::clock::Clock;
 
 use crate::{
     codec,
+    metrics::Metrics,
     raft::{Consensus, ProposeError},
 };
 use std::sync::Arc;
@@ -61,6 +62,7 @@ pub struct Proposer {
     consensus: Consensus,
     clock: Arc<dyn Clock>,
     name: Arc<str>,
+    metrics: Metrics,
 }
 
 impl Proposer {
@@ -70,7 +72,24 @@ impl Proposer {
             consensus,
             clock,
             name: name.into(),
+            metrics: Metrics::new(),
         }
+    }
+
+    /// The same, counting what it proposes.
+    #[must_use]
+    pub fn counted(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// The consensus it proposes to.
+    pub fn consensus(&self) -> &Consensus {
+        &self.consensus
+    }
+
+    /// Where it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The time that the next command would carry.
@@ -132,8 +151,11 @@ impl Proposer {
                 Err(source) => return vec![Err(ProposalError::Undecodable { source })],
             }
         }
+        let began = tokio::time::Instant::now();
         let results = self.consensus.propose_many(bytes, PROPOSAL_DEADLINE).await;
-        results.into_iter().map(outcome).collect()
+        let outcomes: Vec<_> = results.into_iter().map(outcome).collect();
+        self.metrics.proposed(&outcomes, began.elapsed());
+        outcomes
     }
 }
 

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use paasta_coordinator_core::plan::report::Report;
 use paasta_process::{
     clock::{Clock, SystemClock},
-    shutdown,
+    http, shutdown,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -19,18 +19,21 @@ use tonic::transport::server::Connected;
 use crate::{
     alerts::Alerts,
     desired::Desired,
+    http::Api,
     leader::{Leader, Leadership},
     logs::broker::LogBroker,
     machine::ClusterMachine,
+    metrics::Metrics,
     observations::Observations,
     options::Options,
     propose::Proposer,
-    raft::{Consensus, RaftError},
+    raft::{Consensus, RaftError, RaftOptions},
     rpc::{
         admin::AdminService,
         agents::AgentsService,
         bounces::BouncesService,
         cluster::ClusterService,
+        follow::Followers,
         gate::Gate,
         logs::{LogsService, READERS_MAX},
         members::MembersService,
@@ -51,6 +54,9 @@ pub enum RunError {
     /// The gRPC endpoint.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The HTTP endpoint.
+    #[error(transparent)]
+    Http(#[from] http::BindError),
 }
 
 /// Runs a coordinator until `shutdown`.
@@ -59,10 +65,24 @@ pub enum RunError {
 /// [`RunError`] when it cannot start, or its endpoint fails.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
     let listener = bind(options.listen).await?;
-    tracing::info!(listen = %options.listen, "coordinator runs");
+    let http = match options.http_listen {
+        Some(address) => Some(http::bind(address).await?),
+        None => None,
+    };
+    let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
+    tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
     let incoming = TcpListenerStream::new(listener);
     // On the heap: it holds every part of the coordinator.
-    Box::pin(run_on(options, Arc::new(SystemClock), incoming, shutdown)).await
+    let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone());
+    let coordinator = Box::pin(coordinator).await?;
+    let api = coordinator.api();
+    let reading = async {
+        if let Some(listener) = http {
+            http::serve(listener, api.router(), shutdown).await;
+        }
+    };
+    let (served, ()) = tokio::join!(Box::pin(coordinator.serve(incoming)), reading);
+    served
 }
 
 /// Runs a coordinator on connections and a clock that are given: what a simulation needs. How
@@ -94,6 +114,14 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
+    /// What it says over HTTP.
+    pub fn api(&self) -> Api {
+        Api {
+            admin: self.services.admin.clone(),
+            metrics: self.leader.metrics.clone(),
+        }
+    }
+
     /// Opens its store and joins whatever cluster that belongs to.
     ///
     /// # Errors
@@ -104,9 +132,19 @@ impl Coordinator {
         shutdown: CancellationToken,
     ) -> Result<Self, RunError> {
         let machine = ClusterMachine::watched(options.watched.clone());
-        let raft = options.raft.clone();
+        let metrics = Metrics::new();
+        let raft = RaftOptions {
+            flush_timer: metrics.flush_timer(),
+            ..options.raft.clone()
+        };
         let consensus = Consensus::start(raft, Arc::new(machine.clone())).await?;
-        let (leader, services) = build(options, clock, machine, &consensus, &shutdown);
+        let proposer = Proposer::new(
+            consensus.clone(),
+            Arc::clone(&clock),
+            &format!("coordinator {}", options.raft.node_id),
+        )
+        .counted(metrics);
+        let (leader, services) = build(options, clock, machine, proposer, &shutdown);
         Ok(Self {
             leader,
             services,
@@ -125,6 +163,8 @@ impl Coordinator {
     {
         let shutdown = self.shutdown;
         let consensus = self.leader.consensus.clone();
+        let counting = self.leader.metrics.clone().follow(consensus.watch());
+        let counting = tokio::spawn(counting);
         shutdown::ready();
         let leading = self.leader.run(shutdown.clone());
         let serving = async {
@@ -133,6 +173,7 @@ impl Coordinator {
             result
         };
         let ((), served) = tokio::join!(leading, serving);
+        counting.abort();
         consensus.shutdown().await;
         served.map_err(RunError::from)
     }
@@ -142,13 +183,13 @@ fn leader(
     options: &Options,
     leadership: watch::Sender<Option<Leadership>>,
     machine: &ClusterMachine,
-    consensus: &Consensus,
     proposer: &Proposer,
 ) -> Leader {
     let report = Arc::new(ArcSwap::from_pointee(Report::default()));
     let (machine, proposer) = (machine.clone(), proposer.clone());
     Leader {
-        consensus: consensus.clone(),
+        consensus: proposer.consensus().clone(),
+        metrics: proposer.metrics().clone(),
         observations: Observations::new(options.plan),
         report: Arc::clone(&report),
         leadership: Arc::new(leadership),
@@ -165,15 +206,14 @@ fn build(
     options: Options,
     clock: Arc<dyn Clock>,
     machine: ClusterMachine,
-    consensus: &Consensus,
+    proposer: Proposer,
     shutdown: &CancellationToken,
 ) -> (Leader, Services) {
-    let name = format!("coordinator {}", options.raft.node_id);
-    let proposer = Proposer::new(consensus.clone(), Arc::clone(&clock), &name);
+    let consensus = proposer.consensus().clone();
     let peers = Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive);
     let gate = Gate::new(consensus.clone(), peers.clone());
     let (leadership, led) = watch::channel(None);
-    let leader = leader(&options, leadership, &machine, consensus, &proposer);
+    let leader = leader(&options, leadership, &machine, &proposer);
     let sessions = Sessions {
         machine: machine.clone(),
         observations: leader.observations.clone(),
@@ -191,6 +231,7 @@ fn build(
         report: Arc::clone(&leader.report),
         desired: leader.desired.clone(),
         clock,
+        followers: Followers::new(shutdown.clone()),
     };
     let logs = LogsService {
         admin: admin.clone(),

@@ -6,11 +6,14 @@ mod cluster {
     pub(crate) mod agent;
     mod bounces;
     pub(crate) mod coordinators;
+    mod events;
+    mod http;
     mod logs;
     mod members;
     mod operate;
     mod pools;
     mod recovery;
+    mod schema;
 }
 
 use std::time::Duration;

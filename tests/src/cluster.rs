@@ -37,6 +37,10 @@ const INIT_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// Coordinator 1 listens on this port of the bridge, the others above it.
 const FIRST_PORT: u16 = 7001;
+/// The same for its HTTP API.
+const FIRST_HTTP_PORT: u16 = 7101;
+/// Where an agent serves its metrics.
+const AGENT_HTTP_PORT: u16 = 7403;
 /// Set to anything, it leaves the files of the test where they are.
 const KEEP: &str = "PAASTA_TESTS_KEEP_HOSTS";
 
@@ -139,6 +143,17 @@ impl Cluster {
         )
     }
 
+    /// `IP:PORT` of a coordinator's HTTP API.
+    pub fn coordinator_http(&self, id: usize) -> String {
+        let port = usize::from(FIRST_HTTP_PORT) + id - 1;
+        format!("{}:{port}", self.hosts.gateway())
+    }
+
+    /// `IP:PORT` of an agent's metrics.
+    pub fn agent_http(&self, index: usize) -> String {
+        format!("{}:{AGENT_HTTP_PORT}", self.hosts.host(index).ip)
+    }
+
     /// The network in which these daemons may listen.
     pub fn network(&self) -> String {
         let [a, b, c, _] = self.hosts.gateway().octets();
@@ -168,6 +183,7 @@ impl Cluster {
             format!("--config-dir={}", self.config_dir().display()),
             format!("--node-id={id}"),
             format!("--listen={}", self.coordinator_address(id)),
+            format!("--http-listen={}", self.coordinator_http(id)),
             format!("--data-dir={}", self.dir.join("data").join(&name).display()),
             format!("--soa-dir={}", self.service.soa().display()),
             format!("--insecure-test-network={}", self.network()),
@@ -197,6 +213,7 @@ impl Cluster {
             format!("--config-dir={}", self.config_dir().display()),
             format!("--host-id={}", host.name),
             format!("--address={}", host.ip),
+            format!("--http-listen={}", self.agent_http(index)),
             format!("--docker-socket={}", host.socket.display()),
             format!(
                 "--state-dir={}",

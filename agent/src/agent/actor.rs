@@ -30,6 +30,7 @@ use crate::{
     lanes::Lanes,
     ledger::Ledger,
     logs::capture::Captures,
+    metrics::Metrics,
     ports,
     probes::Probes,
     sandbox::Sandboxes,
@@ -67,6 +68,7 @@ pub(super) struct Actor {
     pub(super) steps: Arc<AtomicU64>,
     pub(super) trimmed_at: Option<Instant>,
     pub(super) collected_at: Option<Instant>,
+    pub(super) metrics: Metrics,
 }
 
 impl Actor {
@@ -147,7 +149,9 @@ impl Actor {
             self.ledger_fails = None;
             return true;
         };
+        let began = Instant::now();
         let written = simulated::blocking(move || changes.write()).await;
+        let took = began.elapsed();
         let failure = match written {
             Ok(Ok(written)) => {
                 self.ledger.saved(written);
@@ -162,6 +166,7 @@ impl Actor {
                 "the ledger can not be written; nothing new is begun until it can"
             );
         }
+        self.metrics.kept(took, failure.is_none());
         self.ledger_fails = failure;
         self.ledger_fails.is_none()
     }

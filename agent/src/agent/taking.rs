@@ -8,7 +8,12 @@ use super::{Happened, Order, actor::Actor};
 impl Actor {
     pub(super) fn take(&mut self, happened: Happened) {
         match happened {
-            Happened::Event(event) => self.observed.events.push(event),
+            Happened::Event(event) => {
+                if let Event::Probed { result, .. } = &event {
+                    self.metrics.probed(result.is_ok());
+                }
+                self.observed.events.push(event);
+            }
             Happened::Fetched { number, event } => {
                 if let Event::Pulled { image, .. } = &event
                     && self.images.ended(image, number)

@@ -37,6 +37,9 @@ pub struct ConfigArgs {
     /// dockerd's socket.
     #[arg(long, value_name = "PATH")]
     docker_socket: Option<String>,
+    /// The address of /metrics, or off.
+    #[arg(long, value_name = "IP:PORT|off")]
+    http_listen: Option<String>,
     /// Host ports for containers, both ends included.
     #[arg(long, value_name = "FIRST-LAST", value_parser = port_range)]
     port_range: Option<(u16, u16)>,
@@ -78,6 +81,9 @@ impl ConfigArgs {
         ours.attributes.extend(self.attributes);
         if let Some(socket) = self.docker_socket {
             ours.docker_socket = socket;
+        }
+        if let Some(http_listen) = self.http_listen {
+            ours.http_listen = http_listen;
         }
         if let Some(pool) = self.pool {
             ours.pool = pool;

@@ -1,10 +1,15 @@
 //! `paasta-agent run`: until SIGTERM. Containers outlive it.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
-use paasta_process::{clock::SystemClock, listen::Cidr, shutdown};
+use paasta_process::{
+    clock::SystemClock,
+    http::{self, http_address},
+    listen::Cidr,
+    shutdown,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::ConfigArgs;
@@ -12,6 +17,7 @@ use crate::{
     agent::{Agent, Parts},
     capacity,
     engine::{Engine, docker::DockerEngine},
+    http::Api,
     options::Options,
     session::{PlainDial, Sessions},
     watch::Pace,
@@ -35,6 +41,11 @@ pub struct RunArgs {
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let system = args.config.load()?;
     let options = Options::new(&system)?;
+    let http_listen = http_address(
+        "agent.http_listen",
+        &system.agent.http_listen,
+        args.insecure_test_network,
+    )?;
     let dial = PlainDial {
         insecure_test_network: args.insecure_test_network,
     };
@@ -45,12 +56,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         .context("the runtime can not start")?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signals().context("signals can not be handled")?;
-        serve(options, dial, shutdown).await
+        serve(options, http_listen, dial, shutdown).await
     })
 }
 
 async fn serve(
     options: Options,
+    http_listen: Option<SocketAddr>,
     dial: PlainDial,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -58,6 +70,10 @@ async fn serve(
         &options.docker_socket,
         &options.credentials,
     ));
+    let http = match http_listen {
+        Some(address) => Some(http::bind(address).await?),
+        None => None,
+    };
     let agent = Agent::start(parts(&options, engine), shutdown.clone())?;
     let sessions = Sessions {
         agent: agent.handle.clone(),
@@ -67,11 +83,23 @@ async fn serve(
         host: options.host,
     };
     let (host, capacity) = (&sessions.host.id, sessions.host.capacity);
-    tracing::info!(%host, address = sessions.host.address, ?capacity, "agent runs");
+    let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
+    tracing::info!(%host, address = sessions.host.address, ?capacity, ?http_listen, "agent runs");
+    let api = Api {
+        metrics: agent.handle.metrics.clone(),
+        agent: agent.handle.clone(),
+    };
+    let reading = shutdown.clone();
+    let reading = tokio::spawn(async move {
+        if let Some(listener) = http {
+            http::serve(listener, api.router(), reading).await;
+        }
+    });
     let talking = tokio::spawn(sessions.run(shutdown.clone()));
     shutdown::ready();
     agent.task.await.context("the agent failed")?;
     talking.await.context("the session failed")?;
+    reading.await.context("the HTTP endpoint failed")?;
     tracing::info!("agent stopped; containers go on");
     Ok(())
 }

@@ -6,6 +6,7 @@
 pub mod docker;
 pub mod fake;
 pub mod instant;
+pub mod metered;
 pub mod registry;
 
 use std::collections::BTreeMap;

@@ -21,7 +21,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
-use crate::agent::{Handle, Happened, Order};
+use crate::{
+    agent::{Handle, Happened, Order},
+    metrics::Metrics,
+};
 use changes::Changes;
 pub use dial::{Dial, DialError, PlainDial, endpoint};
 
@@ -141,6 +144,8 @@ impl Sessions {
             _ => return Err(SessionError::Protocol("something before the welcome")),
         };
         *welcomed = true;
+        self.agent.metrics.welcomed();
+        let _parted = Parted(&self.agent.metrics);
         let (lease_ms, cluster) = (welcome.lease_ms, &welcome.cluster_id);
         tracing::info!(
             coordinator = address,
@@ -173,6 +178,7 @@ impl Sessions {
                 biased;
                 message = next(inbox) => match message? {
                     coordinator_message::Kind::Assignment(wire) => {
+                        self.agent.metrics.heard();
                         held = Some(self.obey(held.as_ref(), wire).await?);
                     }
                     coordinator_message::Kind::Reconnect(ask) => return Err(reconnect(ask)),
@@ -188,11 +194,13 @@ impl Sessions {
                         return Err(SessionError::Stopping);
                     };
                     send(outbox, agent_message::Kind::Report(report)).await?;
+                    self.agent.metrics.heard();
                     sent_at = Instant::now();
                     reported_at = sent_at;
                 }
                 () = sleep_until(sent_at + renew_every) => {
                     send(outbox, agent_message::Kind::Renewal(v1::Renewal {})).await?;
+                    self.agent.metrics.heard();
                     sent_at = Instant::now();
                 }
                 // Last: what runs wrote holds up no report.
@@ -244,6 +252,15 @@ impl Sessions {
             accepted,
             serves_logs: true,
         }
+    }
+}
+
+/// Says that the session is over, however it ended.
+struct Parted<'a>(&'a Metrics);
+
+impl Drop for Parted<'_> {
+    fn drop(&mut self) {
+        self.0.parted();
     }
 }
 

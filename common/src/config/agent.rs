@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{COORDINATOR_LISTEN_DEFAULT, texts};
+use super::{AGENT_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT, texts};
 use crate::{
     id::HostId,
     soa::{
@@ -29,6 +29,8 @@ pub struct AgentConfig {
     pub attributes: BTreeMap<String, String>,
     /// `docker_socket`: the path of dockerd's socket. Default `/var/run/docker.sock`.
     pub docker_socket: String,
+    /// `http_listen`: `ADDRESS:PORT` of `/metrics`, or `off`. Default `127.0.0.1:7403`.
+    pub http_listen: String,
     /// `state_dir`: the ledger, sandboxes and logs. Default `/var/lib/paasta-agent`.
     pub state_dir: String,
     /// `port_range`: the first and last host port given to containers. Default
@@ -100,6 +102,9 @@ impl AgentConfig {
             docker_socket: fields
                 .text("docker_socket")
                 .unwrap_or_else(|| "/var/run/docker.sock".to_owned()),
+            http_listen: fields
+                .text("http_listen")
+                .unwrap_or_else(|| AGENT_HTTP_DEFAULT.to_owned()),
             state_dir: fields
                 .text("state_dir")
                 .unwrap_or_else(|| "/var/lib/paasta-agent".to_owned()),

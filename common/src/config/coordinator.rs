@@ -1,6 +1,6 @@
 //! The section `coordinator`.
 
-use super::COORDINATOR_LISTEN_DEFAULT;
+use super::{COORDINATOR_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT};
 use crate::soa::decode::{Fields, Range};
 
 /// A day, in milliseconds: the longest of the spans below.
@@ -16,6 +16,9 @@ pub struct CoordinatorConfig {
     pub listen: String,
     /// `advertise`: `HOST:PORT` at which the others reach it. Default: what it listens on.
     pub advertise: String,
+    /// `http_listen`: `ADDRESS:PORT` of the HTTP API and of `/metrics`, or `off`. Default
+    /// `127.0.0.1:7402`.
+    pub http_listen: String,
     /// `data_dir`: the replicated log and snapshots. Default `/var/lib/paasta-coordinator`.
     pub data_dir: String,
     /// `heartbeat_ms`: between heartbeats of the leader, 10 to 10,000. Default 100.
@@ -52,6 +55,9 @@ impl CoordinatorConfig {
             node_id: fields.whole("node_id", Range::within(1.0, 9.0e15)),
             advertise: fields.text("advertise").unwrap_or_else(|| listen.clone()),
             listen,
+            http_listen: fields
+                .text("http_listen")
+                .unwrap_or_else(|| COORDINATOR_HTTP_DEFAULT.to_owned()),
             data_dir: fields
                 .text("data_dir")
                 .unwrap_or_else(|| "/var/lib/paasta-coordinator".to_owned()),

@@ -27,6 +27,10 @@ pub use coordinator::CoordinatorConfig;
 
 /// Where coordinators listen unless something else is configured.
 pub const COORDINATOR_LISTEN_DEFAULT: &str = "127.0.0.1:7401";
+/// Where a coordinator serves HTTP.
+pub const COORDINATOR_HTTP_DEFAULT: &str = "127.0.0.1:7402";
+/// Where an agent serves HTTP.
+pub const AGENT_HTTP_DEFAULT: &str = "127.0.0.1:7403";
 
 /// PaaSTA's own keys that mean nothing here: known, so never called a mistake.
 const PAASTA_KEYS: &[&str] = &[

@@ -208,6 +208,7 @@ async fn open_store(options: &RaftOptions) -> Result<Store, RaftError> {
         node: options.node_id,
         cluster: options.cluster_id.clone(),
         io: options.io,
+        timer: options.flush_timer.clone(),
     };
     let opened = match options.io {
         IoMode::Inline => Store::open(&store),

@@ -8,7 +8,7 @@ use super::{
     dial::{Dial, Keepalive, PlainDial},
     error::RaftError,
 };
-use crate::store::IoMode;
+use crate::store::{FlushTimer, IoMode};
 
 /// The largest command that can be proposed, in bytes.
 pub const MAX_COMMAND_BYTES: usize = 4 << 20;
@@ -59,6 +59,8 @@ pub struct RaftOptions {
     pub dial: Arc<dyn Dial>,
     /// Who waits for the disk.
     pub io: IoMode,
+    /// Hears how long flushes of the log take.
+    pub flush_timer: FlushTimer,
 }
 
 impl fmt::Debug for RaftOptions {
@@ -89,6 +91,7 @@ impl RaftOptions {
             keepalive: Keepalive::default(),
             dial: Arc::new(PlainDial),
             io: IoMode::Threaded,
+            flush_timer: FlushTimer::default(),
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
     error::RaftError,
     types::{Node, SnapshotMeta, StoredMembership},
 };
-use crate::store::{Ballot, IoMode, Position, Store, StoreOptions};
+use crate::store::{Ballot, FlushTimer, IoMode, Position, Store, StoreOptions};
 
 /// The first member of a cluster that begins with a state.
 #[derive(Clone, Debug)]
@@ -53,6 +53,7 @@ pub async fn seed(
         node: seed.node,
         cluster: None,
         io: IoMode::Inline,
+        timer: FlushTimer::default(),
     })?;
     if !store.log.hard_state().is_pristine() {
         return Err(RaftError::Options(format!(

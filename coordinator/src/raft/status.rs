@@ -53,6 +53,8 @@ pub struct RaftStatus {
     pub leader: Option<Peer>,
     /// Index of the last record in its log.
     pub last_log: Option<u64>,
+    /// Index of the last record that it knows a majority to hold.
+    pub committed: Option<u64>,
     /// Index of the last record applied to its machine.
     pub applied: Option<u64>,
     /// Index of the last record its newest snapshot covers.
@@ -117,6 +119,7 @@ impl RaftStatus {
             term: metrics.current_term,
             leader,
             last_log: metrics.last_log_index,
+            committed: metrics.cluster_committed.map(|at| at.index()),
             applied: metrics.last_applied.map(|at| at.index()),
             snapshot: metrics.snapshot.map(|at| at.index()),
             purged: metrics.purged.map(|at| at.index()),

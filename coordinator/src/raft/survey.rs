@@ -12,7 +12,7 @@ use super::{
     state_machine::read_meta,
     types::{Command, Node},
 };
-use crate::store::{IoMode, Position, Store, StoreOptions, identity_of};
+use crate::store::{FlushTimer, IoMode, Position, Store, StoreOptions, identity_of};
 
 /// Records read from the log at once.
 const STEP: u64 = 1024;
@@ -51,6 +51,7 @@ pub async fn survey(dir: &Path, machine: &dyn Machine) -> Result<Survey, RaftErr
         node: owner.node,
         cluster: None,
         io: IoMode::Inline,
+        timer: FlushTimer::default(),
     })?;
     let hard = log.hard_state();
     if hard.cluster.is_empty() {

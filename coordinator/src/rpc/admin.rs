@@ -9,13 +9,14 @@ use paasta_common::id::InstanceId;
 use paasta_coordinator_core::plan::report::Report;
 use paasta_process::clock::Clock;
 use paasta_proto::v1::{
-    EventsRequest, EventsResponse, ListRequest, ListResponse, MetastatusRequest,
-    MetastatusResponse, StatusRequest, StatusResponse, WhyRequest, WhyResponse,
-    admin_client::AdminClient, admin_server::Admin,
+    DescribeRequest, DescribeResponse, EventsRequest, EventsResponse, FollowRequest, ListRequest,
+    ListResponse, MetastatusRequest, MetastatusResponse, StatusRequest, StatusResponse, WhyRequest,
+    WhyResponse, admin_client::AdminClient, admin_server::Admin,
 };
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{gate::Gate, status::RpcError, view::View};
+use super::{follow::Followers, gate::Gate, status::RpcError, view::View};
 use crate::{
     desired::Desired, machine::ClusterMachine, observations::Observations, raft::Consensus,
 };
@@ -37,11 +38,13 @@ pub struct AdminService {
     pub desired: Desired,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who follows events here.
+    pub followers: Followers,
 }
 
 impl AdminService {
     /// Shows the state as of now to `look`. The locks are held for that long only.
-    pub(super) fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
+    pub(crate) fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         let report = self.report.load_full();
         let state = self.machine.read();
         let observed = self.observations.read();
@@ -90,7 +93,7 @@ impl Admin for AdminService {
     }
 
     async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyResponse>, Status> {
-        let here = |asked: &WhyRequest| self.view(|view| view.why(&instance(asked)?));
+        let here = |asked: &WhyRequest| self.view(|view| view.why(&instance(&asked.instance)?));
         let there =
             |leader, request| async move { AdminClient::new(leader).why(request).await }.boxed();
         self.gate.answer(request, false, here, there).await
@@ -100,19 +103,42 @@ impl Admin for AdminService {
         &self,
         request: Request<EventsRequest>,
     ) -> Result<Response<EventsResponse>, Status> {
+        let stale = request.get_ref().stale;
         let here = |asked: &EventsRequest| self.view(|view| Ok(view.events(asked)));
         let there =
             |leader, request| async move { AdminClient::new(leader).events(request).await }.boxed();
-        self.gate.answer(request, false, here, there).await
+        self.gate.answer(request, stale, here, there).await
+    }
+
+    type FollowStream = ReceiverStream<Result<EventsResponse, Status>>;
+
+    async fn follow(
+        &self,
+        request: Request<FollowRequest>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let stream = self.followers.follow(self.clone(), request.into_inner())?;
+        Ok(Response::new(stream))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<DescribeRequest>,
+    ) -> Result<Response<DescribeResponse>, Status> {
+        let stale = request.get_ref().stale;
+        let here = |asked: &DescribeRequest| {
+            let id = instance(&asked.instance)?;
+            self.view(|view| view.describe(&id))
+        };
+        let there = |leader, request| {
+            async move { AdminClient::new(leader).describe(request).await }.boxed()
+        };
+        self.gate.answer(request, stale, here, there).await
     }
 }
 
-fn instance(request: &WhyRequest) -> Result<InstanceId, RpcError> {
-    request
-        .instance
-        .parse()
-        .map_err(|error| RpcError::BadRequest {
-            field: "instance",
-            message: format!("{error}"),
-        })
+fn instance(text: &str) -> Result<InstanceId, RpcError> {
+    text.parse().map_err(|error| RpcError::BadRequest {
+        field: "instance",
+        message: format!("{error}"),
+    })
 }

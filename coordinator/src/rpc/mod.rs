@@ -5,6 +5,7 @@ pub mod admin;
 pub mod agents;
 pub mod bounces;
 pub mod cluster;
+pub mod follow;
 pub mod gate;
 pub mod logs;
 pub mod members;

@@ -13,6 +13,7 @@ use prost::Message;
 use super::{
     hardstate::{Ballot, HardState, Mark},
     slots::Slots,
+    timing::FlushTimer,
 };
 
 /// Keys of the tree beside the records.
@@ -28,6 +29,7 @@ pub(super) struct Disk {
     /// Our own descriptor of sled's file: sled never syncs it when it says it flushed.
     data: File,
     hard: Mutex<Slots>,
+    timer: FlushTimer,
     /// Set by the first failed sync. The kernel reports such a failure once and may drop the
     /// pages, so a later success would mean nothing.
     broken: AtomicBool,
@@ -43,9 +45,15 @@ impl Disk {
             db,
             data,
             hard: Mutex::new(hard),
+            timer: FlushTimer::default(),
             broken,
             _lock: lock,
         }
+    }
+
+    /// The same, with somebody who hears how long each flush takes.
+    pub(super) fn timed(self, timer: FlushTimer) -> Self {
+        Self { timer, ..self }
     }
 
     /// A copy of what the high-water file holds.
@@ -120,8 +128,10 @@ impl Disk {
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.db.flush().map_err(io::Error::from)?;
-        self.data.sync_data()
+        self.timer.time(|| {
+            self.db.flush().map_err(io::Error::from)?;
+            self.data.sync_data()
+        })
     }
 
     fn guard(&self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {

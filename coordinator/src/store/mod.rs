@@ -19,6 +19,7 @@ mod open;
 mod record;
 mod slots;
 mod snapshot;
+mod timing;
 mod verify;
 
 pub use durable::lock as lock_dir;
@@ -29,3 +30,4 @@ pub use log::{Log, LogHandle};
 pub use open::{Store, StoreOptions, identity_of};
 pub use record::{MAX_BODY_BYTES, Position, Record};
 pub use snapshot::{Head, Incoming, SnapshotFile, Snapshots};
+pub use timing::FlushTimer;

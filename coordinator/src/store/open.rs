@@ -18,6 +18,7 @@ use super::{
     log::{Log, State},
     slots::Slots,
     snapshot::Snapshots,
+    timing::FlushTimer,
     verify::{Scan, newest_vote, scan},
 };
 
@@ -39,6 +40,8 @@ pub struct StoreOptions {
     pub cluster: Option<String>,
     /// Who waits for the disk.
     pub io: IoMode,
+    /// Hears how long flushes take.
+    pub timer: FlushTimer,
 }
 
 /// An open, verified store.
@@ -135,7 +138,7 @@ fn open_locked(options: &StoreOptions, owner: File) -> Result<Store, StoreError>
         noted: usable_commit(&found),
         ..found.state
     };
-    let disk = Arc::new(Disk::new(db, tree, data, hard, owner));
+    let disk = Arc::new(Disk::new(db, tree, data, hard, owner).timed(options.timer.clone()));
     if let Some(vote) = vote.filter(|_| vote != found.state.vote) {
         disk.vote(vote)
             .map_err(StoreError::io("cannot write", dir))?;

@@ -31,17 +31,28 @@ pub(crate) struct Coordinators {
     /// What each coordinator is told of the pools when it starts.
     pub(crate) pools: Pools,
     addresses: BTreeMap<u64, SocketAddr>,
+    http: BTreeMap<u64, SocketAddr>,
     running: BTreeMap<u64, (CancellationToken, JoinHandle<()>)>,
 }
 
 impl Coordinators {
     pub(crate) async fn start(count: u64) -> Self {
+        Self::start_with(count, BTreeMap::new()).await
+    }
+
+    /// The same, with HTTP served.
+    pub(crate) async fn start_with_http(count: u64) -> Self {
+        Self::start_with(count, free_addresses(count)).await
+    }
+
+    async fn start_with(count: u64, http: BTreeMap<u64, SocketAddr>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("soa")).expect("a directory");
         let mut cluster = Self {
             dir,
             pools: Pools::new(),
             addresses: free_addresses(count),
+            http,
             running: BTreeMap::new(),
         };
         for id in 1..=count {
@@ -88,6 +99,13 @@ impl Coordinators {
         address
     }
 
+    /// The same, with HTTP served.
+    pub(crate) async fn spare_with_http(&mut self, id: u64) -> String {
+        let free = free_addresses(1).into_values().next();
+        self.http.insert(id, free.expect("one was asked for"));
+        self.spare(id).await
+    }
+
     /// An address for a coordinator that does not run yet.
     pub(crate) fn reserve(&mut self, id: u64) -> String {
         let taken: Vec<SocketAddr> = self.addresses.values().copied().collect();
@@ -118,6 +136,11 @@ impl Coordinators {
     /// A directory for what the test itself writes.
     pub(crate) fn scratch(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Where a coordinator serves HTTP.
+    pub(crate) fn http(&self, id: u64) -> SocketAddr {
+        self.http[&id]
     }
 
     pub(crate) fn members(&self, id: u64) -> MembersClient<Channel> {
@@ -318,6 +341,10 @@ impl Coordinators {
         ours.node_id = Some(id);
         ours.listen = self.addresses[&id].to_string();
         ours.advertise = ours.listen.clone();
+        ours.http_listen = match self.http.get(&id) {
+            Some(address) => address.to_string(),
+            None => "off".to_owned(),
+        };
         ours.data_dir = self.data_dir(id).to_string_lossy().into_owned();
         // Few, so that snapshots are made and logs are cut in every test.
         ours.snapshot_every = 50;

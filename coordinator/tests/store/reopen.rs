@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use paasta_coordinator::store::{
-    Ballot, IoMode, Log, Position, Record, Store, StoreError, StoreOptions,
+    Ballot, FlushTimer, IoMode, Log, Position, Record, Store, StoreError, StoreOptions,
 };
 use tokio::sync::oneshot;
 
@@ -13,6 +13,7 @@ pub(super) fn options(dir: &Path) -> StoreOptions {
         node: 1,
         cluster: None,
         io: IoMode::Threaded,
+        timer: FlushTimer::default(),
     }
 }
 

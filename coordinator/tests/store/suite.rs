@@ -8,7 +8,7 @@ use openraft::{
 };
 use paasta_coordinator::{
     raft::{LogStore, StateMachine, TypeConfig},
-    store::{IoMode, Store, StoreOptions},
+    store::{FlushTimer, IoMode, Store, StoreOptions},
 };
 
 use super::harness::Pairs;
@@ -25,6 +25,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for Bui
             node: 0,
             cluster: None,
             io: self.0,
+            timer: FlushTimer::default(),
         };
         let Store { log, snapshots } = Store::open(&options).expect("an empty store");
         let machine = StateMachine::new(Arc::new(Pairs::default()), snapshots, self.0);

@@ -74,6 +74,7 @@ start_coordinators() {
     for id in 1 2 3; do
         start_daemon "coordinator-$id" "coordinator-$id" "$BIN/paasta-coordinator" run \
             --config-dir "$DEMO/config" --node-id "$id" --listen "$GATEWAY:700$id" \
+            --http-listen "$GATEWAY:710$id" \
             --data-dir "$DEMO/data/coordinator-$id" --soa-dir "$DEMO/soa" "${flags[@]}"
         members+=(--member "$id=$GATEWAY:700$id")
     done
@@ -98,7 +99,8 @@ start_agents() {
         if [[ $MODE == hosts ]]; then in_host=(nsenter "--net=/run/netns/$PREFIX-$index" --); fi
         start_daemon "agent-$index" "$PREFIX-$index/agent" "${in_host[@]}" "$BIN/paasta-agent" run \
             --config-dir "$DEMO/config" --host-id "$PREFIX-$index" \
-            --address "$(host_address "$index")" --docker-socket "$(docker_socket "$index")" \
+            --address "$(host_address "$index")" --http-listen "$(host_address "$index"):7403" \
+            --docker-socket "$(docker_socket "$index")" \
             --state-dir "$DEMO/data/agent-$index" --coordinators "$COORDINATORS" "${flags[@]}"
     done
 }

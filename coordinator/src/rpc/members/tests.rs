@@ -18,6 +18,7 @@ fn status() -> RaftStatus {
             address: "h1:7000".to_owned(),
         }),
         last_log: Some(100),
+        committed: None,
         applied: Some(100),
         snapshot: Some(50),
         purged: None,

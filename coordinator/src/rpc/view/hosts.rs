@@ -8,6 +8,9 @@ use paasta_proto::{convert, v1};
 
 use super::View;
 
+/// Every word of [`View::host_state`].
+pub(crate) const HOST_STATES: [&str; 4] = ["up", "unknown", "draining", "lost"];
+
 /// The hosts of a pool that are not lost, summed up.
 #[derive(Default)]
 struct Pool {
@@ -114,14 +117,19 @@ impl View<'_> {
         pools.into_iter().map(status).collect()
     }
 
-    fn host(&self, id: &HostId, host: &Host) -> v1::HostStatus {
-        let heard = self.observed.hosts.get(id);
-        let state = match heard {
+    /// One word for how the host stands.
+    pub(crate) fn host_state(&self, id: &HostId, host: &Host) -> &'static str {
+        match self.observed.hosts.get(id) {
             _ if host.is_lost() => "lost",
             _ if host.maintenance.is_some() => "draining",
             Some(heard) if heard.lease_until >= self.now => "up",
             _ => "unknown",
-        };
+        }
+    }
+
+    fn host(&self, id: &HostId, host: &Host) -> v1::HostStatus {
+        let heard = self.observed.hosts.get(id);
+        let state = self.host_state(id, host);
         let degraded = heard.and_then(|heard| match &heard.runtime {
             Runtime::Ok => None,
             Runtime::Degraded { reason } => Some(reason.clone()),

@@ -21,6 +21,18 @@ use paasta_proto::v1;
 
 use super::{View, problem};
 
+/// Every word of [`View::deploy_status`].
+pub(crate) const DEPLOY_STATUSES: [&str; 8] = [
+    "running",
+    "deploying",
+    "bouncing",
+    "waiting",
+    "delayed",
+    "stopped",
+    "held",
+    "lost-brake",
+];
+
 impl View<'_> {
     pub(super) fn instance(&self, id: &InstanceId, replicas: bool) -> v1::InstanceStatus {
         let mut status = v1::InstanceStatus {
@@ -47,6 +59,9 @@ impl View<'_> {
         status.wanted = instance.wanted();
         status.bounce_method = instance.spec.bounce.method.to_string();
         status.undeclared = !instance.declared;
+        status
+            .registrations
+            .clone_from(&instance.spec.run.registrations);
         status.apps = self.apps(id, desired);
         status.counts = Some(total(&status.apps));
         status.bounce = report
@@ -61,7 +76,12 @@ impl View<'_> {
                     .collect()
             })
             .unwrap_or_default();
-        status.deploy_status = self.deploy_status(id, instance, &status).to_owned();
+        let placed = status.apps.iter().map(|app| app.replicas).sum();
+        let new = status.apps.iter().find(|app| app.desired);
+        let happy = new
+            .and_then(|app| app.counts.as_ref())
+            .map_or(0, |counts| counts.happy);
+        status.deploy_status = self.deploy_status(id, instance, placed, happy).to_owned();
         if replicas {
             status.replicas = self
                 .state
@@ -104,15 +124,17 @@ impl View<'_> {
         apps
     }
 
-    /// One word for how the desired app stands.
-    fn deploy_status(
+    /// One word for how the desired app stands, of which `happy` replicas are happy, while `placed`
+    /// are placed of any app.
+    pub(crate) fn deploy_status(
         &self,
         id: &InstanceId,
         instance: &Instance,
-        status: &v1::InstanceStatus,
+        placed: u32,
+        happy: u32,
     ) -> &'static str {
-        let replicas: u32 = status.apps.iter().map(|app| app.replicas).sum();
-        if status.wanted == 0 && replicas == 0 {
+        let wanted = instance.wanted();
+        if wanted == 0 && placed == 0 {
             return "stopped";
         }
         if instance.bounce.as_ref().is_some_and(BounceRecord::is_held) {
@@ -126,11 +148,7 @@ impl View<'_> {
         {
             return "bouncing";
         }
-        let new = status.apps.iter().find(|app| app.desired);
-        let happy = new
-            .and_then(|app| app.counts.as_ref())
-            .map_or(0, |counts| counts.happy);
-        if happy == status.wanted && replicas == status.wanted {
+        if happy == wanted && placed == wanted {
             return "running";
         }
         let report = self.report.instances.get(id);

@@ -2,6 +2,7 @@
 //! together for operators. Nothing is decided or changed here.
 
 mod bounces;
+mod events;
 mod hosts;
 mod instance;
 mod maintenance;
@@ -17,23 +18,18 @@ use paasta_common::{
 };
 use paasta_coordinator_core::{
     plan::{observed::Observed, report::Report},
-    state::{
-        ClusterState,
-        event::{Event, EventKind, Subject},
-        problems::ProblemScope,
-    },
+    state::{ClusterState, problems::ProblemScope},
 };
 use paasta_proto::v1;
 
 pub(super) use hosts::number;
+pub(crate) use {hosts::HOST_STATES, instance::DEPLOY_STATUSES};
 
 use super::status::RpcError;
 use crate::{desired::LastRead, raft::RaftStatus};
 
 /// Instances in one page, at most.
 const PAGE_MAX: usize = 1000;
-/// Events in one answer, at most.
-const EVENTS_MAX: usize = 1000;
 /// Events shown with `why`.
 const WHY_EVENTS: usize = 20;
 
@@ -59,8 +55,8 @@ impl View<'_> {
     /// # Errors
     /// [`RpcError::NotFound`] when the service or one of the instances is not known.
     pub fn status(&self, request: &v1::StatusRequest) -> Result<v1::StatusResponse, RpcError> {
-        let known = self.known();
-        let chosen = chosen(&known, request)?;
+        let known = self.known_of(&request.service);
+        let chosen = chosen(&known, request, || self.known())?;
         let size = page_size(request.page_size);
         let mut page: Vec<&InstanceId> = chosen
             .into_iter()
@@ -82,13 +78,10 @@ impl View<'_> {
 
     /// The names of the instances, a page of them.
     pub fn list(&self, request: &v1::ListRequest) -> v1::ListResponse {
-        let known = self.known();
+        let known = self.known_of(&request.service);
         let size = page_size(request.page_size);
-        let of_service =
-            |id: &&InstanceId| request.service.is_empty() || id.service.as_str() == request.service;
         let mut page: Vec<&InstanceId> = known
             .iter()
-            .filter(of_service)
             .filter(|id| id.to_string() > request.page)
             .take(size + 1)
             .collect();
@@ -106,14 +99,13 @@ impl View<'_> {
     /// # Errors
     /// [`RpcError::NotFound`] when it is not known.
     pub fn why(&self, id: &InstanceId) -> Result<v1::WhyResponse, RpcError> {
-        let known = self.known();
-        if !known.contains(id) {
-            return Err(not_found(&known, "instance", &id.to_string()));
+        if self.state.instance(id).is_none() && !self.has_problems(id) {
+            return Err(not_found(&self.known(), "instance", &id.to_string()));
         }
         let events = v1::EventsRequest {
-            after: 0,
             instance: id.to_string(),
             limit: u32::try_from(WHY_EVENTS).unwrap_or(u32::MAX),
+            ..v1::EventsRequest::default()
         };
         Ok(v1::WhyResponse {
             status: Some(self.instance(id, true)),
@@ -138,32 +130,43 @@ impl View<'_> {
             instances: instances.to_vec(),
             ..v1::StatusRequest::default()
         };
-        Ok(chosen(&self.known(), &asked)?
+        Ok(chosen(&self.known_of(service), &asked, || self.known())?
             .into_iter()
             .cloned()
             .collect())
     }
 
-    /// The newest events that the request selects, oldest first.
-    pub fn events(&self, request: &v1::EventsRequest) -> v1::EventsResponse {
-        let limit = match usize::try_from(request.limit) {
-            Ok(0) | Err(_) => EVENTS_MAX,
-            Ok(limit) => limit.min(EVENTS_MAX),
+    /// The desired app of an instance.
+    ///
+    /// # Errors
+    /// [`RpcError::NotFound`] when it is not known, or nothing was ever deployed.
+    pub fn describe(&self, id: &InstanceId) -> Result<v1::DescribeResponse, RpcError> {
+        let Some(instance) = self.state.instance(id) else {
+            return Err(match self.has_problems(id) {
+                true => RpcError::NotFound {
+                    what: format!("a deployed version of {id}"),
+                    hint: format!("; `paasta why {id}` says why"),
+                },
+                false => not_found(&self.known(), "instance", &id.to_string()),
+            });
         };
-        let concerns = |event: &&Event| {
-            event.index > request.after
-                && (request.instance.is_empty() || subject_is(&event.subject, &request.instance))
+        let desired = instance.desired_app();
+        let spec = match self.state.app(desired) {
+            Some(app) => &app.spec,
+            None => &instance.spec.app,
         };
-        let mut events: Vec<v1::Event> = self
-            .state
-            .events()
-            .rev()
-            .filter(concerns)
-            .take(limit)
-            .map(event)
-            .collect();
-        events.reverse();
-        v1::EventsResponse { events }
+        Ok(v1::DescribeResponse {
+            instance: id.to_string(),
+            app: desired.to_string(),
+            spec: Some(paasta_proto::convert::app_to_wire(spec)),
+            run: Some(paasta_proto::convert::run_to_wire(&instance.spec.run)),
+            instances: instance.wanted(),
+        })
+    }
+
+    fn has_problems(&self, id: &InstanceId) -> bool {
+        let scope = ProblemScope::Instance(id.clone());
+        self.state.problems().contains_key(&scope)
     }
 
     /// The instance that is called so.
@@ -178,18 +181,21 @@ impl View<'_> {
 
     /// Every instance there is something to say of: also those that were never deployed.
     fn known(&self) -> BTreeSet<InstanceId> {
-        let scopes = self
-            .state
-            .problems()
-            .keys()
-            .filter_map(|scope| match scope {
-                ProblemScope::Instance(id) => Some(id.clone()),
-                ProblemScope::Service(_) => None,
-            });
-        self.state
-            .instances()
-            .map(|(id, _)| id.clone())
+        self.known_of("")
+    }
+
+    /// The same of one service, or of all when that is empty.
+    fn known_of(&self, service: &str) -> BTreeSet<InstanceId> {
+        let problems = self.state.problems().keys();
+        let scopes = problems.filter_map(|scope| match scope {
+            ProblemScope::Instance(id) => Some(id),
+            ProblemScope::Service(_) => None,
+        });
+        let instances = self.state.instances().map(|(id, _)| id);
+        instances
             .chain(scopes)
+            .filter(|id| service.is_empty() || id.service.as_str() == service)
+            .cloned()
             .collect()
     }
 
@@ -218,50 +224,6 @@ impl View<'_> {
     }
 }
 
-fn subject_is(subject: &Subject, instance: &str) -> bool {
-    match subject {
-        Subject::Instance(id) => id.to_string() == instance,
-        Subject::Config(scope) => {
-            scope == instance
-                || instance
-                    .split_once('.')
-                    .is_some_and(|(service, _)| service == scope)
-        }
-        Subject::Cluster | Subject::Host(_) => false,
-    }
-}
-
-fn event(event: &Event) -> v1::Event {
-    let (instance, host) = match &event.subject {
-        Subject::Instance(id) => (id.to_string(), String::new()),
-        Subject::Host(host) => (String::new(), host.to_string()),
-        Subject::Config(scope) => (scope.clone(), String::new()),
-        Subject::Cluster => (String::new(), String::new()),
-    };
-    v1::Event {
-        index: event.index,
-        at_ms: event.at.0,
-        by: event.by.clone(),
-        kind: kind(event.kind).to_owned(),
-        instance,
-        host,
-        text: event.text.clone(),
-    }
-}
-
-fn kind(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Cluster => "cluster",
-        EventKind::Host => "host",
-        EventKind::Desired => "desired",
-        EventKind::Placement => "placement",
-        EventKind::Replicas => "replicas",
-        EventKind::Bounce => "bounce",
-        EventKind::Config => "config",
-        EventKind::Alert => "alert",
-    }
-}
-
 fn problem(problem: &Problem) -> v1::Problem {
     let severity = match problem.severity {
         Severity::Error => "error",
@@ -277,9 +239,11 @@ fn problem(problem: &Problem) -> v1::Problem {
     }
 }
 
+/// Those of `known` that the request selects; `all` is for telling what was probably meant.
 fn chosen<'a>(
     known: &'a BTreeSet<InstanceId>,
     request: &v1::StatusRequest,
+    all: impl Fn() -> BTreeSet<InstanceId>,
 ) -> Result<Vec<&'a InstanceId>, RpcError> {
     if request.service.is_empty() {
         if !request.instances.is_empty() {
@@ -297,7 +261,7 @@ fn chosen<'a>(
     })?;
     let of_service: Vec<&InstanceId> = known.iter().filter(|id| id.service == service).collect();
     if of_service.is_empty() {
-        return Err(not_found(known, "service", &request.service));
+        return Err(not_found(&all(), "service", &request.service));
     }
     for name in &request.instances {
         if !of_service.iter().any(|id| id.instance.as_str() == name) {

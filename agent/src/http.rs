@@ -1,0 +1,61 @@
+//! What an agent says over HTTP: `/metrics`, `/healthz`, `/readyz`. It reads only.
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use paasta_common::report::Runtime;
+use paasta_process::http::{Problem, text};
+
+use crate::{agent::Handle, metrics::Metrics};
+
+/// What the answers are made from.
+#[derive(Clone)]
+pub struct Api {
+    /// The agent.
+    pub agent: Handle,
+    /// What it counts.
+    pub metrics: Metrics,
+}
+
+impl Api {
+    /// Every path.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .with_state(self)
+    }
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    let view = api.agent.view.borrow().clone();
+    api.metrics.meters().answer(api.metrics.page(&view))
+}
+
+/// 200 as long as the agent's own task lives: 503 asks for a restart, which touches no container.
+async fn healthz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
+    match api.agent.inbox.is_closed() {
+        true => Err(Problem::new(503, "the agent has ended; its log says why")),
+        false => Ok(text("well\n".to_owned())),
+    }
+}
+
+/// 200 while it can do what it is told: the engine works and a coordinator is connected. Without
+/// a coordinator it goes on with what it knows.
+async fn readyz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
+    let view = api.agent.view.borrow().clone();
+    if let Runtime::Degraded { reason } = &view.runtime {
+        return Err(Problem::new(503, format!("nothing new is begun: {reason}")));
+    }
+    match api.metrics.is_connected() {
+        true => Ok(text("connected\n".to_owned())),
+        false => Err(Problem::new(
+            503,
+            "no coordinator is connected; it goes on with what it knows",
+        )),
+    }
+}

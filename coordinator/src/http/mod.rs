@@ -1,0 +1,64 @@
+//! What a coordinator says over HTTP: PaaSTA's read API under `/v1`, `/metrics` for Prometheus,
+//! `/healthz` and `/readyz` for whoever watches over the process. It reads only, through the same
+//! calls as the command line: a coordinator that does not lead asks the leader, unless `?stale`.
+//!
+//! One file per path or family of paths; a new one brings a `Router<Api>` and is merged in
+//! [`Api::router`].
+
+mod answer;
+mod health;
+mod v1;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+    routing::get,
+};
+use paasta_process::http::Problem;
+
+use crate::{
+    metrics::{Metrics, page},
+    rpc::admin::AdminService,
+};
+
+/// What the answers are made from. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// Answers of this coordinator or of the leader.
+    pub admin: AdminService,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+impl Api {
+    /// Every path.
+    pub fn router(self) -> Router {
+        Router::new()
+            .nest("/v1", v1::routes())
+            .merge(health::routes())
+            .route("/metrics", get(metrics))
+            .fallback(nothing)
+            .layer(from_fn_with_state(self.clone(), counted))
+            .with_state(self)
+    }
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    let page = api.admin.view(page);
+    api.metrics.meters().answer(page)
+}
+
+async fn nothing() -> Problem {
+    Problem::new(
+        404,
+        "there is nothing here; /v1/openapi.json says what there is",
+    )
+}
+
+async fn counted(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let answer = next.run(request).await;
+    api.metrics.answered(answer.status().as_u16());
+    answer
+}

@@ -1,0 +1,228 @@
+//! How the cluster stands, as its leader sees it. Walks every instance and host once, and no
+//! replica of an instance that is as wanted.
+
+use std::collections::BTreeMap;
+
+use paasta_common::{app::Resources, problem::Severity, report::Runtime};
+use paasta_coordinator_core::{
+    plan::{class::Class, report::Counts},
+    state::bounce::BouncePhase,
+};
+use paasta_process::metrics::Page;
+
+use crate::rpc::view::{DEPLOY_STATUSES, HOST_STATES, View};
+
+const CLASSES: [Class; 8] = [
+    Class::Happy,
+    Class::AtRisk,
+    Class::Starting,
+    Class::Unknown,
+    Class::Unhappy,
+    Class::Draining,
+    Class::Stopping,
+    Class::Lost,
+];
+/// How much of one resource.
+type Amount = fn(&Resources) -> f64;
+
+const MIB: f64 = 1_048_576.0;
+
+/// Adds instances, replicas, bounces, hosts and what is wrong.
+pub(super) fn add(page: &mut Page, view: &View<'_>) {
+    instances(page, view);
+    bounces(page, view);
+    hosts(page, view);
+    trouble(page, view);
+    page.gauge(
+        "paasta_events_kept",
+        "Events in the ring that `paasta events` reads.",
+        view.state.events().count() as f64,
+    );
+    page.gauge(
+        "paasta_desired_read_timestamp_seconds",
+        "When the soa directory was last read; 0 before the first time.",
+        view.read.at.0 as f64 / 1_000.0,
+    );
+    page.gauge(
+        "paasta_desired_read_failing",
+        "1 while the soa directory cannot be read, or what it says is refused.",
+        truth(!view.read.error.is_empty()),
+    );
+}
+
+fn instances(page: &mut Page, view: &View<'_>) {
+    let mut by_status = BTreeMap::from(DEPLOY_STATUSES.map(|word| (word, 0.0)));
+    let (mut wanted, mut by_class) = (0.0, [0.0; CLASSES.len()]);
+    for (id, instance) in view.state.instances() {
+        wanted += f64::from(instance.wanted());
+        let report = view.report.instances.get(id);
+        let (mut placed, mut happy) = (0, 0);
+        if let Some(report) = report {
+            happy = report.new.happy;
+            for counts in [&report.new, &report.old] {
+                for (sum, class) in by_class.iter_mut().zip(CLASSES) {
+                    placed += of(counts, class);
+                    *sum += f64::from(of(counts, class));
+                }
+            }
+        }
+        let word = view.deploy_status(id, instance, placed, happy);
+        *by_status.entry(word).or_default() += 1.0;
+    }
+    page.gauges(
+        "paasta_instances",
+        "Instances, by the word that `paasta status` has for them.",
+        ["status"],
+        by_status.iter().map(|(word, count)| ([*word], *count)),
+    );
+    page.gauge(
+        "paasta_replicas_wanted",
+        "Replicas that are wanted.",
+        wanted,
+    );
+    page.gauges(
+        "paasta_replicas",
+        "Replicas, by what they count as in the last plan.",
+        ["class"],
+        CLASSES
+            .iter()
+            .zip(by_class)
+            .map(|(class, count)| ([class.as_str()], count)),
+    );
+}
+
+fn of(counts: &Counts, class: Class) -> u32 {
+    match class {
+        Class::Happy => counts.happy,
+        Class::AtRisk => counts.at_risk,
+        Class::Starting => counts.starting,
+        Class::Unknown => counts.unknown,
+        Class::Unhappy => counts.unhappy,
+        Class::Draining => counts.draining,
+        Class::Stopping => counts.stopping,
+        Class::Lost => counts.lost,
+    }
+}
+
+fn bounces(page: &mut Page, view: &View<'_>) {
+    let (mut going, mut overdue, mut held) = (0.0, 0.0, 0.0);
+    let (mut oldest, mut stalled): (f64, f64) = (0.0, 0.0);
+    for (_, instance) in view.state.instances() {
+        let Some(bounce) = &instance.bounce else {
+            continue;
+        };
+        match bounce.phase {
+            BouncePhase::Running => going += 1.0,
+            BouncePhase::Overdue { .. } => overdue += 1.0,
+            BouncePhase::Held { .. } => held += 1.0,
+        }
+        let age = |at| view.now.since_ms(at) as f64 / 1_000.0;
+        oldest = oldest.max(age(bounce.started_at));
+        stalled = stalled.max(age(bounce.last_progress_at));
+    }
+    page.gauges(
+        "paasta_bounces",
+        "Bounces under way, by state: going, overdue or held.",
+        ["state"],
+        [(["going"], going), (["overdue"], overdue), (["held"], held)],
+    );
+    page.gauge(
+        "paasta_bounce_oldest_seconds",
+        "Since the oldest bounce under way began; 0 without one.",
+        oldest,
+    );
+    page.gauge(
+        "paasta_bounce_stalled_seconds",
+        "The longest that a bounce under way has made no step; 0 without one.",
+        stalled,
+    );
+}
+
+fn hosts(page: &mut Page, view: &View<'_>) {
+    let mut states = BTreeMap::from(HOST_STATES.map(|state| (state, 0.0)));
+    let (mut degraded, mut sessions) = (0.0, 0.0);
+    let mut pools: BTreeMap<&str, (Resources, Resources)> = BTreeMap::new();
+    for (id, host) in view.state.hosts() {
+        *states.entry(view.host_state(id, host)).or_default() += 1.0;
+        let heard = view.observed.hosts.get(id);
+        sessions += truth(heard.is_some_and(|heard| heard.connected));
+        degraded += truth(heard.is_some_and(|heard| heard.runtime != Runtime::Ok));
+        if !host.is_lost() {
+            let pool = pools.entry(&host.info.pool).or_default();
+            pool.0 = pool.0.plus(host.info.capacity);
+            pool.1 = pool.1.plus(view.state.used_on(id));
+        }
+    }
+    page.gauges(
+        "paasta_hosts",
+        "Hosts, by state.",
+        ["state"],
+        states.iter().map(|(state, count)| ([*state], *count)),
+    );
+    page.gauge(
+        "paasta_hosts_runtime_degraded",
+        "Hosts whose container runtime does not work.",
+        degraded,
+    );
+    page.gauge(
+        "paasta_agent_sessions",
+        "Agents that are connected.",
+        sessions,
+    );
+    let amounts: [(&str, &str, Amount); 3] = [
+        ("cpus", "Cores", |amount| amount.cpus_milli as f64 / 1_000.0),
+        ("memory_bytes", "Memory", |amount| {
+            amount.mem_mb as f64 * MIB
+        }),
+        ("disk_bytes", "Disk", |amount| amount.disk_mb as f64 * MIB),
+    ];
+    for (name, what, amount) in amounts {
+        page.gauges(
+            &format!("paasta_pool_capacity_{name}"),
+            &format!("{what} that the hosts of the pool have, lost ones left out."),
+            ["pool"],
+            pools.iter().map(|(pool, (has, _))| ([*pool], amount(has))),
+        );
+        page.gauges(
+            &format!("paasta_pool_reserved_{name}"),
+            &format!("{what} that replicas take in the pool."),
+            ["pool"],
+            pools
+                .iter()
+                .map(|(pool, (_, used))| ([*pool], amount(used))),
+        );
+    }
+}
+
+fn trouble(page: &mut Page, view: &View<'_>) {
+    let alarms = view.state.alerts().values();
+    page.gauge(
+        "paasta_alarms",
+        "Instances in alarm: too few replicas for too long.",
+        alarms.filter(|alert| alert.critical).count() as f64,
+    );
+    page.gauge(
+        "paasta_brake_engaged",
+        "1 while too many hosts are silent at once and nothing is replaced.",
+        truth(view.report.brake.is_some()),
+    );
+    let problems = || view.state.problems().values().flatten();
+    let count = |wanted: Severity| {
+        problems()
+            .filter(|problem| problem.severity == wanted)
+            .count() as f64
+    };
+    page.gauges(
+        "paasta_config_problems",
+        "Problems of the configuration, by severity.",
+        ["severity"],
+        [
+            (["error"], count(Severity::Error)),
+            (["warning"], count(Severity::Warning)),
+        ],
+    );
+}
+
+fn truth(so: bool) -> f64 {
+    f64::from(u8::from(so))
+}

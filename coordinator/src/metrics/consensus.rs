@@ -1,0 +1,114 @@
+//! How consensus stands, as this coordinator sees it.
+
+use paasta_process::metrics::Page;
+
+use crate::raft::{RaftStatus, Role};
+
+const ROLES: [Role; 5] = [
+    Role::Leader,
+    Role::Follower,
+    Role::Candidate,
+    Role::Learner,
+    Role::Stopped,
+];
+
+/// Adds role, term, log and members.
+pub(super) fn add(page: &mut Page, raft: &RaftStatus) {
+    let roles = ROLES.map(|role| ([role.as_str()], f64::from(u8::from(role == raft.role))));
+    page.gauges(
+        "paasta_raft_role",
+        "1 for the role of this coordinator, 0 for the others.",
+        ["role"],
+        roles,
+    );
+    page.gauge(
+        "paasta_raft_has_leader",
+        "1 while this coordinator knows a leader.",
+        f64::from(u8::from(raft.leader.is_some())),
+    );
+    page.gauge(
+        "paasta_raft_term",
+        "The newest term it knows.",
+        raft.term as f64,
+    );
+    let indexes = [
+        (
+            "paasta_raft_last_log_index",
+            "Last record of its log.",
+            raft.last_log,
+        ),
+        (
+            "paasta_raft_commit_index",
+            "Last record that a majority is known to hold.",
+            raft.committed,
+        ),
+        (
+            "paasta_raft_applied_index",
+            "Last record applied to its state.",
+            raft.applied,
+        ),
+        (
+            "paasta_raft_snapshot_index",
+            "Last record that its newest snapshot covers.",
+            raft.snapshot,
+        ),
+        (
+            "paasta_raft_purged_index",
+            "Last record cut off its log.",
+            raft.purged,
+        ),
+    ];
+    for (name, help, index) in indexes {
+        page.gauge(name, help, index.unwrap_or_default() as f64);
+    }
+    page.gauges(
+        "paasta_raft_members",
+        "Coordinators of the cluster, by vote: voter or learner.",
+        ["vote"],
+        [
+            (["voter"], raft.voters.len() as f64),
+            (["learner"], raft.learners.len() as f64),
+        ],
+    );
+    if raft.is_leader() {
+        peers(page, raft);
+    }
+}
+
+/// What only a leader knows of the others.
+fn peers(page: &mut Page, raft: &RaftStatus) {
+    let last = raft.last_log.unwrap_or_default();
+    let of = |id: &u64| id.to_string();
+    let lags: Vec<(String, f64)> = raft
+        .matched
+        .iter()
+        .filter(|(id, _)| **id != raft.node_id)
+        .map(|(id, matched)| {
+            let lag = last.saturating_sub(matched.unwrap_or_default());
+            (of(id), lag as f64)
+        })
+        .collect();
+    page.gauges(
+        "paasta_raft_peer_lag_records",
+        "On the leader: records that the peer does not have yet.",
+        ["peer"],
+        lags.iter().map(|(id, lag)| ([id.as_str()], *lag)),
+    );
+    let answers: Vec<(String, f64)> = raft
+        .answered
+        .iter()
+        .filter(|(id, _)| **id != raft.node_id)
+        .map(|(id, ago)| (of(id), ago.as_secs_f64()))
+        .collect();
+    page.gauges(
+        "paasta_raft_peer_silence_seconds",
+        "On the leader: since the peer last answered.",
+        ["peer"],
+        answers.iter().map(|(id, ago)| ([id.as_str()], *ago)),
+    );
+    page.gauge_if(
+        "paasta_raft_quorum_silence_seconds",
+        "On the leader: since a majority last answered.",
+        raft.since_quorum_ack.map(|ago| ago.as_secs_f64()),
+    );
+}
