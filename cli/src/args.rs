@@ -59,8 +59,12 @@ pub enum Command {
     Status(cmd::status::Args),
     /// Show how the cluster is: coordinators, hosts, resources
     Metastatus(cmd::metastatus::Args),
-    /// List the declared instances
+    /// List services or instances
     List(cmd::list::Args),
+    /// List the clusters that services declare instances for
+    ListClusters(cmd::list_clusters::Args),
+    /// Show what a service is: description, team, repository, clusters
+    Info(cmd::info::Args),
     /// Say why an instance is not as it should be
     Why(cmd::why::Args),
     /// Show what happened last in the cluster

@@ -90,6 +90,16 @@ impl Coordinators {
         self.connected.as_ref().map(|(address, _)| address)
     }
 
+    /// Forgets the connection to the one that answered last: the next call begins at another one.
+    pub fn disconnect(&mut self) {
+        // The next in line first: the one that sent us away may still accept calls.
+        if let Some((address, _)) = self.connected.take()
+            && let Some(at) = self.addresses.iter().position(|other| *other == address)
+        {
+            self.addresses.rotate_left(at + 1);
+        }
+    }
+
     /// Calls the first coordinator that can answer. Those that cannot be reached, have no leader
     /// (UNAVAILABLE) or are not ready (FAILED_PRECONDITION) are passed over, again and again until
     /// the deadline: so `call` must be safe to make more than once.

@@ -37,10 +37,18 @@ pub fn view() -> View {
 /// # Errors
 /// Any other reason why nothing can be written.
 pub fn print(text: &str) -> io::Result<()> {
+    print_on(text).map(drop)
+}
+
+/// The same, and says whether anybody still reads.
+///
+/// # Errors
+/// Any other reason why nothing can be written.
+pub fn print_on(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => result.map(|()| true),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Context, cluster::node};
 use crate::{
     client::{ANSWER_BYTES_MAX, request},
     exit::Exit,
-    render,
+    render::{self, metastatus::Detail},
     terminal::note,
     verdict::cluster,
 };
@@ -22,11 +22,15 @@ const SILENT_AFTER_MS: u64 = 5_000;
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 const EXITS: &str = "\
+Examples:
+  paasta metastatus
+  paasta metastatus -vv --groupings habitat
+
 Exit codes:
   0  the cluster is well
   1  a mistake in the command line
   2  no leader, a coordinator whose loss would stop the cluster, a lost host,
-     more than 90 % of CPU, memory or disk in use, or the brake on replacing
+     more than 90 % of CPU, memory or disk in use (of all or of a pool), or the brake on replacing
      lost hosts is on
   3  no coordinator could be reached";
 
@@ -34,9 +38,14 @@ Exit codes:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXITS)]
 pub struct Args {
-    /// List every coordinator and host
-    #[arg(short, long)]
-    pub verbose: bool,
+    /// Show coordinators and, by location, hosts and resources; -vv: a table by the attributes
+    /// of --groupings; -vvv: every host
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// The attributes of hosts to group by
+    #[arg(short, long, value_name = "ATTRIBUTE,...", value_delimiter = ',')]
+    #[arg(default_values = ["pool", "region"])]
+    pub groupings: Vec<String>,
     /// Take the answer of any coordinator, even one without a leader
     #[arg(long)]
     pub stale: bool,
@@ -84,13 +93,12 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             &found,
             &context.view,
         ))?;
-        if args.verbose {
-            context.print(&render::metastatus::tables(
-                &response,
-                &silent,
-                &context.view,
-            ))?;
-        }
+        let detail = Detail {
+            level: args.verbose,
+            groupings: &args.groupings,
+        };
+        let tables = render::metastatus::tables(&response, &silent, &detail, &context.view);
+        context.print(&tables)?;
     }
     Ok(cluster::exit(&found))
 }

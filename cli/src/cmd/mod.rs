@@ -1,5 +1,7 @@
 //! The verbs, a file each: ask, judge, hand over to [`crate::render`].
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
 use paasta_common::config::SystemConfig;
 use paasta_process::config::{self, Strictness};
@@ -22,7 +24,9 @@ pub mod completions;
 pub mod coordinator;
 pub mod events;
 pub mod generate_deployments;
+pub mod info;
 pub mod list;
+pub mod list_clusters;
 pub mod logs;
 pub mod maintenance;
 pub mod metastatus;
@@ -55,6 +59,8 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Status(args) => status::run(&args, context).await,
         args::Command::Metastatus(args) => metastatus::run(&args, context).await,
         args::Command::List(args) => list::run(&args, context).await,
+        args::Command::ListClusters(args) => list_clusters::run(&args, context),
+        args::Command::Info(args) => info::run(&args, context),
         args::Command::Why(args) => why::run(&args, context).await,
         args::Command::Events(args) => events::run(&args, context).await,
         args::Command::Logs(args) => logs::run(&args, context).await,
@@ -121,6 +127,25 @@ impl Context {
             terminal::note(&warning.to_string());
         }
         Ok(system)
+    }
+
+    /// The yelpsoa-configs directory: as given, or as configured.
+    ///
+    /// # Errors
+    /// The configuration cannot be read.
+    pub fn soa_dir(&self, given: Option<&Path>) -> anyhow::Result<PathBuf> {
+        match given {
+            Some(given) => Ok(given.to_owned()),
+            None => Ok(PathBuf::from(self.system()?.soa_dir)),
+        }
+    }
+
+    /// Prints text of which more follows. False when nobody reads it any more.
+    ///
+    /// # Errors
+    /// Standard output is gone for another reason.
+    pub fn print_on(&self, text: &str) -> anyhow::Result<bool> {
+        terminal::print_on(text).context("cannot write to standard output")
     }
 
     /// Prints text.

@@ -44,6 +44,13 @@ pub(super) async fn all(
     }
 }
 
+/// The services of sorted `SERVICE.INSTANCE` names.
+pub(super) fn services(instances: &[String]) -> impl Iterator<Item = &str> {
+    instances
+        .iter()
+        .filter_map(|id| Some(id.split_once('.')?.0))
+}
+
 /// `; did you mean a, b?` for what looks like `name`, or nothing.
 pub(super) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match close_matches(name, known).join(", ") {

@@ -46,76 +46,133 @@ pub struct Args {
 /// No coordinator answered, or standard output is gone.
 pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
-    let mut unknown = Vec::new();
-    let response = match fetch(args, &args.instances, &mut coordinators).await {
-        Err(error) if error.is_not_found() => {
+    let mut shown = Shown::new(context);
+    match pages(args, &args.instances, &mut coordinators, &mut shown).await {
+        Err(Stop::Call(error)) if error.is_not_found() => {
             let known = known(args, &mut coordinators).await?;
-            let (found, missing): (Vec<_>, Vec<_>) = args
-                .instances
-                .iter()
-                .cloned()
-                .partition(|name| known.contains(name));
-            unknown = missing;
-            match found.is_empty() {
-                true => return Ok(Exit::Failed),
-                false => fetch(args, &found, &mut coordinators).await?,
+            let named = args.instances.iter().cloned();
+            let found: Vec<String> = named.filter(|name| known.contains(name)).collect();
+            shown.exit = Exit::Failed;
+            if found.is_empty() {
+                return Ok(Exit::Failed);
             }
+            let rest = pages(args, &found, &mut coordinators, &mut shown).await;
+            rest.map_err(Stop::into_error)?;
         }
-        answer => answer?,
-    };
-    if context.global.json {
-        context.print_json(&response)?;
-    } else {
-        context.print(&render::status::render(&response, &context.view))?;
+        answer => answer.map_err(Stop::into_error)?,
     }
-    if response.instances.is_empty() {
-        note("no instance is declared; `paasta metastatus` says when the configuration was read");
-        return Ok(Exit::Failed);
-    }
-    let missing = if unknown.is_empty() {
-        Exit::Ok
-    } else {
-        Exit::Failed
-    };
-    Ok(response
-        .instances
-        .iter()
-        .map(instance::exit)
-        .fold(missing, Exit::max))
+    shown.finish()
 }
 
-/// All pages of the answer as one.
-async fn fetch(
+/// Why the pages came to an end before the last one.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Print(anyhow::Error),
+}
+
+impl Stop {
+    /// The error itself: the exit code rests on which it is.
+    fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Call(error) => error.into(),
+            Self::Print(error) => error,
+        }
+    }
+}
+
+/// What was shown so far. Text goes out page by page, JSON in one piece.
+struct Shown<'a> {
+    context: &'a Context,
+    text: render::status::Pages,
+    whole: StatusResponse,
+    count: usize,
+    exit: Exit,
+}
+
+impl<'a> Shown<'a> {
+    fn new(context: &'a Context) -> Self {
+        Self {
+            context,
+            text: render::status::Pages::default(),
+            whole: StatusResponse::default(),
+            count: 0,
+            exit: Exit::Ok,
+        }
+    }
+
+    /// False when nobody reads any more.
+    fn page(&mut self, mut page: StatusResponse) -> anyhow::Result<bool> {
+        self.count += page.instances.len();
+        self.exit = page
+            .instances
+            .iter()
+            .map(instance::exit)
+            .fold(self.exit, Exit::max);
+        let text = self.text.page(&page, &self.context.view);
+        if !self.context.global.json {
+            page.instances.clear();
+        }
+        // Every page has the same problems of whole services.
+        page.instances
+            .splice(0..0, std::mem::take(&mut self.whole.instances));
+        self.whole = page;
+        self.whole.next_page.clear();
+        match self.context.global.json {
+            true => Ok(true),
+            false => self.context.print_on(&text),
+        }
+    }
+
+    fn finish(self) -> anyhow::Result<Exit> {
+        match self.context.global.json {
+            true => self.context.print_json(&self.whole)?,
+            false => {
+                let text = render::status::problems(&self.whole, &self.context.view);
+                self.context.print(&text)?;
+            }
+        }
+        if self.count == 0 {
+            note(
+                "no instance is declared; `paasta metastatus` says when the configuration was read",
+            );
+            return Ok(Exit::Failed);
+        }
+        Ok(self.exit)
+    }
+}
+
+/// Asks for page after page.
+async fn pages(
     args: &Args,
     instances: &[String],
     coordinators: &mut Coordinators,
-) -> Result<StatusResponse, CallError> {
-    let mut all = StatusResponse::default();
+    shown: &mut Shown<'_>,
+) -> Result<(), Stop> {
+    let mut ask = StatusRequest {
+        service: args.service.clone().unwrap_or_default(),
+        instances: instances.to_vec(),
+        replicas: args.verbose,
+        page_size: PAGE,
+        page: String::new(),
+        stale: args.stale,
+    };
     loop {
-        let ask = StatusRequest {
-            service: args.service.clone().unwrap_or_default(),
-            instances: instances.to_vec(),
-            replicas: args.verbose,
-            page_size: PAGE,
-            page: all.next_page.clone(),
-            stale: args.stale,
-        };
         let timeout = coordinators.timeout();
         let answer = coordinators.call(|channel| {
             let mut admin = AdminClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
             let ask = request(ask.clone(), timeout);
             async move { admin.status(ask).await }
         });
-        let mut page = answer.await?;
-        let ended = page.next_page.is_empty() || page.next_page == all.next_page;
-        page.instances.splice(0..0, all.instances);
-        if !all.problems.is_empty() {
-            page.problems = all.problems;
-        }
-        all = page;
-        if ended {
-            all.next_page.clear();
-            return Ok(all);
+        let page = answer.await?;
+        // A page that names itself would be asked for ever.
+        let ended = page.next_page.is_empty() || page.next_page == ask.page;
+        ask.page.clone_from(&page.next_page);
+        let read = shown.page(page).map_err(Stop::Print)?;
+        if ended || !read {
+            return Ok(());
         }
     }
 }

@@ -11,7 +11,13 @@ use super::{
     table::{Field, field, table},
     time,
 };
-use crate::verdict::cluster::{Finding, Level, is_full, percent};
+use crate::verdict::{
+    cluster::{Finding, Level, is_full, percent},
+    groups::{finding, groups},
+};
+
+/// The attribute that says where a host is.
+const LOCATION: &str = "region";
 
 /// Renders the findings.
 pub fn render(response: &MetastatusResponse, found: &[Finding], view: &View) -> String {
@@ -28,28 +34,56 @@ pub fn render(response: &MetastatusResponse, found: &[Finding], view: &View) -> 
     lines.field(0, "holds", 9, &size);
     lines.raw("");
     for finding in found {
-        let (word, tone) = match finding.level {
-            Level::Ok => ("OK", Tone::Good),
-            Level::Warning => ("WARNING", Tone::Fair),
-            Level::Critical => ("CRITICAL", Tone::Bad),
-        };
-        let text = format!("{} - {}", view.paint(tone, word), plain(&finding.text));
-        lines.field(0, &format!("{} Status", finding.subject), 22, &text);
+        add_finding(&mut lines, finding);
     }
     lines.finish()
 }
 
-/// Renders every coordinator and host; `silent` are the ids of the coordinators that did not
-/// answer.
-pub fn tables(response: &MetastatusResponse, silent: &BTreeSet<u64>, view: &View) -> String {
+fn add_finding(lines: &mut Lines<'_>, finding: &Finding) {
+    let (word, tone) = match finding.level {
+        Level::Ok => ("OK", Tone::Good),
+        Level::Warning => ("WARNING", Tone::Fair),
+        Level::Critical => ("CRITICAL", Tone::Bad),
+    };
+    let word = lines.view().paint(tone, word);
+    let text = format!("{word} - {}", plain(&finding.text));
+    lines.field(0, &format!("{} Status", finding.subject), 22, &text);
+}
+
+/// How much is wanted beside the findings.
+#[derive(Debug, Clone, Copy)]
+pub struct Detail<'a> {
+    /// How often `-v` was given: 1 for coordinators and locations, 2 for groups, 3 for hosts.
+    pub level: u8,
+    /// The attributes that make a group.
+    pub groupings: &'a [String],
+}
+
+/// Renders what the detail asks for; `silent` are the ids of the coordinators that did not answer.
+pub fn tables(
+    response: &MetastatusResponse,
+    silent: &BTreeSet<u64>,
+    detail: &Detail<'_>,
+    view: &View,
+) -> String {
     let mut lines = Lines::new(view);
-    lines.raw("");
-    lines.block(0, &coordinators(&response.coordinators, silent, view));
-    lines.raw("");
-    if !response.pools.is_empty() {
-        lines.block(0, &pools(&response.pools, view));
+    if detail.level >= 1 {
+        locations(&mut lines, response);
         lines.raw("");
+        lines.block(0, &coordinators(&response.coordinators, silent, view));
+        if !response.pools.is_empty() {
+            lines.raw("");
+            lines.block(0, &pools(&response.pools, view));
+        }
     }
+    if detail.level >= 2 {
+        lines.raw("");
+        lines.block(0, &by_group(&response.hosts, detail.groupings, view));
+    }
+    if detail.level < 3 {
+        return lines.finish();
+    }
+    lines.raw("");
     lines.block(0, &hosts(&response.hosts, response.now_ms, view));
     for host in response
         .hosts
@@ -59,6 +93,39 @@ pub fn tables(response: &MetastatusResponse, silent: &BTreeSet<u64>, view: &View
         lines.add(&format!("{}: ", host.id), &plain(&host.runtime_degraded), 4);
     }
     lines.finish()
+}
+
+/// A line for each pool and location.
+fn locations(lines: &mut Lines<'_>, response: &MetastatusResponse) {
+    let attributes = ["pool".to_owned(), LOCATION.to_owned()];
+    for group in groups(&response.hosts, &attributes) {
+        add_finding(lines, &finding(&group, "Location"));
+    }
+}
+
+fn by_group(hosts: &[HostStatus], names: &[String], view: &View) -> String {
+    let mut head: Vec<String> = names.iter().map(|name| name.to_uppercase()).collect();
+    head.extend(["HOSTS", "CPU", "RAM GB", "DISK GB", "GPU"].map(str::to_owned));
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let cores = |milli: u64| format!("{}.{}", milli / 1_000, milli % 1_000 / 100);
+    let gigabytes = |mb: u64| format!("{}.{}", mb / 1_024, mb % 1_024 * 10 / 1_024);
+    let rows = groups(hosts, names).into_iter().map(|group| {
+        let (used, has) = (group.used, group.capacity);
+        let of = |used: u64, has: u64, said: &dyn Fn(u64) -> String| {
+            let text = format!("{}/{}", said(used), said(has));
+            (text, is_full(used, has).then_some(Tone::Bad))
+        };
+        let mut row: Vec<Field> = group.values.iter().map(field).collect();
+        row.extend([
+            field(format!("{}/{}", group.up, group.hosts)),
+            of(used.cpus_milli, has.cpus_milli, &cores),
+            of(used.mem_mb, has.mem_mb, &gigabytes),
+            of(used.disk_mb, has.disk_mb, &gigabytes),
+            of(used.gpus, has.gpus, &|count| count.to_string()),
+        ]);
+        row
+    });
+    table(view, 0, &head, rows.collect())
 }
 
 fn coordinators(all: &[CoordinatorStatus], silent: &BTreeSet<u64>, view: &View) -> String {

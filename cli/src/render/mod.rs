@@ -10,6 +10,7 @@ pub mod cleanup;
 pub mod cluster;
 pub mod coordinators;
 pub mod events;
+pub mod info;
 pub mod lines;
 pub mod logs;
 pub mod maintenance;

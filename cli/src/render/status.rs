@@ -8,19 +8,33 @@ use crate::verdict::instance::{self as verdict, Health};
 /// Columns of the labels.
 const WIDE: usize = 16;
 
-/// Renders the whole answer.
-pub fn render(response: &StatusResponse, view: &View) -> String {
-    let mut lines = Lines::new(view);
-    let mut service = None;
-    for status in &response.instances {
-        if service != Some(&status.service) {
-            lines.raw("");
-            lines.field(0, "service", 9, &view.paint(Tone::Strong, &status.service));
-            lines.field(0, "cluster", 9, &response.cluster);
-            service = Some(&status.service);
+/// Renders answers page by page: thousands of instances are never held at once.
+#[derive(Debug, Default)]
+pub struct Pages {
+    /// The service of the last instance shown.
+    service: String,
+}
+
+impl Pages {
+    /// Renders the instances of the next page.
+    pub fn page(&mut self, response: &StatusResponse, view: &View) -> String {
+        let mut lines = Lines::new(view);
+        for status in &response.instances {
+            if self.service != status.service {
+                lines.raw("");
+                lines.field(0, "service", 9, &view.paint(Tone::Strong, &status.service));
+                lines.field(0, "cluster", 9, &response.cluster);
+                self.service.clone_from(&status.service);
+            }
+            instance(&mut lines, status, response.now_ms);
         }
-        instance(&mut lines, status, response.now_ms);
+        lines.finish()
     }
+}
+
+/// Renders the problems that belong to no single instance; nothing when there are none.
+pub fn problems(response: &StatusResponse, view: &View) -> String {
+    let mut lines = Lines::new(view);
     if !response.problems.is_empty() {
         lines.raw("");
         lines.raw("Problems of the configuration:");
@@ -64,6 +78,14 @@ pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
             false => "Bounce",
         };
         lines.field(4, label, WIDE, &bounce_text(bounce, now_ms));
+    }
+    if let Some(scaled) = &status.autoscaling {
+        let (min, max) = (scaled.min_instances, scaled.max_instances);
+        let text = format!("{} wanted, between {min} and {max}", status.wanted);
+        lines.field(4, "Autoscaling", WIDE, &text);
+    }
+    if let Some(text) = load_balancer(status) {
+        lines.field(4, "Load balancer", WIDE, &text);
     }
     if !status.waiting.is_empty() {
         lines.raw("    Waiting for:");
@@ -135,6 +157,23 @@ fn deploy_status(word: &str) -> String {
             first.into_iter().chain(chars).collect()
         }
     }
+}
+
+/// How many replicas take traffic, as far as that is known of any.
+fn load_balancer(status: &InstanceStatus) -> Option<String> {
+    let known = status
+        .replicas
+        .iter()
+        .filter_map(|replica| replica.in_load_balancer);
+    let (known, up) = known.fold((0, 0), |(known, up), is_in| {
+        (known + 1, up + u32::from(is_in))
+    });
+    (known > 0).then(|| {
+        format!(
+            "{up} of {} replicas are in, {known} known",
+            status.replicas.len()
+        )
+    })
 }
 
 /// `2 happy, 1 starting`: the classes that are not empty.

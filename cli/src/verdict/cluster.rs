@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use paasta_proto::v1::{MetastatusResponse, Resources};
 
+use super::groups::pools;
 use crate::{exit::Exit, render::time::span};
 
 /// More than this much of a resource in use is trouble, in percent: a lost host needs room.
@@ -50,6 +51,7 @@ pub fn findings(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Vec<Fi
     resource("Memory", |of| of.mem_mb, &gigabytes);
     resource("Disk", |of| of.disk_mb, &gigabytes);
     resource("GPUs", |of| of.gpus, &|count| count.to_string());
+    found.extend(pools(&response.hosts));
     found.push(desired(response));
     if !response.brake.is_empty() {
         let (subject, level, text) = ("Brake", Level::Critical, response.brake.clone());

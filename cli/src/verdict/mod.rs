@@ -2,4 +2,5 @@
 //! state means is the coordinator's business; here is only what is good news and what is bad.
 
 pub mod cluster;
+pub mod groups;
 pub mod instance;

@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -9,14 +10,14 @@ use std::{
 };
 
 use paasta_proto::v1::{
-    EventsRequest, EventsResponse, InitRequest, InitResponse, InstanceStatus, ListRequest,
-    ListResponse, MetastatusRequest, MetastatusResponse, NodeRequest, NodeResponse, StatusRequest,
-    StatusResponse, WhyRequest, WhyResponse,
+    DescribeRequest, DescribeResponse, EventsRequest, EventsResponse, FollowRequest, InitRequest,
+    InitResponse, InstanceStatus, ListRequest, ListResponse, MetastatusRequest, MetastatusResponse,
+    NodeRequest, NodeResponse, StatusRequest, StatusResponse, WhyRequest, WhyResponse,
     admin_server::{Admin, AdminServer},
     cluster_server::{Cluster, ClusterServer},
 };
 use tokio::runtime::Runtime;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 
 /// The moment of every answer.
@@ -215,7 +216,8 @@ impl Admin for Service {
         &self,
         ask: Request<EventsRequest>,
     ) -> Result<Response<EventsResponse>, Status> {
-        let limit = u64::from(ask.into_inner().limit);
+        let ask = ask.into_inner();
+        let limit = u64::from(ask.limit);
         let event = |index| paasta_proto::v1::Event {
             index,
             at_ms: NOW_MS,
@@ -226,9 +228,50 @@ impl Admin for Service {
         };
         self.answer(|_| {
             Ok(EventsResponse {
-                events: (1..=limit.min(3)).map(event).collect(),
+                events: (1..=limit.min(3))
+                    .map(event)
+                    .filter(|_| NOW_MS >= ask.since_ms)
+                    .collect(),
+                last_index: 3,
+                missed: false,
             })
         })
+    }
+
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<EventsResponse, Status>> + Send>>;
+
+    /// Two new events, one of them twice, and then this coordinator goes away.
+    async fn follow(
+        &self,
+        ask: Request<FollowRequest>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let after = ask.into_inner().after;
+        let event = |index| paasta_proto::v1::Event {
+            index,
+            at_ms: NOW_MS,
+            text: format!("step {index}"),
+            ..Default::default()
+        };
+        self.answer(|_| {
+            let news = |from, to| EventsResponse {
+                events: (from..=to).map(event).collect(),
+                last_index: to,
+                missed: false,
+            };
+            let said: [Result<EventsResponse, Status>; 3] = [
+                Ok(news(after + 1, after + 1)),
+                Ok(news(after + 1, after + 2)),
+                Err(Status::unavailable("this coordinator is stopping")),
+            ];
+            Ok(Box::pin(tokio_stream::iter(said)) as Self::FollowStream)
+        })
+    }
+
+    async fn describe(
+        &self,
+        _: Request<DescribeRequest>,
+    ) -> Result<Response<DescribeResponse>, Status> {
+        self.answer(|_| Err(Status::not_found("not known here")))
     }
 }
 

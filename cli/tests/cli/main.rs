@@ -3,6 +3,7 @@
 mod bounce;
 mod bouncer;
 mod bounces;
+mod declared;
 mod fake;
 mod files;
 mod local;

@@ -159,8 +159,10 @@ fn status_follows_every_page() {
         .collect();
     assert_eq!(names, ["i0", "i1", "i2", "i3", "i4", "i5", "i6"]);
     assert_eq!(fake.calls(), 4);
-    let list = ask(&fake, &["list"]).exits(0);
+    let list = ask(&fake, &["list", "-i"]).exits(0);
     assert_eq!(list.stdout.lines().count(), 7);
+    let services = ask(&fake, &["list"]).exits(0);
+    assert_eq!(services.stdout.lines().count(), 1, "{services:?}");
 }
 
 #[test]
@@ -221,7 +223,11 @@ fn events_are_lines() {
     );
     let json = ask(&fake, &["events", "--json"]).exits(0).json();
     assert_eq!(json["events"].as_array().map(Vec::len), Some(3));
-    ask(&fake, &["events", "-n", "0"]).exits(1);
+    ask(&fake, &["events", "-n", "1001"]).exits(1);
+    let none = ask(&fake, &["events", "--since", "2100-01-01T00:00:00Z"]).exits(0);
+    assert_eq!(none.stdout, "");
+    let odd = ask(&fake, &["events", "--since", "yesterday"]).exits(1);
+    assert!(odd.stderr.contains("how long ago, as 10m"), "{odd:?}");
 }
 
 #[test]
@@ -319,4 +325,77 @@ fn every_coordinator_is_asked_what_it_is() {
     ])
     .exits(2);
     assert!(text.stdout.contains("refused"), "{text:?}");
+}
+
+#[test]
+fn events_are_followed_from_one_coordinator_to_the_next() {
+    use std::{
+        io::BufRead as _,
+        process::{Command, Stdio},
+    };
+    let (one, other) = (Fake::start(world()), Fake::start(world()));
+    let both = format!("{},{}", one.address, other.address);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_paasta"))
+        .args(["events", "-f", "--json", "--coordinators", &both])
+        .env("PAASTA_SYSTEM_CONFIG_DIR", "/nonexistent/paasta")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("start paasta");
+    let out = child.stdout.take().expect("its output is a pipe");
+    // Each coordinator tells two, one of them twice, and goes away.
+    let lines = std::io::BufReader::new(out).lines().take(9);
+    let seen: Vec<u64> = lines
+        .map(|line| {
+            let event: serde_json::Value =
+                serde_json::from_str(&line.expect("a line")).expect("an event");
+            event["index"].as_u64().expect("a number")
+        })
+        .collect();
+    assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    // The pipe is closed now: it ends by itself.
+    assert!(child.wait().expect("it ends").success());
+    assert!(one.calls() > 1 && other.calls() > 0, "both were asked");
+}
+
+#[test]
+fn what_is_read_fits_a_terminal_of_80_columns() {
+    let host = |number: u64| HostStatus {
+        id: format!("host{number}.rack-with-a-long-name.example.com"),
+        address: format!("10.77.0.{number}"),
+        pool: "default".to_owned(),
+        state: "up".to_owned(),
+        last_seen_ms: Some(NOW_MS - 500),
+        ..Default::default()
+    };
+    let mut script = world();
+    script.metastatus = MetastatusResponse {
+        hosts: (10..13).map(host).collect(),
+        ..Default::default()
+    };
+    let fake = Fake::start(script);
+    let verbs: [&[&str]; 6] = [
+        &["status", "-v"],
+        &["why", "hello.worker"],
+        &["events"],
+        &["metastatus", "-vvv"],
+        &["list", "-i"],
+        &["cluster", "node"],
+    ];
+    for verb in verbs {
+        let mut args = verb.to_vec();
+        args.extend(["--coordinators", &fake.address]);
+        let ran = paasta_with(&args, &[("COLUMNS", "80")], "");
+        let long: Vec<&str> = ran
+            .stdout
+            .lines()
+            .filter(|line| line.chars().count() > 80)
+            .collect();
+        assert!(
+            !ran.stdout.is_empty() && long.is_empty(),
+            "{verb:?}: {long:#?}"
+        );
+        // This is no terminal, whatever its width.
+        assert!(!ran.stdout.contains('\u{1b}'), "{verb:?} is coloured");
+    }
 }

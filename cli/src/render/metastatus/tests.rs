@@ -93,7 +93,16 @@ fn a_cluster_with_a_host_away() {
     };
     let silent = BTreeSet::from([3]);
     let text = render(&response, &findings(&response, &silent), &view_80());
-    assert_eq!(text + &tables(&response, &silent, &view_80()), AWAY);
+    let groupings = ["pool".to_owned(), "region".to_owned()];
+    let detail = |level| Detail {
+        level,
+        groupings: &groupings,
+    };
+    assert_eq!(tables(&response, &silent, &detail(0), &view_80()), "");
+    assert_eq!(
+        text + &tables(&response, &silent, &detail(3), &view_80()),
+        AWAY
+    );
 }
 
 const AWAY: &str = r#"cluster: demo (id 0193-55aa, epoch 1)
@@ -109,6 +118,9 @@ Memory Status:        CRITICAL - 15.23 GB / 16.00 GB in use (95.21%); less than
                       10% available
 Disk Status:          OK - 0.19 GB / 97.65 GB in use (0.20%)
 Desired state Status: OK - read 3s ago
+Location Status:      CRITICAL - default, unknown: 2 of 3 hosts up; in use: CPU
+                      30.00%, memory 95.21%, disk 0.20%; less than 10% available
+                      of memory
 
 COORDINATOR  ADDRESS          ROLE    LOG UP TO  ANSWERS
 1            10.77.0.11:7000  leader  1234       yes
@@ -117,6 +129,9 @@ COORDINATOR  ADDRESS          ROLE    LOG UP TO  ANSWERS
 
 POOL     HOSTS  OVERCOMMIT               CPU  RAM  DISK  OVERFULL
 default  2      cpus 1.5, mem 1, disk 1  30%  95%  0%    1
+
+POOL     REGION   HOSTS  CPU      RAM GB     DISK GB   GPU
+default  unknown  2/3    2.4/8.0  15.2/16.0  0.1/97.6  0/0
 
 HOST   ADDRESS     POOL     STATE     REPLICAS  CPU  RAM  DISK  SEEN
 host1  10.77.0.11  default  up        3         30%  95%  0%    500ms ago

@@ -73,6 +73,42 @@ fn answer(instances: Vec<InstanceStatus>) -> StatusResponse {
     }
 }
 
+fn render(response: &StatusResponse, view: &View) -> String {
+    Pages::default().page(response, view) + &problems(response, view)
+}
+
+#[test]
+fn a_service_that_goes_on_over_two_pages_has_one_heading() {
+    let mut pages = Pages::default();
+    let first = pages.page(&answer(vec![quiet()]), &view_80());
+    let second = pages.page(&answer(vec![quiet()]), &view_80());
+    assert_eq!(first, QUIET);
+    assert_eq!(first, format!("\nservice: hello\ncluster: demo\n{second}"));
+}
+
+#[test]
+fn what_scales_it_and_what_takes_traffic_are_said_when_known() {
+    let mut status = quiet();
+    status.autoscaling = Some(paasta_proto::v1::Autoscaling {
+        min_instances: 2,
+        max_instances: 9,
+    });
+    status.replicas = vec![
+        replica("r1", NEW, "running", "happy"),
+        replica("r2", NEW, "running", "happy"),
+    ];
+    status.replicas[0].in_load_balancer = Some(true);
+    let text = render(&answer(vec![status]), &view_80());
+    assert!(
+        text.contains("    Autoscaling:    3 wanted, between 2 and 9\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("    Load balancer:  1 of 2 replicas are in, 1 known\n"),
+        "{text}"
+    );
+}
+
 #[test]
 fn a_quiet_instance() {
     assert_eq!(render(&answer(vec![quiet()]), &view_80()), QUIET);
