@@ -2,7 +2,7 @@
 //! targets they are held to and an etcd cluster on the same disk. It measures and prints; it fails
 //! only when something cannot be measured. Figures depend on the machine: no test asserts them.
 //!
-//! `cargo bench -p paasta-coordinator --bench figures -- [planner|state|replicated|failover]...`
+//! `cargo bench -p paasta-coordinator --bench figures -- [planner|state|reading|replicated|failover]...`
 
 #![allow(
     clippy::print_stdout,
@@ -17,6 +17,7 @@ mod machine;
 mod member;
 mod planner;
 mod processes;
+mod reading;
 mod replicated;
 mod state;
 mod world;
@@ -24,7 +25,7 @@ mod world;
 use std::{env, process::ExitCode};
 
 /// The parts, in the order in which they run when none is named.
-const PARTS: [&str; 4] = ["planner", "state", "replicated", "failover"];
+const PARTS: [&str; 5] = ["planner", "state", "reading", "replicated", "failover"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -64,6 +65,7 @@ fn figures(args: &[String]) -> anyhow::Result<()> {
         match part {
             "planner" => planner::run(),
             "state" => state::run()?,
+            "reading" => reading::run()?,
             "replicated" => replicated::run()?,
             _ => failover::run()?,
         }
