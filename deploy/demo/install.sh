@@ -13,7 +13,7 @@ NEEDED=(
     dockerd:docker.io docker:docker.io containerd:containerd runc:runc docker-init:docker.io
     docker-registry:docker-registry ip:iproute2 iptables:iptables nsenter:util-linux
     flock:util-linux setsid:util-linux ps:procps git:git curl:curl jq:jq make:make gcc:gcc
-    strace:strace
+    strace:strace prometheus:prometheus promtool:prometheus
 )
 
 say() { printf '%s\n' "$*" >&2; }
@@ -34,13 +34,15 @@ explain_and_fail() {
     say "$2"
     say "on Debian or Ubuntu: sudo apt-get install --no-install-recommends $(tr '\n' ' ' <<<"$1")"
     say "elsewhere: a Docker engine (dockerd, containerd, runc), the docker-registry server,"
-    say "iproute2, iptables, util-linux, procps, git, curl, jq, make, gcc and strace"
+    say "iproute2, iptables, util-linux, procps, git, curl, jq, make, gcc, strace, and prometheus with promtool"
     exit 1
 }
 
 install_packages() {
     local had_registry=no
+    local had_prometheus=no
     ! command -v docker-registry >/dev/null || had_registry=yes
+    ! command -v prometheus >/dev/null || had_prometheus=yes
     say "installing: $(tr '\n' ' ' <<<"$1")"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q >&2
@@ -48,6 +50,10 @@ install_packages() {
     apt-get install -q -y --no-install-recommends $1 >&2
     # From Debian 13 on the client is a package of its own.
     command -v docker >/dev/null || apt-get install -q -y --no-install-recommends docker-cli >&2 || true
+    # The package starts one on every address; the tests run their own.
+    if [[ $had_prometheus == no && -d /run/systemd/system ]]; then
+        systemctl disable --now prometheus >&2 || true
+    fi
     # The package starts a registry on port 5000 of every address; the demo runs its own.
     if [[ $had_registry == no && -d /run/systemd/system ]]; then
         systemctl disable --now docker-registry >&2 || true
