@@ -112,7 +112,7 @@ fn read(soa: &SoaDir, service: &ServiceName, system: &SystemConfig) -> anyhow::R
         info.clusters.insert(cluster, instances);
         for config in load.instances.into_values().flatten() {
             info.teams.extend(config.monitoring.team);
-            info.runbooks.extend(config.monitoring.runbook);
+            info.runbooks.extend(config.monitoring.settings.runbook);
         }
     }
     match soa.namespaces(service) {

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::paasta::{Ran, paasta, paasta_with};
+use crate::paasta::{Ran, paasta_with};
 
 const SMARTSTACK: &str =
     "main: {proxy_port: 20973}\nlog: {proxy_port: 20974, mode: tcp}\nbare: {}\n";
@@ -79,8 +79,8 @@ Deployed To:
   north:              main, worker
   south:              main
 Smartstack Endpoints:
-  http://169.254.255.254:20973 (main)
   tcp://169.254.255.254:20974 (log)
+  http://169.254.255.254:20973 (main)
 ";
 
 #[test]
@@ -95,8 +95,8 @@ fn names_are_listed_without_a_coordinator() {
     let clusters = ask(dir.path(), &["list-clusters"]).exits(0).stdout;
     assert_eq!(clusters, "north\nsouth\n");
     let soa = dir.path().join("soa").display().to_string();
-    paasta(&["list-clusters", "-d", &soa]).exits(0);
-    let nowhere = paasta(&["list-clusters", "-d", "/nonexistent"]).exits(1);
+    ask(dir.path(), &["list-clusters", "-d", &soa]).exits(0);
+    let nowhere = ask(dir.path(), &["list-clusters", "-d", "/nonexistent"]).exits(1);
     assert!(nowhere.stderr.contains("/nonexistent"), "{nowhere:?}");
-    paasta(&["list", "-d", &soa]).exits(1);
+    ask(dir.path(), &["list", "-d", &soa]).exits(1);
 }

@@ -32,7 +32,10 @@ async fn readyz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
         return Err(Problem::new(503, words));
     }
     match &status.leader {
-        Some(leader) => Ok(text(format!("{leader} leads\n"))),
-        None => Err(Problem::new(503, "no leader is known here now")),
+        Some(leader) if status.has_leader() => Ok(text(format!("{leader} leads\n"))),
+        _ => Err(Problem::new(
+            503,
+            "there is no leader that this coordinator hears",
+        )),
     }
 }

@@ -23,8 +23,8 @@ pub(super) fn add(page: &mut Page, raft: &RaftStatus) {
     );
     page.gauge(
         "paasta_raft_has_leader",
-        "1 while this coordinator knows a leader.",
-        f64::from(u8::from(raft.leader.is_some())),
+        "1 while this coordinator hears a leader, or leads and is heard by a majority.",
+        f64::from(u8::from(raft.has_leader())),
     );
     page.gauge(
         "paasta_raft_term",

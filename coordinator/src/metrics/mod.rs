@@ -140,23 +140,28 @@ impl Metrics {
         self.requests.with_label_values(&[&code.to_string()]).inc();
     }
 
-    /// Counts elections until consensus ends.
-    pub async fn follow(self, mut status: watch::Receiver<RaftStatus>) {
-        let none: &[&str] = &[];
+    /// Counts elections from now on until consensus ends.
+    pub fn follow(
+        self,
+        mut status: watch::Receiver<RaftStatus>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (mut term, mut leader) = {
             let now = status.borrow_and_update();
             (now.term, now.leader.as_ref().map(|leader| leader.id))
         };
-        while status.changed().await.is_ok() {
-            let now = status.borrow_and_update();
-            self.terms
-                .with_label_values(none)
-                .inc_by(now.term.saturating_sub(term));
-            term = term.max(now.term);
-            let led_by = now.leader.as_ref().map(|leader| leader.id);
-            if led_by.is_some() && led_by != leader {
-                self.leaders.with_label_values(none).inc();
-                leader = led_by;
+        async move {
+            let none: &[&str] = &[];
+            while status.changed().await.is_ok() {
+                let now = status.borrow_and_update();
+                self.terms
+                    .with_label_values(none)
+                    .inc_by(now.term.saturating_sub(term));
+                term = term.max(now.term);
+                let led_by = now.leader.as_ref().map(|leader| leader.id);
+                if led_by.is_some() && led_by != leader {
+                    self.leaders.with_label_values(none).inc();
+                    leader = led_by;
+                }
             }
         }
     }

@@ -19,6 +19,7 @@ fn nothing_yet() -> RaftStatus {
         learners: BTreeMap::new(),
         changing: false,
         since_quorum_ack: None,
+        since_heard: None,
         answered: BTreeMap::new(),
         matched: BTreeMap::new(),
     }

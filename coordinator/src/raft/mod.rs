@@ -17,6 +17,7 @@ mod codec;
 mod dial;
 mod entry;
 mod error;
+mod heard;
 mod identity;
 mod log_store;
 mod machine;

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     error::{InitOutcome, RaftError},
+    heard::Heard,
     identity::Identity,
     log_store::LogStore,
     machine::Machine,
@@ -50,6 +51,7 @@ struct Inner {
     raft: Raft,
     identity: Arc<Identity>,
     receiver: Receiver,
+    heard: Arc<Heard>,
     patience: Duration,
     status: watch::Receiver<RaftStatus>,
     watcher: AbortHandle,
@@ -84,11 +86,13 @@ impl Consensus {
         let raft = Box::pin(raft)
             .await
             .map_err(|fatal| RaftError::Restore(fatal.to_string()))?;
-        let (status, watcher) = watch_status(&raft, &identity);
+        let heard = Arc::new(Heard::default());
+        let (status, watcher) = watch_status(&raft, &identity, &heard);
         let inner = Inner {
             raft,
             identity,
             receiver: Receiver::new(snapshots, options.io),
+            heard,
             patience: options.patience(),
             status,
             watcher,
@@ -106,9 +110,11 @@ impl Consensus {
             raft,
             identity,
             receiver,
+            heard,
             ..
         } = &*self.inner;
-        let rpc = RaftRpc::new(raft.clone(), Arc::clone(identity), receiver.clone());
+        let (identity, heard) = (Arc::clone(identity), Arc::clone(heard));
+        let rpc = RaftRpc::new(raft.clone(), identity, receiver.clone(), heard);
         RaftServiceServer::new(rpc)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
@@ -164,7 +170,7 @@ impl Consensus {
     /// What this node knows right now.
     pub fn status(&self) -> RaftStatus {
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        RaftStatus::from_metrics(&metrics, &self.inner.identity)
+        RaftStatus::from_metrics(&metrics, &self.inner.identity, &self.inner.heard)
     }
 
     /// Tells of every change of role, term, leader, members or cluster. The other fields are as of
@@ -223,17 +229,18 @@ async fn open_store(options: &RaftOptions) -> Result<Store, RaftError> {
 fn watch_status(
     raft: &Raft,
     identity: &Arc<Identity>,
+    heard: &Arc<Heard>,
 ) -> (watch::Receiver<RaftStatus>, AbortHandle) {
     let mut metrics = raft.metrics();
-    let identity = Arc::clone(identity);
-    let now = RaftStatus::from_metrics(&metrics.borrow_watched().clone(), &identity);
+    let (identity, heard) = (Arc::clone(identity), Arc::clone(heard));
+    let now = RaftStatus::from_metrics(&metrics.borrow_watched().clone(), &identity, &heard);
     let (sender, receiver) = watch::channel(now);
     let task = tokio::spawn(async move {
         loop {
             let ended = metrics.changed().await.is_err();
             // Cloned at once: a guard that is held stops the core of the consensus.
             let latest = metrics.borrow_watched().clone();
-            let mut latest = RaftStatus::from_metrics(&latest, &identity);
+            let mut latest = RaftStatus::from_metrics(&latest, &identity, &heard);
             if ended {
                 latest.role = Role::Stopped;
             }

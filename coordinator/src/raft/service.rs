@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use openraft::raft::AppendEntriesResponse;
 use paasta_proto::v1::{RaftPayload, SnapshotChunk, raft_service_server::RaftService};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -9,6 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     codec::{self, CodecError},
+    heard::Heard,
     identity::Identity,
     receive::Receiver,
     state_machine::read_meta,
@@ -31,14 +33,21 @@ pub struct RaftRpc {
     raft: Raft,
     identity: Arc<Identity>,
     receiver: Receiver,
+    heard: Arc<Heard>,
 }
 
 impl RaftRpc {
-    pub(super) fn new(raft: Raft, identity: Arc<Identity>, receiver: Receiver) -> Self {
+    pub(super) fn new(
+        raft: Raft,
+        identity: Arc<Identity>,
+        receiver: Receiver,
+        heard: Arc<Heard>,
+    ) -> Self {
         Self {
             raft,
             identity,
             receiver,
+            heard,
         }
     }
 
@@ -73,8 +82,16 @@ impl RaftRpc {
 #[tonic::async_trait]
 impl RaftService for RaftRpc {
     async fn append(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
-        self.answer(request, |message| self.raft.append_entries(message))
-            .await
+        self.answer(request, |message| async {
+            let answer = self.raft.append_entries(message).await;
+            // Whoever is told of a later leader is none.
+            if matches!(&answer, Ok(said) if !matches!(said, AppendEntriesResponse::HigherVote(_)))
+            {
+                self.heard.note();
+            }
+            answer
+        })
+        .await
     }
 
     async fn vote(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
@@ -115,6 +132,7 @@ impl RaftService for RaftRpc {
         };
         let installing = self.raft.install_full_snapshot(vote, snapshot);
         let answer = within(INSTALL_WAIT, installing).await?;
+        self.heard.note();
         self.reply(head.from_node, &answer)
     }
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use openraft::{Instant, ServerState};
 
-use super::{identity::Identity, types::Metrics};
+use super::{heard::Heard, identity::Identity, types::Metrics};
+
+/// A leader that was not heard from for so long counts as gone: longer than any election.
+const LEADER_SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// A member that can be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub struct RaftStatus {
     /// On a leader: how long ago a majority last answered; `None` before the first time. A leader
     /// of one needs no answer.
     pub since_quorum_ack: Option<Duration>,
+    /// On a follower: how long ago a leader last spoke to it; `None` before the first time.
+    pub since_heard: Option<Duration>,
     /// On a leader: how long ago each other member last answered; absent before the first time.
     pub answered: BTreeMap<u64, Duration>,
     /// On a leader: the last index each other member is known to have.
@@ -90,7 +95,7 @@ impl Role {
 }
 
 impl RaftStatus {
-    pub(super) fn from_metrics(metrics: &Metrics, identity: &Identity) -> Self {
+    pub(super) fn from_metrics(metrics: &Metrics, identity: &Identity, heard: &Heard) -> Self {
         let members = metrics.membership_config.membership();
         let voting: Vec<u64> = members.voter_ids().collect();
         let (mut voters, mut learners) = (BTreeMap::new(), BTreeMap::new());
@@ -128,6 +133,7 @@ impl RaftStatus {
             changing: members.get_joint_config().len() > 1
                 || metrics.membership_config != metrics.committed_membership_config,
             since_quorum_ack: metrics.last_quorum_acked.map(|acked| acked.elapsed()),
+            since_heard: heard.ago(),
             answered: answered
                 .filter_map(|(id, at)| Some((*id, at.as_ref()?.elapsed())))
                 .collect(),
@@ -140,6 +146,17 @@ impl RaftStatus {
     /// Whether it decides here, as far as this node knows.
     pub fn is_leader(&self) -> bool {
         self.role == Role::Leader
+    }
+
+    /// Whether there is a leader now, as far as this node can tell: it hears one, or leads and is
+    /// heard by a majority.
+    pub fn has_leader(&self) -> bool {
+        let lately = |ago: Duration| ago < LEADER_SILENCE_MAX;
+        match self.is_leader() {
+            // None yet: it was elected just now.
+            true => self.voters.len() < 2 || self.since_quorum_ack.is_none_or(lately),
+            false => self.leader.is_some() && self.since_heard.is_some_and(lately),
+        }
     }
 
     /// Whether this node belongs to no cluster yet.

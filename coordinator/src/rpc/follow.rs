@@ -20,8 +20,6 @@ const FOLLOWERS_MAX: usize = 64;
 const OUTBOX_MAX: usize = 4;
 /// How often something is sent though nothing happened: the reader sees that it is not forgotten.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
-/// How long this coordinator may know no leader before it sends its followers elsewhere.
-const LEADERLESS_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at the ring, at least: a busy log is looked at in steps.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -91,7 +89,6 @@ async fn tell(
         ..EventsRequest::default()
     };
     let mut said_at: Option<Instant> = None;
-    let mut led_at = Instant::now();
     loop {
         applied.borrow_and_update();
         let news = admin.view(|view| view.events(&ask));
@@ -109,9 +106,7 @@ async fn tell(
                 return RpcError::Stopping;
             }
         }
-        if admin.consensus.status().leader.is_some() {
-            led_at = Instant::now();
-        } else if led_at.elapsed() > LEADERLESS_MAX {
+        if !admin.consensus.status().has_leader() {
             return RpcError::NoLeader;
         }
         // More may have been applied while that was sent: changed() says so at once.

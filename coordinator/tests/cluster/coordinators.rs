@@ -99,6 +99,27 @@ impl Coordinators {
         address
     }
 
+    /// Waits until a coordinator answers.
+    pub(crate) async fn wait_listening(&self, id: u64) {
+        self.wait_for("it listens", || self.node(id)).await;
+    }
+
+    /// Looks until there is what is waited for.
+    pub(crate) async fn wait_for<T, F: Future<Output = Option<T>>>(
+        &self,
+        what: &str,
+        look: impl Fn() -> F,
+    ) -> T {
+        let deadline = Instant::now() + ANSWER;
+        while Instant::now() < deadline {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        panic!("{what}: not within {ANSWER:?}");
+    }
+
     /// The same, with HTTP served.
     pub(crate) async fn spare_with_http(&mut self, id: u64) -> String {
         let free = free_addresses(1).into_values().next();

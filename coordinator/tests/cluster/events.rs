@@ -98,8 +98,8 @@ async fn events_are_followed_over_elections_without_gaps_or_doubles() {
     assert_eq!(told[..wanted.len()], wanted);
     // Alone it knows no leader, and says so rather than nothing.
     cluster.kill(next).await;
-    let ended = read(&cluster, follower, &mut Vec::new(), &mut after, |_| false);
-    assert_eq!(ended.await, Some(Code::Unavailable));
+    let ended = read(&cluster, follower, &mut Vec::new(), &mut after, |_| false).await;
+    assert_eq!(ended, Some(Code::Unavailable));
     cluster.stop().await;
 }
 
@@ -116,6 +116,7 @@ async fn only_so_many_follow_and_only_a_cluster_is_followed() {
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
     assert_eq!(streams.len(), 64);
     let _ = cluster.spare(5).await;
+    cluster.wait_listening(5).await;
     let nothing = cluster.admin(5).follow(FollowRequest::default()).await;
     assert_eq!(
         nothing.expect_err("it is of no cluster").code(),

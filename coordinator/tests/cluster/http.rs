@@ -44,7 +44,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Said {
 }
 
 const HELLO: &str = "
-main: {instances: 3, cpus: 0.1, mem: 64, env: {COLOUR: red}, cap_add: [NET_ADMIN], constraints: [[region, GROUP_BY]]}
+main: {instances: 3, cpus: 0.1, mem: 64, env: {COLOUR: red}, cap_add: [NET_RAW], constraints: [[region, GROUP_BY]]}
 web: {instances: 2, cpus: 900, mem: 64, cmd: serve, bounce_method: brutal}
 ";
 
@@ -149,7 +149,7 @@ async fn contents(cluster: &Coordinators, host: &str) {
     assert_eq!(app["env"]["COLOUR"], "red");
     assert_eq!(
         app["container"]["docker"]["parameters"][0]["value"],
-        "NET_ADMIN"
+        "NET_RAW"
     );
     assert_eq!(app["constraints"][0][1], "GROUP_BY");
     assert_eq!(json("/v1/services").await["services"][0][0], "hello");
@@ -263,7 +263,13 @@ async fn what_is_counted_is_told_and_the_cluster_is_told_of_by_its_leader_only()
     let said = get(address, "/v1/services/hello/main/status?stale").await;
     assert_eq!(said.json()["marathon"]["expected_instance_count"], 2);
     assert_eq!(get(address, "/healthz").await.code, 200);
-    let said = get(address, "/readyz").await;
+    // It takes the silence of a leader for an end when it lasts longer than an election.
+    let said = cluster
+        .wait_for("it notices", || async {
+            let said = get(address, "/readyz").await;
+            (said.code == 503).then_some(said)
+        })
+        .await;
     assert!(
         said.code == 503 && said.body.contains("no leader"),
         "{}",
@@ -282,6 +288,7 @@ async fn what_is_counted_is_told_and_the_cluster_is_told_of_by_its_leader_only()
 async fn a_coordinator_without_a_cluster_says_so() {
     let mut cluster = Coordinators::start_with_http(1).await;
     let _ = cluster.spare_with_http(7).await;
+    cluster.wait_listening(7).await;
     let address = cluster.http(7);
     for path in ["/readyz", "/v1/services", "/v1/metastatus"] {
         let said = get(address, path).await;

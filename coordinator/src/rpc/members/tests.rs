@@ -26,6 +26,7 @@ fn status() -> RaftStatus {
         learners: BTreeMap::from([at(4)]),
         changing: false,
         since_quorum_ack: Some(Duration::ZERO),
+        since_heard: None,
         answered: BTreeMap::from([(2, Duration::from_millis(70)), (3, Duration::from_secs(60))]),
         matched: BTreeMap::from([(2, Some(98)), (3, Some(40)), (4, None)]),
     }
