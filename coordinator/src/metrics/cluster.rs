@@ -10,7 +10,7 @@ use paasta_coordinator_core::{
 };
 use paasta_process::metrics::Page;
 
-use crate::rpc::view::{DEPLOY_STATUSES, HOST_STATES, View};
+use crate::rpc::view::{DEPLOY_STATUSES, HOST_STATES, Placed, View};
 
 const CLASSES: [Class; 8] = [
     Class::Happy,
@@ -56,17 +56,20 @@ fn instances(page: &mut Page, view: &View<'_>) {
     for (id, instance) in view.state.instances() {
         wanted += f64::from(instance.wanted());
         let report = view.report.instances.get(id);
-        let (mut placed, mut happy) = (0, 0);
+        let mut placed = Placed::default();
         if let Some(report) = report {
-            happy = report.new.happy;
-            for counts in [&report.new, &report.old] {
+            placed.happy = report.new.happy;
+            for (counts, placed) in [
+                (&report.new, &mut placed.new),
+                (&report.old, &mut placed.old),
+            ] {
                 for (sum, class) in by_class.iter_mut().zip(CLASSES) {
-                    placed += of(counts, class);
+                    *placed += of(counts, class);
                     *sum += f64::from(of(counts, class));
                 }
             }
         }
-        let word = view.deploy_status(id, instance, placed, happy);
+        let word = view.deploy_status(id, instance, placed);
         *by_status.entry(word).or_default() += 1.0;
     }
     page.gauges(

@@ -21,6 +21,17 @@ use paasta_proto::v1;
 
 use super::{View, problem};
 
+/// How many replicas of an instance there are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Placed {
+    /// Of the desired app.
+    pub(crate) new: u32,
+    /// Those of it that are happy.
+    pub(crate) happy: u32,
+    /// Of every other app.
+    pub(crate) old: u32,
+}
+
 /// Every word of [`View::deploy_status`].
 pub(crate) const DEPLOY_STATUSES: [&str; 8] = [
     "running",
@@ -76,12 +87,16 @@ impl View<'_> {
                     .collect()
             })
             .unwrap_or_default();
-        let placed = status.apps.iter().map(|app| app.replicas).sum();
-        let new = status.apps.iter().find(|app| app.desired);
-        let happy = new
-            .and_then(|app| app.counts.as_ref())
-            .map_or(0, |counts| counts.happy);
-        status.deploy_status = self.deploy_status(id, instance, placed, happy).to_owned();
+        let mut placed = Placed::default();
+        for app in &status.apps {
+            if app.desired {
+                placed.new += app.replicas;
+                placed.happy += app.counts.as_ref().map_or(0, |counts| counts.happy);
+            } else {
+                placed.old += app.replicas;
+            }
+        }
+        status.deploy_status = self.deploy_status(id, instance, placed).to_owned();
         if replicas {
             status.replicas = self
                 .state
@@ -124,31 +139,25 @@ impl View<'_> {
         apps
     }
 
-    /// One word for how the desired app stands, of which `happy` replicas are happy, while `placed`
-    /// are placed of any app.
+    /// One word for how the desired app stands.
     pub(crate) fn deploy_status(
         &self,
         id: &InstanceId,
         instance: &Instance,
-        placed: u32,
-        happy: u32,
+        placed: Placed,
     ) -> &'static str {
         let wanted = instance.wanted();
-        if wanted == 0 && placed == 0 {
+        if wanted == 0 && placed.new + placed.old == 0 {
             return "stopped";
         }
         if instance.bounce.as_ref().is_some_and(BounceRecord::is_held) {
             return "held";
         }
         // The first deploy is a bounce from nothing: with one version only, it is being deployed.
-        if status
-            .apps
-            .iter()
-            .any(|app| !app.desired && app.replicas > 0)
-        {
+        if placed.old > 0 {
             return "bouncing";
         }
-        if happy == wanted && placed == wanted {
+        if placed.happy == wanted && placed.new == wanted {
             return "running";
         }
         let report = self.report.instances.get(id);

@@ -23,7 +23,10 @@ use paasta_coordinator_core::{
 use paasta_proto::v1;
 
 pub(super) use hosts::number;
-pub(crate) use {hosts::HOST_STATES, instance::DEPLOY_STATUSES};
+pub(crate) use {
+    hosts::HOST_STATES,
+    instance::{DEPLOY_STATUSES, Placed},
+};
 
 use super::status::RpcError;
 use crate::{desired::LastRead, raft::RaftStatus};
