@@ -251,7 +251,11 @@ fn plain(value: &Value) -> Value {
         Value::Object(map) => map
             .iter()
             .filter(|(name, _)| !name.starts_with("Attach"))
-            .map(|(name, value)| (name.clone(), plain(value)))
+            .map(|(name, value)| match name.as_str() {
+                "CapAdd" | "CapDrop" => (name.clone(), sorted(value, "CAP_")),
+                "Env" => (name.clone(), sorted(value, "")),
+                _ => (name.clone(), plain(value)),
+            })
             .filter(|(_, value)| !matches!(value, Value::Null))
             .collect(),
         Value::Array(items) if items.is_empty() => Value::Null,
@@ -260,6 +264,18 @@ fn plain(value: &Value) -> Value {
         Value::Bool(false) => Value::Null,
         value => value.clone(),
     }
+}
+
+/// The client and the daemon put them in orders of their own, and capabilities with or without
+/// `CAP_`.
+fn sorted(words: &Value, prefix: &str) -> Value {
+    let words = words.as_array().into_iter().flatten();
+    let words = words.filter_map(Value::as_str);
+    let mut words: Vec<String> = words
+        .map(|word| format!("{prefix}{}", word.strip_prefix(prefix).unwrap_or(word)))
+        .collect();
+    words.sort_unstable();
+    plain(&json!(words))
 }
 
 fn full(minimal: &AppSpec, shared: &str) -> AppSpec {
