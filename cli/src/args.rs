@@ -95,10 +95,24 @@ pub enum Command {
     Bounce(cmd::bounce::Command),
     /// Write deployments.json of services from the refs of their git repositories
     GenerateDeployments(cmd::generate_deployments::Args),
+    /// Check that a service's repository and configuration are ready to be deployed
+    Check(cmd::check::Args),
+    /// Build the image of a service with `make cook-image`
+    CookImage(cmd::cook_image::Args),
+    /// Test a commit with `make itest`, and see that its image was made
+    Itest(cmd::itest::Args),
+    /// Run the operator's security check on a commit
+    SecurityCheck(cmd::security_check::Args),
+    /// Push the image of a commit, unless the registry has it
+    PushToRegistry(cmd::push_to_registry::Args),
+    /// Run an instance on this machine, in the container that the cluster would make
+    LocalRun(cmd::local_run::Args),
     /// Check a yelpsoa-configs directory
     Validate(cmd::validate::Args),
     /// Print the completions of a shell
     Completions(cmd::completions::Args),
+    /// Write the man pages
+    Man(cmd::man::Args),
     /// Print the version
     Version,
 }

@@ -24,6 +24,8 @@ pub enum Exit {
     Unwell,
     /// No coordinator answered.
     Unreachable,
+    /// The exit code of a program that was run for the user, 1 to 255.
+    Of(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -33,6 +35,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => Self::from(1),
             Exit::Unwell => Self::from(2),
             Exit::Unreachable => Self::from(3),
+            Exit::Of(code) => Self::from(code),
         }
     }
 }

@@ -23,3 +23,5 @@ mod pulls;
 mod refusals;
 #[path = "e2e/scene.rs"]
 mod scene;
+#[path = "e2e/steps.rs"]
+mod steps;

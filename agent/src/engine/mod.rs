@@ -7,7 +7,6 @@ pub mod docker;
 pub mod fake;
 pub mod instant;
 pub mod metered;
-pub mod registry;
 
 use std::collections::BTreeMap;
 

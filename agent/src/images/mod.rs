@@ -18,10 +18,11 @@ use tokio::{
 
 use crate::{
     agent::Happened,
-    engine::{Engine, EngineError, registry::is_immutable},
+    engine::{Engine, EngineError},
     lanes::within,
 };
 use collect::Going;
+use paasta_process::docker_login::is_immutable;
 
 /// How long a fetch may take.
 const PULL_TIMEOUT: Duration = Duration::from_secs(30 * 60);

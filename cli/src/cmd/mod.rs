@@ -17,19 +17,26 @@ use crate::{
 
 pub mod bounce;
 pub mod brake;
+pub mod check;
 pub mod check_replication;
 pub mod cleanup;
 pub mod cluster;
 pub mod completions;
+pub mod cook_image;
 pub mod coordinator;
 pub mod events;
 pub mod generate_deployments;
 pub mod info;
+pub mod itest;
 pub mod list;
 pub mod list_clusters;
+pub mod local_run;
 pub mod logs;
 pub mod maintenance;
+pub mod man;
 pub mod metastatus;
+pub mod push_to_registry;
+pub mod security_check;
 pub mod snapshot;
 pub mod status;
 pub mod validate;
@@ -40,6 +47,7 @@ mod asker;
 mod confirm;
 mod names;
 mod operate;
+mod step;
 
 /// What every verb works with.
 #[derive(Debug)]
@@ -73,8 +81,15 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Snapshot(command) => snapshot::run(command, context).await,
         args::Command::Bounce(command) => bounce::run(&command, context).await,
         args::Command::GenerateDeployments(args) => generate_deployments::run(&args, context).await,
+        args::Command::Check(args) => check::run(&args, context).await,
+        args::Command::CookImage(args) => cook_image::run(&args, context).await,
+        args::Command::Itest(args) => itest::run(&args, context).await,
+        args::Command::SecurityCheck(args) => security_check::run(&args, context).await,
+        args::Command::PushToRegistry(args) => push_to_registry::run(&args, context).await,
+        args::Command::LocalRun(args) => local_run::run(&args, context).await,
         args::Command::Validate(args) => validate::run(&args, context),
         args::Command::Completions(args) => completions::run(&args),
+        args::Command::Man(args) => man::run(&args, context),
         args::Command::Version => version::run(context),
     }
 }

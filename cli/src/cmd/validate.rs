@@ -45,7 +45,7 @@ pub struct Args {
 
 /// A file, for `--json`.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+pub(super) struct Line<'a> {
     file: &'a str,
     ok: bool,
     note: Option<&'a str>,
@@ -77,8 +77,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     if context.global.json {
-        let lines: Vec<Line<'_>> = files.iter().map(line).collect();
-        context.print_json(&serde_json::json!({ "files": lines }))?;
+        context.print_json(&serde_json::json!({ "files": lines(&files) }))?;
     } else {
         context.print(&render::validate::render(&files, &context.view))?;
     }
@@ -86,6 +85,11 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         true => Ok(Exit::Ok),
         false => Ok(Exit::Failed),
     }
+}
+
+/// What `--json` prints of these files.
+pub(super) fn lines(files: &[Checked]) -> Vec<Line<'_>> {
+    files.iter().map(line).collect()
 }
 
 fn line(checked: &Checked) -> Line<'_> {

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 pub mod bounce;
 pub mod bounces;
 pub mod brake;
+pub mod check;
 pub mod cleanup;
 pub mod cluster;
 pub mod coordinators;

@@ -4,13 +4,17 @@
 pub mod atomic_file;
 pub mod backoff;
 pub mod chain;
+pub mod child;
 pub mod clock;
 pub mod config;
 pub mod deployments;
+pub mod docker_login;
 pub mod git;
 pub mod http;
+pub mod https;
 pub mod listen;
 pub mod metrics;
+pub mod registry;
 pub mod saved;
 pub mod shutdown;
 pub mod simulated;

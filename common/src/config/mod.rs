@@ -64,7 +64,6 @@ const PAASTA_KEYS: &[&str] = &[
     "register_marathon_services",
     "resource_pool_settings",
     "secret_provider",
-    "security_check_command",
     "slack",
     "synapse_haproxy_url_format",
     "synapse_host",
@@ -112,6 +111,9 @@ pub struct SystemConfig {
     pub sensu_host: Option<String>,
     /// `sensu_port`: TCP port, 1 to 65535. Default 3030.
     pub sensu_port: u16,
+    /// `security_check_command`: the program that `paasta security-check` runs, with the service
+    /// and the commit as its arguments. Default none.
+    pub security_check_command: Option<String>,
     /// `soa_dir`: the yelpsoa-configs directory. Default `/nail/etc/services`.
     pub soa_dir: String,
     /// `alerts`: how instances are watched and where else alerts go.
@@ -189,6 +191,7 @@ impl SystemConfig {
                 false => Some("localhost".to_owned()),
             },
             sensu_port: fields.port("sensu_port", 1).unwrap_or(3030),
+            security_check_command: fields.text("security_check_command"),
             soa_dir: fields
                 .text("soa_dir")
                 .unwrap_or_else(|| SOA_DIR_DEFAULT.to_owned()),

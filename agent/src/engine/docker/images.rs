@@ -12,13 +12,11 @@ use bollard::{
 use futures_util::StreamExt;
 use paasta_agent_core::collect::{HeldImage, Stock};
 use paasta_common::{report::PullProgress, time::Timestamp};
+use paasta_process::docker_login::{AuthError, Auths, repository_and_tag};
 use tokio::sync::watch;
 
 use super::{DockerEngine, told};
-use crate::engine::{
-    EngineError,
-    registry::{Auths, repository_and_tag},
-};
+use crate::engine::EngineError;
 
 /// Layers of one image that progress is told of, at most.
 const LAYERS_MAX: usize = 1_000;
@@ -124,9 +122,7 @@ fn credentials(
     path: &std::path::Path,
     image: &str,
 ) -> Result<Option<DockerCredentials>, EngineError> {
-    let refused = |error: crate::engine::registry::AuthError| {
-        EngineError::Refused(paasta_process::chain::chain(&error))
-    };
+    let refused = |error: AuthError| EngineError::Refused(paasta_process::chain::chain(&error));
     let auths = Auths::read(path).map_err(refused)?;
     let found = auths.for_image(image).map_err(refused)?;
     Ok(found.map(|login| DockerCredentials {

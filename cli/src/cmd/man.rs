@@ -1,0 +1,35 @@
+//! `paasta man`: the man pages, made from the command line itself, so that they cannot differ.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+
+use super::Context;
+use crate::{args, exit::Exit};
+
+/// Write the man pages
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+One page for paasta and one for each command, paasta-status(1) and so on.
+
+Example: paasta man /usr/local/share/man/man1")]
+pub struct Args {
+    /// The directory, made if it is not there
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+/// Writes a page for every command.
+///
+/// # Errors
+/// A page cannot be written.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let directory = &args.directory;
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    clap_mangen::generate_to(args::Args::command(), directory)
+        .with_context(|| format!("cannot write the man pages to {}", directory.display()))?;
+    context.print(&format!("the man pages are in {}\n", directory.display()))?;
+    Ok(Exit::Ok)
+}
