@@ -18,6 +18,7 @@ use paasta_agent_core::{
     collect::{CollectSettings, Stock},
     observed::{Event, Listing, Observed},
     report::reports,
+    runtime::Judge,
     settings::HostSettings,
     state::LocalState,
 };
@@ -39,7 +40,7 @@ use actor::Actor;
 use crate::{
     engine::{Engine, metered::MeteredEngine},
     images::{Images, collect::LastUseFile},
-    lanes::Lanes,
+    lanes::{Lanes, Patience},
     ledger::{Ledger, LedgerError, Opened},
     logs::{capture::Captures, serve::LogServer, store::LogStore},
     metrics::Metrics,
@@ -67,6 +68,8 @@ pub struct Parts {
     pub port_range: (u16, u16),
     /// Container operations at a time.
     pub max_parallel: usize,
+    /// How long each may take.
+    pub patience: Patience,
     /// Disk for the sandboxes of dead runs, bytes.
     pub sandbox_budget_bytes: u64,
     /// Disk for what all runs wrote, bytes.
@@ -88,6 +91,8 @@ pub enum Happened {
         lane: Lane,
         /// What it came to.
         event: Option<Event>,
+        /// What there was instead of an answer of the engine, when it gave none.
+        silence: Option<String>,
     },
     /// A fetch has ended.
     Fetched {
@@ -100,8 +105,8 @@ pub enum Happened {
     Listed(Listing),
     /// The images.
     Stock(Stock),
-    /// The engine can, or can not, be worked with.
-    Runtime(Runtime),
+    /// They could not be listed, and why.
+    NotListed(String),
     /// A coordinator's order.
     Order(Order),
     /// Time to look.
@@ -210,7 +215,7 @@ impl Agent {
                 Arc::clone(engine),
                 sandboxes.clone(),
                 captures.clone(),
-                parts.max_parallel,
+                (parts.max_parallel, parts.patience),
                 inbox.clone(),
             ),
             inbox: inbox.clone(),
@@ -226,6 +231,7 @@ impl Agent {
             ledger,
             ledger_fails: None,
             observed: Observed::default(),
+            judge: Judge::default(),
             runtime: Runtime::Ok,
             published,
             steps,

@@ -48,7 +48,7 @@ async fn healthz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
 /// a coordinator it goes on with what it knows.
 async fn readyz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     let view = api.agent.view.borrow().clone();
-    if let Runtime::Degraded { reason } = &view.runtime {
+    if let Runtime::Degraded { reason, .. } = &view.runtime {
         return Err(Problem::new(503, format!("nothing new is begun: {reason}")));
     }
     match api.metrics.is_connected() {

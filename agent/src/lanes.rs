@@ -1,17 +1,26 @@
 //! Container operations, a lane for each replica: what is stuck in one lane delays no other. Each
 //! operation ends with an answer, if only that there was none in time.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use paasta_agent_core::{
     actions::{Action, Lane},
     labels::{self, sandbox_name},
-    observed::{Event, Remains, RunError},
+    observed::{Event, Found, Remains, RunError},
 };
 use paasta_common::{container::ContainerSpec, id::ReplicaId};
 use paasta_process::simulated;
+use parking_lot::Mutex;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 
@@ -22,14 +31,38 @@ use crate::{
     sandbox::Sandboxes,
 };
 
-/// How long making or starting a container may take.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long looking at one may take.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long removing one may take, and stopping one beyond its grace.
-const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an operation keeps its place among those that go on at the same time.
+const PLACE_MAX: Duration = Duration::from_secs(5);
 /// The grace of a container that is reaped.
 const REAP_GRACE_MS: u64 = 10_000;
+
+/// How long the engine may take for each operation; then it counts as without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Making a container, and starting one.
+    pub start: Duration,
+    /// Removing one, and stopping one beyond its grace.
+    pub remove: Duration,
+    /// Looking at one.
+    pub look: Duration,
+}
+
+impl Patience {
+    /// `limit` for what takes longest, less for the rest.
+    pub fn of(limit: Duration) -> Self {
+        Self {
+            start: limit,
+            remove: limit / 2,
+            look: limit / 6,
+        }
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self::of(Duration::from_secs(60))
+    }
+}
 
 /// Runs operations; the agent decides which.
 #[derive(Clone)]
@@ -37,7 +70,8 @@ pub struct Lanes {
     engine: Arc<dyn Engine>,
     sandboxes: Sandboxes,
     captures: Captures,
-    permits: Arc<Semaphore>,
+    patience: Patience,
+    places: Arc<Semaphore>,
     inbox: mpsc::Sender<Happened>,
 }
 
@@ -47,38 +81,73 @@ impl Lanes {
         engine: Arc<dyn Engine>,
         sandboxes: Sandboxes,
         captures: Captures,
-        parallel: usize,
+        (parallel, patience): (usize, Patience),
         inbox: mpsc::Sender<Happened>,
     ) -> Self {
         Self {
             engine,
             sandboxes,
             captures,
-            permits: Arc::new(Semaphore::new(parallel.max(1))),
+            patience,
+            places: Arc::new(Semaphore::new(parallel.max(1))),
             inbox,
         }
     }
 
-    /// Begins an operation in its lane. Others than `Run`, `End` and `Reap` have none.
+    /// Begins an operation in its lane. Others than `Run`, `Look`, `End` and `Reap` have none.
     pub fn begin(&self, lane: Lane, action: Action) {
         let lanes = self.clone();
         tokio::spawn(async move {
-            let event = match lanes.permits.acquire().await {
-                Ok(_permit) => lanes.perform(action).await,
-                Err(_closed) => None,
+            let place = Place::new(&lanes.places);
+            place.take().await;
+            let mut work = pin!(lanes.perform(&place, action));
+            let (event, silence) = match timeout(PLACE_MAX, &mut work).await {
+                Ok(ended) => ended,
+                Err(_slow) => {
+                    place.give_up();
+                    work.await
+                }
+            };
+            let ended = Happened::LaneEnded {
+                lane,
+                event,
+                silence,
             };
             // When the agent is gone nobody waits for the answer.
-            let _ = lanes.inbox.send(Happened::LaneEnded { lane, event }).await;
+            let _ = lanes.inbox.send(ended).await;
         });
     }
 
-    async fn perform(&self, action: Action) -> Option<Event> {
+    /// What it came to, and what there was instead of an answer when the engine gave none.
+    async fn perform(&self, place: &Place, action: Action) -> (Option<Event>, Option<String>) {
         match action {
-            Action::Run { replica, run, spec } => Some(Event::Ran {
+            Action::Run { replica, run, spec } => {
+                let result = self.run(replica, run, &spec).await;
+                let silence = match &result {
+                    Err(RunError::Unknown(words)) => Some(words.clone()),
+                    _ => None,
+                };
+                let ran = Event::Ran {
+                    replica,
+                    run,
+                    result,
+                };
+                (Some(ran), silence)
+            }
+            Action::Look {
                 replica,
                 run,
-                result: self.run(replica, run, &spec).await,
-            }),
+                container,
+            } => {
+                let result = self.look(&container).await;
+                let silence = silence(&result);
+                let looked = Event::Looked {
+                    replica,
+                    run,
+                    result: result.map_err(|error| error.to_string()),
+                };
+                (Some(looked), silence)
+            }
             Action::End {
                 replica,
                 run,
@@ -87,13 +156,15 @@ impl Lanes {
                 grace_ms,
             } => {
                 tracing::info!(%replica, run, container = name, "ending run");
-                let of = (replica, run);
-                let result = self.end(&name, &identity, of, grace_ms).await;
-                Some(Event::Ended {
+                let run_of = (name.as_str(), &identity);
+                let result = self.end(place, run_of, (replica, run), grace_ms).await;
+                let silence = silence(&result);
+                let ended = Event::Ended {
                     replica,
                     run,
                     result: result.map_err(|error| error.to_string()),
-                })
+                };
+                (Some(ended), silence)
             }
             Action::Reap {
                 container,
@@ -101,15 +172,16 @@ impl Lanes {
                 why,
             } => {
                 tracing::warn!(container = name, why, "reaping container");
-                if let Err(error) = self.reap(&container).await {
+                let result = self.reap(place, &container).await;
+                if let Err(error) = &result {
                     tracing::warn!(container = name, %error, "container was not reaped");
                 }
-                None
+                (None, silence(&result))
             }
             Action::Pull { .. }
             | Action::CancelPull { .. }
             | Action::Probe { .. }
-            | Action::Drain { .. } => None,
+            | Action::Drain { .. } => (None, None),
         }
     }
 
@@ -124,23 +196,32 @@ impl Lanes {
         on_disk(move || sandboxes.prepare(&name))
             .await
             .map_err(|error| RunError::Refused(format!("its sandbox: {error}")))?;
-        let id = within(START_TIMEOUT, self.engine.create(spec))
+        let id = within(self.patience.start, self.engine.create(spec))
             .await
             .map_err(run_error)?;
-        within(START_TIMEOUT, self.engine.start(&id))
+        within(self.patience.start, self.engine.start(&id))
             .await
             .map_err(run_error)?;
         Ok(id)
     }
 
+    async fn look(&self, container: &str) -> Result<Found, EngineError> {
+        match within(self.patience.look, self.engine.inspect(container)).await {
+            Ok(found) if found.running => Ok(Found::Running),
+            Ok(found) => Ok(Found::Ended { at: found.ended_at }),
+            Err(EngineError::Missing(_)) => Ok(Found::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn end(
         &self,
-        name: &str,
-        identity: &BTreeMap<String, String>,
+        place: &Place,
+        (name, identity): (&str, &BTreeMap<String, String>),
         of: (ReplicaId, u64),
         grace_ms: u64,
     ) -> Result<Remains, EngineError> {
-        let found = match within(LOOK_TIMEOUT, self.engine.inspect(name)).await {
+        let found = match within(self.patience.look, self.engine.inspect(name)).await {
             Err(EngineError::Missing(_)) => return Ok(Remains::default()),
             found => found?,
         };
@@ -152,14 +233,18 @@ impl Lanes {
             return Ok(Remains::default());
         }
         // From here on by id: the name may be given again.
-        let name = found.container.as_str();
-        if found.running {
-            let patience = REMOVE_TIMEOUT + Duration::from_millis(grace_ms);
-            gone_is_fine(within(patience, self.engine.stop(name, grace_ms)).await)?;
-        }
-        let ended = within(LOOK_TIMEOUT, self.engine.inspect(name)).await;
-        let last_words = self.last_words(of, &found).await;
-        gone_is_fine(within(REMOVE_TIMEOUT, self.engine.remove(name)).await)?;
+        let container = found.container.clone();
+        let name = container.as_str();
+        let last_words = |found| self.last_words(of, found);
+        let (ended, last_words) = if found.running {
+            self.stop(place, name, grace_ms).await?;
+            let ended = within(self.patience.look, self.engine.inspect(name)).await;
+            (ended, last_words(&found).await)
+        } else {
+            let words = last_words(&found).await;
+            (Ok(found), words)
+        };
+        gone_is_fine(within(self.patience.remove, self.engine.remove(name)).await)?;
         Ok(Remains {
             exit_code: ended.as_ref().ok().and_then(|ended| ended.exit_code),
             out_of_memory: ended.is_ok_and(|ended| ended.out_of_memory),
@@ -184,7 +269,12 @@ impl Lanes {
             replica,
             run,
         };
-        match timeout(LOOK_TIMEOUT, self.captures.finish(&key, &found.container)).await {
+        match timeout(
+            self.patience.look,
+            self.captures.finish(&key, &found.container),
+        )
+        .await
+        {
             Ok(Ok(words)) => words,
             Ok(Err(error)) => {
                 tracing::warn!(run = %key, error, "the end of its output was not captured");
@@ -197,10 +287,63 @@ impl Lanes {
         }
     }
 
-    async fn reap(&self, container: &str) -> Result<(), EngineError> {
-        let patience = REMOVE_TIMEOUT + Duration::from_millis(REAP_GRACE_MS);
-        gone_is_fine(within(patience, self.engine.stop(container, REAP_GRACE_MS)).await)?;
-        gone_is_fine(within(REMOVE_TIMEOUT, self.engine.remove(container)).await)
+    async fn reap(&self, place: &Place, container: &str) -> Result<(), EngineError> {
+        self.stop(place, container, REAP_GRACE_MS).await?;
+        gone_is_fine(within(self.patience.remove, self.engine.remove(container)).await)
+    }
+
+    /// While a container has its grace the engine has nothing to do, and another may have the
+    /// place.
+    async fn stop(&self, place: &Place, name: &str, grace_ms: u64) -> Result<(), EngineError> {
+        place.leave();
+        let patience = self.patience.remove + Duration::from_millis(grace_ms);
+        let stopped = within(patience, self.engine.stop(name, grace_ms)).await;
+        place.take().await;
+        gone_is_fine(stopped)
+    }
+}
+
+/// One of the places for operations that go on at the same time. Who is stuck has none: a lane
+/// without an answer must not delay another.
+struct Place {
+    all: Arc<Semaphore>,
+    taken: Mutex<Option<OwnedSemaphorePermit>>,
+    given_up: AtomicBool,
+}
+
+impl Place {
+    fn new(all: &Arc<Semaphore>) -> Self {
+        Self {
+            all: Arc::clone(all),
+            taken: Mutex::new(None),
+            given_up: AtomicBool::new(false),
+        }
+    }
+
+    async fn take(&self) {
+        if self.given_up.load(Ordering::SeqCst) {
+            return;
+        }
+        // They are never closed; without a place the work is done all the same.
+        let place = Arc::clone(&self.all).acquire_owned().await.ok();
+        *self.taken.lock() = place;
+    }
+
+    fn leave(&self) {
+        *self.taken.lock() = None;
+    }
+
+    /// Leaves it for good.
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+        self.leave();
+    }
+}
+
+fn silence<T>(result: &Result<T, EngineError>) -> Option<String> {
+    match result {
+        Err(EngineError::Silent(words)) => Some(words.clone()),
+        _ => None,
     }
 }
 

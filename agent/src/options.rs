@@ -1,6 +1,9 @@
 //! What an agent needs to know to run: configuration and flags become this once, checked.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use paasta_agent_core::{collect::CollectSettings, settings::HostSettings};
 use paasta_common::{
@@ -10,7 +13,10 @@ use paasta_common::{
     id::{HostId, IdError},
 };
 
-use crate::capacity::{self, CapacityError};
+use crate::{
+    capacity::{self, CapacityError},
+    lanes::Patience,
+};
 
 /// Where docker itself keeps its credentials, for when PaaSTA's file is not there.
 const DOCKER_CREDENTIALS: &str = "/root/.docker/config.json";
@@ -34,6 +40,8 @@ pub struct Options {
     pub port_range: (u16, u16),
     /// Container operations at a time.
     pub max_parallel: usize,
+    /// How long each may take.
+    pub patience: Patience,
     /// Disk for the sandboxes of dead runs, bytes.
     pub sandbox_budget_bytes: u64,
     /// Disk for what all runs wrote, bytes.
@@ -132,6 +140,7 @@ impl Options {
             credentials: credentials(&system.dockercfg_location)?,
             port_range: ours.port_range,
             max_parallel: ours.max_parallel as usize,
+            patience: Patience::of(Duration::from_secs(ours.engine_timeout_seconds)),
             sandbox_budget_bytes: ours.sandbox_budget_bytes,
             log_budget_bytes: ours.log_budget_bytes,
             collect: CollectSettings {

@@ -1,5 +1,5 @@
-//! What the engine shows: a list every few seconds is the truth, its events are hints to look
-//! sooner. When lists fail again and again the runtime is degraded.
+//! What the engine shows: a list every few seconds is the truth, its events are hints to look at
+//! one container sooner.
 
 use std::{
     sync::{
@@ -10,25 +10,22 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use paasta_agent_core::observed::Listing;
-use paasta_common::report::Runtime;
+use paasta_agent_core::observed::{Event, Listing};
 use tokio::{
-    sync::{Notify, mpsc},
-    time::{Instant, sleep, sleep_until},
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{agent::Happened, engine::Engine, lanes::within};
 
-/// Lists that fail in a row until the runtime counts as degraded.
-pub const FAILURES_MAX: u32 = 3;
-/// From a hint to the list that follows it, however many hints there are. dockerd tells of a death
-/// some 200 ms before its lists show it.
-const AFTER_HINT: Duration = Duration::from_millis(250);
-/// From that list to one more, for a dockerd that is slower.
-const ONCE_MORE: Duration = Duration::from_millis(1_000);
+/// How much sooner than usual a list that failed is asked for again.
+const SOONER_AFTER_FAILURE: f64 = 2.5;
 /// Until a broken stream of hints is asked for again.
 const HINTS_RETRY: Duration = Duration::from_secs(5);
+/// A stream of hints is not trusted for longer: one that the engine has forgotten looks like one
+/// that has nothing to say.
+const HINTS_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// How often and how patiently to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,67 +62,52 @@ pub struct Watch {
 impl Watch {
     /// Runs until cancelled or until nobody listens.
     pub async fn run(self, shutdown: CancellationToken) {
-        let hint = Notify::new();
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
-            () = self.look(&hint) => {}
-            () = self.listen(&hint) => {}
+            () = self.look() => {}
+            () = self.listen() => {}
         }
     }
 
-    async fn look(&self, hint: &Notify) {
-        let mut failures = 0;
-        let mut once_more = None;
+    async fn look(&self) {
         loop {
             let asked_at = Instant::now();
             let after_step = self.step.load(Ordering::SeqCst);
             let listed = within(self.pace.patience, self.engine.list(&self.host)).await;
+            let failed = listed.is_err();
             let happened = match listed {
-                Ok(containers) => {
-                    failures = 0;
-                    Happened::Listed(Listing {
-                        after_step,
-                        containers,
-                    })
-                }
+                Ok(containers) => Happened::Listed(Listing {
+                    after_step,
+                    containers,
+                }),
                 Err(error) => {
-                    failures += 1;
-                    tracing::warn!(failures, %error, "containers can not be listed");
-                    let reason = format!("listing containers fails: {error}");
-                    match failures >= FAILURES_MAX {
-                        true => Happened::Runtime(Runtime::Degraded { reason }),
-                        false => Happened::Nothing,
-                    }
+                    tracing::warn!(%error, "containers can not be listed");
+                    Happened::NotListed(error.to_string())
                 }
             };
             if self.inbox.send(happened).await.is_err() {
                 return;
             }
-            let rest = self
-                .pace
-                .every
-                .div_f64(if failures > 0 { 2.5 } else { 1.0 });
-            let rest = once_more
-                .take()
-                .map_or(rest, |soon: Duration| soon.min(rest));
-            tokio::select! {
-                () = sleep_until(asked_at + rest) => {}
-                () = hint.notified() => {
-                    sleep(AFTER_HINT).await;
-                    once_more = Some(ONCE_MORE);
-                }
-            }
+            let sooner = if failed { SOONER_AFTER_FAILURE } else { 1.0 };
+            sleep_until(asked_at + self.pace.every.div_f64(sooner)).await;
         }
     }
 
-    async fn listen(&self, hint: &Notify) {
+    async fn listen(&self) {
         loop {
+            let began = Instant::now();
             let mut hints = self.engine.hints(&self.host);
-            while hints.next().await.is_some() {
-                hint.notify_one();
+            while let Ok(Some(hint)) = timeout_at(began + HINTS_AGE_MAX, hints.next()).await {
+                let event = Event::Hinted {
+                    replica: hint.replica,
+                    run: hint.run,
+                };
+                if self.inbox.send(Happened::Event(event)).await.is_err() {
+                    return;
+                }
             }
-            sleep(HINTS_RETRY).await;
+            sleep_until(began + HINTS_RETRY).await;
         }
     }
 }

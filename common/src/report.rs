@@ -141,6 +141,8 @@ pub enum Runtime {
     Degraded {
         /// What was tried and what came back.
         reason: String,
+        /// Since when, by the host's clock.
+        since: Timestamp,
     },
 }
 

@@ -10,6 +10,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::run::{bounded, text};
 use crate::tidy::root;
@@ -135,6 +137,28 @@ impl Hosts {
         self.on_host("start-host", index)
     }
 
+    /// Whether dockerds that start from now on leave running containers alone; those that run
+    /// already stay as they are.
+    pub fn live_restore(&self, on: bool) -> Result<()> {
+        let file = self.state.join("network");
+        let text = fs::read_to_string(&file)?;
+        let (is, was) = (
+            format!("live_restore={on}\n"),
+            format!("live_restore={}\n", !on),
+        );
+        ensure!(text.contains(&is) || text.contains(&was), "{text}");
+        Ok(fs::write(file, text.replace(&was, &is))?)
+    }
+
+    /// Gives a host that is off an empty disk of so many MiB for its dockerd, until it is off again.
+    pub fn small_disk(&self, index: usize, mib: u32) -> Result<()> {
+        let data = self.host(index).dir.join("data");
+        let size = format!("size={mib}m");
+        let mut mount = bounded(DOCKER_LIMIT, "mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(data);
+        text(&mut mount).map(drop)
+    }
+
     /// Takes the host off the bridge: packets are lost silently in both directions.
     pub fn cut(&self, index: usize) -> Result<()> {
         self.on_host("cut", index)
@@ -198,6 +222,14 @@ impl Host {
             dir,
             name,
         }
+    }
+
+    /// Sends a signal to the host's dockerd.
+    pub fn signal_dockerd(&self, signal: Signal) -> Result<()> {
+        let pid = fs::read_to_string(self.dir.join("dockerd.pid"))?;
+        let pid = Pid::from_raw(pid.trim().parse()?);
+        kill(pid, signal)
+            .with_context(|| format!("cannot send {signal} to dockerd of {}", self.name))
     }
 
     /// Runs a docker command against this host's dockerd and returns its stdout.

@@ -21,6 +21,8 @@ mod logs;
 mod pulls;
 #[path = "e2e/refusals.rs"]
 mod refusals;
+#[path = "e2e/runtime.rs"]
+mod runtime;
 #[path = "e2e/scene.rs"]
 mod scene;
 #[path = "e2e/steps.rs"]

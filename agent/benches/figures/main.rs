@@ -1,19 +1,28 @@
-//! `make bench`: what an agent costs its host. It measures and prints; it fails only when something
-//! cannot be measured. Figures depend on the machine: no test asserts them.
+//! `make bench`: what an agent costs its host, beside dockerd and beside the same calls made straight
+//! to it. It measures and prints; it fails only when something cannot be measured. Figures depend on
+//! the machine: no test asserts them. All but `probes` need dockerd, and remove what they make.
 //!
-//! `cargo bench -p paasta-agent --bench figures -- [probes]...`
+//! `cargo bench -p paasta-agent --bench figures -- [probes|start|restart|idle]...`
 
 #![allow(
     clippy::print_stdout,
     reason = "a program whose purpose is what it prints"
 )]
+#![allow(clippy::unwrap_used, reason = "what cannot be measured ends it")]
 
+mod coordinator;
+mod host;
+mod idle;
+#[path = "../../tests/docker/image.rs"]
+mod image;
 mod probes;
+mod restart;
+mod start;
 
 use std::{env, process::ExitCode};
 
 /// The parts, in the order in which they run when none is named.
-const PARTS: [&str; 1] = ["probes"];
+const PARTS: [&str; 4] = ["probes", "start", "restart", "idle"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -43,14 +52,29 @@ fn figures(args: &[String]) -> anyhow::Result<()> {
             PARTS.join(", ")
         );
     }
+    let runtime = tokio::runtime::Runtime::new()?;
     for part in PARTS {
         if !named.is_empty() && !named.contains(&part) {
             continue;
         }
         match part {
             "probes" => probes::figures()?,
-            other => anyhow::bail!("part {other} is not measured here"),
+            "start" => runtime.block_on(start::run()),
+            "restart" => runtime.block_on(restart::run()),
+            _ => runtime.block_on(idle::run()),
         }
     }
     Ok(())
+}
+
+/// A figure beside the most it may be.
+fn verdict(name: &str, figure: f64, unit: &str, most: f64) {
+    let word = if figure <= most { "met" } else { "MISSED" };
+    println!("  {name:<58} {figure:>8.2} {unit:<4} target <= {most} {word}");
+}
+
+/// The one in the middle.
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }

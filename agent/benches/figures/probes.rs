@@ -15,6 +15,7 @@ use anyhow::Context;
 use paasta_agent::{
     agent::{Agent, Happened, Order, Parts, View},
     engine::fake::FakeEngine,
+    lanes::Patience,
     watch::Pace,
 };
 use paasta_agent_core::settings::HostSettings;
@@ -179,6 +180,7 @@ fn start(dir: &std::path::Path, shutdown: &CancellationToken) -> anyhow::Result<
         state_dir: dir.join("state"),
         port_range: (20_000, 29_999),
         max_parallel: 16,
+        patience: Patience::default(),
         sandbox_budget_bytes: 1 << 30,
         log_budget_bytes: 1 << 30,
         collect: Default::default(),

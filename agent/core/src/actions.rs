@@ -66,6 +66,16 @@ pub enum Action {
         /// Milliseconds from SIGTERM to SIGKILL.
         grace_ms: u64,
     },
+    /// Look whether the container of a run still runs: a list, or a hint, says that it does not,
+    /// and either may be wrong.
+    Look {
+        /// The replica.
+        replica: ReplicaId,
+        /// The run.
+        run: u64,
+        /// The container's id.
+        container: String,
+    },
     /// Ask whether a run is healthy. No lane: probes never wait for the engine, but for `Cmd`.
     Probe {
         /// The replica.
@@ -127,7 +137,9 @@ impl Action {
     /// The lane it occupies, if any.
     pub fn lane(&self) -> Option<Lane> {
         match self {
-            Self::Run { replica, .. } | Self::End { replica, .. } => Some(Lane::Replica(*replica)),
+            Self::Run { replica, .. } | Self::End { replica, .. } | Self::Look { replica, .. } => {
+                Some(Lane::Replica(*replica))
+            }
             Self::Reap { container, .. } => Some(Lane::Container(container.clone())),
             Self::Pull { .. }
             | Self::CancelPull { .. }

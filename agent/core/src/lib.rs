@@ -21,6 +21,7 @@ pub mod ports;
 mod probing;
 pub mod reap;
 pub mod report;
+pub mod runtime;
 pub mod settings;
 pub mod state;
 pub mod step;

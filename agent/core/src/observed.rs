@@ -107,6 +107,22 @@ pub enum Event {
         /// What came of it.
         result: Result<String, RunError>,
     },
+    /// The engine says in passing that something befell the container of a run.
+    Hinted {
+        /// The replica.
+        replica: ReplicaId,
+        /// The run.
+        run: u64,
+    },
+    /// The container of a run was looked at.
+    Looked {
+        /// The replica.
+        replica: ReplicaId,
+        /// The run.
+        run: u64,
+        /// What was seen, or why nothing.
+        result: Result<Found, String>,
+    },
     /// A container was stopped and removed.
     Ended {
         /// The replica.
@@ -134,6 +150,20 @@ pub enum Event {
         /// Whether every registration gave a success code; or that it could not be asked.
         result: Result<bool, String>,
     },
+}
+
+/// What a look at a container shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It runs.
+    Running,
+    /// It has ended.
+    Ended {
+        /// When, where the engine knows.
+        at: Option<Timestamp>,
+    },
+    /// There is none.
+    Missing,
 }
 
 /// Why a container does not run.

@@ -133,6 +133,8 @@ pub struct Live {
     pub next_probe_at: Option<Timestamp>,
     /// The probe that is out must be back by then.
     pub probe_due_by: Option<Timestamp>,
+    /// Something may have befallen the container: it is to be looked at.
+    pub look: bool,
     /// When an engine operation that failed is tried again.
     pub retry_at: Option<Timestamp>,
     /// How far the conversation about its drain has come.

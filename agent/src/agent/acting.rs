@@ -35,8 +35,9 @@ impl Actor {
 
     pub(super) fn publish(&self) {
         let runtime = match &self.ledger_fails {
-            Some(error) => Runtime::Degraded {
+            Some((since, error)) => Runtime::Degraded {
                 reason: format!("the agent's ledger can not be written: {error}"),
+                since: *since,
             },
             None => self.runtime.clone(),
         };

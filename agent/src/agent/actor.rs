@@ -12,10 +12,11 @@ use paasta_agent_core::{
     collect::LastUse,
     observed::Observed,
     ports::{taken, wanted},
+    runtime::Judge,
     state::LocalState,
     step::step,
 };
-use paasta_common::report::Runtime;
+use paasta_common::{report::Runtime, time::Timestamp};
 use paasta_process::{chain::chain, simulated};
 use rand::{Rng, rngs::StdRng};
 use tokio::{
@@ -53,8 +54,10 @@ pub(super) struct Actor {
     pub(super) inbox: mpsc::Sender<Happened>,
     pub(super) state: LocalState,
     pub(super) ledger: Ledger,
-    pub(super) ledger_fails: Option<String>,
+    /// Since when, and why.
+    pub(super) ledger_fails: Option<(Timestamp, String)>,
     pub(super) observed: Observed,
+    pub(super) judge: Judge,
     pub(super) runtime: Runtime,
     pub(super) lanes: Lanes,
     pub(super) images: Images,
@@ -108,7 +111,8 @@ impl Actor {
         let number = self.steps.load(Ordering::SeqCst) + 1;
         let now = self.parts.clock.now();
         self.observed.step = number;
-        self.observed.degraded = self.runtime != Runtime::Ok || self.ledger_fails.is_some();
+        self.look_at_runtime(now);
+        self.observed.degraded = self.judge.rests() || self.ledger_fails.is_some();
         self.observed.pulling = self.images.pulling();
         self.observed.chance = self.chance.next_u64();
         let wanted = wanted(&self.state, now);
@@ -167,7 +171,9 @@ impl Actor {
             );
         }
         self.metrics.kept(took, failure.is_none());
-        self.ledger_fails = failure;
+        let now = self.parts.clock.now();
+        let since = self.ledger_fails.take().map_or(now, |(since, _)| since);
+        self.ledger_fails = failure.map(|error| (since, error));
         self.ledger_fails.is_none()
     }
 }

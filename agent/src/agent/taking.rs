@@ -1,7 +1,7 @@
 //! What happened is taken in, orders behind their fence.
 
 use paasta_agent_core::observed::Event;
-use paasta_common::report::Runtime;
+use paasta_common::{report::Runtime, time::Timestamp};
 
 use super::{Happened, Order, actor::Actor};
 
@@ -22,16 +22,24 @@ impl Actor {
                 }
             }
             Happened::Stock(stock) => self.collect(&stock),
-            Happened::LaneEnded { lane, event } => {
+            Happened::LaneEnded {
+                lane,
+                event,
+                silence,
+            } => {
                 self.observed.busy.remove(&lane);
                 self.observed.events.extend(event);
+                match silence {
+                    Some(words) => self.judge.silent(lane, words, self.parts.clock.now()),
+                    None => self.judge.answered(),
+                }
             }
             Happened::Listed(listing) => {
-                self.runtime(Runtime::Ok);
+                self.judge.listed();
                 self.observed.listing = Some(listing);
                 self.observed.fresh_listing = true;
             }
-            Happened::Runtime(runtime) => self.runtime(runtime),
+            Happened::NotListed(words) => self.judge.list_failed(words),
             Happened::Order(order) => self.obey(order),
             Happened::Nothing => {}
         }
@@ -49,13 +57,11 @@ impl Actor {
         let _ = order.reply.send(accepted);
     }
 
-    fn runtime(&mut self, runtime: Runtime) {
+    pub(super) fn look_at_runtime(&mut self, now: Timestamp) {
+        let runtime = self.judge.runtime(now);
         match (&self.runtime, &runtime) {
-            (Runtime::Ok, Runtime::Degraded { reason }) => {
-                tracing::error!(
-                    reason,
-                    "container runtime degraded: nothing new is begun, nothing is evicted"
-                );
+            (Runtime::Ok, Runtime::Degraded { reason, .. }) => {
+                tracing::error!(reason, "container runtime degraded: nothing is evicted");
             }
             (Runtime::Degraded { .. }, Runtime::Ok) => {
                 tracing::info!("container runtime works again");

@@ -113,6 +113,7 @@ fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {
         state_dir: options.state_dir.clone(),
         port_range: options.port_range,
         max_parallel: options.max_parallel,
+        patience: options.patience,
         sandbox_budget_bytes: options.sandbox_budget_bytes,
         log_budget_bytes: options.log_budget_bytes,
         collect: options.collect.clone(),

@@ -1,14 +1,18 @@
-//! dockerd, over its socket. The only file that names the client library.
+//! dockerd, over its socket. Only here and below is the client library named.
 
-use std::{collections::HashMap, path::PathBuf};
+mod images;
+mod logs;
+mod transport;
+
+use std::{collections::HashMap, future::ready, path::PathBuf, time::Duration};
 
 use bollard::{
-    API_DEFAULT_VERSION, Docker,
+    API_DEFAULT_VERSION, BollardRequest, Docker,
     errors::Error,
     models::{
         ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, DeviceRequest,
-        ExecConfig, HostConfig, HostConfigLogConfig, PortBinding, ResourcesUlimits, RestartPolicy,
-        RestartPolicyNameEnum,
+        EventMessage, ExecConfig, HostConfig, HostConfigLogConfig, PortBinding, ResourcesUlimits,
+        RestartPolicy, RestartPolicyNameEnum,
     },
     query_parameters::{
         CreateContainerOptions, EventsOptions, ListContainersOptions, RemoveContainerOptions,
@@ -25,22 +29,28 @@ use paasta_agent_core::{
     observed::{ContainerState, Seen},
 };
 use paasta_common::{container::ContainerSpec, report::PullProgress, time::Timestamp};
-use tokio::sync::{OnceCell, watch};
+use paasta_process::chain::chain;
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::timeout};
 
-use super::{Answer, Engine, EngineError, Entries, Inspected};
-
-mod images;
-mod logs;
+use super::{Answer, Engine, EngineError, Entries, Hint, Inspected};
+pub use transport::ANSWER_MAX;
 
 /// The client's own timeout, seconds: longer than any the agent sets, which are the ones that
 /// count.
 const CLIENT_TIMEOUT_S: u64 = 24 * 3600;
+/// How long the daemon may take to say which version of its API it speaks. Apart from what the
+/// caller allows, which may be half an hour.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much is kept of what the daemon says when it fails, bytes.
+const WORDS_MAX: usize = 1_000;
 
 /// dockerd behind one socket.
 pub struct DockerEngine {
     socket: PathBuf,
     credentials: PathBuf,
-    client: OnceCell<Docker>,
+    /// The client, once the daemon has said which version it speaks.
+    client: Mutex<Option<Docker>>,
 }
 
 impl DockerEngine {
@@ -50,25 +60,34 @@ impl DockerEngine {
         Self {
             socket: socket.into(),
             credentials: credentials.into(),
-            client: OnceCell::new(),
+            client: Mutex::new(None),
         }
     }
 
-    async fn client(&self) -> Result<&Docker, EngineError> {
-        let socket = self.socket.display().to_string();
-        self.client
-            .get_or_try_init(|| async {
-                let client =
-                    Docker::connect_with_unix(&socket, CLIENT_TIMEOUT_S, API_DEFAULT_VERSION)?;
-                client.negotiate_version().await
-            })
+    /// Each caller that finds no version known asks for it by itself: none waits for another.
+    async fn client(&self) -> Result<Docker, EngineError> {
+        if let Some(known) = self.client.lock().clone() {
+            return Ok(known);
+        }
+        let socket = self.socket.clone();
+        let client = Docker::connect_with_custom_transport(
+            move |request: BollardRequest| transport::send(socket.clone(), request),
+            Some("http://docker"),
+            CLIENT_TIMEOUT_S,
+            API_DEFAULT_VERSION,
+        );
+        let client = client.map_err(told)?.negotiate_version();
+        let client = timeout(VERSION_TIMEOUT, client)
             .await
-            .map_err(|error| match error {
-                Error::SocketNotFoundError(path) => {
-                    EngineError::Silent(format!("there is no socket {path}; is dockerd running?"))
-                }
-                error => told(error),
-            })
+            .map_err(|_| EngineError::Silent(format!("nothing within {VERSION_TIMEOUT:?}")))?
+            .map_err(told)?;
+        *self.client.lock() = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Asks for the version again next time: another daemon may listen there by then.
+    fn forget_version(&self) {
+        *self.client.lock() = None;
     }
 
     /// Finds the container whose name is taken, if it is the very one that was to be made.
@@ -193,6 +212,18 @@ fn seconds(ms: u64) -> i64 {
 
 /// What the daemon said, by what can be made of it.
 fn told(error: Error) -> EngineError {
+    let mut told = sorted(error);
+    let (EngineError::Missing(words) | EngineError::Refused(words) | EngineError::Silent(words)) =
+        &mut told;
+    if words.len() > WORDS_MAX {
+        let end = (0..=WORDS_MAX).rev().find(|at| words.is_char_boundary(*at));
+        words.truncate(end.unwrap_or(0));
+        words.push_str("...");
+    }
+    told
+}
+
+fn sorted(error: Error) -> EngineError {
     match error {
         Error::DockerResponseServerError {
             status_code: 404,
@@ -200,7 +231,7 @@ fn told(error: Error) -> EngineError {
         } => EngineError::Missing(message),
         Error::DockerResponseServerError { message, .. } => EngineError::Refused(message),
         Error::DockerStreamError { error } => EngineError::Refused(error),
-        other => EngineError::Silent(other.to_string()),
+        other => EngineError::Silent(chain(&other)),
     }
 }
 
@@ -252,7 +283,8 @@ impl Engine for DockerEngine {
                 ..ListContainersOptions::default()
             };
             let found = self.client().await?.list_containers(Some(options)).await;
-            Ok(found.map_err(told)?.into_iter().filter_map(seen).collect())
+            let found = found.inspect_err(|_| self.forget_version()).map_err(told)?;
+            Ok(found.into_iter().filter_map(seen).collect())
         })
     }
 
@@ -271,6 +303,11 @@ impl Engine for DockerEngine {
                 container: found.id.unwrap_or_default(),
                 running,
                 exit_code: state.exit_code.filter(|_| !running),
+                ended_at: state
+                    .finished_at
+                    .as_deref()
+                    .filter(|_| !running)
+                    .and_then(moment),
                 out_of_memory: state.oom_killed.unwrap_or(false),
                 labels: labels.unwrap_or_default().into_iter().collect(),
             })
@@ -385,7 +422,7 @@ impl Engine for DockerEngine {
         logs::entries(self, container, since_s, follow)
     }
 
-    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, ()> {
+    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, Hint> {
         let events = async move {
             let mut filters = by_label(host);
             filters.insert("type".to_owned(), vec!["container".to_owned()]);
@@ -398,8 +435,8 @@ impl Engine for DockerEngine {
             match self.client().await {
                 Ok(client) => client
                     .events(Some(options))
-                    .take_while(|event| std::future::ready(event.is_ok()))
-                    .map(|_| ())
+                    .take_while(|event| ready(event.is_ok()))
+                    .filter_map(|event| ready(event.ok().and_then(hint)))
                     .boxed(),
                 Err(_) => stream::empty().boxed(),
             }
@@ -407,3 +444,21 @@ impl Engine for DockerEngine {
         stream::once(events).flatten().boxed()
     }
 }
+
+/// The daemon's way to say when; a time before 1970 is its way to say never.
+fn moment(text: &str) -> Option<Timestamp> {
+    let moment: jiff::Timestamp = text.parse().ok()?;
+    let ms = u64::try_from(moment.as_millisecond()).ok()?;
+    Some(Timestamp(ms))
+}
+
+fn hint(event: EventMessage) -> Option<Hint> {
+    let held = event.actor?.attributes?;
+    Some(Hint {
+        replica: held.get(labels::REPLICA)?.parse().ok()?,
+        run: held.get(labels::RUN)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,16 +22,18 @@ use paasta_process::clock::Clock;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
 
-use super::{Answer, Engine, EngineError, Entries, Entry, Inspected, Stream};
+use super::{Answer, Engine, EngineError, Entries, Entry, Hint, Inspected, Stream};
 
 /// Hints that wait for a slow reader, at most; more are dropped, as hints may be.
 const HINTS_MAX: usize = 64;
+/// Deeds kept until somebody asks, at most.
+const DEEDS_MAX: usize = 10_000;
 
 /// The engine. Clones are the same engine.
 #[derive(Clone)]
 pub struct FakeEngine {
     inner: Arc<Mutex<Inner>>,
-    hints: broadcast::Sender<()>,
+    hints: broadcast::Sender<Hint>,
     wrote: Arc<Notify>,
     clock: Arc<dyn Clock>,
 }
@@ -45,8 +47,14 @@ pub struct Faults {
     pub stuck: BTreeSet<String>,
     /// Every call is refused with these words.
     pub refuses: Option<String>,
-    /// Creating and starting works, and the answer is lost.
+    /// What is asked is done, and the answer is lost.
     pub answers_are_lost: bool,
+    /// What is asked is done, and no call that changes anything ever returns.
+    pub hangs_after: bool,
+    /// Lists show what there was when this began, whatever became of it.
+    pub lists_are_late: bool,
+    /// Nothing is told of what befalls containers.
+    pub hints_are_lost: bool,
     /// Images that the registry does not have.
     pub missing_images: BTreeSet<String>,
     /// Fetches that begin and do not end, of these images.
@@ -55,6 +63,19 @@ pub struct Faults {
     pub latency: Duration,
     /// What commands inside containers exit with.
     pub exec_code: i64,
+}
+
+/// Something that was done to a container, whatever was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// It was made and has this name.
+    Created(String),
+    /// It was started.
+    Started(String),
+    /// It was stopped.
+    Stopped(String),
+    /// It was removed.
+    Removed(String),
 }
 
 /// A container of the fake engine.
@@ -70,6 +91,8 @@ pub struct FakeContainer {
     pub created_at: Timestamp,
     /// How it ended.
     pub exit_code: Option<i64>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -79,9 +102,12 @@ struct Inner {
     containers: BTreeMap<String, FakeContainer>,
     /// What each container wrote, by its id.
     written: BTreeMap<String, Vec<Entry>>,
+    /// What lists that are late show.
+    late_list: Option<BTreeMap<String, FakeContainer>>,
     next: u64,
     pulls: BTreeMap<String, u64>,
     created: u64,
+    deeds: Vec<Deed>,
 }
 
 impl FakeEngine {
@@ -113,6 +139,18 @@ impl FakeEngine {
     /// How many containers were ever made.
     pub fn created(&self) -> u64 {
         self.inner.lock().created
+    }
+
+    /// What was done to containers since this was last asked.
+    pub fn take_deeds(&self) -> Vec<Deed> {
+        std::mem::take(&mut self.inner.lock().deeds)
+    }
+
+    fn note(&self, deed: Deed) {
+        let deeds = &mut self.inner.lock().deeds;
+        if deeds.len() < DEEDS_MAX {
+            deeds.push(deed);
+        }
     }
 
     /// Puts a container there that the agent did not make.
@@ -156,24 +194,33 @@ impl FakeEngine {
 
     /// Ends a container's process. Nothing happens when there is none.
     pub fn crash(&self, name: &str, exit_code: i64) {
-        if let Some(container) = self.inner.lock().containers.get_mut(name) {
+        let mut inner = self.inner.lock();
+        let told = !inner.faults.hints_are_lost;
+        if let Some(container) = inner.containers.get_mut(name) {
             container.state = ContainerState::Exited;
             container.exit_code = Some(exit_code);
+            container.ended_at = Some(self.clock.now());
+            if told {
+                self.hint(&container.seen());
+            }
         }
-        self.hint();
     }
 
     /// Ends them all, as a loss of power does.
     pub fn crash_all(&self) {
         for container in self.inner.lock().containers.values_mut() {
             container.state = ContainerState::Exited;
+            container.ended_at = Some(self.clock.now());
         }
     }
 
-    fn hint(&self) {
+    fn hint(&self, seen: &Seen) {
         self.wrote.notify_waiters();
-        // Nobody may be listening, and that is fine for a hint.
-        let _ = self.hints.send(());
+        if let Some(replica) = seen.replica {
+            let run = seen.run;
+            // Nobody may be listening, and that is fine for a hint.
+            let _ = self.hints.send(Hint { replica, run });
+        }
     }
 
     /// What every call goes through first.
@@ -209,8 +256,13 @@ impl FakeEngine {
         }
     }
 
-    fn answer<T>(&self, value: T) -> Result<T, EngineError> {
-        match self.inner.lock().faults.answers_are_lost {
+    /// What every call that changed something goes through last.
+    async fn answer<T>(&self, value: T) -> Result<T, EngineError> {
+        let faults = self.inner.lock().faults.clone();
+        if faults.hangs_after {
+            std::future::pending::<()>().await;
+        }
+        match faults.answers_are_lost {
             true => Err(EngineError::Silent("the answer was lost".to_owned())),
             false => Ok(value),
         }
@@ -277,8 +329,11 @@ impl FakeEngine {
             state: ContainerState::Created,
             created_at: self.clock.now(),
             exit_code: None,
+            ended_at: None,
         };
         inner.containers.insert(spec.name.clone(), container);
+        drop(inner);
+        self.note(Deed::Created(spec.name.clone()));
         Ok(id)
     }
 }
@@ -306,8 +361,14 @@ impl Engine for FakeEngine {
     fn list<'a>(&'a self, host: &'a str) -> Answer<'a, Vec<Seen>> {
         Box::pin(async move {
             self.gate(None).await?;
-            let inner = self.inner.lock();
-            let ours = inner.containers.values().filter(|held| {
+            let mut inner = self.inner.lock();
+            if !inner.faults.lists_are_late {
+                inner.late_list = None;
+            } else if inner.late_list.is_none() {
+                inner.late_list = Some(inner.containers.clone());
+            }
+            let shown = inner.late_list.as_ref().unwrap_or(&inner.containers);
+            let ours = shown.values().filter(|held| {
                 held.spec.labels.get(labels::HOST).map(String::as_str) == Some(host)
             });
             Ok(ours.map(FakeContainer::seen).collect())
@@ -321,6 +382,7 @@ impl Engine for FakeEngine {
                 container: held.id.clone(),
                 running: held.state == ContainerState::Running,
                 exit_code: held.exit_code,
+                ended_at: held.ended_at,
                 out_of_memory: false,
                 labels: held.spec.labels.clone(),
             })
@@ -400,27 +462,33 @@ impl Engine for FakeEngine {
         Box::pin(async move {
             self.gate(Some(&spec.name)).await?;
             let id = self.make(spec)?;
-            self.answer(id)
+            self.answer(id).await
         })
     }
 
     fn start<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
             self.gate(Some(container)).await?;
-            self.with(container, |held| held.state = ContainerState::Running)?;
-            self.answer(())
+            let name = self.with(container, |held| {
+                held.state = ContainerState::Running;
+                held.spec.name.clone()
+            })?;
+            self.note(Deed::Started(name));
+            self.answer(()).await
         })
     }
 
     fn stop<'a>(&'a self, container: &'a str, _grace_ms: u64) -> Answer<'a, ()> {
         Box::pin(async move {
             self.gate(Some(container)).await?;
-            self.with(container, |held| {
+            let name = self.with(container, |held| {
                 held.state = ContainerState::Exited;
                 held.exit_code.get_or_insert(143);
+                held.spec.name.clone()
             })?;
             self.wrote.notify_waiters();
-            Ok(())
+            self.note(Deed::Stopped(name));
+            self.answer(()).await
         })
     }
 
@@ -429,7 +497,8 @@ impl Engine for FakeEngine {
             self.gate(Some(container)).await?;
             let name = self.with(container, |held| held.spec.name.clone())?;
             self.inner.lock().containers.remove(&name);
-            Ok(())
+            self.note(Deed::Removed(name));
+            self.answer(()).await
         })
     }
 
@@ -453,13 +522,16 @@ impl Engine for FakeEngine {
         entries.boxed()
     }
 
-    fn hints<'a>(&'a self, _host: &'a str) -> BoxStream<'a, ()> {
+    fn hints<'a>(&'a self, _host: &'a str) -> BoxStream<'a, Hint> {
         let receiver = self.hints.subscribe();
         stream::unfold(receiver, |mut receiver| async move {
             use broadcast::error::RecvError;
-            match receiver.recv().await {
-                Ok(()) | Err(RecvError::Lagged(_)) => Some(((), receiver)),
-                Err(RecvError::Closed) => None,
+            loop {
+                match receiver.recv().await {
+                    Ok(hint) => return Some((hint, receiver)),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
             }
         })
         .boxed()

@@ -7,7 +7,7 @@ use paasta_agent_core::{collect::Stock, observed::Seen};
 use paasta_common::{container::ContainerSpec, report::PullProgress};
 use tokio::{sync::watch, time::Instant};
 
-use super::{Answer, Engine, EngineError, Entries, Inspected};
+use super::{Answer, Engine, EngineError, Entries, Hint, Inspected};
 use crate::metrics::Metrics;
 
 /// Counts what another engine does.
@@ -103,7 +103,7 @@ impl Engine for MeteredEngine {
     fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a> {
         self.inner.logs(container, since_s, follow)
     }
-    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, ()> {
+    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, Hint> {
         self.inner.hints(host)
     }
 }

@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use paasta_agent_core::{collect::Stock, observed::Seen};
-use paasta_common::{container::ContainerSpec, report::PullProgress};
+use paasta_common::{
+    container::ContainerSpec, id::ReplicaId, report::PullProgress, time::Timestamp,
+};
 use tokio::sync::watch;
 
 /// An answer of the engine, some day.
@@ -42,6 +44,8 @@ pub struct Inspected {
     pub running: bool,
     /// How it ended, if it has.
     pub exit_code: Option<i64>,
+    /// When it ended, if it has and the engine says.
+    pub ended_at: Option<Timestamp>,
     /// Whether the kernel killed it for its memory.
     pub out_of_memory: bool,
     /// All its labels.
@@ -95,6 +99,15 @@ pub struct Entry {
 /// What a container wrote, oldest first.
 pub type Entries<'a> = BoxStream<'a, Result<Entry, EngineError>>;
 
+/// Something befell the container of a run: it died, or was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hint {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// The run.
+    pub run: u64,
+}
+
 /// A container engine.
 pub trait Engine: Send + Sync + 'static {
     /// All containers, dead ones too, whose labels name this host.
@@ -128,7 +141,7 @@ pub trait Engine: Send + Sync + 'static {
     /// What it wrote since that second, oldest first, as far as the engine keeps it; with `follow`
     /// until it ends.
     fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a>;
-    /// Something happened to a container of this host. Hints only: they may be late or missing,
-    /// and the stream may end at any time.
-    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, ()>;
+    /// What befalls the containers of this host. Hints only: they may be late or missing, and the
+    /// stream may end at any time.
+    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, Hint>;
 }

@@ -9,10 +9,14 @@ use tonic::transport::{Channel, Endpoint};
 
 /// How long a TCP connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that is silent this long is asked whether it is still there.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
-/// How long it may take to say so.
-const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(4);
+/// A connection without a sign of life for so long counts as dead, until a coordinator has said how
+/// long its leases are: from then on for as long as a lease.
+pub const STALE_AFTER: Duration = Duration::from_secs(6);
+/// The bounds of that, however long a lease is.
+const STALE_AFTER_MIN: Duration = Duration::from_secs(1);
+const STALE_AFTER_MAX: Duration = Duration::from_secs(60);
+/// After this part of it the other end is asked whether it is still there.
+const ASK_AFTER_PART: u32 = 3;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +55,12 @@ pub enum DialError {
 
 /// Makes connections.
 pub trait Dial: Send + Sync {
-    /// Connects to `HOST:PORT`.
-    fn dial<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<Channel, DialError>>;
+    /// Connects to `HOST:PORT`; the connection breaks when nothing is heard for `stale_after`.
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        stale_after: Duration,
+    ) -> BoxFuture<'a, Result<Channel, DialError>>;
 }
 
 /// Connections without transport security, on this machine and in a closed test network only.
@@ -63,7 +71,11 @@ pub struct PlainDial {
 }
 
 impl Dial for PlainDial {
-    fn dial<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<Channel, DialError>> {
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        stale_after: Duration,
+    ) -> BoxFuture<'a, Result<Channel, DialError>> {
         Box::pin(async move {
             let found = tokio::net::lookup_host(address).await;
             let found: Vec<SocketAddr> = found
@@ -84,7 +96,7 @@ impl Dial for PlainDial {
                 return Err(DialError::Insecure { address: first });
             }
             // The address that was checked, not the name, which may resolve to another next time.
-            let connected = endpoint(&first.to_string())?.connect().await;
+            let connected = endpoint(&first.to_string(), stale_after)?.connect().await;
             connected.map_err(|error| DialError::Connect {
                 address: address.to_owned(),
                 words: paasta_process::chain::chain(&error),
@@ -97,15 +109,17 @@ impl Dial for PlainDial {
 ///
 /// # Errors
 /// [`DialError::Address`] when it is none.
-pub fn endpoint(address: &str) -> Result<Endpoint, DialError> {
+pub fn endpoint(address: &str, stale_after: Duration) -> Result<Endpoint, DialError> {
+    let stale_after = stale_after.clamp(STALE_AFTER_MIN, STALE_AFTER_MAX);
+    let ask_after = stale_after / ASK_AFTER_PART;
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     let endpoint = endpoint.map_err(|_| DialError::Address {
         address: address.to_owned(),
     })?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE_EVERY)
-        .keep_alive_timeout(KEEPALIVE_PATIENCE)
+        .http2_keep_alive_interval(ask_after)
+        .keep_alive_timeout(stale_after.saturating_sub(ask_after))
         .keep_alive_while_idle(true)
         .tcp_nodelay(true))
 }

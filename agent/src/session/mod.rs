@@ -26,7 +26,7 @@ use crate::{
     metrics::Metrics,
 };
 use changes::Changes;
-pub use dial::{Dial, DialError, PlainDial, endpoint};
+pub use dial::{Dial, DialError, PlainDial, STALE_AFTER, endpoint};
 
 /// Messages that wait for a slow coordinator, at most; then the session begins anew.
 const OUTBOX_MAX: usize = 64;
@@ -94,6 +94,7 @@ impl Sessions {
         let mut retry = Retry::new();
         let mut turn = 0;
         let mut named: Option<String> = None;
+        let mut stale_after = STALE_AFTER;
         loop {
             let address = match named.take() {
                 Some(address) => address,
@@ -103,10 +104,11 @@ impl Sessions {
                 },
             };
             turn += 1;
-            let mut welcomed = false;
-            let ended = self.converse(&address, &mut welcomed).await;
-            if welcomed {
+            let mut lease = None;
+            let ended = self.converse(&address, stale_after, &mut lease).await;
+            if let Some(lease) = lease {
                 retry.reset();
+                stale_after = lease;
             }
             match ended {
                 Ok(()) => {}
@@ -123,8 +125,14 @@ impl Sessions {
         }
     }
 
-    async fn converse(&self, address: &str, welcomed: &mut bool) -> Result<(), SessionError> {
-        let channel = timeout(PATIENCE, self.dial.dial(address))
+    /// One session. `lease` is set once the coordinator has welcomed the agent.
+    async fn converse(
+        &self,
+        address: &str,
+        stale_after: Duration,
+        lease: &mut Option<Duration>,
+    ) -> Result<(), SessionError> {
+        let channel = timeout(PATIENCE, self.dial.dial(address, stale_after))
             .await
             .map_err(|_| SessionError::Silent("connection"))??;
         let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
@@ -143,7 +151,7 @@ impl Sessions {
             coordinator_message::Kind::Reconnect(ask) => return Err(reconnect(ask)),
             _ => return Err(SessionError::Protocol("something before the welcome")),
         };
-        *welcomed = true;
+        *lease = Some(Duration::from_millis(welcome.lease_ms));
         self.agent.metrics.welcomed();
         let _parted = Parted(&self.agent.metrics);
         let (lease_ms, cluster) = (welcome.lease_ms, &welcome.cluster_id);

@@ -63,6 +63,11 @@ impl Peer {
         }
     }
 
+    /// A renewal comes after the welcome only.
+    async fn until_renewed(&mut self) {
+        while !matches!(self.hear().await, agent_message::Kind::Renewal(_)) {}
+    }
+
     async fn until_phase(&mut self, id: u64, phase: Phase) {
         let is = |report: &v1::ReplicaReport| report.id == id && report.phase == phase.as_str();
         let told = async { while !self.report().await.replicas.iter().any(is) {} };
@@ -254,7 +259,7 @@ async fn with_every_coordinator_gone_the_host_goes_on() {
 #[tokio::test]
 async fn plain_text_stays_on_this_machine_and_in_the_test_network() {
     let outside = PlainDial::default()
-        .dial("192.0.2.1:7401")
+        .dial("192.0.2.1:7401", STALE_AFTER)
         .await
         .unwrap_err();
     assert!(matches!(outside, DialError::Insecure { .. }), "{outside}");
@@ -262,18 +267,18 @@ async fn plain_text_stays_on_this_machine_and_in_the_test_network() {
         insecure_test_network: Some("10.77.0.0/24".parse().unwrap()),
     };
     assert!(matches!(
-        other.dial("192.0.2.1:7401").await,
+        other.dial("192.0.2.1:7401", STALE_AFTER).await,
         Err(DialError::Insecure { .. })
     ));
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap().to_string();
     drop(nobody);
     assert!(matches!(
-        other.dial(&address).await,
+        other.dial(&address, STALE_AFTER).await,
         Err(DialError::Connect { .. })
     ));
     assert!(matches!(
-        other.dial("nowhere").await,
+        other.dial("nowhere", STALE_AFTER).await,
         Err(DialError::Resolve { .. })
     ));
 }
@@ -286,6 +291,7 @@ async fn the_next_address_is_tried_and_a_named_one_first() {
         fn dial<'a>(
             &'a self,
             address: &'a str,
+            _: Duration,
         ) -> futures_util::future::BoxFuture<'a, Result<tonic::transport::Channel, DialError>>
         {
             self.0.lock().unwrap().push(address.to_owned());
@@ -313,4 +319,46 @@ async fn the_next_address_is_tried_and_a_named_one_first() {
     stop.cancel();
     running.await.unwrap();
     assert_eq!(refuse.0.lock().unwrap()[..4], ["a:1", "b:1", "c:1", "a:1"]);
+}
+
+/// A connection to a coordinator that says nothing any more is given up as fast as the leases of
+/// its cluster ask for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_connection_goes_stale_with_the_lease_that_the_coordinator_chose() {
+    struct Noting(Arc<Mutex<Vec<Duration>>>);
+    impl Dial for Noting {
+        fn dial<'a>(
+            &'a self,
+            address: &'a str,
+            stale_after: Duration,
+        ) -> futures_util::future::BoxFuture<'a, Result<tonic::transport::Channel, DialError>>
+        {
+            self.0.lock().unwrap().push(stale_after);
+            Box::pin(async move {
+                let dial = PlainDial::default();
+                dial.dial(address, stale_after).await
+            })
+        }
+    }
+    let world = World::new();
+    let stop = CancellationToken::new();
+    let (address, mut peers) = coordinator(stop.clone()).await;
+    let noted = Arc::new(Mutex::default());
+    let sessions = Sessions {
+        agent: world.agent.handle.clone(),
+        host: host(),
+        boot_id: "boot".to_owned(),
+        coordinators: vec![address.to_string()],
+        dial: Arc::new(Noting(Arc::clone(&noted))),
+    };
+    let running = tokio::spawn(sessions.run(stop.clone()));
+    for _ in 0..2 {
+        let mut peer = timeout(PATIENCE, peers.recv()).await.unwrap().unwrap();
+        peer.open().await;
+        peer.until_renewed().await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    let lease = Duration::from_millis(300);
+    assert_eq!(*noted.lock().unwrap(), [STALE_AFTER, lease]);
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod flags;
+mod image;
 mod life;
 mod networks;
 mod world;

@@ -90,7 +90,12 @@ pub fn tables(
         .iter()
         .filter(|host| !host.runtime_degraded.is_empty())
     {
-        lines.add(&format!("{}: ", host.id), &plain(&host.runtime_degraded), 4);
+        let since = match host.runtime_degraded_since_ms {
+            0 => String::new(),
+            at => format!(" (since {})", time::distance(at, response.now_ms)),
+        };
+        let words = format!("{}{since}", plain(&host.runtime_degraded));
+        lines.add(&format!("{}: ", host.id), &words, 4);
     }
     lines.finish()
 }

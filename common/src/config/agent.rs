@@ -49,6 +49,9 @@ pub struct AgentConfig {
     pub reap_age_seconds: u64,
     /// `max_parallel`: container operations at the same time, 1 to 1,000. Default 16.
     pub max_parallel: u32,
+    /// `engine_timeout_seconds`: how long making, starting or, in half of it, removing a container
+    /// may take, 1 to 600. Default 60.
+    pub engine_timeout_seconds: u64,
     /// `log_max_bytes`: of one log file of a container before it is rotated, 4 KiB to 1 GiB.
     /// Default 10 MiB.
     pub log_max_bytes: u64,
@@ -121,6 +124,9 @@ impl AgentConfig {
             max_parallel: fields
                 .whole32("max_parallel", Range::within(1.0, 1000.0))
                 .unwrap_or(16),
+            engine_timeout_seconds: fields
+                .whole("engine_timeout_seconds", Range::within(1.0, 600.0))
+                .unwrap_or(60),
             log_max_bytes: fields
                 .whole("log_max_bytes", Range::within(4096.0, 1_073_741_824.0))
                 .unwrap_or(10 * 1024 * 1024),

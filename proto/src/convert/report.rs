@@ -51,6 +51,7 @@ pub fn report_from_wire(wire: v1::Report) -> Result<HostReport, WireError> {
             true => Runtime::Ok,
             false => Runtime::Degraded {
                 reason: wire.runtime_degraded,
+                since: Timestamp(wire.runtime_degraded_since_ms),
             },
         },
         generation: wire.generation,
@@ -65,8 +66,12 @@ pub fn report_to_wire(report: &HostReport) -> v1::Report {
         runtime_degraded: match &report.runtime {
             Runtime::Ok => String::new(),
             // An empty text would read as a runtime that works.
-            Runtime::Degraded { reason } if reason.is_empty() => "unknown reason".to_owned(),
-            Runtime::Degraded { reason } => reason.clone(),
+            Runtime::Degraded { reason, .. } if reason.is_empty() => "unknown reason".to_owned(),
+            Runtime::Degraded { reason, .. } => reason.clone(),
+        },
+        runtime_degraded_since_ms: match &report.runtime {
+            Runtime::Ok => 0,
+            Runtime::Degraded { since, .. } => since.0,
         },
         generation: report.generation,
     }

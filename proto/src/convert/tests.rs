@@ -227,6 +227,7 @@ fn a_host_and_its_reports_survive_the_wire() {
         replicas: vec![bare, full],
         runtime: Runtime::Degraded {
             reason: "list timed out".to_owned(),
+            since: Timestamp(1_700_000_000_000),
         },
         generation: 12,
     };

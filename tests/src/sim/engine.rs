@@ -1,11 +1,11 @@
 //! The container engine of a simulated host: the agent's own engine in memory, whose containers
-//! behave as the version of their image says, and which keeps an account of what was done to them.
+//! behave as the version of their image says.
 
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use paasta_agent::engine::{
-    Answer, Engine, EngineError, Entries, Inspected,
+    Answer, Engine, EngineError, Entries, Hint, Inspected,
     fake::{FakeContainer, FakeEngine},
 };
 use paasta_agent_core::{
@@ -13,7 +13,6 @@ use paasta_agent_core::{
     observed::{ContainerState, Seen},
 };
 use paasta_common::{container::ContainerSpec, report::PullProgress};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{clock::HostClock, fleet::Quality};
@@ -21,25 +20,11 @@ use super::{clock::HostClock, fleet::Quality};
 /// How long a container of a crashing version lives, milliseconds.
 const CRASHES_AFTER_MS: u64 = 700;
 
-/// Something that the agent had done to a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// It was made and has this name.
-    Created(String),
-    /// It was started.
-    Started(String),
-    /// It was stopped.
-    Stopped(String),
-    /// It was removed.
-    Removed(String),
-}
-
 /// The engine. Clones are the same engine; it outlives its agent.
 #[derive(Clone)]
 pub(crate) struct SimEngine {
     pub(crate) fake: FakeEngine,
     clock: HostClock,
-    deeds: Arc<Mutex<Vec<Deed>>>,
 }
 
 impl SimEngine {
@@ -47,13 +32,7 @@ impl SimEngine {
         Self {
             fake: FakeEngine::new(Arc::new(clock.clone())),
             clock,
-            deeds: Arc::default(),
         }
-    }
-
-    /// What was done since this was last asked.
-    pub(crate) fn take_deeds(&self) -> Vec<Deed> {
-        std::mem::take(&mut self.deeds.lock())
     }
 
     /// Ends the containers whose version crashes and whose time has come.
@@ -73,15 +52,6 @@ impl SimEngine {
         let held = self.fake.containers();
         held.into_values()
             .find(|held| held.spec.name == container || held.id == container)
-    }
-
-    fn name(&self, container: &str) -> String {
-        let found = self.found(container);
-        found.map_or_else(|| container.to_owned(), |found| found.spec.name)
-    }
-
-    fn note(&self, deed: Deed) {
-        self.deeds.lock().push(deed);
     }
 }
 
@@ -122,45 +92,19 @@ impl Engine for SimEngine {
     }
 
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Answer<'a, String> {
-        Box::pin(async move {
-            let before = self.fake.created();
-            let made = self.fake.create(spec).await;
-            if self.fake.created() > before {
-                self.note(Deed::Created(spec.name.clone()));
-            }
-            made
-        })
+        self.fake.create(spec)
     }
 
     fn start<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let name = self.name(container);
-            let started = self.fake.start(container).await;
-            self.note(Deed::Started(name));
-            started
-        })
+        self.fake.start(container)
     }
 
     fn stop<'a>(&'a self, container: &'a str, grace_ms: u64) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let name = self.name(container);
-            let stopped = self.fake.stop(container, grace_ms).await;
-            if stopped.is_ok() {
-                self.note(Deed::Stopped(name));
-            }
-            stopped
-        })
+        self.fake.stop(container, grace_ms)
     }
 
     fn remove<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let name = self.name(container);
-            let removed = self.fake.remove(container).await;
-            if removed.is_ok() {
-                self.note(Deed::Removed(name));
-            }
-            removed
-        })
+        self.fake.remove(container)
     }
 
     fn exec<'a>(&'a self, container: &'a str, command: &'a str) -> Answer<'a, i64> {
@@ -179,7 +123,7 @@ impl Engine for SimEngine {
         self.fake.logs(container, since_s, follow)
     }
 
-    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, ()> {
+    fn hints<'a>(&'a self, host: &'a str) -> BoxStream<'a, Hint> {
         self.fake.hints(host)
     }
 }

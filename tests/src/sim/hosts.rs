@@ -8,6 +8,7 @@ use std::{
 
 use paasta_agent::{
     agent::{Agent, Parts},
+    lanes::Patience,
     session::Sessions,
     watch::Pace,
 };
@@ -140,6 +141,7 @@ fn parts(world: &World, seat: &AgentSeat, at: usize) -> Parts {
         state_dir: seat.dir.clone(),
         port_range: PORTS,
         max_parallel: 8,
+        patience: Patience::default(),
         sandbox_budget_bytes: 1 << 20,
         log_budget_bytes: 1 << 20,
         collect: Default::default(),

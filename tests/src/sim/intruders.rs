@@ -64,6 +64,7 @@ pub(crate) fn come(world: &World, watch: &mut Watch, seat: &AgentSeat, chance: &
         state: ContainerState::Running,
         created_at: seat.clock.now(),
         exit_code: None,
+        ended_at: None,
     });
     watch.intruder(
         &seat.name,

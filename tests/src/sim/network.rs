@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::{Stream, future::BoxFuture, stream};
@@ -153,9 +154,13 @@ impl raft::Dial for Dialler {
 }
 
 impl agent::Dial for Dialler {
-    fn dial<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<Channel, agent::DialError>> {
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        stale_after: Duration,
+    ) -> BoxFuture<'a, Result<Channel, agent::DialError>> {
         Box::pin(async move {
-            let endpoint = agent::endpoint(address)?;
+            let endpoint = agent::endpoint(address, stale_after)?;
             endpoint
                 .connect_with_connector(self.connector())
                 .await

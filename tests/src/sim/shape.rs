@@ -60,7 +60,8 @@ pub enum Kind {
     MassFailure,
     /// A clock jumps.
     ClockJump,
-    /// A container engine hangs, refuses, or loses its answers.
+    /// A container engine hangs, before or after it has done what it was asked; refuses; loses its
+    /// answers; lists late and tells of nothing; is slow; or hangs for some containers only.
     EngineFault,
     /// A container ends by itself.
     CrashContainer,

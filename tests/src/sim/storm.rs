@@ -339,12 +339,18 @@ impl Storm {
     }
 
     fn spoil_engine(&mut self, world: &World, seat: &AgentSeat, until: u64, chance: &mut StdRng) {
-        let what = chance.random_range(0..4);
+        let what = chance.random_range(0..8);
         world.note(&seat.name, format_args!("engine fault {what}"));
+        let containers = seat.engine.fake.containers().into_iter();
+        let stuck = containers.take(2).flat_map(|(name, held)| [name, held.id]);
         seat.engine.fake.faults(|faults| match what {
             0 => faults.hangs = true,
             1 => faults.refuses = Some("no space left on device".to_owned()),
             2 => faults.answers_are_lost = true,
+            3 => faults.hangs_after = true,
+            4 => faults.lists_are_late = true,
+            5 => (faults.hints_are_lost, faults.lists_are_late) = (true, true),
+            6 => faults.stuck.extend(stuck),
             _ => faults.latency = Duration::from_millis(700),
         });
         self.under_way

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use paasta_agent::engine::fake::Deed;
 use paasta_agent_core::{labels, observed::ContainerState};
 use paasta_common::report::{Health, Phase};
 
 use super::{
-    engine::Deed,
     fleet::Quality,
     world::{AgentSeat, World},
 };
@@ -67,7 +67,7 @@ impl Watch {
 
     fn look_at(&mut self, world: &World, seat: &AgentSeat) {
         let mut found: Vec<Violation> = Vec::new();
-        for deed in seat.engine.take_deeds() {
+        for deed in seat.engine.fake.take_deeds() {
             world.note(&seat.name, format_args!("{deed:?}"));
             let (Deed::Stopped(name) | Deed::Removed(name)) = deed else {
                 continue;

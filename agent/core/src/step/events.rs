@@ -9,10 +9,12 @@ use crate::{
     drain::calls,
     health::Checks,
     images::{self, PullFailure, Refetches},
-    observed::{Event, Remains, RunError},
+    observed::{Event, Found, Remains, RunError},
     state::{Record, Stage, Then},
 };
 
+/// Begins the message of a run at which a look failed.
+const LOOK_FAILED: &str = "the container could not be looked at";
 /// How long after a failed stop or removal it is tried again, milliseconds.
 const RETRY_MS: u64 = 5_000;
 
@@ -42,6 +44,16 @@ pub(super) fn take(
                 result,
             } => with(records, *replica, *run, |record| {
                 ran(world, *replica, record, result);
+            }),
+            Event::Hinted { replica, run } => with(records, *replica, *run, |record| {
+                record.live.look = true;
+            }),
+            Event::Looked {
+                replica,
+                run,
+                result,
+            } => with(records, *replica, *run, |record| {
+                looked(world, *replica, record, result);
             }),
             Event::Ended {
                 replica,
@@ -141,6 +153,28 @@ fn ran(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result<St
         }
         // Whether it runs shows in the next listing.
         Err(unknown @ RunError::Unknown(_)) => record.say(unknown.to_string()),
+    }
+}
+
+fn looked(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result<Found, String>) {
+    record.live.settled = world.observed.step;
+    let Stage::Running { started_at, .. } = &record.stage else {
+        return;
+    };
+    let started_at = *started_at;
+    match result {
+        Ok(Found::Running) if record.message.starts_with(LOOK_FAILED) => record.say(""),
+        Ok(Found::Running) => {}
+        // The delay counts from the end of the run, not from when we heard of it.
+        Ok(Found::Ended { at }) => {
+            let at = at.unwrap_or(world.now).max(started_at).min(world.now);
+            world.fail_run_at(id, record, "the container exited", at);
+        }
+        Ok(Found::Missing) => {
+            world.fail_run(id, record, "the container is gone, removed by another");
+        }
+        // The next list brings it up again.
+        Err(words) => record.say(format!("{LOOK_FAILED}: {words}")),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     drain::{self, Leaving},
     images,
     labels::identity,
-    observed::ContainerState,
+    observed::{ContainerState, Seen},
     ports::{self, NoPort},
     probing::Probed,
     state::{Draining, Record, Stage, Then},
@@ -93,6 +93,8 @@ fn pulling(
         match ports::draw(&replica.spec, &world.observed.ports, &mut turn.taken) {
             Ok(host_port) => {
                 record.run += 1;
+                // What was told of the run before says nothing of this one.
+                record.live.look = false;
                 record.stage = Stage::Starting {
                     host_port,
                     attempts: 0,
@@ -184,16 +186,10 @@ fn running(
     (id, replica): (ReplicaId, &AssignedReplica),
     record: &mut Record,
 ) {
+    look(world, turn, id, record);
     let Stage::Running { checks, .. } = &record.stage else {
         return;
     };
-    if world.listing_is_newer_than(record) {
-        match world.seen(id, record).map(|seen| seen.state) {
-            Some(ContainerState::Running) => {}
-            Some(_) => return world.fail_run(id, record, "the container exited"),
-            None => return world.fail_run(id, record, "the container is gone, removed by another"),
-        }
-    }
     // A runtime that does not work is no reason to evict, and what leaves anyway needs no new run.
     if let Some(check) = &replica.spec.health
         && checks.is_dead(check)
@@ -207,6 +203,29 @@ fn running(
     forgive(world, turn, record);
     probe(world, turn, (id, replica), record);
     drain(world, turn, (id, replica), record);
+}
+
+/// A container that is not listed as running, or of which there was a hint, is looked at: lists
+/// may be late, and only what the container itself shows ends a run.
+fn look(world: &World<'_>, turn: &mut Turn, id: ReplicaId, record: &mut Record) {
+    let Stage::Running { container, .. } = &record.stage else {
+        return;
+    };
+    let runs = |seen: &Seen| seen.state == ContainerState::Running;
+    let doubted = world.listing_is_newer_than(record) && !world.seen(id, record).is_some_and(runs);
+    if !(doubted || record.live.look)
+        || world.observed.degraded
+        || world.observed.busy.contains(&Lane::Replica(id))
+    {
+        return;
+    }
+    record.live.look = false;
+    record.live.settled = world.observed.step;
+    turn.actions.actions.push(Action::Look {
+        replica: id,
+        run: record.run,
+        container: container.clone(),
+    });
 }
 
 /// A healthy period clears the failures before it.

@@ -24,7 +24,7 @@ use crate::{
     actions::{Action, Actions},
     images::PullFailure,
     labels,
-    observed::{ContainerState, Event, Listing, Observed, Ports, Remains, RunError, Seen},
+    observed::{ContainerState, Event, Found, Listing, Observed, Ports, Remains, RunError, Seen},
     ports,
     report::reports,
     settings::HostSettings,
@@ -51,6 +51,10 @@ pub(super) struct Host {
     pub(super) pulling: BTreeSet<String>,
     /// The engine acts and its answer is lost.
     pub(super) answers_are_lost: bool,
+    /// What lists show, whatever there is.
+    pub(super) stale: Option<Vec<Seen>>,
+    /// When the engine says that what has ended did.
+    pub(super) ended_at: Option<Timestamp>,
     pub(super) degraded: bool,
     /// What probes of a replica answer; healthy when absent.
     pub(super) sick: BTreeSet<ReplicaId>,
@@ -76,6 +80,8 @@ impl Host {
             pulls_are_slow: false,
             pulling: BTreeSet::new(),
             answers_are_lost: false,
+            stale: None,
+            ended_at: None,
             degraded: false,
             sick: BTreeSet::new(),
             crashing: BTreeSet::new(),
@@ -137,7 +143,10 @@ impl Host {
             events: std::mem::take(&mut self.events),
             listing: Some(Listing {
                 after_step: self.step - 1,
-                containers: self.containers.values().cloned().collect(),
+                containers: match &self.stale {
+                    Some(stale) => stale.clone(),
+                    None => self.containers.values().cloned().collect(),
+                },
             }),
             fresh_listing: true,
             degraded: self.degraded,
@@ -220,6 +229,12 @@ impl Host {
         }
     }
 
+    /// The engine says in passing that something befell the present run.
+    pub(super) fn hint(&mut self, id: u64) {
+        let (replica, run) = (ReplicaId(id), self.report(id).run);
+        self.events.push(Event::Hinted { replica, run });
+    }
+
     pub(super) fn runs(&self, id: u64) -> Vec<u64> {
         let of = |action: &Action| match action {
             Action::Run { replica, run, .. } if *replica == ReplicaId(id) => Some(*run),
@@ -251,6 +266,15 @@ impl Host {
                     result,
                 });
             }
+            Action::Look {
+                replica,
+                run,
+                container,
+            } => self.events.push(Event::Looked {
+                replica,
+                run,
+                result: self.look(&container),
+            }),
             Action::End {
                 replica,
                 run,
@@ -295,6 +319,19 @@ impl Host {
                 self.containers.remove(&container);
             }
         }
+    }
+
+    fn look(&self, container: &str) -> Result<Found, String> {
+        if self.answers_are_lost {
+            return Err("timed out".to_owned());
+        }
+        Ok(
+            match self.containers.get(container).map(|seen| seen.state) {
+                None => Found::Missing,
+                Some(ContainerState::Running) => Found::Running,
+                Some(_) => Found::Ended { at: self.ended_at },
+            },
+        )
     }
 
     /// As the real engine: a container of that name and those labels is found, not doubled.

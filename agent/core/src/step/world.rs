@@ -71,12 +71,23 @@ impl<'a> World<'a> {
 
     /// The present run has failed: its container goes, and after a while the next one comes.
     pub(super) fn fail_run(&self, id: ReplicaId, record: &mut Record, cause: impl Into<String>) {
+        self.fail_run_at(id, record, cause, self.now);
+    }
+
+    /// The same of a run that ended a while ago: the delay counts from then.
+    pub(super) fn fail_run_at(
+        &self,
+        id: ReplicaId,
+        record: &mut Record,
+        cause: impl Into<String>,
+        at: Timestamp,
+    ) {
         let host_port = match &record.stage {
             Stage::Starting { host_port, .. } | Stage::Running { host_port, .. } => *host_port,
             _ => None,
         };
         record.say(cause);
-        let then = match self.count_failure(id, record) {
+        let then = match self.count_failure(id, record, at) {
             Some(until) => Then::Retry { until },
             None => Then::Gone,
         };
@@ -86,7 +97,7 @@ impl<'a> World<'a> {
     /// A run could not even begin: no image, no port.
     pub(super) fn fail_start(&self, id: ReplicaId, record: &mut Record, cause: impl Into<String>) {
         record.say(cause);
-        let until = self.count_failure(id, record);
+        let until = self.count_failure(id, record, self.now);
         record.stage = Stage::Waiting { until };
     }
 
@@ -99,11 +110,16 @@ impl<'a> World<'a> {
         };
     }
 
-    fn count_failure(&self, id: ReplicaId, record: &mut Record) -> Option<Timestamp> {
+    fn count_failure(
+        &self,
+        id: ReplicaId,
+        record: &mut Record,
+        at: Timestamp,
+    ) -> Option<Timestamp> {
         record.failures = record.failures.saturating_add(1);
         let replica = self.assigned(id)?;
         let backoff = Backoff::of(&replica.spec, replica.run.backoff_base_ms);
         let chance = scatter(id.0 ^ self.observed.chance) % (CHANCE_UNIT + 1);
-        Some(self.now.after_ms(backoff.delay_ms(record.failures, chance)))
+        Some(at.after_ms(backoff.delay_ms(record.failures, chance)))
     }
 }

@@ -43,7 +43,8 @@ fn host(id: &str, state: &str, seen: u64) -> HostStatus {
 #[test]
 fn a_cluster_with_a_host_away() {
     let mut sick = host("host3", "up", 1_000);
-    sick.runtime_degraded = "dockerd has not answered for 30 s".to_owned();
+    sick.runtime_degraded = "dockerd does not answer".to_owned();
+    sick.runtime_degraded_since_ms = NOW - 30_000;
     let response = MetastatusResponse {
         cluster: "demo".to_owned(),
         cluster_id: "0193-55aa".to_owned(),
@@ -137,5 +138,5 @@ HOST   ADDRESS     POOL     STATE     REPLICAS  CPU  RAM  DISK  SEEN
 host1  10.77.0.11  default  up        3         30%  95%  0%    500ms ago
 host2  10.77.0.11  default  lost      3         30%  95%  0%    1m 5s ago
 host3  10.77.0.11  default  degraded  3         30%  95%  0%    1s ago
-host3: dockerd has not answered for 30 s
+host3: dockerd does not answer (since 30s ago)
 "#;

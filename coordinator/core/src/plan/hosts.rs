@@ -145,11 +145,11 @@ impl<'a> HostView<'a> {
             return trouble(HostTrouble::NotReported, None, Some(self.silent_at));
         }
         match self.observed.map(|heard| &heard.runtime) {
-            Some(Runtime::Degraded { reason }) => trouble(
+            Some(Runtime::Degraded { reason, since }) => trouble(
                 HostTrouble::RuntimeDegraded {
                     reason: reason.clone(),
                 },
-                None,
+                Some(*since),
                 None,
             ),
             _ => None,

@@ -163,6 +163,7 @@ impl World {
         heard.accepted_generation = agent.generation;
         if agent.runtime_degraded {
             heard.runtime = Runtime::Degraded {
+                since: Timestamp(0),
                 reason: "no answer".to_owned(),
             };
         }

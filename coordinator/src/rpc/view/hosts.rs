@@ -132,8 +132,9 @@ impl View<'_> {
         let state = self.host_state(id, host);
         let degraded = heard.and_then(|heard| match &heard.runtime {
             Runtime::Ok => None,
-            Runtime::Degraded { reason } => Some(reason.clone()),
+            Runtime::Degraded { reason, since } => Some((reason.clone(), since.0)),
         });
+        let (runtime_degraded, runtime_degraded_since_ms) = degraded.unwrap_or_default();
         v1::HostStatus {
             id: id.to_string(),
             address: host.info.address.clone(),
@@ -146,7 +147,8 @@ impl View<'_> {
             used: Some(convert::resources_to_wire(self.state.used_on(id))),
             replicas: number(self.state.replicas_on(id).count()),
             last_seen_ms: heard.map(|heard| heard.last_seen.0),
-            runtime_degraded: degraded.unwrap_or_default(),
+            runtime_degraded,
+            runtime_degraded_since_ms,
             agent_version: host.info.agent_version.clone(),
             connected: heard.is_some_and(|heard| heard.connected),
         }

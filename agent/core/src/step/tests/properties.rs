@@ -16,6 +16,7 @@ enum Happening {
     Registry(bool),
     Answers(bool),
     Engine(bool),
+    Lists(bool),
     Restart,
     LoseLedger,
     Pass(u64),
@@ -32,6 +33,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => any::<bool>().prop_map(Happening::Registry),
         2 => any::<bool>().prop_map(Happening::Answers),
         1 => any::<bool>().prop_map(Happening::Engine),
+        1 => any::<bool>().prop_map(Happening::Lists),
         2 => Just(Happening::Restart),
         1 => Just(Happening::LoseLedger),
         4 => (1..20_000u64).prop_map(Happening::Pass),
@@ -83,6 +85,10 @@ fn happen(host: &mut Host, what: Happening, stopped: &mut BTreeSet<u64>) {
         Happening::Registry(up) => host.registry_is_up = up,
         Happening::Answers(lost) => host.answers_are_lost = lost,
         Happening::Engine(degraded) => host.degraded = degraded,
+        // The engine goes on listing what there is now, whatever becomes of it.
+        Happening::Lists(late) => {
+            host.stale = late.then(|| host.containers.values().cloned().collect());
+        }
         Happening::Restart => host.restart(),
         Happening::LoseLedger => {
             let (accepted, assignment) =
@@ -92,6 +98,8 @@ fn happen(host: &mut Host, what: Happening, stopped: &mut BTreeSet<u64>) {
                 assignment,
                 ..LocalState::default()
             };
+            // Neither memory nor lists: then nobody could know.
+            host.stale = None;
             host.restart();
         }
         Happening::Pass(ms) => host.pass(ms),
@@ -103,6 +111,7 @@ fn heal(host: &mut Host) {
     host.registry_is_up = true;
     host.answers_are_lost = false;
     host.degraded = false;
+    host.stale = None;
     host.sick.clear();
     host.crashing.clear();
     host.live(host.settings.reap_age_ms + 400_000);

@@ -52,6 +52,7 @@ fn a_dead_container_is_followed_by_a_new_run_with_a_new_container_after_the_back
     host.crash(1);
     host.tick();
     host.tick();
+    host.tick();
     let report = host.report(1);
     assert_eq!((report.phase, report.failures), (Phase::BackingOff, 1));
     assert!(report.message.contains("exit code 1"), "{}", report.message);
@@ -61,6 +62,75 @@ fn a_dead_container_is_followed_by_a_new_run_with_a_new_container_after_the_back
     host.live(1_200);
     let seen = host.running(1)[0];
     assert_eq!((seen.run, seen.container.as_str()), (2, "id2"));
+}
+
+#[test]
+fn a_list_that_is_late_ends_no_run_and_doubles_none() {
+    let mut host = Host::new();
+    host.assign(&[(1, Want::Run)]);
+    host.stale = Some(Vec::new());
+    host.live(30_000);
+    let looks = |host: &Host| {
+        let look = |action: &&Action| matches!(action, Action::Look { .. });
+        host.log.iter().filter(look).count()
+    };
+    let report = host.report(1);
+    assert_eq!(
+        (report.phase, report.run, report.failures),
+        (Phase::Running, 1, 0)
+    );
+    assert!(looks(&host) > 0, "it was looked at, as it is not listed");
+    // And of one that has ended it says that it runs: a hint is enough.
+    host.stale = Some(host.containers.values().cloned().collect());
+    let before = looks(&host);
+    host.crash(1);
+    host.tick();
+    assert_eq!((looks(&host), host.report(1).failures), (before, 0));
+    host.hint(1);
+    host.tick();
+    host.tick();
+    assert_eq!((looks(&host), host.report(1).failures), (before + 1, 1));
+    host.stale = None;
+    host.live(3_000);
+    assert_eq!((host.running(1).len(), host.report(1).run), (1, 2));
+}
+
+#[test]
+fn the_backoff_counts_from_the_end_of_the_run_not_from_when_it_was_noticed() {
+    let mut host = Host::new();
+    host.assign(&[(1, Want::Run)]);
+    host.live(3_000);
+    host.ended_at = Some(host.now);
+    host.crash(1);
+    host.pass(600);
+    host.tick();
+    host.tick();
+    let next = host.report(1).next_try_at;
+    host.tick();
+    let next = next.or(host.report(1).next_try_at).unwrap();
+    assert!(
+        (300..=400).contains(&next.since_ms(host.now)),
+        "{next:?}, now {:?}",
+        host.now
+    );
+}
+
+#[test]
+fn a_look_without_an_answer_ends_nothing_and_is_repeated() {
+    let mut host = Host::new();
+    host.assign(&[(1, Want::Run)]);
+    host.live(3_000);
+    host.stale = Some(Vec::new());
+    host.answers_are_lost = true;
+    host.live(20_000);
+    let report = host.report(1);
+    assert_eq!((report.phase, report.run), (Phase::Running, 1));
+    assert!(report.message.contains("timed out"), "{}", report.message);
+    host.answers_are_lost = false;
+    host.live(20_000);
+    let report = host.report(1);
+    assert_eq!((report.run, report.failures), (1, 0));
+    assert_eq!(report.message, "");
 }
 
 #[test]

@@ -1,0 +1,234 @@
+//! What becomes of a host whose dockerd freezes, dies or has no room: what runs goes on where it
+//! can, nothing is doubled, and nobody has to do anything but to bring dockerd back.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use paasta_proto::v1::HostStatus;
+use paasta_tests::cluster::Cluster;
+use paasta_tests::cluster::containers::{Container, containers};
+use paasta_tests::hosts::Host;
+use paasta_tests::http::get;
+use paasta_tests::run::{eventually, throughout};
+
+use super::scene::{BOUNCE, MAIN, SOON, Story, first_deploy};
+
+/// Three lists without an answer, a report.
+const NOTICED: Duration = Duration::from_secs(45);
+/// Beyond every answer that the agent waits for while the runtime is degraded.
+const FROZEN: Duration = Duration::from_secs(15);
+/// Enough for dockerd, the image and some containers; the rest is filled by the test.
+const SMALL_DISK_MIB: u32 = 256;
+
+#[test]
+fn a_dockerd_that_freezes_dies_or_is_full_costs_no_more_than_it_must() {
+    let (story, mut cluster) = Story::begin("runtime", "zdh");
+    first_deploy(&mut cluster).unwrap();
+    frozen(&story, &cluster).unwrap();
+    killed_and_containers_live(&story, &cluster).unwrap();
+    killed_and_containers_die(&story, &cluster).unwrap();
+    restarted(&story, &cluster).unwrap();
+    full(&story, &mut cluster).unwrap();
+    story.phase("done");
+}
+
+/// What the host's own dockerd has of `main`.
+fn on(host: &Host) -> Result<Vec<Container>> {
+    containers([host], MAIN)
+}
+
+fn ids(found: &[Container]) -> BTreeSet<String> {
+    found.iter().map(|one| one.id.clone()).collect()
+}
+
+/// A host with a container of `main` that answers, and that container.
+fn victim(cluster: &Cluster) -> Result<(Host, Container)> {
+    for host in cluster.hosts.all() {
+        let found = on(host)?.into_iter().find(|one| one.address.is_some());
+        if let Some(found) = found {
+            return Ok((host.clone(), found));
+        }
+    }
+    anyhow::bail!("no container of main answers")
+}
+
+fn answers(container: &Container) -> Result<()> {
+    get(container.address.context("an address")?, "/status").map(drop)
+}
+
+fn host_becomes(
+    cluster: &Cluster,
+    host: &Host,
+    what: &str,
+    wanted: impl Fn(&HostStatus) -> bool,
+) -> Result<HostStatus> {
+    eventually(NOTICED, &format!("{} is {what}", host.name), || {
+        let status = cluster.operator.metastatus()?;
+        let found = status.hosts.into_iter().find(|one| one.id == host.name);
+        let found = found.context("the host is known")?;
+        ensure!(wanted(&found), "{found:#?}");
+        Ok(found)
+    })
+}
+
+fn degraded(cluster: &Cluster, host: &Host) -> Result<()> {
+    let found = host_becomes(cluster, host, "degraded", |host| {
+        !host.runtime_degraded.is_empty()
+    })?;
+    ensure!(
+        found.runtime_degraded.contains("listing containers fails")
+            && found.runtime_degraded_since_ms > 1_700_000_000_000
+            && found.state == "up",
+        "{found:#?}"
+    );
+    Ok(())
+}
+
+fn well(cluster: &Cluster, host: &Host) -> Result<()> {
+    host_becomes(cluster, host, "well again", |host| {
+        host.runtime_degraded.is_empty() && host.connected
+    })
+    .map(drop)
+}
+
+fn frozen(story: &Story, cluster: &Cluster) -> Result<()> {
+    let (host, served) = victim(cluster)?;
+    story.phase(&format!(
+        "freeze dockerd of {}: degraded, no new work, what runs serves and is known to be well",
+        host.name
+    ));
+    let before = ids(&on(&host)?);
+    host.signal_dockerd(Signal::SIGSTOP)?;
+    degraded(cluster, &host)?;
+    cluster
+        .service
+        .replace("  instances: 3\n", "  instances: 5\n")?;
+    let status = cluster.wait_until(BOUNCE, MAIN, "five happy replicas", |status| {
+        status.counts.as_ref().map(|counts| counts.happy) == Some(5)
+    })?;
+    let here = status
+        .replicas
+        .iter()
+        .filter(|one| one.host == host.name)
+        .count();
+    ensure!(here == before.len(), "new work went to {}", host.name);
+    throughout(FROZEN, "it serves and counts", || {
+        answers(&served)?;
+        let status = cluster.operator.status(MAIN)?;
+        let happy = status.counts.as_ref().map(|counts| counts.happy);
+        ensure!(happy == Some(5), "{status:#?}");
+        Ok(())
+    })?;
+    host.signal_dockerd(Signal::SIGCONT)?;
+    well(cluster, &host)?;
+    cluster.settled(BOUNCE, MAIN, 5)?;
+    ensure!(ids(&on(&host)?) == before, "{}: {before:#?}", host.name);
+    Ok(())
+}
+
+/// SIGKILL, until it is dead, and start.
+fn kill_dockerd(cluster: &Cluster, host: &Host) -> Result<()> {
+    host.signal_dockerd(Signal::SIGKILL)?;
+    degraded(cluster, host)?;
+    start_dockerd(cluster, host)
+}
+
+fn start_dockerd(cluster: &Cluster, host: &Host) -> Result<()> {
+    let all = cluster.hosts.all();
+    let index = all.iter().position(|one| one.name == host.name);
+    cluster
+        .hosts
+        .start_host(index.context("a host of ours")? + 1)
+}
+
+fn killed_and_containers_live(story: &Story, cluster: &Cluster) -> Result<()> {
+    let (host, served) = victim(cluster)?;
+    story.phase("kill dockerd, live-restore on: the same containers serve all the time");
+    let before = ids(&on(&host)?);
+    cluster.hosts.live_restore(true)?;
+    kill_dockerd(cluster, &host)?;
+    answers(&served)?;
+    well(cluster, &host)?;
+    cluster.settled(BOUNCE, MAIN, 5)?;
+    ensure!(ids(&on(&host)?) == before, "{}: {before:#?}", host.name);
+    answers(&served)
+}
+
+fn killed_and_containers_die(story: &Story, cluster: &Cluster) -> Result<()> {
+    let (host, served) = victim(cluster)?;
+    story.phase("kill dockerd, live-restore off: its containers are ended, new ones come, once");
+    cluster.hosts.live_restore(false)?;
+    kill_dockerd(cluster, &host)?;
+    well(cluster, &host)?;
+    cluster.settled(BOUNCE, MAIN, 5)?;
+    ensure!(!ids(&on(&host)?).contains(&served.id), "{served:#?}");
+    Ok(())
+}
+
+fn restarted(story: &Story, cluster: &Cluster) -> Result<()> {
+    let (host, served) = victim(cluster)?;
+    story.phase("restart dockerd in good order: new containers come, once");
+    host.signal_dockerd(Signal::SIGTERM)?;
+    eventually(SOON, "dockerd ends", || {
+        ensure!(on(&host).is_err(), "it answers");
+        Ok(())
+    })?;
+    // The script starts it only when it is gone altogether.
+    eventually(SOON, "dockerd is back", || {
+        start_dockerd(cluster, &host)?;
+        on(&host).map(drop)
+    })?;
+    well(cluster, &host)?;
+    cluster.settled(BOUNCE, MAIN, 5)?;
+    ensure!(!ids(&on(&host)?).contains(&served.id), "{served:#?}");
+    Ok(())
+}
+
+fn full(story: &Story, cluster: &mut Cluster) -> Result<()> {
+    story.phase("a host comes back with a small disk, which fills: the reason is told");
+    cluster.kill_host(3)?;
+    cluster.hosts.small_disk(3, SMALL_DISK_MIB)?;
+    cluster.start_host(3)?;
+    let host = cluster.hosts.host(3).clone();
+    well(cluster, &host)?;
+    cluster.settled(BOUNCE, MAIN, 5)?;
+    let filler = host.dir.join("data/filler");
+    fill(&filler)?;
+    // One on each host, new containers all of them.
+    cluster.service.replace(
+        "  instances: 5\n",
+        "  instances: 3\n  mem: 80\n  constraints: [[hostname, UNIQUE]]\n",
+    )?;
+    eventually(BOUNCE, "the reason is told", || {
+        let why = cluster.operator.why(MAIN);
+        let status = cluster.operator.status(MAIN)?;
+        let told = |text: &str| text.contains("no space left on device");
+        let told = told(&why) || status.replicas.iter().any(|one| told(&one.message));
+        ensure!(told, "{why}\n{status:#?}");
+        Ok(())
+    })?;
+    fs::remove_file(&filler)?;
+    story.phase("there is room again: it heals by itself");
+    cluster.settled(2 * BOUNCE, MAIN, 3)?;
+    Ok(())
+}
+
+/// Writes until there is no room.
+fn fill(path: &std::path::Path) -> Result<()> {
+    let mut file = File::create(path)?;
+    let block = vec![0; 1 << 16];
+    let full = loop {
+        if let Err(error) = file.write_all(&block) {
+            break error;
+        }
+    };
+    ensure!(
+        full.kind() == std::io::ErrorKind::StorageFull,
+        "it fails otherwise: {full}"
+    );
+    Ok(())
+}
