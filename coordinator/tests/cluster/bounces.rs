@@ -12,7 +12,8 @@ use crate::{
     cluster::{agent::FakeAgent, coordinators::Coordinators},
 };
 
-const SMALL: &str = "main: {instances: 3, cpus: 0.1, mem: 64}";
+const SMALL: &str =
+    "main: {instances: 3, cpus: 0.1, mem: 64, bounce_health_params: {min_task_uptime: 0}}";
 /// No host has room for it, and nobody waits long.
 const LARGE: &str = "main: {instances: 3, cpus: 100, mem: 64, bounce_on_deadline: hold, bounce_progress_deadline: 1}";
 

@@ -10,7 +10,9 @@ use crate::{
 };
 
 fn declare(cluster: &Coordinators, instances: u32) {
-    let yaml = format!("main: {{instances: {instances}, cpus: 1, mem: 64}}");
+    let yaml = format!(
+        "main: {{instances: {instances}, cpus: 1, mem: 64, bounce_health_params: {{min_task_uptime: 0}}}}"
+    );
     cluster.declare("hello", &yaml);
 }
 
