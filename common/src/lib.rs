@@ -7,6 +7,7 @@ pub mod app;
 pub mod app_id;
 pub mod assignment;
 pub mod backoff;
+pub mod changes;
 pub mod config;
 pub mod container;
 pub mod deployments;

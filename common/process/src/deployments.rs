@@ -1,13 +1,18 @@
 //! Writing a service's deployments.json from what its git repository says.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use paasta_common::{
     config::SystemConfig,
     deployments::{FILE, generate},
     id::ServiceName,
     problem::Problem,
-    soa::{SoaDir, SoaError},
+    soa::{SoaDir, SoaError, Targets},
 };
 
 use crate::{
@@ -55,6 +60,15 @@ pub enum GenerateError {
         #[source]
         source: GitError,
     },
+    /// The directory that it belongs into cannot be made.
+    #[error("cannot make the directory {}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// The file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -82,17 +96,44 @@ pub async fn generate_for_service(
         service: service.clone(),
         source,
     })?;
-    let mut deployments = generate(service, &targets.list, &refs);
+    let directory = soa.path().join(service.as_str());
+    let written = write_for_service(soa, service, &targets, &refs, &directory)?;
+    let problems = targets.problems;
+    Ok(match written {
+        atomic_file::Outcome::Written => Outcome::Written { problems },
+        atomic_file::Outcome::Unchanged => Outcome::Unchanged { problems },
+    })
+}
+
+/// Writes the deployments.json that `refs` give to `targets` into `directory`, which is made if it
+/// is missing. What was known of targets that cannot be read stays.
+///
+/// # Errors
+/// [`GenerateError`]; the old file stays.
+pub fn write_for_service(
+    soa: &SoaDir,
+    service: &ServiceName,
+    targets: &Targets,
+    refs: &BTreeMap<String, String>,
+    directory: &Path,
+) -> Result<atomic_file::Outcome, GenerateError> {
+    let mut deployments = generate(service, &targets.list, refs);
     if !targets.unreadable.is_empty() {
         let old = soa.deployments(service).map_err(GenerateError::File)?;
         deployments.keep(&old.unwrap_or_default(), service, &targets.unreadable);
     }
-    let problems = targets.problems;
+    if !directory.exists() {
+        fs::create_dir_all(directory).map_err(|source| GenerateError::Directory {
+            directory: directory.to_owned(),
+            source,
+        })?;
+    }
     let text = deployments.to_text();
-    Ok(match atomic_file::write(&path, text.as_bytes(), MODE)? {
-        atomic_file::Outcome::Written => Outcome::Written { problems },
-        atomic_file::Outcome::Unchanged => Outcome::Unchanged { problems },
-    })
+    Ok(atomic_file::write(
+        &directory.join(FILE),
+        text.as_bytes(),
+        MODE,
+    )?)
 }
 
 fn file(soa: &SoaDir, service: &ServiceName) -> PathBuf {

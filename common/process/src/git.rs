@@ -1,5 +1,7 @@
-//! Asking a git remote which refs it has, through the `git` program, so that its credentials,
-//! proxies and ssh settings are those that the operator knows.
+//! Asking a git remote which refs it has, and giving it tags ([`push`]), through the `git` program,
+//! so that its credentials, proxies and ssh settings are those that the operator knows.
+
+pub mod push;
 
 use std::{
     collections::BTreeMap,
@@ -40,16 +42,20 @@ pub enum GitError {
     #[error("cannot run git; is it installed?")]
     Run(#[source] io::Error),
     /// The remote did not answer.
-    #[error("git ls-remote {url} was still running after {} s and was stopped", limit.as_secs_f32())]
+    #[error("git {verb} {url} was still running after {} s and was stopped", limit.as_secs_f32())]
     Timeout {
+        /// What git was to do.
+        verb: &'static str,
         /// The remote.
         url: String,
         /// How long it was given.
         limit: Duration,
     },
     /// Git says no.
-    #[error("git ls-remote {url} failed ({status}): {complaint}")]
+    #[error("git {verb} {url} failed ({status}): {complaint}")]
     Failed {
+        /// What git was to do.
+        verb: &'static str,
         /// The remote.
         url: String,
         /// How it ended.
@@ -58,8 +64,10 @@ pub enum GitError {
         complaint: String,
     },
     /// The remote has more refs than can be meant.
-    #[error("git ls-remote {url} wrote more than {bytes_max} bytes; delete old tags")]
+    #[error("git {verb} {url} wrote more than {bytes_max} bytes; delete old tags")]
     TooMuch {
+        /// What git was to do.
+        verb: &'static str,
         /// The remote.
         url: String,
         /// How many it may write.
@@ -89,46 +97,117 @@ async fn ls_remote_within(
     limit: Duration,
     bytes_max: u64,
 ) -> Result<BTreeMap<String, String>, GitError> {
+    check_url(url)?;
+    let mut git = command();
+    git.args(["ls-remote", "--heads", "--tags", "--", url]);
+    let call = Call {
+        verb: "ls-remote",
+        url,
+        limit,
+        bytes_max,
+    };
+    let output = call.run(git).await?;
+    refs(url, &String::from_utf8_lossy(&output))
+}
+
+/// A URL that git would take for an option, or that no person wrote, is refused.
+fn check_url(url: &str) -> Result<(), GitError> {
     if url.is_empty() || url.starts_with('-') || url.chars().any(char::is_control) {
         let url = url.to_owned();
         return Err(GitError::Url { url });
     }
-    let mut child = command(url).spawn().map_err(GitError::Run)?;
-    let answer = time::timeout(limit, answer(&mut child, url, bytes_max)).await;
-    let url = url.to_owned();
-    let Answer { output, complaint } = match answer {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
-            stop(&mut child).await;
-            return Err(error);
+    Ok(())
+}
+
+/// One run of git against a remote.
+#[derive(Debug, Clone, Copy)]
+struct Call<'a> {
+    verb: &'static str,
+    url: &'a str,
+    limit: Duration,
+    bytes_max: u64,
+}
+
+impl Call<'_> {
+    /// Runs it to its end, or to the limit; returns what it wrote to standard output.
+    async fn run(&self, mut command: Command) -> Result<Vec<u8>, GitError> {
+        let mut child = command.spawn().map_err(GitError::Run)?;
+        let answer = time::timeout(self.limit, self.answer(&mut child)).await;
+        let Answer { output, complaint } = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                stop(&mut child).await;
+                return Err(error);
+            }
+            Err(_) => {
+                stop(&mut child).await;
+                return Err(self.timed_out());
+            }
+        };
+        // Its pipes are closed: it is about to end.
+        let status = match time::timeout(REAP_LIMIT, child.wait()).await {
+            Ok(status) => status.map_err(GitError::Run)?,
+            Err(_) => {
+                stop(&mut child).await;
+                return Err(self.timed_out());
+            }
+        };
+        match status.success() {
+            true => Ok(output),
+            false => Err(GitError::Failed {
+                verb: self.verb,
+                url: self.url.to_owned(),
+                status,
+                // A push tells what it was refused, ref by ref, on its standard output.
+                complaint: match self.verb {
+                    "push" => words(&[complaint, output].concat()),
+                    _ => words(&complaint),
+                },
+            }),
         }
-        Err(_) => {
-            stop(&mut child).await;
-            return Err(GitError::Timeout { url, limit });
+    }
+
+    fn timed_out(&self) -> GitError {
+        GitError::Timeout {
+            verb: self.verb,
+            url: self.url.to_owned(),
+            limit: self.limit,
         }
-    };
-    // Its pipes are closed: it is about to end.
-    let status = match time::timeout(REAP_LIMIT, child.wait()).await {
-        Ok(status) => status.map_err(GitError::Run)?,
-        Err(_) => {
-            stop(&mut child).await;
-            return Err(GitError::Timeout { url, limit });
-        }
-    };
-    match status.success() {
-        true => refs(&url, &String::from_utf8_lossy(&output)),
-        false => Err(GitError::Failed {
-            url,
-            status,
-            complaint: words(&complaint),
-        }),
+    }
+
+    /// Both streams to their ends, or an error as soon as there is too much.
+    async fn answer(&self, child: &mut Child) -> Result<Answer, GitError> {
+        let (output, complaint) = (child.stdout.take(), child.stderr.take());
+        let output = async {
+            // One byte more than allowed tells too much from just enough.
+            let bytes = read(output, self.bytes_max + 1)
+                .await
+                .map_err(GitError::Run)?;
+            match bytes.len() as u64 > self.bytes_max {
+                false => Ok(bytes),
+                true => Err(GitError::TooMuch {
+                    verb: self.verb,
+                    url: self.url.to_owned(),
+                    bytes_max: self.bytes_max,
+                }),
+            }
+        };
+        let complaint = async {
+            let bytes = drain(complaint, COMPLAINT_BYTES_MAX).await;
+            bytes.map_err(GitError::Run)
+        };
+        let (output, complaint) = tokio::try_join!(output, complaint)?;
+        Ok(Answer { output, complaint })
     }
 }
 
-fn command(url: &str) -> Command {
+fn command() -> Command {
     let mut command = Command::new("git");
+    // Those of a hook's or a shell's own repository would be taken for the one that is meant.
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        command.env_remove(variable);
+    }
     command
-        .args(["ls-remote", "--heads", "--tags", "--", url])
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)
         .env("LC_ALL", "C")
@@ -147,28 +226,6 @@ fn command(url: &str) -> Command {
 struct Answer {
     output: Vec<u8>,
     complaint: Vec<u8>,
-}
-
-/// Both streams to their ends, or an error as soon as there is too much.
-async fn answer(child: &mut Child, url: &str, bytes_max: u64) -> Result<Answer, GitError> {
-    let (output, complaint) = (child.stdout.take(), child.stderr.take());
-    let output = async {
-        // One byte more than allowed tells too much from just enough.
-        let bytes = read(output, bytes_max + 1).await.map_err(GitError::Run)?;
-        match bytes.len() as u64 > bytes_max {
-            false => Ok(bytes),
-            true => Err(GitError::TooMuch {
-                url: url.to_owned(),
-                bytes_max,
-            }),
-        }
-    };
-    let complaint = async {
-        let bytes = drain(complaint, COMPLAINT_BYTES_MAX).await;
-        bytes.map_err(GitError::Run)
-    };
-    let (output, complaint) = tokio::try_join!(output, complaint)?;
-    Ok(Answer { output, complaint })
 }
 
 async fn read(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {

@@ -11,7 +11,7 @@ use crate::{
     soa::{
         decode::{Fields, Range},
         marathon::{Location, Whitelist, blacklist, volumes, whitelist},
-        node::{Map, Mark, Node, join},
+        node::{Map, Mark, Node, Value, join},
         reader::SOA_DIR_DEFAULT,
     },
 };
@@ -20,10 +20,12 @@ mod agent;
 mod alerts;
 mod coordinator;
 mod pools;
+mod deployments;
 
 pub use agent::AgentConfig;
 pub use alerts::AlertsConfig;
 pub use coordinator::CoordinatorConfig;
+pub use deployments::DeploymentsConfig;
 
 /// Where coordinators listen unless something else is configured.
 pub const COORDINATOR_LISTEN_DEFAULT: &str = "127.0.0.1:7401";
@@ -122,6 +124,8 @@ pub struct SystemConfig {
     pub coordinator: CoordinatorConfig,
     /// `agent`: the section of `paasta-agent`.
     pub agent: AgentConfig,
+    /// `deployments`: how the leader follows the services' repositories.
+    pub deployments: DeploymentsConfig,
     /// `cli`: the section of `paasta`.
     pub cli: CliConfig,
 }
@@ -131,12 +135,16 @@ pub struct SystemConfig {
 pub struct CliConfig {
     /// `coordinators`: `HOST:PORT` of any coordinators, tried in turn. Default `127.0.0.1:7401`.
     pub coordinators: Vec<String>,
+    /// `clusters`: cluster to `HOST:PORT` of its coordinators, for `paasta wait-for-deployment` of
+    /// what is deployed in several. Default none: all are asked at `coordinators`.
+    pub clusters: BTreeMap<ClusterName, Vec<String>>,
 }
 
 impl Default for CliConfig {
     fn default() -> Self {
         Self {
             coordinators: vec![COORDINATOR_LISTEN_DEFAULT.to_owned()],
+            clusters: BTreeMap::new(),
         }
     }
 }
@@ -198,6 +206,7 @@ impl SystemConfig {
             alerts: section(&mut fields, "alerts", keys, AlertsConfig::decode),
             coordinator: section(&mut fields, "coordinator", keys, CoordinatorConfig::decode),
             agent: section(&mut fields, "agent", keys, AgentConfig::decode),
+            deployments: section(&mut fields, "deployments", keys, DeploymentsConfig::decode),
             cli: section(&mut fields, "cli", keys, cli),
         };
         keys.extend(fields.asked().map(str::to_owned));
@@ -241,10 +250,45 @@ fn section<T>(
 
 fn cli(fields: &mut Fields<'_, '_>) -> CliConfig {
     let given = fields.texts("coordinators");
-    match given.filter(|list| !list.is_empty()) {
-        Some(coordinators) => CliConfig { coordinators },
-        None => CliConfig::default(),
+    let mut config = CliConfig::default();
+    if let Some(coordinators) = given.filter(|list| !list.is_empty()) {
+        config.coordinators = coordinators;
     }
+    config.clusters = clusters(fields);
+    config
+}
+
+/// The coordinators of each cluster.
+fn clusters(fields: &mut Fields<'_, '_>) -> BTreeMap<ClusterName, Vec<String>> {
+    let mut clusters = BTreeMap::new();
+    let Some(node) = fields.node("clusters").cloned() else {
+        return clusters;
+    };
+    let Some(map) = node.as_map() else {
+        let message = format!("expected a map, found {}", node.describe());
+        fields.error("clusters", &node.mark, message);
+        return clusters;
+    };
+    for (name, entry) in &map.entries {
+        let key = format!("clusters.{name}");
+        let list: &[Node] = match &entry.node.value {
+            Value::List(list) => list,
+            _ => &[],
+        };
+        let texts = list.iter().filter_map(|one| one.as_text());
+        let addresses: Vec<String> = texts.map(str::to_owned).collect();
+        match ClusterName::new(name) {
+            Ok(cluster) if !addresses.is_empty() => {
+                clusters.insert(cluster, addresses);
+            }
+            Ok(_) => {
+                let message = "expected a list of HOST:PORT".to_owned();
+                fields.error(&key, &entry.node.mark, message);
+            }
+            Err(error) => fields.error(&key, &entry.key, error.to_string()),
+        }
+    }
+    clusters
 }
 
 /// One cluster name, or a list of them.

@@ -4,11 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Control, Deployments, Groups, Instance, Version, control_key, instance_key};
-use crate::{
-    id::{ClusterName, InstanceName, ServiceName},
-    spec::DesiredState,
+use super::{
+    Control, Deployments, Groups, Instance, Version, control_key, instance_key, tags::Tags,
 };
+use crate::id::{ClusterName, InstanceName, ServiceName};
 
 /// A declared instance, as far as git is concerned.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,15 +35,17 @@ pub fn generate(
     for target in targets {
         let own = format!("{}.{}", target.cluster, target.instance);
         let branch = target.branch.as_deref().unwrap_or(&own);
-        let tagged = tags.deploys.get(target.deploy_group.as_str());
+        let tagged = tags.latest(&target.deploy_group);
         let sha = match tagged {
-            Some((_, sha)) => *sha,
+            Some(deploy) => deploy.sha,
             None => match refs.get(&format!("refs/heads/paasta-{branch}")) {
                 Some(sha) => sha.as_str(),
                 None => continue,
             },
         };
-        let (desired_state, force_bounce) = tags.control(&own, sha);
+        let control = tags.control(&own, sha);
+        let desired_state = control.map(|tag| tag.state).unwrap_or_default();
+        let force_bounce = control.map(|tag| tag.timestamp.to_owned());
         let docker_image = format!("services-{service}:paasta-{sha}");
         deployments.v1.insert(
             instance_key(service, &target.cluster, &target.instance),
@@ -75,72 +76,4 @@ pub fn generate(
     }
     deployments.v2 = Some(groups);
     deployments
-}
-
-/// The tags that matter.
-struct Tags<'a> {
-    /// The latest deploy of each group: timestamp and sha.
-    deploys: BTreeMap<&'a str, (&'a str, &'a str)>,
-    /// The controls of each `CLUSTER.INSTANCE`.
-    controls: BTreeMap<&'a str, Vec<ControlTag<'a>>>,
-}
-
-struct ControlTag<'a> {
-    timestamp: &'a str,
-    state: DesiredState,
-    sha: &'a str,
-}
-
-impl<'a> Tags<'a> {
-    fn read(refs: &'a BTreeMap<String, String>) -> Self {
-        let mut tags = Self {
-            deploys: BTreeMap::new(),
-            controls: BTreeMap::new(),
-        };
-        for (name, sha) in refs {
-            let Some((subject, timestamp, word)) = parse(name) else {
-                continue;
-            };
-            let state = match word {
-                "deploy" => {
-                    let latest = tags.deploys.entry(subject).or_insert((timestamp, sha));
-                    *latest = (timestamp, sha.as_str()).max(*latest);
-                    continue;
-                }
-                "start" => DesiredState::Start,
-                "stop" => DesiredState::Stop,
-                _ => continue,
-            };
-            tags.controls.entry(subject).or_default().push(ControlTag {
-                timestamp,
-                state,
-                sha,
-            });
-        }
-        tags
-    }
-
-    /// The latest control made for the deployed `sha`.
-    fn control(&self, target: &str, sha: &str) -> (DesiredState, Option<String>) {
-        let candidates = self.controls.get(target).into_iter().flatten();
-        // At the same second a stop wins over a start: what is stopped can be started again.
-        let latest = candidates
-            .filter(|tag| tag.sha == sha)
-            .max_by_key(|tag| (tag.timestamp, tag.state == DesiredState::Stop));
-        match latest {
-            Some(tag) => (tag.state, Some(tag.timestamp.to_owned())),
-            None => (DesiredState::Start, None),
-        }
-    }
-}
-
-/// `refs/tags/paasta-SUBJECT-YYYYMMDDTHHMMSS-WORD`, taken apart. The subject may hold `-`.
-fn parse(name: &str) -> Option<(&str, &str, &str)> {
-    let rest = name.strip_prefix("refs/tags/paasta-")?;
-    let (rest, word) = rest.rsplit_once('-')?;
-    let (subject, timestamp) = rest.rsplit_once('-')?;
-    let (date, time) = timestamp.split_once('T')?;
-    let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
-    let fine = digits(date, 8) && digits(time, 6) && !subject.is_empty();
-    fine.then_some((subject, timestamp, word))
 }

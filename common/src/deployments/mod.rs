@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod generate;
+pub mod tags;
 
 pub use generate::{Target, generate};
 
