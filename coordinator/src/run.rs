@@ -34,6 +34,7 @@ use crate::{
         bounces::BouncesService,
         cluster::ClusterService,
         follow::Followers,
+        deploys::DeploysService,
         gate::Gate,
         logs::{LogsService, READERS_MAX},
         members::MembersService,
@@ -272,6 +273,10 @@ fn build(
     let services = Services {
         consensus: consensus.clone(),
         agents: AgentsService::new(gate, sessions, led),
+        deploys: DeploysService {
+            admin: admin.clone(),
+            proposer: operate.proposer.clone(),
+        },
         admin,
         logs,
         cluster,

@@ -9,6 +9,7 @@ mod cluster {
     mod events;
     mod http;
     mod logs;
+    mod git;
     mod members;
     mod operate;
     mod pools;

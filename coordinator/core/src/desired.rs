@@ -10,6 +10,11 @@ use paasta_common::{
     spec::InstanceSpec,
 };
 
+mod cause;
+mod versions;
+
+pub use versions::versions;
+
 use crate::state::{
     ClusterState,
     command::{Command, RemoveInstances, SetInstance, SetPools, SetProblems},
@@ -25,6 +30,8 @@ pub struct Reading {
     pub incomplete: BTreeSet<ServiceName>,
     /// The operator's word on the pools.
     pub pools: Pools,
+    /// The deploy group of each: whose tags say which version it runs.
+    pub deploy_groups: BTreeMap<InstanceId, String>,
     /// What is wrong with the files of a service as a whole.
     pub problems: BTreeMap<ServiceName, Vec<Problem>>,
 }
@@ -92,9 +99,11 @@ pub fn changes(state: &ClusterState, reading: &Reading) -> Vec<Command> {
         let known = state.instance(id);
         if known.is_none_or(|known| !known.declared || known.spec != **spec) {
             let spec = spec.clone();
+            let cause = cause::cause(state, reading, id, &spec);
             commands.push(Command::SetInstance(SetInstance {
                 id: id.clone(),
                 spec,
+                cause,
             }));
         }
     }

@@ -27,6 +27,7 @@ mod build;
 pub mod desired;
 mod fit;
 pub mod plan;
+pub mod remotes;
 pub mod state;
 
 pub use fit::Unfit;

@@ -56,7 +56,11 @@ fn state(team: Option<&str>, critical: bool) -> ClusterState {
     let spec = Box::new(spec);
     let mut commands = vec![
         Command::Init(init),
-        Command::SetInstance(SetInstance { id: id(), spec }),
+        Command::SetInstance(SetInstance {
+            id: id(),
+            spec,
+            cause: Default::default(),
+        }),
         alert(true),
     ];
     if !critical {

@@ -1,7 +1,9 @@
 //! Where the desired state comes from: the leader reads the soa directory whenever it changes, and
 //! once in a while in any case, and proposes what differs from the replicated state.
 
+mod ask;
 mod read;
+pub mod repositories;
 mod watch;
 
 use std::{
@@ -13,15 +15,17 @@ use std::{
 
 use paasta_common::{
     config::SystemConfig,
-    id::{ClusterName, InstanceId},
+    id::{ClusterName, InstanceId, ServiceName},
     time::Timestamp,
 };
 use paasta_coordinator_core::{
     desired::{Reading, Removal, changes, removals},
-    state::{command::Command, outcome::Outcome},
+    state::{command::Command, outcome::Outcome, versions::Versions},
 };
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
+
+use repositories::Repositories;
 
 use crate::{
     machine::ClusterMachine, options::Options, propose::Proposer, store::IoMode, witness::Watched,
@@ -29,6 +33,9 @@ use crate::{
 
 /// Commands proposed together, at most; the rest follow at once.
 const BATCH_MAX: usize = 64;
+
+/// What git said last, by service; none where git is not asked.
+type AllVersions = Option<BTreeMap<ServiceName, Arc<Versions>>>;
 
 /// When the soa directory was last read, and what stood in the way.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +57,8 @@ pub struct Desired {
     last: Arc<Mutex<LastRead>>,
     /// Why instances that are gone from the directory are not removed; empty when they are.
     refusal: Arc<Mutex<String>>,
+    /// Who follows git.
+    pub repositories: Repositories,
     io: IoMode,
     watched: Watched,
 }
@@ -58,6 +67,7 @@ pub struct Desired {
 #[derive(Default)]
 struct Seen {
     fingerprint: watch::Fingerprint,
+    versions: AllVersions,
     read_at: Option<tokio::time::Instant>,
     /// A removal that was refused: not proposed again before the directory changes.
     refused: BTreeSet<InstanceId>,
@@ -68,7 +78,9 @@ struct Seen {
 impl Desired {
     /// Follows the soa directory of the options, as a proposer of what changes in it.
     pub fn new(machine: ClusterMachine, proposer: Proposer, options: &Options) -> Self {
+        let repositories = Repositories::new(machine.clone(), proposer.clone(), options);
         Self {
+            repositories,
             machine,
             proposer,
             system: Arc::new(options.system.clone()),
@@ -96,7 +108,7 @@ impl Desired {
     /// Why it cannot be read.
     pub async fn removals(&self) -> Result<BTreeMap<InstanceId, Removal>, String> {
         let cluster = self.cluster().ok_or("there is no cluster yet")?;
-        match self.read(cluster).await {
+        match self.read(cluster, self.versions()).await {
             Some(reading) => Ok(removals(&self.machine.read(), &reading)),
             None => Err(self.last.lock().error.clone()),
         }
@@ -107,8 +119,12 @@ impl Desired {
         state.cluster().map(|cluster| cluster.name.clone())
     }
 
-    /// Follows the directory until `ended`.
+    /// Follows the directory, and the repositories of its services, until `ended`.
     pub async fn follow(&self, ended: &CancellationToken) {
+        tokio::join!(biased; self.follow_files(ended), self.repositories.follow(ended));
+    }
+
+    async fn follow_files(&self, ended: &CancellationToken) {
         let mut notifications = watch::Notifications::begin(&self.dir, self.io);
         let mut seen = Seen::default();
         loop {
@@ -121,6 +137,7 @@ impl Desired {
                 biased;
                 () = ended.cancelled() => return,
                 () = notifications.next() => {}
+                () = self.repositories.changed() => {}
             }
         }
     }
@@ -135,28 +152,38 @@ impl Desired {
             return;
         };
         let due = seen.read_at.is_none_or(|at| at.elapsed() >= self.resync);
-        let changed = now != seen.fingerprint;
+        let versions = self.versions();
+        let changed = now != seen.fingerprint || versions != seen.versions;
         if !changed && !due && !seen.again {
             return;
         }
         if changed {
             seen.refused.clear();
         }
-        let Some(mut reading) = self.read(cluster).await else {
+        let Some(mut reading) = self.read(cluster, versions.clone()).await else {
             return;
         };
         self.watched.tell(|w| w.read(&mut reading));
         // Taken before the reading: a change in between is seen by the next look.
         seen.fingerprint = now;
+        seen.versions = versions;
         seen.read_at = Some(tokio::time::Instant::now());
         seen.again = !self.propose(&reading, seen).await;
     }
 
-    async fn read(&self, cluster: ClusterName) -> Option<Reading> {
+    /// What git said last; nothing where it is not asked.
+    fn versions(&self) -> AllVersions {
+        match self.repositories.follows() {
+            true => Some(self.machine.read().all_versions().clone()),
+            false => None,
+        }
+    }
+
+    async fn read(&self, cluster: ClusterName, versions: AllVersions) -> Option<Reading> {
         let (dir, system) = (Arc::clone(&self.dir), Arc::clone(&self.system));
         let reading = self
             .io
-            .run(move || Ok(read::read(&dir, &cluster, &system)))
+            .run(move || Ok(read::read(&dir, &cluster, &system, versions.as_ref())))
             .await;
         let error = match &reading {
             Ok(Ok(_)) => String::new(),

@@ -6,6 +6,7 @@ pub mod agents;
 pub mod bounces;
 pub mod cluster;
 pub mod follow;
+pub mod deploys;
 pub mod gate;
 pub mod logs;
 pub mod members;

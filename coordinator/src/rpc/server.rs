@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, bounces_server::BouncesServer,
-    cluster_server::ClusterServer, logs_server::LogsServer, members_server::MembersServer,
+    cluster_server::ClusterServer, deploys_server::DeploysServer, logs_server::LogsServer, members_server::MembersServer,
     operate_server::OperateServer, snapshots_server::SnapshotsServer,
 };
 use tokio::{
@@ -20,7 +20,7 @@ use tonic::{
 
 use super::{
     admin::AdminService, agents::AgentsService, bounces::BouncesService, cluster::ClusterService,
-    logs::LogsService, members::MembersService, operate::OperateService,
+    deploys::DeploysService, logs::LogsService, members::MembersService, operate::OperateService,
     snapshots::SnapshotsService,
 };
 use crate::raft::{Consensus, RaftServer};
@@ -44,6 +44,8 @@ pub struct Services {
     pub logs: LogsService,
     /// Operators, making the cluster.
     pub cluster: ClusterService,
+    /// Operators and authors, saying what runs.
+    pub deploys: DeploysService,
     /// Operators, changing the coordinators.
     pub members: MembersService,
     /// Operators, acting on hosts and instances.
@@ -103,6 +105,7 @@ where
     health.set_serving::<LogsServer<LogsService>>().await;
     health.set_serving::<BouncesServer<BouncesService>>().await;
     health.set_serving::<ClusterServer<ClusterService>>().await;
+    health.set_serving::<DeploysServer<DeploysService>>().await;
     health.set_serving::<MembersServer<MembersService>>().await;
     health.set_serving::<OperateServer<OperateService>>().await;
     health
@@ -122,6 +125,7 @@ where
         .add_service(AdminServer::new(services.admin))
         .add_service(LogsServer::new(services.logs))
         .add_service(ClusterServer::new(services.cluster))
+        .add_service(DeploysServer::new(services.deploys))
         .add_service(MembersServer::new(services.members))
         .add_service(OperateServer::new(services.operate))
         .add_service(BouncesServer::new(services.bounces))

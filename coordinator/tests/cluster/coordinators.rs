@@ -33,19 +33,25 @@ pub(crate) struct Coordinators {
     addresses: BTreeMap<u64, SocketAddr>,
     http: BTreeMap<u64, SocketAddr>,
     running: BTreeMap<u64, (CancellationToken, JoinHandle<()>)>,
+    follows_git: bool,
 }
 
 impl Coordinators {
     pub(crate) async fn start(count: u64) -> Self {
-        Self::start_with(count, BTreeMap::new()).await
+        Self::start_with(count, BTreeMap::new(), false).await
     }
 
     /// The same, with HTTP served.
     pub(crate) async fn start_with_http(count: u64) -> Self {
-        Self::start_with(count, free_addresses(count)).await
+        Self::start_with(count, free_addresses(count), false).await
     }
 
-    async fn start_with(count: u64, http: BTreeMap<u64, SocketAddr>) -> Self {
+    /// Coordinators that ask the services' repositories what runs.
+    pub(crate) async fn following_git(count: u64) -> Self {
+        Self::start_with(count, BTreeMap::new(), true).await
+    }
+
+    async fn start_with(count: u64, http: BTreeMap<u64, SocketAddr>, follows_git: bool) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("soa")).expect("a directory");
         let mut cluster = Self {
@@ -54,6 +60,7 @@ impl Coordinators {
             addresses: free_addresses(count),
             http,
             running: BTreeMap::new(),
+            follows_git,
         };
         for id in 1..=count {
             cluster.restart(id).await;
@@ -345,7 +352,7 @@ impl Coordinators {
             .connect_lazy()
     }
 
-    fn soa(&self) -> std::path::PathBuf {
+    pub(crate) fn soa(&self) -> std::path::PathBuf {
         self.dir.path().join("soa")
     }
 
@@ -371,6 +378,10 @@ impl Coordinators {
         ours.snapshot_every = 50;
         ours.lease_ms = 1000;
         ours.lost_after_ms = 1000;
+        // The tests write deployments.json themselves; those of git say so.
+        system.deployments.generate = self.follows_git;
+        system.deployments.every_seconds = 1;
+        system.deployments.remote_timeout_seconds = 3;
         system.alerts.check_seconds = 1;
         system.alerts.after_seconds = 1;
         let append = format!("cat >> {}", self.alerts().display());

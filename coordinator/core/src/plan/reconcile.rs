@@ -15,10 +15,11 @@ use paasta_common::{
     spec::{BounceMethod, DrainMethod, OnDeadline},
 };
 
-use super::{members::Members, pass::Pass, place::Refusals, transition, view};
+use super::{class::Class, members::Members, pass::Pass, place::Refusals, transition, view};
 use crate::state::{
-    command::{BATCH_MAX, Command, DropInstance, Place, PlaceReplica, SetWant},
+    command::{BATCH_MAX, Command, DropInstance, Place, PlaceReplica, SetOverride, SetWant},
     instance::Instance,
+    overrides::OverrideKind,
 };
 
 /// What is wanted of an instance now.
@@ -120,12 +121,28 @@ pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
     pass.commands.extend(steps.before);
     say(pass, id, &moves);
     pass.commands.extend(steps.after);
+    pass.commands.extend(end_of_restart(&goal, &members));
     if !instance.declared && members.is_empty() {
         pass.commands
             .push(Command::DropInstance(DropInstance { id: id.clone() }));
     }
     let report = view::instance_report(pass, &goal, &members, &moves);
     pass.report.instances.insert(id.clone(), Arc::new(report));
+}
+
+/// A restart is over when everything that can be heard of is gone: then all starts again.
+fn end_of_restart(goal: &Goal<'_>, members: &Members<'_>) -> Option<Command> {
+    let overridden = goal.instance.overridden.as_ref()?;
+    let silent = |class| matches!(class, Class::Lost | Class::Unknown);
+    let over = overridden.kind == OverrideKind::Restart
+        && members.all().all(|member| silent(member.class));
+    over.then(|| {
+        Command::SetOverride(SetOverride {
+            instance: goal.id.clone(),
+            kind: None,
+            only: Some(overridden.index),
+        })
+    })
 }
 
 fn gather<'a>(pass: &mut Pass<'a>, goal: &Goal<'_>) -> Members<'a> {

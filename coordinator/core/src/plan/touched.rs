@@ -56,7 +56,9 @@ impl Touched {
                 ProblemScope::Instance(id) => self.instance(id),
                 ProblemScope::Service(_) => self.everything = true,
             },
-            Command::SetAlert(_) => {}
+            Command::SetOverride(one) => self.instance(&one.instance),
+            // What follows from them is another command.
+            Command::SetAlert(_) | Command::SetVersions(_) => {}
             Command::Init(_)
             | Command::RegisterHost(_)
             | Command::HostLost(_)

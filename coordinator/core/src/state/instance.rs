@@ -3,7 +3,7 @@
 use paasta_common::{id::AppId, spec::InstanceSpec, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::bounce::BounceRecord;
+use super::{bounce::BounceRecord, history::History, overrides::Override};
 
 /// An instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,13 @@ pub struct Instance {
     /// The last app of which every wanted replica was happy at once: what a rollback goes to.
     #[serde(default)]
     pub last_good: Option<AppId>,
+    /// What an operator asked for beside the configuration. The next deploy ends it, and so does a
+    /// change of what a container or their number is.
+    #[serde(default)]
+    pub overridden: Option<Override>,
+    /// What was asked of it, by whom.
+    #[serde(default)]
+    pub history: History,
     /// The bounce under way.
     #[serde(default)]
     pub bounce: Option<BounceRecord>,
@@ -66,9 +73,10 @@ impl Instance {
 
     /// How many replicas of it should run now: none when stopped or no longer declared.
     pub fn wanted(&self) -> u32 {
-        match self.declared {
-            true => self.spec.wanted(),
-            false => 0,
+        match (self.declared, &self.overridden) {
+            (true, None) => self.spec.wanted(),
+            (true, Some(overridden)) => overridden.wanted(&self.spec),
+            (false, _) => 0,
         }
     }
 

@@ -6,7 +6,8 @@ use std::fmt;
 use paasta_common::assignment::Want;
 
 use super::{
-    ClusterState, event::EVENTS_MAX, index::Index, problems::PROBLEMS_MAX, request::REQUESTS_MAX,
+    ClusterState, event::EVENTS_MAX, history::CHANGES_MAX, index::Index, problems::PROBLEMS_MAX,
+    request::REQUESTS_MAX,
 };
 
 /// Something that must not be.
@@ -159,10 +160,16 @@ fn check_bounces(state: &ClusterState, found: &mut Vec<Violation>) {
 fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
     let tables = &state.tables;
     let problems = tables.problems.values().map(Vec::len).max().unwrap_or(0);
+    let changes = tables
+        .instances
+        .values()
+        .map(|one| one.history.iter().len());
+    let changes = changes.max().unwrap_or(0);
     let bounds = [
         ("events", tables.events.len(), EVENTS_MAX),
         ("request outcomes", tables.requests.len(), REQUESTS_MAX),
         ("problems of one scope", problems, PROBLEMS_MAX),
+        ("changes of one instance", changes, CHANGES_MAX),
     ];
     for (what, is, most) in bounds {
         if is > most {

@@ -7,25 +7,28 @@ mod assignment;
 pub mod bounce;
 pub mod command;
 pub mod event;
+pub mod history;
 pub mod host;
 mod index;
 pub mod instance;
 pub mod invariants;
 mod legal;
 pub mod outcome;
+pub mod overrides;
 pub mod problems;
 pub mod recovery;
 mod replicas;
 mod request;
 pub(crate) mod room;
 mod stored;
+pub mod versions;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     app::{AppSpec, Resources},
     assignment::Want,
-    id::{AppId, ClusterName, HostId, InstanceId, ReplicaId},
+    id::{AppId, ClusterName, HostId, InstanceId, ReplicaId, ServiceName},
     overcommit::Pools,
     problem::Problem,
     time::Timestamp,
@@ -35,12 +38,14 @@ use serde::{Deserialize, Serialize};
 use alert::Alert;
 use command::{Context, Envelope};
 use event::{Event, EventKind, EventRing, Subject};
+use history::Cause;
 use host::Host;
 use index::Index;
 use instance::Instance;
 use outcome::{Outcome, Reason};
 use problems::ProblemScope;
 use request::RequestRing;
+use versions::Versions;
 
 /// A debug build checks every invariant after every command while there are at most this many
 /// replicas: above it the check would make long tests quadratic.
@@ -67,6 +72,7 @@ struct Tables {
     problems: BTreeMap<ProblemScope, Vec<Problem>>,
     alerts: BTreeMap<InstanceId, Alert>,
     pools: Pools,
+    versions: BTreeMap<ServiceName, Arc<Versions>>,
     events: EventRing,
     requests: RequestRing,
 }
@@ -254,6 +260,16 @@ impl ClusterState {
         &self.tables.alerts
     }
 
+    /// Which versions of a service git said last are deployed; none when it never said.
+    pub fn versions(&self, service: &ServiceName) -> Option<&Arc<Versions>> {
+        self.tables.versions.get(service)
+    }
+
+    /// The versions of every service of which git said any.
+    pub fn all_versions(&self) -> &BTreeMap<ServiceName, Arc<Versions>> {
+        &self.tables.versions
+    }
+
     /// What happened lately, oldest first; at most [`event::EVENTS_MAX`].
     pub fn events(&self) -> impl DoubleEndedIterator<Item = &Event> {
         self.tables.events.iter()
@@ -264,6 +280,13 @@ impl ClusterState {
         ids: Ids,
     ) -> impl Iterator<Item = (ReplicaId, &'a Replica)> + use<'a, Ids> {
         ids.filter_map(|id| Some((id, self.tables.replicas.get(&id)?)))
+    }
+
+    /// Adds to the history of an instance.
+    fn remember(&mut self, context: &Context<'_>, id: &InstanceId, kind: &str, text: &str) {
+        if let Some(record) = self.tables.instances.get_mut(id) {
+            record.history.push(context, Cause::of(kind), None, text.to_owned());
+        }
     }
 
     fn note(&mut self, context: &Context<'_>, kind: EventKind, subject: Subject, text: String) {

@@ -75,6 +75,24 @@ pub enum Reason {
         /// The instance.
         instance: InstanceId,
     },
+    /// The instance is not declared any more.
+    #[error("{instance} is no longer declared, or not deployed any more, and is being removed")]
+    BeingRemoved {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// More replicas than an operator may ask for.
+    #[error(
+        "{asked} replicas are too many beside the configured {configured}: at most {most} can be asked for; change `instances` in yelpsoa-configs"
+    )]
+    TooManyReplicas {
+        /// How many were asked for.
+        asked: u32,
+        /// How many may be.
+        most: u32,
+        /// How many are configured.
+        configured: u32,
+    },
     /// The instance still has replicas, or is still declared.
     #[error("instance {instance} is declared or still has {replicas} replicas")]
     InstanceInUse {

@@ -86,6 +86,7 @@ pub(crate) fn set(id: &InstanceId, spec: InstanceSpec) -> Command {
     Command::SetInstance(SetInstance {
         id: id.clone(),
         spec: Box::new(spec),
+        cause: Default::default(),
     })
 }
 

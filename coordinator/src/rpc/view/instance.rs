@@ -15,6 +15,7 @@ use paasta_coordinator_core::{
     state::{
         bounce::{BouncePhase, BounceRecord},
         instance::Instance,
+        overrides::Override,
     },
 };
 use paasta_proto::v1;
@@ -68,6 +69,8 @@ impl View<'_> {
             DesiredState::Stop => "stop".to_owned(),
         };
         status.wanted = instance.wanted();
+        status.needed = instance.spec.bounce.margin.of(instance.wanted());
+        status.overridden = instance.overridden.as_ref().map(overridden);
         status.bounce_method = instance.spec.bounce.method.to_string();
         status.undeclared = !instance.declared;
         status
@@ -175,6 +178,15 @@ impl View<'_> {
                 .is_some_and(|report| report.phase == Phase::BackingOff)
         });
         if backing_off { "delayed" } else { "deploying" }
+    }
+}
+
+fn overridden(known: &Override) -> v1::OverrideStatus {
+    v1::OverrideStatus {
+        kind: known.kind.as_str().to_owned(),
+        instances: known.kind.instances(),
+        by: known.by.clone(),
+        since_ms: known.since.0,
     }
 }
 

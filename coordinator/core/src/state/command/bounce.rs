@@ -164,9 +164,9 @@ impl Bounce {
                     since: context.at,
                 };
                 state.pin(&self.instance, pin);
-                return Ok(format!(
-                    "no progress until the deadline, rolled back to {good}"
-                ));
+                let text = format!("no progress until the deadline, rolled back to {good}");
+                state.remember(context, &self.instance, "rollback", &text);
+                return Ok(text);
             }
         };
         if let Some(bounce) = &mut record.bounce {

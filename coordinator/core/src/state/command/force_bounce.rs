@@ -54,6 +54,7 @@ impl ForceBounce {
             created_at: context.at,
         });
         state.pin(&self.instance, pin);
+        state.remember(context, &self.instance, "restart", &text);
         let subject = Subject::Instance(self.instance.clone());
         state.note(context, EventKind::Desired, subject, text);
         Outcome::Applied

@@ -19,7 +19,9 @@ mod roll_back;
 mod set_alert;
 mod set_instance;
 mod set_pools;
+mod set_override;
 mod set_problems;
+mod set_versions;
 mod set_want;
 mod undrain_host;
 
@@ -41,7 +43,9 @@ pub use roll_back::RollBack;
 pub use set_alert::SetAlert;
 pub use set_instance::SetInstance;
 pub use set_pools::SetPools;
+pub use set_override::SetOverride;
 pub use set_problems::SetProblems;
+pub use set_versions::SetVersions;
 pub use set_want::SetWant;
 pub use undrain_host::UndrainHost;
 
@@ -104,6 +108,10 @@ pub enum Command {
     ForceBounce(ForceBounce),
     /// How much of what its hosts have each pool gives out.
     SetPools(SetPools),
+    /// An operator asks for another number of replicas.
+    SetOverride(SetOverride),
+    /// Which versions of a service are deployed.
+    SetVersions(SetVersions),
     /// The configuration problems of a service or instance.
     SetProblems(SetProblems),
     /// An alarm of an instance begins or ends.
@@ -147,6 +155,8 @@ impl Command {
             Self::ResumeBounce(command) => command.apply(state, context),
             Self::ForceBounce(command) => command.apply(state, context),
             Self::SetPools(command) => command.apply(state, context),
+            Self::SetOverride(command) => command.apply(state, context),
+            Self::SetVersions(command) => command.apply(state, context),
             Self::SetProblems(command) => command.apply(state, context),
             Self::SetAlert(command) => command.apply(state, context),
             Self::Place(command) => command.apply(state, context),

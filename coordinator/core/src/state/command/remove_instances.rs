@@ -11,6 +11,7 @@ use super::Context;
 use crate::state::{
     ClusterState,
     event::{EventKind, Subject},
+    history::Cause,
     outcome::{Outcome, Reason},
 };
 
@@ -71,7 +72,10 @@ impl RemoveInstances {
             record.declared = false;
             record.bounce = None;
             record.changed_at = context.at;
+            record.overridden = None;
             let text = "no longer declared or deployed: draining".to_owned();
+            let cause = Cause::of("removed");
+            record.history.push(context, cause, None, text.clone());
             state.note(context, EventKind::Desired, Subject::Instance(id), text);
         }
         Outcome::Applied

@@ -51,6 +51,7 @@ impl RollBack {
             since: context.at,
         };
         state.pin(&instance, pin);
+        state.remember(context, &instance, "rollback", &text);
         let subject = Subject::Instance(instance);
         state.note(context, EventKind::Desired, subject, text);
         Outcome::Applied

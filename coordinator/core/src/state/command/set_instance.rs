@@ -12,8 +12,10 @@ use super::Context;
 use crate::state::{
     App, ClusterState,
     event::{EventKind, Subject},
+    history::{Cause, History},
     instance::Instance,
     outcome::{Outcome, Reason},
+    overrides::Override,
 };
 
 /// What an instance should be.
@@ -23,6 +25,9 @@ pub struct SetInstance {
     pub id: InstanceId,
     /// Its desired state.
     pub spec: Box<InstanceSpec>,
+    /// Why it changes, for the history.
+    #[serde(default)]
+    pub cause: Cause,
 }
 
 impl SetInstance {
@@ -51,10 +56,17 @@ impl SetInstance {
         let runs_anew = before
             .as_ref()
             .is_some_and(|before| before.spec.run != spec.run);
-        let record = match before {
+        let git_sha = before
+            .as_ref()
+            .is_none_or(|before| before.spec.app.git_sha != spec.app.git_sha)
+            .then(|| spec.app.git_sha.clone());
+        let mut record = match before {
             Some(before) => updated(before, spec, context),
             None => created(spec, context),
         };
+        record
+            .history
+            .push(context, self.cause.clone(), git_sha, text.clone());
         let before = state.tables.instances.insert(self.id.clone(), record);
         if let Some(before) = before {
             state.drop_app_if_unused(&before.spec.app_id);
@@ -107,6 +119,8 @@ fn created(spec: InstanceSpec, context: &Context<'_>) -> Instance {
         declared: true,
         pin: None,
         last_good: None,
+        overridden: None,
+        history: History::default(),
         bounce: None,
         created_at: context.at,
         changed_at: context.at,
@@ -115,6 +129,7 @@ fn created(spec: InstanceSpec, context: &Context<'_>) -> Instance {
 
 fn updated(before: Instance, spec: InstanceSpec, context: &Context<'_>) -> Instance {
     let same_app = before.spec.app_id == spec.app_id && before.declared;
+    let outlasts = before.declared && Override::outlasts(&before.spec, &spec);
     let mut bounce = before.bounce;
     if let Some(bounce) = &mut bounce {
         bounce.set_deadlines(&spec.bounce);
@@ -123,6 +138,7 @@ fn updated(before: Instance, spec: InstanceSpec, context: &Context<'_>) -> Insta
         // A new version is the answer to whatever held or pinned the old one.
         bounce: bounce.filter(|_| same_app),
         pin: before.pin.filter(|_| same_app),
+        overridden: before.overridden.filter(|_| outlasts),
         spec,
         declared: true,
         changed_at: context.at,
@@ -144,6 +160,11 @@ fn difference(before: &Instance, after: &InstanceSpec) -> String {
             before.spec.wanted(),
             after.wanted()
         ));
+    }
+    if let Some(ended) = before.overridden.as_ref()
+        && !Override::outlasts(&before.spec, after)
+    {
+        parts.push(format!("override by {} ended", ended.kind.as_str()));
     }
     if before.spec.bounce != after.bounce {
         parts.push(format!("bounce by {}", after.bounce.method));

@@ -1,0 +1,328 @@
+//! What git says and what operators override, on whole coordinators: a tag becomes replicas though a
+//! hundred other repositories hang, what was said outlives leaders and git itself, and the history
+//! tells who it was.
+
+use std::{fs, net::TcpListener, path::Path, process::Command};
+
+use paasta_proto::v1::{
+    Asker, Change, HistoryRequest, OperateResponse, OverrideRequest, PokeRequest, RemotesRequest,
+    deploys_client::DeploysClient,
+};
+use tokio::time::Instant;
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    PATIENCE,
+    cluster::{agent::FakeAgent, coordinators::Coordinators},
+};
+
+/// Services whose repository accepts connections and never says a word.
+const DEAD: usize = 100;
+const MAIN: &str = "hello.main";
+
+fn git(directory: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=T", "-c", "user.email=t@example.com"])
+        .args(arguments)
+        .current_dir(directory)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .expect("run git");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?}: {complaint}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A repository, and a commit in it.
+struct Repository {
+    path: std::path::PathBuf,
+}
+
+impl Repository {
+    fn new(cluster: &Coordinators) -> Self {
+        let path = cluster.scratch().join("hello.git");
+        fs::create_dir(&path).expect("a directory");
+        git(&path, &["init", "-q"]);
+        Self { path }
+    }
+
+    fn commit(&self) -> String {
+        git(&self.path, &["commit", "-q", "--allow-empty", "-m", "x"]);
+        git(&self.path, &["rev-parse", "HEAD"])
+    }
+
+    fn tag(&self, name: &str, sha: &str) {
+        git(&self.path, &["tag", name, sha]);
+    }
+}
+
+fn describe(cluster: &Coordinators, service: &str, url: &str) {
+    let yaml = format!("git_url: {url}\n");
+    fs::write(cluster.soa().join(service).join("service.yaml"), yaml).expect("written");
+}
+
+fn client(cluster: &Coordinators, at: usize) -> DeploysClient<Channel> {
+    let address = cluster.addresses()[at].clone();
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    DeploysClient::new(endpoint.connect_lazy())
+}
+
+fn asker(request_id: &str) -> Option<Asker> {
+    Some(Asker {
+        request_id: request_id.to_owned(),
+        by: "ann@desk".to_owned(),
+    })
+}
+
+async fn poke(cluster: &Coordinators, at: usize, tags: &[&str]) {
+    let ask = PokeRequest {
+        asker: asker("poke"),
+        service: "hello".to_owned(),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+    };
+    let told = client(cluster, at)
+        .poke(ask)
+        .await
+        .expect("it is answered")
+        .into_inner();
+    assert_eq!(told.outcome, "done", "{}", told.text);
+}
+
+async fn ask(
+    cluster: &Coordinators,
+    id: &str,
+    action: &str,
+    instances: Option<u32>,
+) -> OperateResponse {
+    let ask = OverrideRequest {
+        asker: asker(id),
+        instance: MAIN.to_owned(),
+        action: action.to_owned(),
+        instances,
+        delta: None,
+    };
+    let answer = client(cluster, 0).r#override(ask).await;
+    answer.expect("it is answered").into_inner()
+}
+
+async fn history(cluster: &Coordinators) -> Vec<Change> {
+    let ask = HistoryRequest {
+        instance: MAIN.to_owned(),
+        limit: 0,
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        for at in 0..cluster.addresses().len() {
+            if let Ok(answer) = client(cluster, at).history(ask.clone()).await {
+                return answer.into_inner().changes;
+            }
+        }
+        assert!(Instant::now() < deadline, "nobody tells the history");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_becomes_replicas_and_outlives_leaders_and_git() {
+    let mut cluster = Coordinators::following_git(3).await;
+    let silent = TcpListener::bind("127.0.0.1:0").expect("listen on loopback");
+    let silent = silent.local_addr().expect("its address");
+    for number in 0..DEAD {
+        // Before `hello` by name.
+        let service = format!("dead{number}");
+        cluster.declare(&service, "main: {cpus: 0.1, mem: 64}");
+        describe(&cluster, &service, &format!("git://{silent}/x.git"));
+    }
+    let repository = Repository::new(&cluster);
+    cluster.declare(
+        "hello",
+        "main: {instances: 3, cpus: 0.1, mem: 64, deploy_group: demo.all}",
+    );
+    describe(
+        &cluster,
+        "hello",
+        &format!("file://{}", repository.path.display()),
+    );
+    let _agents = FakeAgent::several(&cluster, 3).await;
+    let first = repository.commit();
+    let tag = "paasta-demo.all-20250101T000000-deploy";
+    repository.tag(tag, &first);
+    let began = Instant::now();
+    cluster.wait_running(MAIN, 3, PATIENCE).await;
+    println!("arrived after {} ms", began.elapsed().as_millis());
+
+    // A new version, with who pushed it, told to one that may not lead.
+    let second = repository.commit();
+    let tag = "paasta-demo.all-20250102T000000-deploy";
+    repository.tag(tag, &second);
+    poke(&cluster, 1, &[tag]).await;
+    let arrived = |sha: String| {
+        move |status: &paasta_proto::v1::InstanceStatus| {
+            status.git_sha == sha && status.deploy_status == "running"
+        }
+    };
+    cluster.wait(MAIN, PATIENCE, arrived(second.clone())).await;
+    let changes = history(&cluster).await;
+    let last = changes.last().expect("there is one");
+    assert_eq!(
+        (last.by.as_str(), last.git_sha.as_str()),
+        ("ann@desk", second.as_str())
+    );
+    assert_eq!(
+        (&last.kinds[..], &last.tags[..]),
+        (&["deploy".to_owned()][..], &[tag.to_owned()][..])
+    );
+    assert_eq!(
+        (changes[0].by.as_str(), changes[0].kinds[0].as_str()),
+        ("git", "declared")
+    );
+    let written = cluster.soa().join("hello/deployments.json");
+    assert!(
+        fs::read_to_string(&written)
+            .expect("it is written")
+            .contains(&second)
+    );
+
+    let remotes = client(&cluster, 0).remotes(RemotesRequest::default()).await;
+    let remotes = remotes.expect("it is answered").into_inner();
+    assert_eq!((remotes.total as usize, remotes.follows), (DEAD + 1, true));
+    let ours = remotes
+        .remotes
+        .iter()
+        .find(|one| one.service == "hello")
+        .expect("it is there");
+    assert!(
+        ours.answered_at_ms.is_some() && ours.error.is_empty(),
+        "{ours:?}"
+    );
+
+    // Another leader, on a machine whose soa directory has no deployments, while git is away.
+    fs::rename(&repository.path, cluster.scratch().join("away")).expect("moved");
+    fs::remove_file(&written).expect("removed");
+    let leader = cluster.leader(PATIENCE).await;
+    cluster.kill(leader).await;
+    cluster.declare(
+        "hello",
+        "main: {instances: 4, cpus: 0.1, mem: 64, deploy_group: demo.all}",
+    );
+    let scaled = cluster.wait_running(MAIN, 4, PATIENCE).await;
+    assert_eq!(scaled.git_sha, second);
+    let changes = history(&cluster).await;
+    let last = changes.last().expect("there is one");
+    assert_eq!(
+        (last.by.as_str(), &last.fields[..]),
+        ("config", &["instances".to_owned()][..])
+    );
+    cluster.restart(leader).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_lasts_until_the_next_deploy_whoever_leads() {
+    let mut cluster = Coordinators::start(3).await;
+    let _agents = FakeAgent::several(&cluster, 3).await;
+    cluster.declare("hello", "main: {instances: 3, cpus: 0.1, mem: 64}");
+    cluster.deploy("hello", 'a');
+    cluster.wait_running(MAIN, 3, PATIENCE).await;
+
+    let stopped = ask(&cluster, "one", "stop", None).await;
+    assert_eq!(stopped.outcome, "done", "{}", stopped.text);
+    let status = cluster
+        .wait(MAIN, PATIENCE, |status| status.deploy_status == "stopped")
+        .await;
+    let known = status.overridden.expect("it is told");
+    assert_eq!(
+        (known.kind.as_str(), known.by.as_str()),
+        ("stop", "ann@desk")
+    );
+    // The same request once more is the same request; another one finds nothing to do.
+    assert_eq!(ask(&cluster, "one", "stop", None).await.outcome, "done");
+    assert_eq!(
+        ask(&cluster, "two", "stop", None).await.outcome,
+        "unchanged"
+    );
+
+    let leader = cluster.leader(PATIENCE).await;
+    cluster.kill(leader).await;
+    let status = cluster
+        .wait(MAIN, PATIENCE, |status| status.overridden.is_some())
+        .await;
+    assert_eq!(status.wanted, 0);
+    cluster.restart(leader).await;
+
+    assert_eq!(
+        ask(&cluster, "three", "scale", Some(5)).await.outcome,
+        "done"
+    );
+    let scaled = cluster.wait_running(MAIN, 5, PATIENCE).await;
+    let too_many = ask(&cluster, "four", "scale", Some(31)).await;
+    assert_eq!(too_many.outcome, "refused");
+    assert!(too_many.text.contains("at most 30"), "{}", too_many.text);
+
+    // A restart replaces every replica.
+    assert_eq!(ask(&cluster, "five", "clear", None).await.outcome, "done");
+    cluster.wait_running(MAIN, 3, PATIENCE).await;
+    let before: Vec<String> = replicas(&cluster).await;
+    assert_eq!(ask(&cluster, "six", "restart", None).await.outcome, "done");
+    cluster
+        .wait(MAIN, PATIENCE, |status| {
+            status.overridden.is_none() && status.wanted == 3
+        })
+        .await;
+    let after = cluster.wait_running(MAIN, 3, PATIENCE).await;
+    assert_eq!(after.desired_app, scaled.desired_app, "of the same version");
+    let after = replicas(&cluster).await;
+    assert!(
+        before.iter().all(|id| !after.contains(id)),
+        "{before:?} became {after:?}"
+    );
+
+    assert_eq!(ask(&cluster, "seven", "pin", Some(2)).await.outcome, "done");
+    cluster.wait_running(MAIN, 2, PATIENCE).await;
+    cluster.deploy("hello", 'b');
+    let deployed = cluster.wait_running(MAIN, 3, PATIENCE).await;
+    assert!(deployed.git_sha.starts_with('b') && deployed.overridden.is_none());
+    let kinds: Vec<String> = history(&cluster)
+        .await
+        .into_iter()
+        .map(|change| change.kinds.join(" "))
+        .collect();
+    let overrides = ["override"; 6].join(",");
+    assert_eq!(kinds.join(","), format!("declared,{overrides},deploy"));
+
+    let mut asking = client(&cluster, 0);
+    let unknown = asking.r#override(OverrideRequest {
+        asker: asker("nine"),
+        instance: "helo.main".to_owned(),
+        action: "stop".to_owned(),
+        ..OverrideRequest::default()
+    });
+    let refused = unknown.await.expect_err("there is no such instance");
+    assert_eq!(refused.code(), Code::NotFound);
+    assert!(refused.message().contains(MAIN), "{}", refused.message());
+    for action in ["explode", "scale"] {
+        let nonsense = asking.r#override(OverrideRequest {
+            asker: asker("ten"),
+            instance: MAIN.to_owned(),
+            action: action.to_owned(),
+            ..OverrideRequest::default()
+        });
+        let refused = nonsense.await.expect_err("it means nothing");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{action}");
+    }
+    cluster.stop().await;
+}
+
+/// The ids of the replicas that are wanted to run.
+async fn replicas(cluster: &Coordinators) -> Vec<String> {
+    let status = cluster
+        .wait(MAIN, PATIENCE, |status| status.replicas.len() == 3)
+        .await;
+    status
+        .replicas
+        .into_iter()
+        .map(|replica| replica.id)
+        .collect()
+}
