@@ -93,6 +93,34 @@ pub enum Command {
     /// See bounces, resume them, go back, start anew; try out bounce methods
     #[command(subcommand)]
     Bounce(cmd::bounce::Command),
+    /// Mark a commit for deployment: its deploy group runs it from now on
+    MarkForDeployment(cmd::marking::mark_for_deployment::Args),
+    /// Wait until every instance of a deploy group runs a marked commit
+    WaitForDeployment(cmd::wait_for_deployment::Args),
+    /// Go back to a commit that was deployed before
+    Rollback(cmd::marking::rollback::Args),
+    /// List what was marked for deployment, the newest first
+    ListDeployments(cmd::marking::list_deployments::Args),
+    /// Print the full sha of what is marked for a deploy group
+    GetLatestDeployment(cmd::marking::get_latest_deployment::Args),
+    /// Start instances that were stopped
+    Start(cmd::marking::control::Args),
+    /// Stop instances until the next deploy
+    Stop(cmd::marking::control::Args),
+    /// Replace every container of instances, by their bounce method
+    Restart(cmd::marking::control::Args),
+    /// Show what was asked of an instance, by whom and when
+    History(cmd::history::Args),
+    /// Stop an instance at once, past git
+    EmergencyStop(cmd::emergency::Args),
+    /// Start an instance at once, past git; end what an emergency command did
+    EmergencyStart(cmd::emergency::Args),
+    /// Stop an instance and start it again, past git; it is down in between
+    EmergencyRestart(cmd::emergency::Args),
+    /// Run another number of replicas, past yelpsoa-configs
+    EmergencyScale(cmd::emergency::ScaleArgs),
+    /// Show, pin or unpin the number of replicas of an instance
+    Autoscale(cmd::autoscale::Args),
     /// Write deployments.json of services from the refs of their git repositories
     GenerateDeployments(cmd::generate_deployments::Args),
     /// Check that a service's repository and configuration are ready to be deployed

@@ -66,6 +66,7 @@ pub enum CallError {
 pub struct Coordinators {
     addresses: Vec<Address>,
     timeout: Duration,
+    once: bool,
     connected: Option<(Address, Channel)>,
 }
 
@@ -76,8 +77,15 @@ impl Coordinators {
         Self {
             addresses,
             timeout,
+            once: false,
             connected,
         }
+    }
+
+    /// The same coordinators, each asked once: for what is not worth waiting for.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self { once: true, ..self }
     }
 
     /// How long each call may take in all.
@@ -137,7 +145,7 @@ impl Coordinators {
             // An election takes about a second: the pauses grow, and stay short. A round without
             // time for an answer would only hide what the earlier ones were told.
             let pause = rounds.next_delay().min(PAUSE_MAX);
-            if Instant::now() + pause + SHARE_MIN >= deadline {
+            if self.once || Instant::now() + pause + SHARE_MIN >= deadline {
                 let (within, attempts) = (self.timeout, last_words);
                 return Err(CallError::Unreachable { within, attempts });
             }

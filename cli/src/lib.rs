@@ -43,7 +43,14 @@ fn execute(args: Args) -> anyhow::Result<Exit> {
         .enable_all()
         .build()?;
     let mut context = Context::new(args.global);
-    let result = runtime.block_on(cmd::run(args.command, &mut context));
+    let result = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            result = cmd::run(args.command, &mut context) => result,
+            // Whoever breaks off is told so by the exit code; nothing is half done by that.
+            Ok(()) = tokio::signal::ctrl_c() => Ok(Exit::Failed),
+        }
+    });
     runtime.shutdown_timeout(STOP_WITHIN);
     result
 }

@@ -33,8 +33,8 @@ use crate::{
         agents::AgentsService,
         bounces::BouncesService,
         cluster::ClusterService,
-        follow::Followers,
         deploys::DeploysService,
+        follow::Followers,
         gate::Gate,
         logs::{LogsService, READERS_MAX},
         members::MembersService,
@@ -215,15 +215,7 @@ fn build(
     let gate = Gate::new(consensus.clone(), peers.clone());
     let (leadership, led) = watch::channel(None);
     let leader = leader(&options, leadership, &machine, &proposer);
-    let sessions = Sessions {
-        machine: machine.clone(),
-        observations: leader.observations.clone(),
-        proposer: proposer.clone(),
-        clock: Arc::clone(&clock),
-        lease_ms: options.plan.lease_ms,
-        logs: LogBroker::default(),
-        shutdown: shutdown.clone(),
-    };
+    let sessions = sessions(&options, &clock, &leader, shutdown);
     let admin = AdminService {
         gate: gate.clone(),
         consensus: consensus.clone(),
@@ -241,14 +233,7 @@ fn build(
         shutdown: shutdown.clone(),
         places: Arc::new(Semaphore::new(READERS_MAX)),
     };
-    let operate = OperateService {
-        admin: admin.clone(),
-        proposer: proposer.clone(),
-    };
-    let bounces = BouncesService {
-        admin: admin.clone(),
-        proposer: proposer.clone(),
-    };
+    let (operate, bounces, deploys) = acting(&admin, &proposer);
     let members = MembersService {
         gate: gate.clone(),
         consensus: consensus.clone(),
@@ -273,17 +258,51 @@ fn build(
     let services = Services {
         consensus: consensus.clone(),
         agents: AgentsService::new(gate, sessions, led),
-        deploys: DeploysService {
-            admin: admin.clone(),
-            proposer: operate.proposer.clone(),
-        },
         admin,
         logs,
         cluster,
         members,
         operate,
         bounces,
+        deploys,
         snapshots,
     };
     (leader, services)
+}
+
+fn sessions(
+    options: &Options,
+    clock: &Arc<dyn Clock>,
+    leader: &Leader,
+    shutdown: &CancellationToken,
+) -> Sessions {
+    Sessions {
+        machine: leader.machine.clone(),
+        observations: leader.observations.clone(),
+        proposer: leader.proposer.clone(),
+        clock: Arc::clone(clock),
+        lease_ms: options.plan.lease_ms,
+        logs: LogBroker::default(),
+        shutdown: shutdown.clone(),
+    }
+}
+
+/// The services by which people change something: each sees what reading sees.
+fn acting(
+    admin: &AdminService,
+    proposer: &Proposer,
+) -> (OperateService, BouncesService, DeploysService) {
+    let operate = OperateService {
+        admin: admin.clone(),
+        proposer: proposer.clone(),
+    };
+    let bounces = BouncesService {
+        admin: admin.clone(),
+        proposer: proposer.clone(),
+    };
+    let deploys = DeploysService {
+        admin: admin.clone(),
+        proposer: proposer.clone(),
+    };
+    (operate, bounces, deploys)
 }

@@ -7,9 +7,10 @@ mod cluster {
     mod bounces;
     pub(crate) mod coordinators;
     mod events;
+    mod git;
     mod http;
     mod logs;
-    mod git;
+    mod logs;
     mod members;
     mod operate;
     mod pools;

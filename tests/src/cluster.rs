@@ -122,6 +122,20 @@ impl Cluster {
         Ok(())
     }
 
+    /// From now on the coordinators ask git what runs; until then the tests write deployments.json.
+    pub fn follow_git(&mut self) -> Result<()> {
+        let file = self.dir.join("config/paasta.yaml");
+        let before = fs::read_to_string(&file)?;
+        let after = before.replace("generate: false", "generate: true\n  every_seconds: 2");
+        ensure!(before != after, "git is followed already");
+        fs::write(&file, after)?;
+        for id in 1..=self.coordinators.len() {
+            self.stop_coordinator(id)?;
+            self.start_coordinator(id)?;
+        }
+        Ok(())
+    }
+
     /// `paasta cluster init`; returns what it says.
     pub fn init(&self) -> Result<String> {
         let members: Vec<String> = (1..=self.coordinators.len())
@@ -407,6 +421,8 @@ volumes: []
 soa_dir: {soa}
 coordinator:
   lost_after_ms: 6000
+deployments:
+  generate: false
 agent:
   coordinators: [{coordinators}]
 cli:

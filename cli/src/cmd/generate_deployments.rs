@@ -15,7 +15,7 @@ use paasta_process::{
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Context, names};
+use super::{Context, names, poke, remotes};
 use crate::{exit::Exit, terminal::note};
 
 /// How many git servers are asked at once.
@@ -34,6 +34,9 @@ pub struct Args {
     /// The yelpsoa-configs directory [default: soa_dir of the configuration]
     #[arg(short = 'd', long, value_name = "DIR")]
     pub soa_dir: Option<PathBuf>,
+    /// Write nothing; show how the repositories answer the coordinators, which follow them
+    #[arg(long, conflicts_with = "soa_dir")]
+    pub status: bool,
 }
 
 /// What became of one service.
@@ -53,6 +56,9 @@ struct Line {
 /// # Errors
 /// The configuration or the directory cannot be read. A service that fails is only a line.
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.status {
+        return remotes::show(&args.services, context).await;
+    }
     let system = Arc::new(context.system()?);
     let path = args
         .soa_dir
@@ -94,6 +100,10 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     while let Some(done) = running.join_next().await {
         finish(Some(done), &mut lines)?;
+    }
+    // What was written is what the coordinators would see a little later by themselves.
+    for line in lines.values().filter(|line| line.outcome == "written") {
+        poke::best_effort(context, &line.service, &[]).await;
     }
     report(&lines, context)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use paasta_common::config::SystemConfig;
+use paasta_common::{config::SystemConfig, id::ClusterName};
 use paasta_process::config::{self, Strictness};
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use crate::{
     terminal,
 };
 
+pub mod autoscale;
 pub mod bounce;
 pub mod brake;
 pub mod check;
@@ -24,8 +25,10 @@ pub mod cluster;
 pub mod completions;
 pub mod cook_image;
 pub mod coordinator;
+pub mod emergency;
 pub mod events;
 pub mod generate_deployments;
+pub mod history;
 pub mod info;
 pub mod itest;
 pub mod list;
@@ -34,6 +37,7 @@ pub mod local_run;
 pub mod logs;
 pub mod maintenance;
 pub mod man;
+pub mod marking;
 pub mod metastatus;
 pub mod push_to_registry;
 pub mod security_check;
@@ -41,12 +45,19 @@ pub mod snapshot;
 pub mod status;
 pub mod validate;
 pub mod version;
+pub mod wait_for_deployment;
 pub mod why;
+
+use marking::control::{self, Act};
 
 mod asker;
 mod confirm;
+mod image;
 mod names;
 mod operate;
+mod overrides;
+mod poke;
+mod remotes;
 mod step;
 
 /// What every verb works with.
@@ -87,6 +98,26 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::SecurityCheck(args) => security_check::run(&args, context).await,
         args::Command::PushToRegistry(args) => push_to_registry::run(&args, context).await,
         args::Command::LocalRun(args) => local_run::run(&args, context).await,
+        args::Command::MarkForDeployment(args) => {
+            marking::mark_for_deployment::run(&args, context).await
+        }
+        args::Command::WaitForDeployment(args) => wait_for_deployment::run(&args, context).await,
+        args::Command::Rollback(args) => marking::rollback::run(&args, context).await,
+        args::Command::Start(args) => control::run(Act::Start, &args, context).await,
+        args::Command::Stop(args) => control::run(Act::Stop, &args, context).await,
+        args::Command::Restart(args) => control::run(Act::Restart, &args, context).await,
+        args::Command::ListDeployments(args) => {
+            marking::list_deployments::run(&args, context).await
+        }
+        args::Command::GetLatestDeployment(args) => {
+            marking::get_latest_deployment::run(&args, context).await
+        }
+        args::Command::History(args) => history::run(&args, context).await,
+        args::Command::EmergencyStop(args) => emergency::stop(&args, context).await,
+        args::Command::EmergencyStart(args) => emergency::start(&args, context).await,
+        args::Command::EmergencyRestart(args) => emergency::restart(&args, context).await,
+        args::Command::EmergencyScale(args) => emergency::scale(&args, context).await,
+        args::Command::Autoscale(args) => autoscale::run(&args, context).await,
         args::Command::Validate(args) => validate::run(&args, context),
         args::Command::Completions(args) => completions::run(&args),
         args::Command::Man(args) => man::run(&args, context),
@@ -107,6 +138,38 @@ impl Context {
     /// None are named anywhere, or the configuration cannot be read.
     pub fn coordinators(&self) -> anyhow::Result<Coordinators> {
         Ok(Coordinators::new(self.addresses()?, self.global.timeout))
+    }
+
+    /// The addresses of the coordinators of a cluster: those of `cli.clusters`, else those that are
+    /// given or configured for everything.
+    ///
+    /// # Errors
+    /// None are named anywhere, or the configuration cannot be read.
+    pub fn addresses_of(&self, cluster: &ClusterName) -> anyhow::Result<Vec<Address>> {
+        let system = self.system()?;
+        match system.cli.clusters.get(cluster) {
+            Some(named) => {
+                let named = named.iter().map(|text| text.parse());
+                let named: Result<_, _> = named.collect();
+                named.with_context(|| format!("cli.clusters.{cluster} in the configuration"))
+            }
+            None => self.addresses(),
+        }
+    }
+
+    /// The addresses that somebody named, here or in a configuration: without them, and without
+    /// anything to say about it, there is nobody to be told anything.
+    ///
+    /// # Errors
+    /// Nobody named any.
+    pub fn known_addresses(&self) -> anyhow::Result<Vec<Address>> {
+        let given = self.global.config_dir.as_deref();
+        let configured = config::directory(given).exists();
+        anyhow::ensure!(
+            configured || !self.global.coordinators.is_empty(),
+            "no coordinator is named"
+        );
+        self.addresses()
     }
 
     /// The addresses of the coordinators: as given, or as configured.

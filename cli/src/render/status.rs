@@ -1,6 +1,8 @@
 //! The answer to `paasta status`: a block per service, an entry per instance.
 
-use paasta_proto::v1::{AppStatus, BounceStatus, Counts, InstanceStatus, StatusResponse};
+use paasta_proto::v1::{
+    AppStatus, BounceStatus, Counts, InstanceStatus, OverrideStatus, StatusResponse,
+};
 
 use super::{Tone, View, lines::Lines, plain, problem, replicas, time, waiting};
 use crate::verdict::instance::{self as verdict, Health};
@@ -71,6 +73,14 @@ pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
             .iter()
             .for_each(|app| version(lines, app, now_ms));
     }
+    if let Some(known) = &status.overridden {
+        lines.field(
+            4,
+            "Override",
+            WIDE,
+            &overridden(known, now_ms, lines.view()),
+        );
+    }
     if let Some(bounce) = &status.bounce {
         // The first version comes by the same rules, from nothing.
         let label = match bounce.from.is_empty() && bounce.old_total == 0 {
@@ -109,6 +119,21 @@ fn git_sha(status: &InstanceStatus, now_ms: u64, view: &View) -> String {
             format!("{short} (desired), since {since}")
         }
     }
+}
+
+/// What an operator asked for beside the configuration.
+fn overridden(known: &OverrideStatus, now_ms: u64, view: &View) -> String {
+    let what = match (known.kind.as_str(), known.instances) {
+        (kind, None) => format!("emergency {kind}"),
+        ("pin", Some(count)) => format!("pinned to {count} replicas"),
+        (_, Some(count)) => format!("scaled to {count} replicas"),
+    };
+    let since = time::moment_and_distance(known.since_ms, now_ms, view);
+    let by = plain(&known.by);
+    format!(
+        "{} by {by}, since {since}, until the next deploy or change",
+        view.paint(Tone::Fair, &what)
+    )
 }
 
 fn desired_state(status: &InstanceStatus, view: &View) -> String {

@@ -2,5 +2,6 @@
 //! state means is the coordinator's business; here is only what is good news and what is bad.
 
 pub mod cluster;
+pub mod deploy;
 pub mod groups;
 pub mod instance;

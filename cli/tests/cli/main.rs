@@ -8,6 +8,7 @@ mod fake;
 mod files;
 mod local;
 mod logs;
+mod marking;
 mod members;
 mod operate;
 mod operator;

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    path::Path,
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -24,9 +25,19 @@ pub(crate) fn paasta(args: &[&str]) -> Ran {
     paasta_with(args, &[], "")
 }
 
+/// Runs `paasta` in a directory, with environment variables.
+pub(crate) fn paasta_in(directory: &Path, args: &[&str], env: &[(&str, &str)]) -> Ran {
+    run(directory, args, env, "")
+}
+
 /// Runs `paasta` with environment variables and standard input.
 pub(crate) fn paasta_with(args: &[&str], env: &[(&str, &str)], stdin: &str) -> Ran {
+    run(Path::new("."), args, env, stdin)
+}
+
+fn run(directory: &Path, args: &[&str], env: &[(&str, &str)], stdin: &str) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_paasta"));
+    command.current_dir(directory);
     for name in ["PAASTA_COORDINATORS", "COLUMNS", "NO_COLOR"] {
         command.env_remove(name);
     }

@@ -19,8 +19,8 @@ use crate::{
 mod agent;
 mod alerts;
 mod coordinator;
-mod pools;
 mod deployments;
+mod pools;
 
 pub use agent::AgentConfig;
 pub use alerts::AlertsConfig;

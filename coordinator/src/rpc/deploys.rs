@@ -2,10 +2,7 @@
 //! call is answered by the leader, here or over there.
 
 use futures_util::FutureExt;
-use paasta_common::{
-    id::{InstanceId, ServiceName},
-    spec::DesiredState,
-};
+use paasta_common::{id::ServiceName, spec::DesiredState};
 use paasta_coordinator_core::state::{
     command::{Command, SetOverride},
     history::{CHANGES_MAX, Change},

@@ -4,8 +4,9 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, bounces_server::BouncesServer,
-    cluster_server::ClusterServer, deploys_server::DeploysServer, logs_server::LogsServer, members_server::MembersServer,
-    operate_server::OperateServer, snapshots_server::SnapshotsServer,
+    cluster_server::ClusterServer, deploys_server::DeploysServer, logs_server::LogsServer,
+    members_server::MembersServer, operate_server::OperateServer,
+    snapshots_server::SnapshotsServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},

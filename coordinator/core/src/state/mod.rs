@@ -285,7 +285,9 @@ impl ClusterState {
     /// Adds to the history of an instance.
     fn remember(&mut self, context: &Context<'_>, id: &InstanceId, kind: &str, text: &str) {
         if let Some(record) = self.tables.instances.get_mut(id) {
-            record.history.push(context, Cause::of(kind), None, text.to_owned());
+            record
+                .history
+                .push(context, Cause::of(kind), None, text.to_owned());
         }
     }
 

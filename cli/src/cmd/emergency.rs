@@ -1,0 +1,86 @@
+//! `paasta emergency-stop`, `-start`, `-restart` and `-scale`: straight to the coordinators, when git
+//! or yelpsoa-configs is too slow or away.
+
+use paasta_common::id::{InstanceId, InstanceName, ServiceName};
+
+use super::{Context, overrides::ask};
+use crate::{exit::Exit, terminal::note};
+
+const UNTIL: &str = "It lasts until the next deploy, start, stop or restart, or a change of the \
+                     instance's number or of what its containers are. `paasta status` shows it, \
+                     with who and when.";
+
+/// Which instance.
+#[derive(Debug, clap::Args)]
+#[command(after_help = UNTIL)]
+pub struct Args {
+    /// The service
+    #[arg(short, long, value_name = "SERVICE")]
+    pub service: ServiceName,
+    /// The instance
+    #[arg(short, long, value_name = "INSTANCE", default_value = "main")]
+    pub instance: InstanceName,
+}
+
+/// Which instance, and how many replicas.
+#[derive(Debug, clap::Args)]
+#[command(after_help = UNTIL)]
+#[command(group = clap::ArgGroup::new("number").required(true))]
+pub struct ScaleArgs {
+    /// Which instance
+    #[command(flatten)]
+    pub which: Args,
+    /// How many replicas; at most ten times as many as are configured, or ten
+    #[arg(short = 'n', long, value_name = "COUNT", group = "number")]
+    pub count: Option<u32>,
+    /// How many more (or fewer, when negative) than are wanted now
+    #[arg(
+        long,
+        value_name = "COUNT",
+        group = "number",
+        allow_hyphen_values = true
+    )]
+    pub delta: Option<i32>,
+}
+
+impl Args {
+    fn id(&self) -> InstanceId {
+        InstanceId::new(self.service.clone(), self.instance.clone())
+    }
+}
+
+/// Stops all replicas.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn stop(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let exit = ask(context, &args.id(), "stop", None, None).await?;
+    if exit == Exit::Ok {
+        note("the next deploy or change of the configuration starts it again");
+    }
+    Ok(exit)
+}
+
+/// Starts as many replicas as are configured, also what git stopped.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn start(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    ask(context, &args.id(), "start", None, None).await
+}
+
+/// Stops all replicas, then starts them.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn restart(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    ask(context, &args.id(), "restart", None, None).await
+}
+
+/// Runs another number of replicas.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn scale(args: &ScaleArgs, context: &Context) -> anyhow::Result<Exit> {
+    ask(context, &args.which.id(), "scale", args.count, args.delta).await
+}

@@ -1,0 +1,234 @@
+//! `paasta start`, `stop` and `restart`: by a tag on the commit that runs, so that it lasts until
+//! the next deploy and no longer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, IsTerminal as _},
+};
+
+use anyhow::bail;
+use jiff::Timestamp;
+use paasta_common::{
+    deployments::{
+        Target,
+        tags::{Tags, control_tag},
+    },
+    spec::DesiredState,
+};
+use serde_json::json;
+
+use super::{Origin, PushArgs, ServiceArgs, later};
+use crate::{
+    cmd::{Context, confirm::confirm, names},
+    exit::Exit,
+    terminal::note,
+};
+
+/// Which instances.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which service
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// The clusters [default: all that the service is declared in]
+    #[arg(short, long, value_name = "CLUSTER,...", value_delimiter = ',')]
+    pub clusters: Vec<String>,
+    /// The instances [default: all]
+    #[arg(short, long, value_name = "INSTANCE,...", value_delimiter = ',')]
+    pub instances: Vec<String>,
+    /// Only those of this deploy group
+    #[arg(short = 'l', long, value_name = "GROUP")]
+    pub deploy_group: Option<String>,
+    /// How pushing is tried
+    #[command(flatten)]
+    pub push: PushArgs,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Start what was stopped.
+    Start,
+    /// Run nothing until the next deploy.
+    Stop,
+    /// Replace every container, by the instance's bounce method.
+    Restart,
+}
+
+impl Act {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+
+    /// A restart is a start with a new time.
+    fn state(self) -> DesiredState {
+        match self {
+            Self::Start | Self::Restart => DesiredState::Start,
+            Self::Stop => DesiredState::Stop,
+        }
+    }
+}
+
+/// Pushes the tags, one push for each commit that runs somewhere.
+///
+/// # Errors
+/// Nothing matches, somebody says no, or the repository takes no tag.
+pub async fn run(act: Act, args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let mut origin = Origin::ask(context, &args.service, None).await?;
+    let targets = matching(&origin, args)?;
+    let mut worst = Exit::Ok;
+    let mut by_sha: BTreeMap<String, Vec<Target>> = BTreeMap::new();
+    for target in targets {
+        match origin.deployed(&target) {
+            Some(sha) => by_sha.entry(sha.to_owned()).or_default().push(target),
+            None => {
+                note(&format!(
+                    "{}.{}: no deploy tag for deploy group {} of {}; was it deployed there yet?",
+                    target.cluster, target.instance, target.deploy_group, origin.service
+                ));
+                worst = Exit::Failed;
+            }
+        }
+    }
+    if by_sha.is_empty() || !meant(act, args, &origin, &by_sha)? {
+        return Ok(Exit::Failed);
+    }
+    let mut pushed = Vec::new();
+    for (sha, targets) in &by_sha {
+        let name = |refs: &BTreeMap<String, String>| tags(act, refs, targets);
+        match origin.push(sha, name, &args.push).await {
+            Ok(tags) => {
+                say(context, act, &origin, sha, targets)?;
+                pushed.extend(tags);
+            }
+            Err(error) => {
+                note(&format!("{error:#}"));
+                worst = Exit::Failed;
+            }
+        }
+    }
+    origin.tell(context, &pushed).await;
+    if context.global.json {
+        let (service, act) = (&origin.service, act.word());
+        context.print_json(&json!({ "service": service, "action": act, "tags": pushed }))?;
+    } else if act == Act::Stop && !pushed.is_empty() {
+        note(
+            "a stop lasts until the next deploy; to stop for good, set `instances: 0` in \
+             yelpsoa-configs",
+        );
+    }
+    Ok(worst)
+}
+
+/// The new tags: later than every control of the same instance.
+fn tags(act: Act, refs: &BTreeMap<String, String>, targets: &[Target]) -> Vec<String> {
+    let known = Tags::read(refs);
+    let now = Timestamp::now();
+    let tag = |target: &Target| {
+        let own = format!("{}.{}", target.cluster, target.instance);
+        let time = later(now, known.last_control(&own));
+        control_tag(&target.cluster, &target.instance, &time, act.state())
+    };
+    targets.iter().map(tag).collect()
+}
+
+/// The instances that the options select. A name that is nowhere is a mistake, and nothing is done.
+fn matching(origin: &Origin, args: &Args) -> anyhow::Result<Vec<Target>> {
+    let clusters = origin.targets.iter().map(|target| target.cluster.as_str());
+    check("cluster", &args.clusters, &clusters.collect(), origin)?;
+    let instances = origin.targets.iter().map(|target| target.instance.as_str());
+    check("instance", &args.instances, &instances.collect(), origin)?;
+    let groups: Vec<String> = args.deploy_group.iter().cloned().collect();
+    check("deploy group", &groups, &origin.groups(), origin)?;
+    let named = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
+    let selected = |target: &&Target| {
+        named(&args.clusters, target.cluster.as_str())
+            && named(&args.instances, target.instance.as_str())
+            && named(&groups, &target.deploy_group)
+    };
+    let found: Vec<Target> = origin.targets.iter().filter(selected).cloned().collect();
+    if found.is_empty() {
+        bail!("no instance of {} matches", origin.service);
+    }
+    Ok(found)
+}
+
+fn check(
+    kind: &str,
+    named: &[String],
+    known: &BTreeSet<&str>,
+    origin: &Origin,
+) -> anyhow::Result<()> {
+    match named.iter().find(|name| !known.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let hint = names::hint(name, known.iter().copied());
+            bail!("{} has no {kind} {name:?}{hint}", origin.service)
+        }
+    }
+}
+
+/// Whoever names neither clusters nor instances is shown what that means, and asked; a script is
+/// not.
+fn meant(
+    act: Act,
+    args: &Args,
+    origin: &Origin,
+    by_sha: &BTreeMap<String, Vec<Target>>,
+) -> anyhow::Result<bool> {
+    let whole = args.clusters.is_empty() || args.instances.is_empty();
+    if !whole || !io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    let targets = by_sha.values().flatten();
+    let names: Vec<String> = targets
+        .map(|target| format!("{}.{}", target.cluster, target.instance))
+        .collect();
+    let question = format!(
+        "This will {} {} of {}: {}.",
+        act.word(),
+        names.len(),
+        origin.service,
+        names.join(", ")
+    );
+    Ok(confirm(&question)?)
+}
+
+fn say(
+    context: &Context,
+    act: Act,
+    origin: &Origin,
+    sha: &str,
+    targets: &[Target],
+) -> anyhow::Result<()> {
+    if context.global.json {
+        return Ok(());
+    }
+    let done = match act {
+        Act::Start => "Started",
+        Act::Stop => "Stopped",
+        Act::Restart => "Restarted",
+    };
+    let line = |target: &Target| {
+        let (cluster, instance) = (&target.cluster, &target.instance);
+        format!(
+            "{done} {}.{instance} in {cluster}, at {}\n",
+            origin.service,
+            &sha[..8]
+        )
+    };
+    context.print(&targets.iter().map(line).collect::<String>())
+}
+
+impl Origin {
+    /// The commit that an instance runs, by the tags of its group or its own branch.
+    fn deployed(&self, target: &Target) -> Option<&str> {
+        let tags = Tags::read(&self.refs);
+        let tagged = tags.latest(&target.deploy_group).map(|deploy| deploy.sha);
+        tagged.or_else(|| self.branch(target))
+    }
+}
