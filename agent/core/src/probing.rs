@@ -15,6 +15,8 @@ use crate::{
 /// While a run has not answered yet its grace is spent at this pace, so that it is used as soon as
 /// it is ready, milliseconds.
 const EAGER_MS: u64 = 1_000;
+/// Probes go out in tenths of a second, milliseconds.
+const SLOT_MS: u64 = 100;
 /// No run is probed more often, whatever is configured, milliseconds.
 const INTERVAL_MIN_MS: u64 = 100;
 /// A probe that has no answer this long after its own timeout is lost with whoever sent it.
@@ -109,6 +111,12 @@ impl Probed<'_> {
     }
 }
 
+/// Moments are apart by so much at least: what is due within one is done in one step, as each step
+/// looks at the whole host.
+fn slot_ms(interval_ms: u64) -> u64 {
+    (interval_ms / 10).clamp(1, SLOT_MS)
+}
+
 /// The next moment that is the replica's own: each has one in every interval, so that replicas
 /// that start together, or are all found by a new agent, are not probed together, now or later.
 fn in_phase(id: ReplicaId, from: Timestamp, interval_ms: u64) -> Timestamp {
@@ -117,6 +125,7 @@ fn in_phase(id: ReplicaId, from: Timestamp, interval_ms: u64) -> Timestamp {
     let part = u128::from(id.0.wrapping_mul(GOLDEN));
     let phase = (part * u128::from(interval_ms)) >> 64;
     let phase = u64::try_from(phase).unwrap_or(0);
+    let phase = phase - phase % slot_ms(interval_ms);
     let into = from.0 % interval_ms;
     from.after_ms((phase + interval_ms - into) % interval_ms)
 }

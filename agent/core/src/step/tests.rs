@@ -34,7 +34,7 @@ use crate::{
 pub(super) const IMAGE: &str = "registry/services-hello:paasta-3f2a9c0d";
 
 /// Ports offered in one step.
-const OFFERED_MAX: usize = 4;
+const OFFERED_MAX: usize = 8;
 
 /// The agent's half (state) and the world's half (containers, images, faults).
 pub(super) struct Host {
