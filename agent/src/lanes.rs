@@ -245,8 +245,10 @@ impl Lanes {
             (Ok(found), words)
         };
         gone_is_fine(within(self.patience.remove, self.engine.remove(name)).await)?;
+        let exit_code = ended.as_ref().ok().and_then(|ended| ended.exit_code);
         Ok(Remains {
-            exit_code: ended.as_ref().ok().and_then(|ended| ended.exit_code),
+            exit_code,
+            signal: exit_code.and_then(signal),
             out_of_memory: ended.is_ok_and(|ended| ended.out_of_memory),
             last_words,
         })
@@ -347,6 +349,14 @@ fn silence<T>(result: &Result<T, EngineError>) -> Option<String> {
     }
 }
 
+/// Stops and removes a container that nothing accounts for, by its id.
+pub(crate) async fn reap_one(engine: &dyn Engine, container: &str) -> Result<(), EngineError> {
+    let remove = Patience::default().remove;
+    let stop = remove + Duration::from_millis(REAP_GRACE_MS);
+    gone_is_fine(within(stop, engine.stop(container, REAP_GRACE_MS)).await)?;
+    gone_is_fine(within(remove, engine.remove(container)).await)
+}
+
 /// An answer, or that there was none in time.
 pub(crate) async fn within<T>(patience: Duration, answer: Answer<'_, T>) -> Result<T, EngineError> {
     timeout(patience, answer)
@@ -366,6 +376,13 @@ fn run_error(error: EngineError) -> RunError {
         EngineError::Silent(words) => RunError::Unknown(words),
         EngineError::Missing(words) | EngineError::Refused(words) => RunError::Refused(words),
     }
+}
+
+/// The signal that an exit code stands for: the shell's convention, which Docker follows.
+fn signal(exit_code: i64) -> Option<String> {
+    let number = i32::try_from(exit_code.checked_sub(128)?).ok()?;
+    let signal = nix::sys::signal::Signal::try_from(number).ok()?;
+    Some(signal.as_str().to_owned())
 }
 
 async fn on_disk(

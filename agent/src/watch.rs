@@ -77,10 +77,7 @@ impl Watch {
             let listed = within(self.pace.patience, self.engine.list(&self.host)).await;
             let failed = listed.is_err();
             let happened = match listed {
-                Ok(containers) => Happened::Listed(Listing {
-                    after_step,
-                    containers,
-                }),
+                Ok(containers) => Happened::Listed(Listing::new(after_step, containers)),
                 Err(error) => {
                     tracing::warn!(%error, "containers can not be listed");
                     Happened::NotListed(error.to_string())

@@ -76,6 +76,9 @@ pub enum Command {
     /// Empty hosts and see when they are safe to stop
     #[command(subcommand)]
     Maintenance(cmd::maintenance::Command),
+    /// Have what waits ever longer for its next try start now
+    #[command(subcommand)]
+    Backoff(cmd::backoff::Command),
     /// See and release the brake that is on while too many hosts are silent
     #[command(subcommand)]
     Brake(cmd::brake::Command),

@@ -34,6 +34,27 @@ pub struct AssignedReplica {
     pub run: Arc<RunSettings>,
     /// What should become of it.
     pub want: Want,
+    /// What its host goes on from when it fails.
+    #[serde(default)]
+    pub tried: Tried,
+}
+
+/// What the cluster remembers of a replica's failures: kept with the replica, told to its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tried {
+    /// Failures in a row of the one it replaces, on another host: its first start is tried at
+    /// once, and when that fails the delays go on from here.
+    pub failures: u32,
+    /// The log index at which an operator last had the backoff forgotten; 0 for never.
+    pub reset: u64,
+}
+
+impl Tried {
+    /// Nothing was tried and nothing was forgotten.
+    pub fn is_blank(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What should become of a replica. Written by coordinators only.

@@ -1,6 +1,8 @@
 //! What a host says it runs. Written by agents only; held by the leader in memory, never in the
 //! replicated log.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -48,8 +50,11 @@ pub struct ReplicaReport {
     pub drained: bool,
     /// Whether the load balancer sees it up, where that is known.
     pub in_load_balancer: Option<bool>,
-    /// The last thing worth telling an operator: an exit code, the registry's words.
+    /// The last thing worth telling an operator: why it waits, the registry's words.
     pub message: String,
+    /// How its last run ended, until it has been well for a while again.
+    #[serde(default)]
+    pub last_end: Option<RunEnd>,
     /// What is known of its image.
     #[serde(default)]
     pub image: ImageReport,
@@ -93,6 +98,41 @@ pub enum ImageProblem {
     Unreachable,
     /// Anything else.
     Failed,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// The number of the run.
+    pub run: u64,
+    /// When it was seen to have ended.
+    pub at: Timestamp,
+    /// Who or what ended it.
+    pub cause: EndCause,
+    /// Its exit code; none when the runtime did not say, or it never ran.
+    pub exit_code: Option<i64>,
+    /// The signal that ended it, `SIGSEGV`, where its exit code says so.
+    pub signal: Option<String>,
+    /// Whether the kernel killed it for its memory.
+    pub out_of_memory: bool,
+    /// What it wrote last, on one line; at most 300 bytes of it are kept.
+    pub last_words: String,
+}
+
+/// Who or what ended a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndCause {
+    /// It ended by itself, or the kernel ended it.
+    Exited,
+    /// The agent ended it, as its health check failed too often.
+    Unhealthy,
+    /// The agent ended it, as it was told to.
+    Stopped,
+    /// Somebody else removed its container.
+    Removed,
+    /// It could not be started.
+    NotStarted,
 }
 
 /// Where a replica stands on its host.
@@ -144,6 +184,56 @@ pub enum Runtime {
         /// Since when, by the host's clock.
         since: Timestamp,
     },
+}
+
+impl EndCause {
+    /// Every cause.
+    pub const ALL: [Self; 5] = [
+        Self::Exited,
+        Self::Unhealthy,
+        Self::Stopped,
+        Self::Removed,
+        Self::NotStarted,
+    ];
+
+    /// The word used in status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Unhealthy => "unhealthy",
+            Self::Stopped => "stopped",
+            Self::Removed => "removed",
+            Self::NotStarted => "not-started",
+        }
+    }
+}
+
+impl fmt::Display for RunEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.cause {
+            EndCause::Exited if self.out_of_memory => "was killed for its memory",
+            EndCause::Exited if self.signal.is_some() => "was killed",
+            EndCause::Exited => "exited by itself",
+            EndCause::Unhealthy => "was ended for its failing health check",
+            EndCause::Stopped => "was stopped",
+            EndCause::Removed => "was removed by another",
+            EndCause::NotStarted => "could not be started",
+        };
+        write!(f, "run {} {what}", self.run)?;
+        if let Some(signal) = &self.signal {
+            write!(f, ", {signal}")?;
+        }
+        if let Some(code) = self.exit_code {
+            write!(f, ", exit code {code}")?;
+        }
+        if self.out_of_memory && self.cause != EndCause::Exited {
+            f.write_str(", out of memory")?;
+        }
+        if !self.last_words.is_empty() {
+            write!(f, "; it last wrote: {}", self.last_words)?;
+        }
+        Ok(())
+    }
 }
 
 impl Phase {

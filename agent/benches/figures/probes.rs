@@ -210,6 +210,7 @@ async fn order(agent: &Agent, probe: Option<Probe>) -> anyhow::Result<()> {
             spec: Arc::clone(&spec),
             run: Arc::clone(&run),
             want: Want::Run,
+            tried: Default::default(),
         };
         Ok((ReplicaId(id), replica))
     };

@@ -48,8 +48,33 @@ pub struct Ports {
 pub struct Listing {
     /// The step after which it was asked for.
     pub after_step: u64,
+    /// The containers, those of a run beside each other.
+    containers: Vec<Seen>,
+}
+
+impl Listing {
+    /// What was asked for after the step of this number.
+    pub fn new(after_step: u64, mut containers: Vec<Seen>) -> Self {
+        containers.sort_by_key(Seen::of_run);
+        Self {
+            after_step,
+            containers,
+        }
+    }
+
     /// The containers.
-    pub containers: Vec<Seen>,
+    pub fn containers(&self) -> &[Seen] {
+        &self.containers
+    }
+
+    /// The containers that say they are of this run: of any cluster and host. Does not look at the
+    /// others, as every step asks this of every replica.
+    pub fn of_run(&self, replica: ReplicaId, run: u64) -> impl Iterator<Item = &Seen> {
+        let key = (Some(replica), run);
+        let first = self.containers.partition_point(|seen| seen.of_run() < key);
+        let found = self.containers.get(first..).unwrap_or_default();
+        found.iter().take_while(move |seen| seen.of_run() == key)
+    }
 }
 
 /// One container of ours, by its labels.
@@ -73,6 +98,12 @@ pub struct Seen {
     pub created_at: Timestamp,
     /// Its port on the host.
     pub host_port: Option<u16>,
+}
+
+impl Seen {
+    fn of_run(&self) -> (Option<ReplicaId>, u64) {
+        (self.replica, self.run)
+    }
 }
 
 /// What a container does.
@@ -182,6 +213,8 @@ pub enum RunError {
 pub struct Remains {
     /// The exit code, where the engine still knew it.
     pub exit_code: Option<i64>,
+    /// The name of the signal that the code stands for.
+    pub signal: Option<String>,
     /// Whether the kernel killed it for its memory.
     pub out_of_memory: bool,
     /// The last lines it wrote.

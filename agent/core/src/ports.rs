@@ -21,7 +21,7 @@ pub fn taken(records: &BTreeMap<ReplicaId, Record>, observed: &Observed) -> BTre
     let seen = observed
         .listing
         .iter()
-        .flat_map(|listing| &listing.containers);
+        .flat_map(|listing| listing.containers());
     recorded
         .chain(seen.filter_map(|seen| seen.host_port))
         .collect()

@@ -61,7 +61,7 @@ pub fn reapable<'a>(
 ) -> impl Iterator<Item = (&'a Seen, Verdict)> {
     let listing = observed.listing.iter();
     listing.flat_map(move |listing| {
-        listing.containers.iter().filter_map(move |seen| {
+        listing.containers().iter().filter_map(move |seen| {
             let verdict = judge(state, settings, seen, listing.after_step, now);
             (verdict != Verdict::Leave).then_some((seen, verdict))
         })

@@ -43,6 +43,7 @@ fn image(state: &LocalState, id: ReplicaId, record: &Record) -> ImageReport {
 pub fn gone(last: &ReplicaReport) -> ReplicaReport {
     ReplicaReport {
         message: last.message.clone(),
+        last_end: last.last_end.clone(),
         run: last.run,
         drained: true,
         ..blank(last.id, last.app.clone(), Phase::Gone)
@@ -65,6 +66,7 @@ fn blank(id: ReplicaId, app: AppId, phase: Phase) -> ReplicaReport {
         in_load_balancer: None,
         message: String::new(),
         image: Default::default(),
+        last_end: None,
     }
 }
 
@@ -73,6 +75,7 @@ fn report(id: ReplicaId, record: &Record, want: Want) -> ReplicaReport {
         run: record.run,
         failures: record.failures,
         message: record.message.clone(),
+        last_end: record.last_end.clone(),
         drained: want != Want::Run && !matches!(record.stage, Stage::Running { .. }),
         ..blank(id, record.app.clone(), Phase::Accepted)
     };

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use paasta_common::{
     assignment::{AssignedReplica, Assignment, Fence, FenceError, Want},
     id::{AppId, InstanceId, ReplicaId},
+    report::RunEnd,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,12 @@ pub struct Record {
     /// The digest of the image of the last run.
     #[serde(default)]
     pub digest: Option<String>,
+    /// How the last run ended; a healthy period clears it.
+    #[serde(default)]
+    pub last_end: Option<RunEnd>,
+    /// The last order to forget its failures that was carried out, as [`paasta_common::assignment::Tried`] names it.
+    #[serde(default)]
+    pub reset: u64,
     /// What a new process finds out again.
     #[serde(skip)]
     pub live: Live,
@@ -182,10 +189,12 @@ impl Record {
             stop_grace_ms: replica.run.stop_grace_ms,
             run: 0,
             stage: Stage::Waiting { until: None },
-            failures: 0,
+            failures: replica.tried.failures,
             message: String::new(),
             drain: None,
             digest: None,
+            last_end: None,
+            reset: replica.tried.reset,
             live: Live::default(),
         }
     }
@@ -193,6 +202,34 @@ impl Record {
     /// The name of the container of the present run.
     pub fn container_name(&self, id: ReplicaId) -> String {
         container_name(&self.instance, id, self.run)
+    }
+
+    /// Whether the ledger would hold the same of both.
+    pub fn is_kept_as(&self, other: &Self) -> bool {
+        // By name, so that what is added to a record is compared too, or left out on purpose.
+        let Self {
+            instance,
+            app,
+            stop_grace_ms,
+            run,
+            stage,
+            failures,
+            message,
+            drain,
+            digest,
+            last_end,
+            reset,
+            live: _,
+        } = self;
+        *stage == other.stage
+            && (*run, *failures, *reset) == (other.run, other.failures, other.reset)
+            && *message == other.message
+            && *drain == other.drain
+            && *digest == other.digest
+            && *last_end == other.last_end
+            && *stop_grace_ms == other.stop_grace_ms
+            && *app == other.app
+            && *instance == other.instance
     }
 
     /// Keeps what an operator should read, cut to [`MESSAGE_MAX`].

@@ -12,7 +12,7 @@ use paasta_agent_core::{
 };
 use paasta_common::{
     app::{AppSpec, HealthCheck, Probe},
-    assignment::{AssignedReplica, Want},
+    assignment::{AssignedReplica, Tried, Want},
     report::{Health, Phase},
     spec::RunSettings,
     time::Timestamp,
@@ -155,6 +155,7 @@ pub(crate) fn assignment(generation: u64, ids: &[(u64, Want)], app: AppSpec) -> 
             spec: Arc::clone(&spec),
             run: Arc::clone(&run),
             want: *want,
+            tried: Tried::default(),
         };
         (ReplicaId(*id), replica)
     };

@@ -16,7 +16,7 @@ use paasta_process::clock::{Clock, SystemClock};
 use super::ConfigArgs;
 use crate::{
     engine::{Engine, docker::DockerEngine},
-    lanes::within,
+    lanes::{reap_one, within},
     ledger::Ledger,
     options::Options,
 };
@@ -72,13 +72,11 @@ async fn sweep(
         .await
         .context("containers can not be listed")?;
     let observed = Observed {
-        listing: Some(Listing {
-            after_step: 0,
-            containers,
-        }),
+        listing: Some(Listing::new(0, containers)),
         ..Observed::default()
     };
     let mut said = String::new();
+    let mut failed = 0_u32;
     for (seen, verdict) in reapable(state, &options.settings, &observed, SystemClock.now()) {
         let why = match verdict {
             Verdict::Orphan => "no replica accounts for it",
@@ -86,14 +84,20 @@ async fn sweep(
         };
         let what = match dry_run {
             true => "would remove",
-            false => {
-                within(PATIENCE, engine.remove(&seen.container))
-                    .await
-                    .with_context(|| format!("{} was not removed", seen.name))?;
-                "removed"
-            }
+            // One that can not be removed keeps no other.
+            false => match reap_one(engine, &seen.container).await {
+                Ok(()) => "removed",
+                Err(error) => {
+                    failed += 1;
+                    writeln!(said, "not removed: {}: {error}", seen.name)?;
+                    continue;
+                }
+            },
         };
         writeln!(said, "{what} {} ({}): {why}", seen.name, seen.container)?;
+    }
+    if failed > 0 {
+        anyhow::bail!("{said}{failed} containers were not removed; is the container runtime well?");
     }
     if said.is_empty() {
         said.push_str("no orphans\n");

@@ -1,5 +1,5 @@
 //! What is in a ledger, as keys and bytes: the fence, each app once, each assigned replica, each
-//! record. A record begins with its version, the number of its chunks and a checksum; what is
+//! record. An entry begins with its version, the number of its chunks and a checksum; what is
 //! larger than a chunk is split, as large values would go to files that are never synced.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -7,11 +7,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use paasta_agent_core::state::{LocalState, Record};
 use paasta_common::{
     app::AppSpec,
-    assignment::{AssignedReplica, Assignment, Fence, Want},
+    assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
     id::{AppId, HostId, InstanceId, ReplicaId},
     spec::RunSettings,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::kept::Kept;
 
 /// The key of the number of the last save.
 pub(super) const SEQUENCE_KEY: &[u8] = b"sequence";
@@ -22,55 +24,52 @@ const CHUNK_MAX: usize = 60 << 10;
 /// Apps larger than this (64 MiB) can not be.
 const CHUNKS_MAX: u16 = 1_100;
 
+/// A key and what is under it.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
 pub(super) struct Content {
     pub(super) state: LocalState,
     pub(super) sequence: u64,
-    /// The checksum of each entry, as it is on disk.
-    pub(super) written: BTreeMap<Vec<u8>, u32>,
+    pub(super) kept: Kept,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Head {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
     accepted: Option<Fence>,
     assignment: Option<(Fence, HostId)>,
 }
 
+impl Head {
+    pub(super) fn of(state: &LocalState) -> Self {
+        let assignment = state.assignment.as_ref();
+        Self {
+            accepted: state.accepted.clone(),
+            assignment: assignment.map(|held| (held.fence.clone(), held.host.clone())),
+        }
+    }
+}
+
+/// An assigned replica: its app has an entry of its own.
 #[derive(Serialize, Deserialize)]
-struct Assigned {
+pub(super) struct Assigned {
     instance: InstanceId,
     app: AppId,
     run: Arc<RunSettings>,
     want: Want,
+    #[serde(default, skip_serializing_if = "Tried::is_blank")]
+    tried: Tried,
 }
 
-/// The entries of a state, chunked, without the sequence.
-pub(super) fn encode(state: &LocalState) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut entries = BTreeMap::new();
-    let head = Head {
-        accepted: state.accepted.clone(),
-        assignment: state
-            .assignment
-            .as_ref()
-            .map(|held| (held.fence.clone(), held.host.clone())),
-    };
-    put(&mut entries, "head", &head);
-    for (id, replica) in state.assignment.iter().flat_map(|held| &held.replicas) {
-        let key = format!("app/{}", replica.app);
-        if !entries.contains_key(&chunk_key(&key, 0)) {
-            put(&mut entries, &key, replica.spec.as_ref());
-        }
-        let assigned = Assigned {
+impl Assigned {
+    pub(super) fn of(replica: &AssignedReplica) -> Self {
+        Self {
             instance: replica.instance.clone(),
             app: replica.app.clone(),
             run: Arc::clone(&replica.run),
             want: replica.want,
-        };
-        put(&mut entries, &format!("assigned/{}", id.0), &assigned);
+            tried: replica.tried,
+        }
     }
-    for (id, record) in &state.records {
-        put(&mut entries, &format!("record/{}", id.0), record);
-    }
-    entries
 }
 
 pub(super) fn sequence(number: u64) -> Vec<u8> {
@@ -82,7 +81,6 @@ pub(super) fn decode(
     entries: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
 ) -> Result<Content, String> {
     let mut sequence = 0;
-    let mut written = BTreeMap::new();
     let mut chunks: BTreeMap<String, Vec<(u16, u16, Vec<u8>)>> = BTreeMap::new();
     for entry in entries {
         let (key, value) = entry.map_err(|error| error.to_string())?;
@@ -99,9 +97,9 @@ pub(super) fn decode(
             .entry(name)
             .or_default()
             .push((index, count, payload.to_vec()));
-        written.insert(key.to_vec(), crc32fast::hash(&value));
     }
     let mut values = BTreeMap::new();
+    let mut split = BTreeMap::new();
     for (name, parts) in chunks {
         let whole = parts.iter().enumerate().all(|(at, (index, count, _))| {
             usize::from(*index) == at && usize::from(*count) == parts.len()
@@ -109,21 +107,27 @@ pub(super) fn decode(
         if !whole {
             return Err(format!("{name} is incomplete"));
         }
+        if let Some((_, count @ 2.., _)) = parts.first() {
+            split.insert(name.clone(), *count);
+        }
         let bytes: Vec<u8> = parts.into_iter().flat_map(|(_, _, bytes)| bytes).collect();
         values.insert(name, bytes);
     }
-    let state = assemble(&values)?;
+    let (state, kept) = assemble(&values, split)?;
     Ok(Content {
         state,
         sequence,
-        written,
+        kept,
     })
 }
 
-fn assemble(values: &BTreeMap<String, Vec<u8>>) -> Result<LocalState, String> {
+fn assemble(
+    values: &BTreeMap<String, Vec<u8>>,
+    split: BTreeMap<String, u16>,
+) -> Result<(LocalState, Kept), String> {
     let Some(head) = values.get("head") else {
         return match values.is_empty() {
-            true => Ok(LocalState::default()),
+            true => Ok((LocalState::default(), Kept::default())),
             false => Err("head is missing".to_owned()),
         };
     };
@@ -139,6 +143,7 @@ fn assemble(values: &BTreeMap<String, Vec<u8>>) -> Result<LocalState, String> {
             spec: Arc::clone(spec),
             run: assigned.run,
             want: assigned.want,
+            tried: assigned.tried,
         };
         replicas.insert(replica_id(&id)?, replica);
     }
@@ -146,17 +151,29 @@ fn assemble(values: &BTreeMap<String, Vec<u8>>) -> Result<LocalState, String> {
     for (id, record) in of_kind::<Record>(values, "record/")? {
         records.insert(replica_id(&id)?, record);
     }
+    let apps = apps.into_iter().map(|(id, spec)| match id.parse() {
+        Ok(id) => Ok((id, spec)),
+        Err(_) => Err(format!("{id:?} is no app")),
+    });
+    let kept = Kept {
+        head: Some(head.clone()),
+        apps: apps.collect::<Result<_, _>>()?,
+        assigned: replicas.clone(),
+        records: records.clone(),
+        split,
+    };
     let assignment = head.assignment.map(|(fence, host)| Assignment {
         fence,
         host,
         replicas,
     });
-    Ok(LocalState {
+    let state = LocalState {
         accepted: head.accepted,
         assignment,
         records,
         ..LocalState::default()
-    })
+    };
+    Ok((state, kept))
 }
 
 fn of_kind<T: DeserializeOwned>(
@@ -181,15 +198,16 @@ fn replica_id(text: &str) -> Result<ReplicaId, String> {
         .map_err(|_| format!("{text:?} is no replica"))
 }
 
-fn put<T: Serialize>(entries: &mut BTreeMap<Vec<u8>, Vec<u8>>, name: &str, value: &T) {
+/// The chunks of an entry, and how many they are.
+pub(super) fn chunks<T: Serialize>(name: &str, value: &T) -> (u16, Vec<Entry>) {
     let bytes = serde_json::to_vec(value).expect("words always encode");
     let count = u16::try_from(bytes.len().div_ceil(CHUNK_MAX)).unwrap_or(CHUNKS_MAX);
-    for (index, chunk) in (0..CHUNKS_MAX).zip(bytes.chunks(CHUNK_MAX)) {
-        entries.insert(chunk_key(name, index), seal(count, chunk));
-    }
+    let chunks = (0..CHUNKS_MAX).zip(bytes.chunks(CHUNK_MAX));
+    let sealed = chunks.map(|(index, chunk)| (chunk_key(name, index), seal(count, chunk)));
+    (count, sealed.collect())
 }
 
-fn chunk_key(name: &str, index: u16) -> Vec<u8> {
+pub(super) fn chunk_key(name: &str, index: u16) -> Vec<u8> {
     let mut key = name.as_bytes().to_vec();
     key.push(0);
     key.extend_from_slice(&index.to_be_bytes());

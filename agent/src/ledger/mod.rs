@@ -10,10 +10,10 @@
 //! its labels, and the mark still holds the newest fence, so that nothing older is obeyed.
 
 mod content;
+mod kept;
 mod mark;
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -24,6 +24,7 @@ use paasta_agent_core::state::LocalState;
 use paasta_common::time::Timestamp;
 
 use content::Content;
+use kept::{Delta, Kept};
 use mark::Mark;
 
 /// A larger segment keeps values out of the files that sled never syncs.
@@ -73,7 +74,7 @@ pub struct Ledger {
     db: sled::Db,
     file: Arc<File>,
     sequence: u64,
-    written: BTreeMap<Vec<u8>, u32>,
+    kept: Kept,
     // Held until the ledger is dropped, after the database.
     _lock: File,
 }
@@ -135,7 +136,7 @@ impl Ledger {
             db,
             file: Arc::new(file),
             sequence: content.sequence.max(mark.sequence),
-            written: content.written,
+            kept: content.kept,
             _lock: lock,
         };
         Ok((ledger, Opened { state, damage }))
@@ -169,34 +170,19 @@ impl Ledger {
 
     /// Whether saving this state would write anything, and if so what.
     pub fn changes(&self, state: &LocalState) -> Option<Changes> {
-        let wanted = content::encode(state);
-        let mut batch = sled::Batch::default();
-        let mut written = BTreeMap::new();
-        let mut changed = false;
-        for (key, value) in wanted {
-            let sum = crc32fast::hash(&value);
-            if self.written.get(&key) != Some(&sum) {
-                batch.insert(key.as_slice(), value);
-                changed = true;
-            }
-            written.insert(key, sum);
-        }
-        for key in self
-            .written
-            .keys()
-            .filter(|key| !written.contains_key(*key))
-        {
-            batch.remove(key.as_slice());
-            changed = true;
+        let mut delta = self.kept.delta(state);
+        if delta.len() == 0 {
+            return None;
         }
         let sequence = self.sequence + 1;
+        let mut batch = self.kept.batch(&mut delta);
         batch.insert(content::SEQUENCE_KEY, content::sequence(sequence));
-        changed.then(|| Changes {
+        Some(Changes {
             db: self.db.clone(),
             file: Arc::clone(&self.file),
             root: self.root.clone(),
             batch,
-            written,
+            delta,
             mark: Mark::new(sequence, state.accepted.clone()),
         })
     }
@@ -204,7 +190,7 @@ impl Ledger {
     /// Takes note of changes that were written.
     pub fn saved(&mut self, written: Written) {
         self.sequence = written.sequence;
-        self.written = written.written;
+        self.kept.take(written.delta);
     }
 }
 
@@ -214,17 +200,22 @@ pub struct Changes {
     file: Arc<File>,
     root: PathBuf,
     batch: sled::Batch,
-    written: BTreeMap<Vec<u8>, u32>,
+    delta: Delta,
     mark: Mark,
 }
 
 /// What a save has written.
 pub struct Written {
     sequence: u64,
-    written: BTreeMap<Vec<u8>, u32>,
+    delta: Delta,
 }
 
 impl Changes {
+    /// How many entries are written or removed, beside the number of the save.
+    pub fn entries(&self) -> usize {
+        self.delta.len()
+    }
+
     /// Writes them to the disk. Blocks.
     ///
     /// # Errors
@@ -239,7 +230,7 @@ impl Changes {
         self.mark.write(&self.root)?;
         Ok(Written {
             sequence,
-            written: self.written,
+            delta: self.delta,
         })
     }
 }

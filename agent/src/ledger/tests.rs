@@ -5,7 +5,7 @@ use std::sync::Arc;
 use paasta_agent_core::state::{Record, Stage};
 use paasta_common::{
     app::AppSpec,
-    assignment::{AssignedReplica, Assignment, Fence, Want},
+    assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
     id::ReplicaId,
     spec::RunSettings,
 };
@@ -32,6 +32,7 @@ fn state(generation: u64, replicas: u64, env_bytes: usize) -> LocalState {
             spec: Arc::clone(&spec),
             run: Arc::new(RunSettings::default()),
             want: Want::Run,
+            tried: Tried::default(),
         };
         (ReplicaId(id), replica)
     };
@@ -175,4 +176,63 @@ fn a_ledger_with_flipped_bits_never_opens_as_if_it_were_whole() {
         drop(ledger);
     }
     assert!(damaged > 0, "no flipped bit was noticed");
+}
+
+#[test]
+fn a_save_writes_what_changed_however_much_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopen(dir.path());
+    let mut held = state(7, 1_000, 10);
+    let whole = ledger.changes(&held).unwrap();
+    assert_eq!(whole.entries(), 1 + 1 + 1_000 + 1_000);
+    ledger.saved(whole.write().unwrap());
+    held.records.get_mut(&ReplicaId(500)).unwrap().say("dead");
+    assert_eq!(ledger.changes(&held).unwrap().entries(), 1);
+    // What a new process finds out again is worth no write.
+    save(&mut ledger, &held);
+    held.records.get_mut(&ReplicaId(500)).unwrap().live.settled = 9;
+    assert!(ledger.changes(&held).is_none());
+    // An assignment moves the fence, and only what is different in it is written.
+    let mut next = held.assignment.clone().unwrap();
+    next.fence = fence(8);
+    next.replicas.get_mut(&ReplicaId(9)).unwrap().want = Want::Drain;
+    held.accept(next).unwrap();
+    assert_eq!(ledger.changes(&held).unwrap().entries(), 2);
+    save(&mut ledger, &held);
+    // The last replica takes its app with it, all chunks of it.
+    held.accept(Assignment {
+        replicas: Default::default(),
+        ..held.assignment.clone().unwrap()
+    })
+    .unwrap();
+    held.records.clear();
+    assert_eq!(ledger.changes(&held).unwrap().entries(), 1 + 1_000 + 1_000);
+    save(&mut ledger, &held);
+    drop(ledger);
+    assert_eq!(reopen(dir.path()).1.state, held);
+}
+
+#[test]
+fn a_process_that_dies_between_the_steps_of_a_save_leaves_the_one_before_or_this_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopen(dir.path());
+    let (before, after) = (state(7, 3, 200 << 10), state(9, 2, 100 << 10));
+    save(&mut ledger, &before);
+    let changes = ledger.changes(&after).unwrap();
+    let killed = |name: &str| {
+        let copy = dir.path().join(name);
+        copy_directory(&dir.path().join("ledger"), &copy.join("ledger")).unwrap();
+        fs::copy(dir.path().join("ledger.mark"), copy.join("ledger.mark")).unwrap();
+        let (_, opened) = Ledger::open(&copy, Timestamp(5)).unwrap();
+        assert_eq!(opened.damage, None, "{name}");
+        opened.state
+    };
+    assert_eq!(killed("nothing written"), before);
+    changes.db.apply_batch(changes.batch).unwrap();
+    let state = killed("in memory");
+    assert!(state == before || state == after);
+    changes.db.flush().unwrap();
+    assert_eq!(killed("flushed"), after);
+    changes.mark.write(dir.path()).unwrap();
+    assert_eq!(killed("marked"), after);
 }

@@ -114,6 +114,7 @@ mod tests {
             in_load_balancer: None,
             message: String::new(),
             image: Default::default(),
+            last_end: None,
         };
         (ReplicaId(id), report)
     }

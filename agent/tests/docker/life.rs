@@ -6,7 +6,7 @@ use paasta_agent::engine::{Engine, docker::DockerEngine};
 use paasta_agent_core::settings::HostSettings;
 use paasta_common::{
     app::AppSpec,
-    assignment::{AssignedReplica, Want},
+    assignment::{AssignedReplica, Tried, Want},
     report::{Health, Phase},
     spec::RunSettings,
 };
@@ -169,6 +169,7 @@ async fn a_container_that_was_made_is_found_and_a_missing_image_has_the_daemons_
         spec: Arc::new(world.minimal()),
         run: Arc::new(RunSettings::default()),
         want: Want::Run,
+        tried: Tried::default(),
     };
     let run = paasta_agent_core::compose::RunOf {
         number: 1,

@@ -19,7 +19,7 @@ use paasta_agent::{
 use paasta_agent_core::settings::HostSettings;
 use paasta_common::{
     app::{AppSpec, HealthCheck, Probe, Resources},
-    assignment::{AssignedReplica, Assignment, Fence, Want},
+    assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
     id::ReplicaId,
     report::{Health, ReplicaReport},
     spec::RunSettings,
@@ -48,29 +48,35 @@ pub(crate) struct World {
     generation: u64,
     assigned: Option<Assignment>,
     /// Replicas count from here: container names are one space for all that share a dockerd.
-    base: u64,
+    pub(crate) base: u64,
 }
 
 impl World {
     pub(crate) fn new(reap_age_ms: u64) -> Self {
+        let mut world = Self::asleep();
+        world.reap_age_ms = reap_age_ms;
+        world.start();
+        world
+    }
+
+    /// A host without an agent.
+    pub(crate) fn asleep() -> Self {
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let name = format!("agent-test-{}-{number}", std::process::id());
         let image = format!("localhost/{name}:paasta-0123abc");
         let dir = tempfile::tempdir().unwrap();
         import(server(), dir.path(), &image);
-        let mut world = Self {
+        Self {
             host: name,
             image,
             dir,
             agent: None,
             shutdown: CancellationToken::new(),
-            reap_age_ms,
+            reap_age_ms: 3_600_000,
             generation: 0,
             assigned: None,
             base: u64::from(std::process::id()) * 1_000 + u64::from(number) * 10,
-        };
-        world.start();
-        world
+        }
     }
 
     pub(crate) fn settings(&self) -> HostSettings {
@@ -155,6 +161,7 @@ impl World {
                 spec: Arc::new(spec.clone()),
                 run: Arc::clone(&run),
                 want: *want,
+                tried: Tried::default(),
             };
             (ReplicaId(self.base + *id), replica)
         };

@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub mod autoscale;
+pub mod backoff;
 pub mod bounce;
 pub mod brake;
 pub mod check;
@@ -85,6 +86,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Logs(args) => logs::run(&args, context).await,
         args::Command::CheckReplication(args) => check_replication::run(&args, context).await,
         args::Command::Maintenance(command) => maintenance::run(command, context).await,
+        args::Command::Backoff(command) => backoff::run(command, context).await,
         args::Command::Brake(command) => brake::run(command, context).await,
         args::Command::Cleanup(args) => cleanup::run(&args, context).await,
         args::Command::Cluster(command) => cluster::run(command, context).await,

@@ -41,8 +41,16 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, replicas: &[ReplicaStatus], now
         if let Some(text) = fetching(replica) {
             lines.add(&first, &text, indent + 4);
         }
-        if !replica.message.is_empty() {
+        if !replica.message.is_empty() && replica.message != replica.last_end_text {
             lines.add(&first, &plain(&replica.message), indent + 4);
+        }
+    }
+    for replica in replicas {
+        if let Some(end) = &replica.last_end {
+            let first = format!("{:indent$}{}: ", "", replica.id);
+            let when = time::distance(end.at_ms, now_ms);
+            let text = format!("{when} {}", plain(&replica.last_end_text));
+            lines.add(&first, &text, indent + 4);
         }
     }
     for (digest, ids) in digests(replicas) {

@@ -2,7 +2,7 @@
 
 use paasta_proto::v1::WhyResponse;
 
-use super::{View, events, lines::Lines, problem, status, waiting};
+use super::{View, events, lines::Lines, problem, status, time, waiting};
 use crate::{exit::Exit, verdict::instance};
 
 /// Renders the whole answer.
@@ -28,8 +28,11 @@ pub fn render(response: &WhyResponse, view: &View) -> String {
         .iter()
         .filter(|replica| !replica.message.is_empty())
     {
+        let next = replica.next_try_at_ms.map_or_else(String::new, |at| {
+            format!("; next try {}", time::distance(at, response.now_ms))
+        });
         let text = format!(
-            "{} on {}: {}",
+            "{} on {}: {}{next}",
             replica.id,
             replica.host,
             super::plain(&replica.message)
@@ -40,9 +43,12 @@ pub fn render(response: &WhyResponse, view: &View) -> String {
     let mut rest = one.clone();
     rest.waiting.clear();
     rest.problems.clear();
-    rest.replicas
-        .iter_mut()
-        .for_each(|replica| replica.message.clear());
+    for replica in &mut rest.replicas {
+        if replica.message == replica.last_end_text {
+            replica.last_end = None;
+        }
+        replica.message.clear();
+    }
     status::instance(&mut lines, &rest, response.now_ms);
     if !response.events.is_empty() {
         lines.raw("");

@@ -95,6 +95,22 @@ fn a_request_that_has_to_be_repeated_is_the_same_request() {
 }
 
 #[test]
+fn a_backoff_is_reset_everywhere_or_on_one_host() {
+    let operator = Operator::start(Script {
+        unknown: vec!["h9".to_owned()],
+        ..Script::default()
+    });
+    let ran = paasta(&operator, &["backoff", "reset", "hello.main"]).exits(0);
+    assert_eq!(ran.stdout, "reset hello.main on \"\": done\n");
+    let reset = ["backoff", "reset", "hello.main", "--host"];
+    paasta(&operator, &[&reset[..], &["h1", "--json"]].concat()).exits(0);
+    let ran = paasta(&operator, &[&reset[..], &["h9"]].concat()).exits(1);
+    assert!(ran.stderr.contains("\"h9\" is not known"), "{ran:?}");
+    let whats: Vec<String> = operator.asked().into_iter().map(|one| one.what).collect();
+    assert_eq!(whats[1], "reset hello.main on \"h1\"");
+}
+
+#[test]
 fn one_host_that_is_refused_keeps_no_other_from_being_asked_for() {
     let operator = Operator::start(Script {
         unknown: vec!["h1".to_owned()],

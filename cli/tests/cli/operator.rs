@@ -6,7 +6,7 @@ use paasta_proto::v1::{
     Asker, BrakeStatusRequest, BrakeStatusResponse, CheckReplicationRequest,
     CheckReplicationResponse, CleanupRequest, CleanupResponse, DrainHostRequest,
     MaintenanceStatusRequest, MaintenanceStatusResponse, OperateResponse, ReleaseBrakeRequest,
-    RemoveHostRequest, UndrainHostRequest,
+    RemoveHostRequest, ResetBackoffRequest, UndrainHostRequest,
     operate_server::{Operate, OperateServer},
 };
 use tokio::runtime::Runtime;
@@ -173,6 +173,15 @@ impl Operate for Service {
     ) -> Result<Response<OperateResponse>, Status> {
         let ask = ask.into_inner();
         self.write(format!("release {}", ask.hosts.join(" ")), ask.asker, "")
+    }
+
+    async fn reset_backoff(
+        &self,
+        ask: Request<ResetBackoffRequest>,
+    ) -> Result<Response<OperateResponse>, Status> {
+        let ask = ask.into_inner();
+        let what = format!("reset {} on {:?}", ask.instance, ask.host);
+        self.write(what, ask.asker, &ask.host)
     }
 
     async fn cleanup(

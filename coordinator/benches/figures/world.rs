@@ -130,6 +130,7 @@ pub(crate) fn all_well(cluster: &Cluster) -> Observed {
                 in_load_balancer: Some(true),
                 message: String::new(),
                 image: Default::default(),
+                last_end: None,
             };
             heard.replicas.insert(replica, report);
         }

@@ -246,6 +246,7 @@ fn any_command() -> impl Strategy<Value = Command> {
                 instance,
                 app,
                 host,
+                failures: 0,
             }
         });
     let step = prop_oneof![

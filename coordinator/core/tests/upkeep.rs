@@ -459,3 +459,46 @@ fn what_fails_again_and_again_on_one_host_moves_to_another() {
     world.ticks(5);
     assert_eq!(world.running(&app_id(&id, 1)), before);
 }
+
+#[test]
+fn what_fails_everywhere_does_not_go_round_the_hosts() {
+    let mut world = steady(5, 3);
+    let id = main_instance();
+    let used = |world: &World| -> Vec<usize> {
+        (1..=5)
+            .filter(|number| !on(world, &host_id(*number)).is_empty())
+            .collect()
+    };
+    let well: Vec<usize> = used(&world)[1..].to_vec();
+    for number in (1..=5).filter(|number| !well.contains(number)) {
+        world.agents.get_mut(&host_id(number)).unwrap().broken = true;
+    }
+    let first = world.cluster.state.next_replica();
+    world.ticks(100);
+    // Each has to fail twice as often as all before it: 9, 18, and 36 takes more than its nine.
+    let moved = world.cluster.state.next_replica().0 - first.0;
+    assert_eq!(moved, 2);
+    let ids = world.cluster.state.replicas_of(&id);
+    let last = ids.map(|(_, replica)| replica.tried.failures).max();
+    assert_eq!(last, Some(18), "its delays go on from there");
+}
+
+#[test]
+fn two_that_fail_in_turn_do_not_keep_each_other_where_they_are() {
+    let mut world = steady(5, 3);
+    let id = main_instance();
+    let used: Vec<usize> = (1..=5)
+        .filter(|number| !on(&world, &host_id(*number)).is_empty())
+        .collect();
+    for number in &used[..2] {
+        world.agents.get_mut(&host_id(*number)).unwrap().broken = true;
+    }
+    // One of the two is always on its way up again when the other one waits.
+    world.agents.get_mut(&host_id(used[1])).unwrap().trying = true;
+    world.until(10, "the waiting one has moved", |world| {
+        on(world, &host_id(used[0])).is_empty()
+    });
+    let other = world.agents.get_mut(&host_id(used[1])).unwrap();
+    other.trying = false;
+    world.until(10, "both have moved", |world| world.is_steady(&id));
+}

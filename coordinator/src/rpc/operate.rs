@@ -9,7 +9,10 @@ use paasta_common::id::HostId;
 use paasta_coordinator_core::{
     plan::brake::silent_hosts,
     state::{
-        command::{Command, DrainHost, ReleaseBrake, RemoveHost, RemoveInstances, UndrainHost},
+        command::{
+            Command, DrainHost, ReleaseBrake, RemoveHost, RemoveInstances, ResetBackoff,
+            UndrainHost,
+        },
         outcome::Outcome,
     },
 };
@@ -17,8 +20,8 @@ use paasta_proto::v1::{
     Asker, BrakeStatusRequest, BrakeStatusResponse, CheckReplicationRequest,
     CheckReplicationResponse, CleanupRequest, CleanupResponse, DrainHostRequest,
     MaintenanceStatusRequest, MaintenanceStatusResponse, OperateResponse, ReleaseBrakeRequest,
-    RemoveHostRequest, RemovedInstance, UndrainHostRequest, operate_client::OperateClient,
-    operate_server::Operate,
+    RemoveHostRequest, RemovedInstance, ResetBackoffRequest, UndrainHostRequest,
+    operate_client::OperateClient, operate_server::Operate,
 };
 use tonic::{Request, Response, Status, transport::Channel};
 
@@ -144,6 +147,34 @@ impl OperateService {
         })
     }
 
+    async fn reset_here(&self, asked: ResetBackoffRequest) -> Result<OperateResponse, RpcError> {
+        let by = asked_by(asked.asker)?;
+        let instance = self
+            .admin
+            .view(|view| view.instance_named(&asked.instance))?;
+        let host = match asked.host.as_str() {
+            "" => None,
+            name => Some(self.host(name)?),
+        };
+        let command = ResetBackoff { instance, host };
+        let count = command.replicas(&self.admin.machine.read()).count();
+        let of = match &command.host {
+            Some(host) => format!("{} on {host}", command.instance),
+            None => command.instance.to_string(),
+        };
+        let command = Command::ResetBackoff(command);
+        let outcome = self.proposer.propose_for(by, command).await?;
+        Ok(said(
+            &outcome,
+            || {
+                format!(
+                    "the failures of {count} replicas of {of} are forgotten: those that wait are started now"
+                )
+            },
+            || format!("no replica of {of} is to run: nothing was changed"),
+        ))
+    }
+
     async fn cleanup_here(&self, asked: CleanupRequest) -> Result<CleanupResponse, RpcError> {
         let by = asked_by(asked.asker)?;
         let found = match self.admin.desired.removals().await {
@@ -253,6 +284,16 @@ impl Operate for OperateService {
         let there =
             |leader, asked| async move { client(leader).release_brake(asked).await }.boxed();
         let here = |asked| self.release_here(asked);
+        self.admin.gate.act(request, here, there).await
+    }
+
+    async fn reset_backoff(
+        &self,
+        request: Request<ResetBackoffRequest>,
+    ) -> Result<Response<OperateResponse>, Status> {
+        let there =
+            |leader, asked| async move { client(leader).reset_backoff(asked).await }.boxed();
+        let here = |asked| self.reset_here(asked);
         self.admin.gate.act(request, here, there).await
     }
 

@@ -89,6 +89,17 @@ impl FakeAgent {
         self.kept.take().expect("kept until now")
     }
 
+    /// Whether it runs something, and for all of that an order to forget failures is held.
+    pub(crate) fn was_told_to_forget(&self) -> bool {
+        let kept = self.kept.as_ref().expect("kept until it falls silent");
+        let held = kept.held.lock().expect("not poisoned");
+        let mut replicas = held
+            .iter()
+            .flat_map(|held| held.replicas.values())
+            .peekable();
+        replicas.peek().is_some() && replicas.all(|replica| replica.tried.reset > 0)
+    }
+
     pub(crate) fn running(&self) -> usize {
         self.replicas().len()
     }
@@ -235,6 +246,7 @@ impl Worker {
                 in_load_balancer: None,
                 message: String::new(),
                 image: Default::default(),
+                last_end: None,
             })
             .collect();
         let serving = replicas

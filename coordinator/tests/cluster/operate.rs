@@ -6,8 +6,8 @@ use std::{fs, path::PathBuf, time::Duration};
 use paasta_proto::v1::{
     Asker, BrakeStatusRequest, CheckReplicationRequest, CleanupRequest, CleanupResponse,
     DrainHostRequest, EventsRequest, ListRequest, MaintenanceStatusRequest, MetastatusRequest,
-    OperateResponse, ReleaseBrakeRequest, RemoveHostRequest, ReplicationStatus, UndrainHostRequest,
-    operate_client::OperateClient,
+    OperateResponse, ReleaseBrakeRequest, RemoveHostRequest, ReplicationStatus,
+    ResetBackoffRequest, UndrainHostRequest, operate_client::OperateClient,
 };
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
@@ -64,6 +64,38 @@ async fn a_drained_host_is_empty_only_when_its_replacements_serve() {
     cluster.deploy("hello", 'a');
     cluster.wait_running("hello.main", 3, PATIENCE).await;
     assert_eq!(agents[0].running(), 1);
+
+    // Hosts are told to forget failures, and the events say who asked for it.
+    let mut client = operate(&cluster, 1);
+    let mut reset = ResetBackoffRequest {
+        asker: asker("reset-1"),
+        instance: "hello.main".to_owned(),
+        host: String::new(),
+    };
+    for _ in 0..2 {
+        let done = client.reset_backoff(reset.clone()).await;
+        assert_eq!(done.expect("it is answered").get_ref().outcome, "done");
+    }
+    eventually("every host is told", async || {
+        agents
+            .iter()
+            .all(FakeAgent::was_told_to_forget)
+            .then_some(())
+    })
+    .await;
+    reset.instance = "hello.man".to_owned();
+    let unknown = client.reset_backoff(reset).await;
+    let unknown = unknown.expect_err("there is no such instance");
+    assert!(unknown.message().contains("hello.main"), "{unknown:?}");
+    let events = cluster.admin(1).events(EventsRequest::default()).await;
+    let events = events.expect("it is answered").into_inner().events;
+    let resets = events
+        .iter()
+        .filter(|event| event.text.contains("backoff of 3 replicas"));
+    assert_eq!(
+        resets.map(|event| event.by.as_str()).collect::<Vec<_>>(),
+        ["ann@desk"]
+    );
 
     // Whoever does not lead passes it on; and a repetition is the same request.
     let leader = cluster.leader(PATIENCE).await;

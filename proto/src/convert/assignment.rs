@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     app::AppSpec,
-    assignment::{AssignedReplica, Assignment},
+    assignment::{AssignedReplica, Assignment, Tried},
     id::{AppId, ReplicaId},
     spec::RunSettings,
 };
@@ -177,6 +177,10 @@ fn replica_from_wire(
         spec,
         run: known.run(&app, run),
         want: want_from_wire(&wire.want)?,
+        tried: Tried {
+            failures: wire.tried_failures,
+            reset: wire.backoff_reset,
+        },
         app,
     })
 }
@@ -191,5 +195,7 @@ fn put(wire: &mut v1::Assignment, id: ReplicaId, replica: &AssignedReplica) {
         app: replica.app.to_string(),
         want: want_to_wire(replica.want).to_owned(),
         run: Some(run_to_wire(&replica.run)),
+        tried_failures: replica.tried.failures,
+        backoff_reset: replica.tried.reset,
     });
 }

@@ -3,7 +3,8 @@
 use paasta_common::{
     id::ReplicaId,
     report::{
-        Health, HostReport, ImageProblem, ImageReport, Phase, PullProgress, ReplicaReport, Runtime,
+        EndCause, Health, HostReport, ImageProblem, ImageReport, Phase, PullProgress,
+        ReplicaReport, RunEnd, Runtime,
     },
     time::Timestamp,
 };
@@ -115,7 +116,47 @@ pub fn replica_report_from_wire(wire: v1::ReplicaReport) -> Result<ReplicaReport
         image: wire
             .image
             .map_or_else(ImageReport::default, image_from_wire),
+        last_end: wire
+            .last_end
+            .map(|end| run_end_from_wire(end).map_err(|error| error.within("last_end")))
+            .transpose()?,
     })
+}
+
+/// The end of a run as a word.
+///
+/// # Errors
+/// [`WireError`] when the cause is unknown.
+pub fn run_end_from_wire(wire: v1::RunEnd) -> Result<RunEnd, WireError> {
+    let cause = EndCause::ALL
+        .into_iter()
+        .find(|cause| cause.as_str() == wire.cause)
+        .ok_or_else(|| {
+            let allowed = EndCause::ALL.map(EndCause::as_str).join(", ");
+            WireError::unknown("cause", &wire.cause, &allowed)
+        })?;
+    Ok(RunEnd {
+        run: wire.run,
+        at: Timestamp(wire.at_ms),
+        cause,
+        exit_code: wire.exit_code,
+        signal: (!wire.signal.is_empty()).then_some(wire.signal),
+        out_of_memory: wire.out_of_memory,
+        last_words: wire.last_words,
+    })
+}
+
+/// The end of a run for the wire.
+pub fn run_end_to_wire(end: &RunEnd) -> v1::RunEnd {
+    v1::RunEnd {
+        run: end.run,
+        at_ms: end.at.0,
+        cause: end.cause.as_str().to_owned(),
+        exit_code: end.exit_code,
+        signal: end.signal.clone().unwrap_or_default(),
+        out_of_memory: end.out_of_memory,
+        last_words: end.last_words.clone(),
+    }
 }
 
 /// The state of one replica for the wire.
@@ -134,6 +175,7 @@ pub fn replica_report_to_wire(report: &ReplicaReport) -> v1::ReplicaReport {
         drained: report.drained,
         in_load_balancer: report.in_load_balancer,
         message: report.message.clone(),
+        last_end: report.last_end.as_ref().map(run_end_to_wire),
         image: (report.image != ImageReport::default()).then(|| image_to_wire(&report.image)),
     }
 }

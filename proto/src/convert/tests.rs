@@ -7,11 +7,12 @@ use paasta_common::{
         AppSpec, Constraint, DockerArgs, HealthCheck, NetworkMode, Operator, Probe, Resources,
         Ulimit, Volume,
     },
-    assignment::{AssignedReplica, Assignment, Fence, Want},
+    assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
     host::HostInfo,
     id::ReplicaId,
     report::{
-        Health, HostReport, ImageProblem, ImageReport, Phase, PullProgress, ReplicaReport, Runtime,
+        EndCause, Health, HostReport, ImageProblem, ImageReport, Phase, PullProgress,
+        ReplicaReport, RunEnd, Runtime,
     },
     spec::{DrainMethod, RunSettings},
     time::Timestamp,
@@ -93,6 +94,10 @@ fn assignment(generation: u64, ids: &[(u64, Want)]) -> Assignment {
             spec: Arc::clone(&spec),
             run: Arc::clone(&run),
             want: *want,
+            tried: Tried {
+                failures: 5,
+                reset: 9,
+            },
         };
         (ReplicaId(*id), replica)
     };
@@ -197,6 +202,7 @@ fn a_host_and_its_reports_survive_the_wire() {
         in_load_balancer: None,
         message: String::new(),
         image: ImageReport::default(),
+        last_end: None,
     };
     let full = ReplicaReport {
         phase: Phase::BackingOff,
@@ -220,6 +226,15 @@ fn a_host_and_its_reports_survive_the_wire() {
             }),
             problem: Some(ImageProblem::Unreachable),
         },
+        last_end: Some(RunEnd {
+            run: 3,
+            at: Timestamp(7),
+            cause: EndCause::Exited,
+            exit_code: Some(139),
+            signal: Some("SIGSEGV".to_owned()),
+            out_of_memory: false,
+            last_words: "boom".to_owned(),
+        }),
         ..bare.clone()
     };
     let report = HostReport {

@@ -35,6 +35,7 @@ fn replica(app: AppSpec) -> AssignedReplica {
             ..RunSettings::default()
         }),
         want: paasta_common::assignment::Want::Run,
+        tried: paasta_common::assignment::Tried::default(),
     }
 }
 

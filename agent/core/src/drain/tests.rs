@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use paasta_common::{
     app::AppSpec,
-    assignment::{AssignedReplica, Want},
+    assignment::{AssignedReplica, Tried, Want},
     spec::RunSettings,
 };
 
@@ -50,6 +50,7 @@ impl Talk {
                 spec: Arc::new(AppSpec::default()),
                 run: Arc::new(run),
                 want: Want::Drain,
+                tried: Tried::default(),
             },
             host: HostSettings::new("h1".parse().unwrap(), "10.0.0.1", "/s"),
             draining: Draining {

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use paasta_common::{id::ReplicaId, report::Health, time::Timestamp};
+use paasta_common::{
+    id::ReplicaId,
+    report::{EndCause, Health},
+    time::Timestamp,
+};
 
 use super::world::World;
 use crate::{
@@ -148,6 +152,7 @@ fn ran(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result<St
             world.fail_run(
                 id,
                 record,
+                EndCause::NotStarted,
                 format!("the container could not be started: {words}"),
             );
         }
@@ -168,10 +173,11 @@ fn looked(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result
         // The delay counts from the end of the run, not from when we heard of it.
         Ok(Found::Ended { at }) => {
             let at = at.unwrap_or(world.now).max(started_at).min(world.now);
-            world.fail_run_at(id, record, "the container exited", at);
+            world.fail_run_at(id, record, (EndCause::Exited, "the container exited"), at);
         }
         Ok(Found::Missing) => {
-            world.fail_run(id, record, "the container is gone, removed by another");
+            let words = "the container is gone, removed by another";
+            world.fail_run(id, record, EndCause::Removed, words);
         }
         // The next list brings it up again.
         Err(words) => record.say(format!("{LOOK_FAILED}: {words}")),
@@ -188,29 +194,30 @@ fn ended(world: &World<'_>, record: &mut Record, result: &Result<Remains, String
             record.live.retry_at = Some(world.now.after_ms(RETRY_MS));
             record.say(format!("the container could not be removed: {words}"));
         }
-        (Ok(_), Then::Gone) => record.stage = Stage::Gone,
-        (Ok(remains), Then::Retry { until }) => {
-            record.stage = Stage::Waiting { until: Some(until) };
-            let message = epitaph(&record.message, remains);
-            record.say(message);
+        (Ok(remains), then) => {
+            record.stage = match then {
+                Then::Gone => Stage::Gone,
+                Then::Retry { until } => Stage::Waiting { until: Some(until) },
+            };
+            epitaph(record, remains);
         }
     }
 }
 
-/// Why the run ended, with what it left.
-fn epitaph(cause: &str, remains: &Remains) -> String {
-    let mut text = cause.to_owned();
-    if remains.out_of_memory {
-        text.push_str(", out of memory");
+/// How the run ended, with what it left.
+fn epitaph(record: &mut Record, remains: &Remains) {
+    let run = record.run;
+    let Some(end) = record.last_end.as_mut().filter(|end| end.run == run) else {
+        return;
+    };
+    end.exit_code = remains.exit_code;
+    end.signal.clone_from(&remains.signal);
+    end.out_of_memory = remains.out_of_memory;
+    end.last_words = remains.last_words.trim().to_owned();
+    if end.cause == EndCause::Exited {
+        let words = end.to_string();
+        record.say(words);
     }
-    if let Some(code) = remains.exit_code {
-        text.push_str(&format!(", exit code {code}"));
-    }
-    let words = remains.last_words.trim();
-    if !words.is_empty() {
-        text.push_str(&format!("; it last wrote: {words}"));
-    }
-    text
 }
 
 fn probed(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result<(), String>) {

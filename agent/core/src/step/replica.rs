@@ -5,6 +5,7 @@ use paasta_common::{
     app::Probe,
     assignment::{AssignedReplica, Want},
     id::ReplicaId,
+    report::EndCause,
     time::Timestamp,
 };
 
@@ -31,6 +32,7 @@ pub(super) fn advance(world: &World<'_>, turn: &mut Turn, id: ReplicaId, record:
     match world.assigned(id) {
         Some(replica) if replica.want != Want::Stop => {
             record.stop_grace_ms = replica.run.stop_grace_ms;
+            forget(world, turn, replica, record);
             waiting(world, turn, replica, record);
             pulling(world, turn, (id, replica), record);
             starting(world, turn, (id, replica), record);
@@ -46,7 +48,7 @@ fn leave_for_good(world: &World<'_>, record: &mut Record) {
         Stage::Waiting { .. } | Stage::Pulling => record.stage = Stage::Gone,
         Stage::Starting { host_port, .. } | Stage::Running { host_port, .. } => {
             let host_port = *host_port;
-            world.end(record, host_port, Then::Gone);
+            world.end(record, host_port, Then::Gone, EndCause::Stopped);
         }
         Stage::Ending { then, .. } => *then = Then::Gone,
         Stage::Gone => {}
@@ -151,7 +153,7 @@ fn starting(
             return;
         }
         Some(seen) if seen.state != ContainerState::Created => {
-            world.fail_run(id, record, "the container exited at once");
+            world.fail_run(id, record, EndCause::Exited, "the container exited at once");
             return;
         }
         _ => {}
@@ -161,7 +163,7 @@ fn starting(
     }
     if attempts >= ATTEMPTS_MAX {
         let cause = format!("the container could not be started: {}", record.message);
-        world.fail_run(id, record, cause);
+        world.fail_run(id, record, EndCause::NotStarted, cause);
         return;
     }
     record.stage = Stage::Starting {
@@ -198,7 +200,7 @@ fn running(
     {
         let times = checks.failures_in_row;
         let cause = format!("replaced after {times} failures: {}", record.message);
-        return world.fail_run(id, record, cause);
+        return world.fail_run(id, record, EndCause::Unhealthy, cause);
     }
     forgive(world, turn, record);
     probe(world, turn, (id, replica), record);
@@ -228,6 +230,25 @@ fn look(world: &World<'_>, turn: &mut Turn, id: ReplicaId, record: &mut Record) 
     });
 }
 
+/// An operator has the failures forgotten: what waits for its next try is tried now.
+fn forget(world: &World<'_>, turn: &mut Turn, replica: &AssignedReplica, record: &mut Record) {
+    if record.reset == replica.tried.reset {
+        return;
+    }
+    record.reset = replica.tried.reset;
+    record.failures = 0;
+    turn.refetches.remove(&replica.spec.image);
+    record.live.retry_at = None;
+    match &mut record.stage {
+        Stage::Waiting { until } => *until = None,
+        Stage::Ending {
+            then: Then::Retry { until },
+            ..
+        } => *until = world.now,
+        _ => {}
+    }
+}
+
 /// A healthy period clears the failures before it.
 fn forgive(world: &World<'_>, turn: &mut Turn, record: &mut Record) {
     let Stage::Running { checks, .. } = &record.stage else {
@@ -239,6 +260,7 @@ fn forgive(world: &World<'_>, turn: &mut Turn, record: &mut Record) {
     let at = since.after_ms(world.settings.healthy_reset_ms);
     if world.now >= at {
         record.failures = 0;
+        record.last_end = None;
         record.say("");
     } else {
         turn.actions.wake(at);

@@ -1,5 +1,6 @@
 //! A host in miniature: an engine that can fail in every way, and a step at a time.
 
+mod backoff;
 mod images;
 mod properties;
 mod stories;
@@ -11,7 +12,7 @@ use std::{
 
 use paasta_common::{
     app::{AppSpec, HealthCheck, Probe, Resources},
-    assignment::{AssignedReplica, Assignment, Fence, Want},
+    assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
     container::ContainerSpec,
     id::ReplicaId,
     report::ReplicaReport,
@@ -64,6 +65,7 @@ pub(super) struct Host {
     pub(super) held_ports: BTreeSet<u16>,
     pub(super) next_container: u64,
     pub(super) log: Vec<Action>,
+    pub(super) tried: Tried,
 }
 
 impl Host {
@@ -88,6 +90,7 @@ impl Host {
             held_ports: BTreeSet::new(),
             next_container: 0,
             log: Vec::new(),
+            tried: Tried::default(),
         }
     }
 
@@ -109,6 +112,7 @@ impl Host {
                 spec: Arc::clone(&spec),
                 run: Arc::clone(&run),
                 want: *want,
+                tried: self.tried,
             };
             (ReplicaId(*id), replica)
         };
@@ -141,13 +145,13 @@ impl Host {
         let observed = Observed {
             step: self.step,
             events: std::mem::take(&mut self.events),
-            listing: Some(Listing {
-                after_step: self.step - 1,
-                containers: match &self.stale {
+            listing: Some(Listing::new(
+                self.step - 1,
+                match &self.stale {
                     Some(stale) => stale.clone(),
                     None => self.containers.values().cloned().collect(),
                 },
-            }),
+            )),
             fresh_listing: true,
             degraded: self.degraded,
             pulling: self.pulling.clone(),

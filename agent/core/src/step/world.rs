@@ -6,6 +6,7 @@ use paasta_common::{
     assignment::{AssignedReplica, Assignment},
     backoff::{Backoff, CHANCE_UNIT},
     id::ReplicaId,
+    report::{EndCause, RunEnd},
     time::Timestamp,
 };
 
@@ -46,20 +47,22 @@ impl<'a> World<'a> {
 
     /// Containers of this cluster and this host, by their labels.
     pub(super) fn ours(&self) -> impl Iterator<Item = &'a Seen> {
-        let cluster = self.assignment.map(|held| held.fence.cluster_id.as_str());
-        let host = &self.settings.host;
         let listing = self.observed.listing.iter();
         listing
-            .flat_map(|listing| &listing.containers)
-            .filter(move |seen| {
-                Some(seen.cluster_id.as_str()) == cluster && seen.host.as_ref() == Some(host)
-            })
+            .flat_map(|listing| listing.containers())
+            .filter(|seen| self.is_ours(seen))
+    }
+
+    fn is_ours(&self, seen: &Seen) -> bool {
+        let cluster = self.assignment.map(|held| held.fence.cluster_id.as_str());
+        Some(seen.cluster_id.as_str()) == cluster && seen.host.as_ref() == Some(&self.settings.host)
     }
 
     /// The container of the replica's present run, as listed.
     pub(super) fn seen(&self, id: ReplicaId, record: &Record) -> Option<&'a Seen> {
-        self.ours()
-            .find(|seen| seen.replica == Some(id) && seen.run == record.run)
+        let listing = self.observed.listing.as_ref()?;
+        let mut found = listing.of_run(id, record.run);
+        found.find(|seen| self.is_ours(seen))
     }
 
     /// Whether the listing was asked for after the last operation on the replica had ended: only
@@ -70,8 +73,14 @@ impl<'a> World<'a> {
     }
 
     /// The present run has failed: its container goes, and after a while the next one comes.
-    pub(super) fn fail_run(&self, id: ReplicaId, record: &mut Record, cause: impl Into<String>) {
-        self.fail_run_at(id, record, cause, self.now);
+    pub(super) fn fail_run(
+        &self,
+        id: ReplicaId,
+        record: &mut Record,
+        cause: EndCause,
+        words: impl Into<String>,
+    ) {
+        self.fail_run_at(id, record, (cause, words), self.now);
     }
 
     /// The same of a run that ended a while ago: the delay counts from then.
@@ -79,19 +88,19 @@ impl<'a> World<'a> {
         &self,
         id: ReplicaId,
         record: &mut Record,
-        cause: impl Into<String>,
+        (cause, words): (EndCause, impl Into<String>),
         at: Timestamp,
     ) {
         let host_port = match &record.stage {
             Stage::Starting { host_port, .. } | Stage::Running { host_port, .. } => *host_port,
             _ => None,
         };
-        record.say(cause);
+        record.say(words);
         let then = match self.count_failure(id, record, at) {
             Some(until) => Then::Retry { until },
             None => Then::Gone,
         };
-        self.end(record, host_port, then);
+        self.end(record, host_port, then, cause);
     }
 
     /// A run could not even begin: no image, no port.
@@ -101,7 +110,22 @@ impl<'a> World<'a> {
         record.stage = Stage::Waiting { until };
     }
 
-    pub(super) fn end(&self, record: &mut Record, host_port: Option<u16>, then: Then) {
+    pub(super) fn end(
+        &self,
+        record: &mut Record,
+        host_port: Option<u16>,
+        then: Then,
+        cause: EndCause,
+    ) {
+        record.last_end = Some(RunEnd {
+            run: record.run,
+            at: self.now,
+            cause,
+            exit_code: None,
+            signal: None,
+            out_of_memory: false,
+            last_words: String::new(),
+        });
         record.stage = Stage::Ending { host_port, then };
         record.drain = None;
         record.live = crate::state::Live {

@@ -170,6 +170,7 @@ mod tests {
             in_load_balancer: None,
             message: String::new(),
             image: ImageReport::default(),
+            last_end: None,
         }
     }
 

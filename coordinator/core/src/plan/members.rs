@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use paasta_common::{
     assignment::Want,
     id::{AppId, HostId, InstanceId, ReplicaId},
-    report::Phase,
     time::Timestamp,
 };
 
@@ -18,6 +17,11 @@ use crate::state::{Replica, instance::Instance};
 /// After so many failures in a row a replica is moved to another host, if its app does well
 /// elsewhere. With the usual backoff of one second doubling, that is half a minute of trying.
 const MOVE_AFTER_FAILURES: u32 = 5;
+
+/// One that fails where it was moved to, too, is moved again only after so many times the failures
+/// that were counted by then: what fails everywhere is moved ever more rarely instead of going
+/// round the hosts, and its delays go on growing all the while.
+const MOVE_AGAIN_FACTOR: u32 = 2;
 
 /// A replica, classed.
 pub(super) struct Member<'a> {
@@ -34,6 +38,8 @@ pub(super) struct Member<'a> {
     pub(super) risky: bool,
     /// Whether it failed on its host so often that another host should be tried.
     pub(super) failing: bool,
+    /// Failures in a row, those of the ones it replaces included, as its host says.
+    pub(super) failures: u32,
     /// Whether it may be stopped without being drained first, or no longer needs to be.
     pub(super) may_stop: bool,
 }
@@ -75,6 +81,7 @@ impl<'a> Members<'a> {
             };
             let view = &pass.hosts[host];
             let report = view.report(id);
+            let failures = report.map_or(0, |report| report.failures);
             let bounce = &instance.spec.bounce;
             let classed = classify(replica.want, view, report, bounce, pass.now);
             let if_run = classify(Want::Run, view, report, bounce, pass.now);
@@ -90,9 +97,9 @@ impl<'a> Members<'a> {
                 class: classed.class,
                 class_if_run: if_run.class,
                 risky: view.draining,
-                failing: report.is_some_and(|report| {
-                    report.phase == Phase::BackingOff && report.failures >= MOVE_AFTER_FAILURES
-                }),
+                failing: matches!(classed.class, Class::Unhappy | Class::Starting)
+                    && failures >= move_after(replica),
+                failures,
                 may_stop: overdue || may_stop(replica.want, report, view),
             };
             for at in [classed.changes_at, drained_at, awaited]
@@ -160,7 +167,20 @@ impl<'a> Members<'a> {
     }
 }
 
+/// The failures in a row after which a replica is moved.
+fn move_after(replica: &Replica) -> u32 {
+    let before = replica.tried.failures;
+    before
+        .saturating_mul(MOVE_AGAIN_FACTOR)
+        .max(MOVE_AFTER_FAILURES)
+}
+
 impl Member<'_> {
+    /// Whether it has failed on its own host.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > self.replica.tried.failures
+    }
+
     /// Whether it is to run, on a host that is not lost.
     pub(super) fn runs(&self) -> bool {
         self.want == Want::Run && self.class != Class::Lost

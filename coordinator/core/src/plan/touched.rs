@@ -39,6 +39,7 @@ impl Touched {
             Command::ForceBounce(one) => self.instance(&one.instance),
             Command::SetWant(some) => self.instance(&some.instance),
             Command::Bounce(one) => self.instance(&one.instance),
+            Command::ResetBackoff(one) => self.instance(&one.instance),
             Command::Place(some) => {
                 for replica in &some.replicas {
                     self.instance(&replica.instance);

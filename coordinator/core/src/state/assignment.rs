@@ -38,6 +38,7 @@ impl ClusterState {
             spec: Arc::clone(&self.app(&replica.app)?.spec),
             run: Arc::clone(&self.instance(&replica.instance)?.spec.run),
             want: replica.want,
+            tried: replica.tried,
         };
         Some((id, assigned))
     }

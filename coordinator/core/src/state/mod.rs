@@ -27,7 +27,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     app::{AppSpec, Resources},
-    assignment::Want,
+    assignment::{Tried, Want},
     id::{AppId, ClusterName, HostId, InstanceId, ReplicaId, ServiceName},
     overcommit::Pools,
     problem::Problem,
@@ -118,6 +118,9 @@ pub struct Replica {
     pub want_index: u64,
     /// When it was placed.
     pub placed_at: Timestamp,
+    /// What its host goes on from when it fails.
+    #[serde(default, skip_serializing_if = "Tried::is_blank")]
+    pub tried: Tried,
 }
 
 impl ClusterState {

@@ -2,7 +2,7 @@
 //! move together here.
 
 use paasta_common::{
-    assignment::Want,
+    assignment::{Tried, Want},
     id::{AppId, HostId, InstanceId, ReplicaId},
 };
 
@@ -30,6 +30,16 @@ impl ClusterState {
         replica.want = want;
         replica.want_since = context.at;
         replica.want_index = context.index;
+        if let Some(host) = self.tables.hosts.get_mut(&replica.host) {
+            host.generation = context.index;
+        }
+    }
+
+    pub(super) fn change_tried(&mut self, context: &Context<'_>, id: ReplicaId, tried: Tried) {
+        let Some(replica) = self.tables.replicas.get_mut(&id) else {
+            return;
+        };
+        replica.tried = tried;
         if let Some(host) = self.tables.hosts.get_mut(&replica.host) {
             host.generation = context.index;
         }

@@ -17,6 +17,7 @@ fn place(id: u64, version: u32, host: usize) -> PlaceReplica {
         instance,
         app,
         host: host_id(host),
+        failures: 0,
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Agent {
     pub(crate) runtime_degraded: bool,
     /// Every container fails at once here.
     pub(crate) broken: bool,
+    /// Whether what fails there is being tried again just now.
+    pub(crate) trying: bool,
     generation: u64,
     runs: BTreeMap<ReplicaId, Run>,
 }
@@ -214,6 +216,7 @@ impl World {
             .map(|(since, ms)| since.after_ms(ms));
         let broken = self.agents[&self.host_of(id)].broken;
         let phase = match (broken, run.draining_since) {
+            (true, _) if self.agents[&self.host_of(id)].trying => Phase::Starting,
             (true, _) => Phase::BackingOff,
             (false, Some(_)) => Phase::Draining,
             (false, None) => Phase::Running,
@@ -231,12 +234,16 @@ impl World {
             host_port: None,
             container: None,
             run: 1,
-            failures: if broken { 9 } else { 0 },
+            failures: match broken {
+                true => run.assigned.tried.failures + 9,
+                false => 0,
+            },
             next_try_at: None,
             drained: drained_at.is_some_and(|at| at <= self.now()),
             in_load_balancer: None,
             message: String::new(),
             image: Default::default(),
+            last_end: None,
         }
     }
 

@@ -39,6 +39,7 @@ impl View<'_> {
 
     pub(super) fn replica(&self, id: ReplicaId, replica: &Replica) -> v1::ReplicaStatus {
         let report = self.replica_report(id, &replica.host);
+        let last_end = report.and_then(|report| report.last_end.as_ref());
         let host = self.state.host(&replica.host);
         let phase = match report {
             _ if host.is_some_and(|host| host.is_lost()) => "lost",
@@ -75,6 +76,8 @@ impl View<'_> {
             in_load_balancer: report.and_then(|report| report.in_load_balancer),
             placed_at_ms: replica.placed_at.0,
             image: report.map(|report| convert::image_to_wire(&report.image)),
+            last_end: last_end.map(convert::run_end_to_wire),
+            last_end_text: last_end.map(ToString::to_string).unwrap_or_default(),
         }
     }
 }

@@ -22,6 +22,8 @@ struct Order<'m, 'a> {
     shunned: &'m [&'m Member<'a>],
     /// A replica that leaves when a host is found for another.
     leaving: Option<ReplicaId>,
+    /// The failures that the new ones go on from.
+    failures: u32,
 }
 
 pub(super) fn place_missing(
@@ -46,6 +48,7 @@ pub(super) fn place_missing(
         count,
         shunned: &[],
         leaving: None,
+        failures: 0,
     };
     let (found, refusals) = find_hosts(pass, goal, members, &order, moves);
     if let Some(refusals) = refusals {
@@ -67,21 +70,22 @@ pub(super) fn move_failing(
         return;
     }
     let failing: Vec<&Member<'_>> = kept.iter().copied().filter(|m| m.failing).collect();
-    let happy = kept
-        .iter()
-        .filter(|member| member.class == Class::Happy)
-        .count();
-    // One that is on its way up may be the replacement of the last one: it is waited for.
-    if happy == 0 || happy + failing.len() < kept.len() {
+    // One on its way up that has not failed yet may be the replacement of the last one: it is
+    // waited for. One that has failed is not, or two that fail in turn would keep each other here.
+    let happy = |member: &Member<'_>| member.class == Class::Happy;
+    let coming = |member: &Member<'_>| !happy(member) && !member.has_failed();
+    if !kept.iter().any(|member| happy(member)) || kept.iter().any(|member| coming(member)) {
         return;
     }
-    let Some(first) = failing.first() else {
+    // Not in the middle of a start, which may be the one that succeeds.
+    let Some(first) = failing.iter().find(|member| member.class == Class::Unhappy) else {
         return;
     };
     let order = Order {
         count: 1,
         shunned: &failing,
         leaving: Some(first.id),
+        failures: first.failures,
     };
     let (found, _) = find_hosts(pass, goal, members, &order, moves);
     if found > 0 {
@@ -120,6 +124,7 @@ fn find_hosts(
             instance: goal.id.clone(),
             app: goal.desired.clone(),
             host: pass.hosts[*at].id().clone(),
+            failures: order.failures,
         });
     }
     (found.hosts.len(), found.refusals)

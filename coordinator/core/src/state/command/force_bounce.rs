@@ -132,6 +132,7 @@ mod tests {
                 instance: id.clone(),
                 app: app_id(&id, 1),
                 host: host_id(1),
+                failures: 0,
             }],
         }));
         cluster.set(&id, spec(&id, 2, 1, BounceMethod::Crossover));

@@ -14,6 +14,7 @@ mod register_host;
 mod release_brake;
 mod remove_host;
 mod remove_instances;
+mod reset_backoff;
 mod resume_bounce;
 mod roll_back;
 mod set_alert;
@@ -38,6 +39,7 @@ pub use register_host::RegisterHost;
 pub use release_brake::ReleaseBrake;
 pub use remove_host::RemoveHost;
 pub use remove_instances::RemoveInstances;
+pub use reset_backoff::ResetBackoff;
 pub use resume_bounce::ResumeBounce;
 pub use roll_back::RollBack;
 pub use set_alert::SetAlert;
@@ -92,6 +94,8 @@ pub enum Command {
     UndrainHost(UndrainHost),
     /// A host goes for good.
     RemoveHost(RemoveHost),
+    /// An operator has the failures of an instance forgotten.
+    ResetBackoff(ResetBackoff),
     /// An operator declares silent hosts lost.
     ReleaseBrake(ReleaseBrake),
     /// What an instance should be.
@@ -147,6 +151,7 @@ impl Command {
             Self::DrainHost(command) => command.apply(state, context),
             Self::UndrainHost(command) => command.apply(state, context),
             Self::RemoveHost(command) => command.apply(state, context),
+            Self::ResetBackoff(command) => command.apply(state, context),
             Self::ReleaseBrake(command) => command.apply(state, context),
             Self::SetInstance(command) => command.apply(state, context),
             Self::RemoveInstances(command) => command.apply(state, context),

@@ -2,7 +2,7 @@
 //! the others.
 
 use paasta_common::{
-    assignment::Want,
+    assignment::{Tried, Want},
     id::{AppId, HostId, InstanceId, ReplicaId},
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub struct PlaceReplica {
     pub app: AppId,
     /// The host.
     pub host: HostId,
+    /// Failures in a row of the replica that it replaces, where that is why it is placed.
+    #[serde(default)]
+    pub failures: u32,
 }
 
 impl Place {
@@ -98,6 +101,10 @@ fn insert(state: &mut ClusterState, context: &Context<'_>, replica: &PlaceReplic
         want_since: context.at,
         want_index: context.index,
         placed_at: context.at,
+        tried: Tried {
+            failures: replica.failures,
+            reset: 0,
+        },
     };
     state.insert_replica(context, replica.id, record);
 }

@@ -68,6 +68,7 @@ mod tests {
             instance: id,
             app,
             host,
+            failures: 0,
         };
         cluster.must(Command::Place(Place {
             replicas: vec![replica],

@@ -139,6 +139,7 @@ mod tests {
                     instance: id.clone(),
                     app: app_id(&id, version),
                     host: host_id(1),
+                    failures: 0,
                 }],
             }));
         }

@@ -88,6 +88,7 @@ mod tests {
             instance: main_instance(),
             app: app_id(&main_instance(), 1),
             host: host_id(1),
+            failures: 0,
         });
         let replicas = replicas.collect();
         cluster.apply(Command::Place(Place { replicas }))

@@ -20,6 +20,7 @@ fn placement(id: u64, version: u32, host: usize) -> PlaceReplica {
         instance,
         app,
         host: host_id(host),
+        failures: 0,
     }
 }
 

@@ -17,6 +17,7 @@ fn cluster() -> Cluster {
         instance: main_instance(),
         app: app_id(&main_instance(), 1),
         host: host_id(number),
+        failures: 0,
     };
     cluster.must(Command::Place(Place {
         replicas: vec![replica(1), replica(2)],
