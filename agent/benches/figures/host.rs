@@ -115,6 +115,7 @@ impl Host {
                 spec: Arc::clone(&spec),
                 run: Arc::clone(&run),
                 want: Want::Run,
+                tried: Default::default(),
             };
             (ReplicaId(self.base + first + id), replica)
         };

@@ -4,6 +4,7 @@
 
 mod flags;
 mod image;
+mod killed;
 mod life;
 mod networks;
 mod world;

@@ -83,6 +83,7 @@ impl Local {
             spec: Arc::new(app),
             run: Arc::clone(&wanted.spec.run),
             want: Want::Run,
+            tried: Default::default(),
         };
         // Not the labels by which agents find what is theirs: this is nobody's but its author's.
         let labels = BTreeMap::from([
