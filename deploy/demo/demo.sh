@@ -26,8 +26,10 @@ A paasta cluster on this machine, with the example service on it.
                             does not run any more, and deploy nothing
   demo.sh deploy WORD       commit, build, push and deploy a further version, whose answers begin
                             with WORD, and watch the bounce
-  demo.sh env               print the lines that set PATH and the coordinators:
+  demo.sh env [--docker]    print the lines that set PATH, the coordinators, and where its
+                            yelpsoa-configs and git repositories are:
                             eval "$(deploy/demo/demo.sh env)"
+                            With --docker also the dockerd that may push to its registry
   demo.sh down              end everything and remove every trace
 
 Three hosts need root (namespaces, dockerd); without root, or with --one-host, the machine's own
@@ -119,6 +121,9 @@ cmd_env() {
     printf 'export PATH=%q:"$PATH"\n' "$BIN"
     printf 'export PAASTA_COORDINATORS=%q\n' "$COORDINATORS"
     printf 'export PAASTA_SYSTEM_CONFIG_DIR=%q\n' "$DEMO/config"
+    printf 'export PAASTA_DEMO_SOA=%q\n' "$DEMO/soa"
+    printf 'export PAASTA_DEMO_GIT=%q\n' "$DEMO/git"
+    [[ $1 != yes ]] || printf 'export DOCKER_HOST=unix://%q\n' "$(docker_socket 1)"
 }
 
 main() {
@@ -136,7 +141,10 @@ main() {
             lock_demo
             cmd_deploy "$1"
             ;;
-        env) cmd_env ;;
+        env)
+            [[ $# -eq 0 || $# -eq 1 && $1 == --docker ]] || die "unknown argument $1; use demo.sh env [--docker]"
+            cmd_env "$([[ $# -eq 0 ]] || printf yes)"
+            ;;
         down) lock_demo; cmd_down ;;
         -h | --help | help) usage ;;
         *) usage >&2; exit 2 ;;

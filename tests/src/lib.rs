@@ -4,6 +4,7 @@
 pub mod checkers;
 pub mod cluster;
 pub mod git;
+pub mod guide;
 pub mod hosts;
 pub mod http;
 pub mod registry;

@@ -1,4 +1,5 @@
-//! `make demo` as its user sees it: up, up again, one more version, down, and nothing is left.
+//! `make demo` as its user sees it: up, up again, one more version, the guide for authors, down, and
+//! nothing is left.
 //! Beside a demo that may be up on this machine, which has other names and another network.
 
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use paasta_tests::cluster::binaries::binaries;
+use paasta_tests::guide;
 use paasta_tests::run::{bounded, text};
 use paasta_tests::tidy::root;
 use paasta_tests::traces::traces;
@@ -18,6 +20,8 @@ const SUBNET: &str = "10.76.0.0/24";
 /// What the demo promises once everything is built, and as much again for a busy machine.
 const UP_LIMIT: Duration = Duration::from_secs(240);
 const LIMIT: Duration = Duration::from_secs(60);
+/// Everything in the guide, with four versions built and deployed.
+const GUIDE_LIMIT: Duration = Duration::from_secs(420);
 
 /// A demo; dropped, it is taken down.
 struct Demo {
@@ -84,6 +88,7 @@ fn the_demo_comes_up_and_goes_without_a_trace() {
     demo.script(LIMIT, &["down"]).unwrap();
     first_time(&demo).unwrap();
     second_time(&demo).unwrap();
+    guide(&demo).unwrap();
     demo.script(LIMIT, &["down"]).unwrap();
     assert_eq!(traces(PREFIX).unwrap(), before);
     assert!(!demo.state.exists(), "{} is there", demo.state.display());
@@ -128,4 +133,29 @@ fn second_time(demo: &Demo) -> Result<()> {
     let said = demo.script(UP_LIMIT, &["deploy", "ciao"])?;
     ensure!(said.contains("; failed: 0"), "{said}");
     Ok(())
+}
+
+/// The guide for authors, command by command, on the demo that it is written for.
+fn guide(demo: &Demo) -> Result<()> {
+    let path = root().join("deploy/example/GUIDE.md");
+    let blocks = guide::blocks(&fs::read_to_string(&path)?)?;
+    ensure!(blocks.len() > 5, "the guide has {} blocks", blocks.len());
+    let temporary = tempfile::tempdir()?;
+    let mut command = bounded(GUIDE_LIMIT, "bash");
+    let command = demo.environment(&mut command).current_dir(root());
+    for (name, value) in [("AUTHOR", "Ann"), ("COMMITTER", "Ann")] {
+        command.env(format!("GIT_{name}_NAME"), value);
+        command.env(format!("GIT_{name}_EMAIL"), "ann@example.com");
+    }
+    let output = command
+        .env("TMPDIR", temporary.path())
+        .args(["-c", &guide::script(&blocks)])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success(),
+        "the guide ended with {}:\n{said}",
+        output.status
+    );
+    guide::check(&blocks, &said)
 }
