@@ -198,3 +198,64 @@ fn validate_says_what_is_not_there() {
         .run(&["validate", "-y", empty.to_str().expect("a path in UTF-8")])
         .exits(1);
 }
+
+#[test]
+fn validate_judges_by_the_rule() {
+    let world = World::new();
+    let soa = world.soa();
+    world.write(
+        "soa/hello/marathon-demo.yaml",
+        "main:\n  mem: 64\n  bounce_method: crosover\n",
+    );
+    world.write("soa/hello/tron-demo.yaml", "job: {}\n");
+    let warned = world.run(&["validate", "-y", &soa]).exits(0);
+    for words in [
+        "✓ hello/marathon-demo.yaml\n",
+        "did you mean \"crossover\"?; the coordinators refuse it [bounce-method]",
+        "✓ hello/tron-demo.yaml (left alone: tron instances are not run here)",
+        "3 files are fine, 1 warning",
+    ] {
+        assert!(warned.stdout.contains(words), "{words}: {warned:?}");
+    }
+    let json = world
+        .run(&["validate", "-y", &soa, "--strict", "--json"])
+        .exits(1)
+        .json();
+    let problem = &json["files"][0]["problems"][0];
+    assert_eq!(
+        (&problem["rule"], &problem["severity"], &problem["line"]),
+        (&"bounce-method".into(), &"error".into(), &3.into()),
+        "{json}"
+    );
+    assert_eq!(json["files"][0]["ok"], false);
+
+    // What the operator of this machine's cluster allows.
+    world.write(
+        "soa/hello/marathon-demo.yaml",
+        "main:\n  extra_volumes: [{containerPath: /a, hostPath: /etc, mode: RW}]\n",
+    );
+    let refused = world.run(&["validate", "-y", &soa]).exits(1);
+    assert!(refused.stdout.contains("[forbidden]"), "{refused:?}");
+
+    // The directory of one service, as from within it.
+    let service = world.path("soa/hello").display().to_string();
+    let one = world.run(&["validate", "-y", &service]).exits(1);
+    assert_eq!(one.stdout, refused.stdout);
+}
+
+#[test]
+fn validate_says_what_cannot_be_read_and_goes_on() {
+    let world = World::new();
+    let soa = world.soa();
+    world.write("soa/tabs/marathon-demo.yaml", "main:\n\tmem: 64\n");
+    world.write("soa/folder/marathon-demo.yaml/inside", "");
+    let seen = world.run(&["validate", "-y", &soa]).exits(1);
+    for words in [
+        "✓ hello/marathon-demo.yaml\n",
+        "✗ tabs/marathon-demo.yaml:2:",
+        "[syntax]",
+        "✗ folder/marathon-demo.yaml: is a directory; expected a file [unreadable]",
+    ] {
+        assert!(seen.stdout.contains(words), "{words}: {seen:?}");
+    }
+}

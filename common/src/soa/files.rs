@@ -34,8 +34,18 @@ pub fn read(root: &Path, name: &str) -> Result<Option<String>, Problem> {
 /// # Errors
 /// As [`read`].
 pub fn read_up_to(root: &Path, name: &str, limit: u64) -> Result<Option<String>, Problem> {
+    settled(root, name, limit, &mut || {})
+}
+
+/// Reads until the file rests; `meanwhile` is called between reading it and looking at it again.
+fn settled(
+    root: &Path,
+    name: &str,
+    limit: u64,
+    meanwhile: &mut dyn FnMut(),
+) -> Result<Option<String>, Problem> {
     for _ in 0..TRIES {
-        match attempt(&root.join(name), name, limit)? {
+        match attempt(&root.join(name), name, limit, meanwhile)? {
             Attempt::Absent => return Ok(None),
             Attempt::Read(bytes) => return text(name, bytes, limit).map(Some),
             Attempt::Changed => {}
@@ -52,7 +62,12 @@ enum Attempt {
     Changed,
 }
 
-fn attempt(path: &Path, name: &str, limit: u64) -> Result<Attempt, Problem> {
+fn attempt(
+    path: &Path,
+    name: &str,
+    limit: u64,
+    meanwhile: &mut dyn FnMut(),
+) -> Result<Attempt, Problem> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -78,6 +93,7 @@ fn attempt(path: &Path, name: &str, limit: u64) -> Result<Attempt, Problem> {
     let mut bytes = Vec::new();
     let outcome =
         fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    meanwhile();
     match (outcome, fs::metadata(path)) {
         (Ok(_), Ok(after)) if stamp(&after) == stamp(&metadata) => Ok(Attempt::Read(bytes)),
         (Ok(_), _) => Ok(Attempt::Changed),
@@ -134,5 +150,48 @@ pub fn parse(root: &Path, name: &str) -> Result<Node, Problem> {
             let message = format!("expected a map at the top, found {}", node.describe());
             Err(node.mark.error("", message).by(Rule::Type))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_is_read_again_until_it_rests() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |text: &str| fs::write(dir.path().join("f"), text).unwrap();
+        write("old");
+        let mut once = Some(());
+        let found = settled(dir.path(), "f", 100, &mut || {
+            if once.take().is_some() {
+                write("newer");
+            }
+        });
+        assert_eq!(found, Ok(Some("newer".to_owned())));
+        let mut text = String::new();
+        let restless = settled(dir.path(), "f", 100, &mut || {
+            text.push('x');
+            write(&text);
+        });
+        let problem = restless.unwrap_err();
+        assert_eq!((problem.rule, text.len()), (Rule::Unreadable, TRIES));
+        assert!(problem.message.contains("being changed while it is read"));
+        let gone = settled(dir.path(), "f", 100, &mut || {
+            let _ = fs::remove_file(dir.path().join("f"));
+        });
+        assert_eq!(gone, Ok(None), "what was taken away is not there");
+    }
+
+    #[test]
+    fn another_file_by_the_same_name_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("f"), "old").unwrap();
+        fs::write(path("g"), "new").unwrap();
+        let found = settled(dir.path(), "f", 100, &mut || {
+            let _ = fs::rename(path("g"), path("f"));
+        });
+        assert_eq!(found, Ok(Some("new".to_owned())));
     }
 }

@@ -67,6 +67,7 @@ pub fn validate(
         service.cluster(&cluster);
         service.unique(&cluster);
     }
+    service.add(soa.pipeline(service.name).err().into_iter().flatten());
     service.add(soa.deployments(service.name).err());
     Ok(service.finish(strict))
 }

@@ -14,6 +14,7 @@ use paasta_common::{
 };
 use tempfile::TempDir;
 
+mod bad;
 mod fields;
 mod properties;
 mod reader;

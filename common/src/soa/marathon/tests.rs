@@ -27,5 +27,5 @@ fn every_listed_field_is_decoded_and_every_decoded_field_is_listed() {
     instance(&mut fields, &context);
     let asked: Vec<&str> = fields.asked().collect();
     assert_eq!(asked, INSTANCE.keys().collect::<Vec<_>>());
-    assert_eq!(problems.len(), 1, "it is empty: {problems:?}");
+    assert!(problems.is_empty(), "{problems:?}");
 }

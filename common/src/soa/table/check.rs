@@ -30,7 +30,11 @@ pub fn table(map: &Map, table: &Table, path: &str, mark: &Mark, problems: &mut V
             );
         }
     }
-    if table.filled && map.entries.is_empty() && map.faults.is_empty() {
+}
+
+/// Notes that a map is empty which must hold something.
+fn filled(map: &Map, path: &str, mark: &Mark, problems: &mut Vec<Problem>) {
+    if map.entries.is_empty() && map.faults.is_empty() {
         let message = "is empty: every field has its default";
         problems.push(mark.warning(path, message).by(Rule::Empty));
     }
@@ -115,7 +119,12 @@ pub fn value(kind: &Kind, node: &Node, path: &str, problems: &mut Vec<Problem>) 
             let unique = matches!(kind, Kind::Set(_));
             list(item, unique, items, path, problems);
         }
-        (Kind::Map(fields), Value::Map(map)) => table(map, fields, path, &node.mark, problems),
+        (Kind::Map(fields), Value::Map(map)) => {
+            table(map, fields, path, &node.mark, problems);
+            if fields.filled {
+                filled(map, path, &node.mark, problems);
+            }
+        }
         (Kind::Layer(_), Value::Map(_)) => {}
         (Kind::Entries(shape), Value::Map(map)) => {
             entries(shape, map, path, &node.mark, problems);
@@ -174,12 +183,15 @@ pub fn entries(shape: &Entries, map: &Map, path: &str, mark: &Mark, problems: &m
             // Where the name stands says more than where its first field does.
             (Value::Map(map), Kind::Map(fields)) => {
                 table(map, fields, &path, &entry.key, problems);
+                if fields.filled {
+                    filled(map, &path, &entry.key, problems);
+                }
             }
             _ => value(&shape.kind, &entry.node, &path, problems),
         }
     }
-    if shape.filled && map.entries.is_empty() && map.faults.is_empty() {
-        problems.push(mark.warning(path, "is empty").by(Rule::Empty));
+    if shape.filled {
+        filled(map, path, mark, problems);
     }
 }
 
