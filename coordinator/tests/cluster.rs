@@ -10,7 +10,6 @@ mod cluster {
     mod git;
     mod http;
     mod logs;
-    mod logs;
     mod members;
     mod operate;
     mod pools;
