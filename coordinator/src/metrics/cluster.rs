@@ -152,7 +152,7 @@ fn hosts(page: &mut Page, view: &View<'_>) {
         degraded += truth(heard.is_some_and(|heard| heard.runtime != Runtime::Ok));
         if !host.is_lost() {
             let pool = pools.entry(&host.info.pool).or_default();
-            pool.0 = pool.0.plus(host.info.capacity);
+            pool.0 = pool.0.plus(view.state.allocatable(&host.info));
             pool.1 = pool.1.plus(view.state.used_on(id));
         }
     }
@@ -182,7 +182,7 @@ fn hosts(page: &mut Page, view: &View<'_>) {
     for (name, what, amount) in amounts {
         page.gauges(
             &format!("paasta_pool_capacity_{name}"),
-            &format!("{what} that the hosts of the pool have, lost ones left out."),
+            &format!("{what} of the pool that may be given out; lost hosts are left out."),
             ["pool"],
             pools.iter().map(|(pool, (has, _))| ([*pool], amount(has))),
         );
