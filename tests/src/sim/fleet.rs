@@ -123,13 +123,15 @@ impl Fleet {
         }
     }
 
-    /// Whether the instance's own last good version must stay: its file cannot be understood.
+    /// Whether the instance's own last good version must stay: its file cannot be understood. A bad
+    /// field goes away together with the declaration that it is in.
     pub(crate) fn is_hurt(&self, id: &InstanceId) -> bool {
-        let first = || self.instances.keys().find(|one| one.service == id.service);
+        let mut of_service = self.instances.iter();
+        let first = of_service.find(|(one, _)| one.service == id.service);
         match self.broken.get(id.service.as_str()) {
             None => false,
             Some(Broken::Syntax) => true,
-            Some(Broken::Field) => first() == Some(id),
+            Some(Broken::Field) => first.is_some_and(|(one, wanted)| one == id && wanted.declared),
         }
     }
 
