@@ -52,7 +52,7 @@ fn one_that_replaces_a_failing_one_is_tried_at_once_and_its_delays_go_on() {
         reset: 0,
     };
     host.assign(&[(1, Want::Run)]);
-    host.live(300);
+    host.live(400);
     assert_eq!(host.runs(1), [1]);
     let report = host.report(1);
     assert_eq!(report.failures, 5);
