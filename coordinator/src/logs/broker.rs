@@ -42,7 +42,8 @@ struct Waiting {
 pub struct Question {
     broker: LogBroker,
     id: u64,
-    to_agent: mpsc::Sender<Kind>,
+    /// Weak, so that a session that has ended is seen to have ended.
+    to_agent: mpsc::WeakSender<Kind>,
     answers: mpsc::Receiver<v1::LogAnswer>,
     /// Room that the host was not told of yet.
     owed: u32,
@@ -102,7 +103,7 @@ impl LogBroker {
         Some(Question {
             broker: self.clone(),
             id,
-            to_agent,
+            to_agent: to_agent.downgrade(),
             answers: received,
             owed: 0,
         })
@@ -146,11 +147,17 @@ impl Question {
                 answers: self.owed,
             };
             // A full outbox is tried again with the next answer.
-            if self.to_agent.try_send(Kind::LogMore(more)).is_ok() {
+            if self.tell(Kind::LogMore(more)) {
                 self.owed = 0;
             }
         }
         Some(answer)
+    }
+
+    /// Whether there is still a session that takes the message.
+    fn tell(&self, message: Kind) -> bool {
+        let to_agent = self.to_agent.upgrade();
+        to_agent.is_some_and(|to_agent| to_agent.try_send(message).is_ok())
     }
 }
 
@@ -160,7 +167,7 @@ impl Drop for Question {
         if known.is_some() {
             let cancel = v1::LogCancel { id: self.id };
             // A full outbox: the answers that come will have nobody to go to.
-            let _ = self.to_agent.try_send(Kind::LogCancel(cancel));
+            self.tell(Kind::LogCancel(cancel));
         }
     }
 }
