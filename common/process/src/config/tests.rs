@@ -181,7 +181,8 @@ fn the_shipped_files_show_every_key_and_the_real_defaults() {
         let node = yaml::parse(&name, &uncommented(&text)).unwrap();
         for (key, entry) in &node.as_map().unwrap().entries {
             shown.insert(key.clone());
-            let section = ["agent", "alerts", "cli", "coordinator"].contains(&key.as_str());
+            let section =
+                ["agent", "alerts", "cli", "coordinator", "deployments"].contains(&key.as_str());
             if let Some(map) = entry.node.as_map().filter(|_| section) {
                 shown.extend(map.entries.keys().map(|field| format!("{key}.{field}")));
             }
