@@ -53,7 +53,6 @@ use marking::control::{self, Act};
 
 mod asker;
 mod confirm;
-mod image;
 mod names;
 mod operate;
 mod overrides;

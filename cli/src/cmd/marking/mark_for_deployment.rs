@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Origin, PushArgs, ServiceArgs};
 use crate::{
-    cmd::{Context, image, names, wait_for_deployment as wait},
+    cmd::{Context, names, push_to_registry, step, wait_for_deployment as wait},
     exit::Exit,
     terminal::note,
 };
@@ -127,7 +127,13 @@ async fn verify_image(
     let Some(registry) = own.or(system.docker_registry) else {
         bail!("docker_registry is set neither in the configuration nor in service.yaml");
     };
-    image::verify(&registry, service, sha).await
+    let (repository, tag) = (step::repository(service), step::tag(sha));
+    match push_to_registry::has(&registry, &repository, &tag).await? {
+        true => Ok(()),
+        false => bail!(
+            "{registry}/{repository}:{tag} is not in the registry; push it before it is marked"
+        ),
+    }
 }
 
 fn said(
