@@ -121,19 +121,22 @@ async fn a_container_is_asked_to_end_and_killed_when_it_does_not() {
     let polite = world.until_healthy(1).await;
     let deaf = world.until_healthy(2).await;
     get(deaf.host_port.unwrap(), "/deaf");
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
+    let now_s = || {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.unwrap().as_secs()
+    };
+    let since = now_s();
     world.assign(&[]).await;
     world.until_docker("gone", <[String]>::is_empty).await;
     let said = |container: &Option<String>| {
         let filter = format!("container={}", container.as_deref().unwrap());
-        let (since, format) = (
+        // Until the end of this second: docker knows nothing finer, and "0s" is its beginning.
+        let (since, until, format) = (
             since.to_string(),
+            (now_s() + 1).to_string(),
             "{{.Action}} {{.Actor.Attributes.signal}} {{.Actor.Attributes.exitCode}} {{.Time}}",
         );
-        let mut words = vec!["events", "--since", &since, "--until", "0s"];
+        let mut words = vec!["events", "--since", &since, "--until", &until];
         words.extend(["--filter", &filter, "--format", format]);
         let events = docker(&words);
         let of = |action: &str| -> Vec<(String, u64)> {
