@@ -89,14 +89,17 @@ fn notice(text: &str) -> Result<LogsPart, Status> {
 #[test]
 fn lines_are_printed_and_what_is_missing_is_said_apart() {
     let (ran, asked) = logs(
-        vec![vec![lines(&[(1_000_000_000, "one"), (2, "two")])]],
+        vec![vec![lines(&[
+            (1_000_000_000, "one"),
+            (2_000_000_000, "two"),
+        ])]],
         &[],
     );
     let ran = ran.exits(0);
     assert_eq!(
         ran.stdout,
         "1970-01-01 00:00:01 [stdout] [demo] [main] - [event] one\n\
-         1970-01-01 00:00:00 [stdout] [demo] [main] - [event] two\n"
+         1970-01-01 00:00:02 [stdout] [demo] [main] - [event] two\n"
     );
     assert_eq!((asked[0].lines, asked[0].since_ns), (100, 0));
     let silent = notice("host host2: no answer within 5s");
