@@ -393,7 +393,10 @@ fn what_git_or_a_person_gets_wrong_is_said_and_marks_nothing() {
             "cannot ask the registry",
         ),
         (mark(&sha, &["--auto-rollback"]), "--wait-for-deployment"),
-        (mark(&sha, &["-u", "--upload-pack=x"]), "git"),
+        (
+            mark(&sha, &["--git-url=--upload-pack=x"]),
+            "is not the URL of a git repository",
+        ),
         (
             mark(&sha, &["-u", "/nonexistent/x.git"]),
             "not appear to be a git repository",
