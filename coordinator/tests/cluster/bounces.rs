@@ -2,8 +2,8 @@
 //! and forth, and have every replica replaced.
 
 use paasta_proto::v1::{
-    Asker, BounceStatusRequest, EventsRequest, ForceBounceRequest, InstanceBounce, OperateResponse,
-    ResumeBounceRequest, RollBackRequest, bounces_client::BouncesClient,
+    Asker, BounceStatusRequest, EventsRequest, ForceBounceRequest, InstanceBounce, InstanceStatus,
+    OperateResponse, ResumeBounceRequest, RollBackRequest, bounces_client::BouncesClient,
 };
 use tonic::transport::Channel;
 
@@ -15,7 +15,7 @@ use crate::{
 const SMALL: &str =
     "main: {instances: 3, cpus: 0.1, mem: 64, bounce_health_params: {min_task_uptime: 0}}";
 /// No host has room for it, and nobody waits long.
-const LARGE: &str = "main: {instances: 3, cpus: 100, mem: 64, bounce_on_deadline: hold, bounce_progress_deadline: 1}";
+const LARGE: &str = "main: {instances: 3, cpus: 100, mem: 64, bounce_health_params: {min_task_uptime: 0}, bounce_on_deadline: hold, bounce_progress_deadline: 1}";
 
 fn asker(request_id: &str) -> Option<Asker> {
     Some(Asker {
@@ -77,7 +77,9 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
     let mut client = BouncesClient::new(cluster.channel(other.expect("three")));
     cluster.declare("hello", SMALL);
     cluster.deploy("hello", 'a');
-    let first = cluster.wait_running("hello.main", 3, PATIENCE).await;
+    let is_over =
+        |status: &InstanceStatus| status.deploy_status == "running" && status.bounce.is_none();
+    let first = cluster.wait("hello.main", PATIENCE, is_over).await;
     assert_eq!(shown(&mut client, &[]).await, []);
     let calm = shown(&mut client, &["hello.main"]).await.remove(0);
     assert_eq!((calm.bounce, calm.rollback_to.as_str()), (None, ""));
@@ -86,7 +88,7 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
 
     cluster.declare("hello", LARGE);
     cluster.deploy("hello", 'b');
-    let is_held = |status: &paasta_proto::v1::InstanceStatus| status.deploy_status == "held";
+    let is_held = |status: &InstanceStatus| status.deploy_status == "held";
     let held = cluster.wait("hello.main", PATIENCE, is_held).await;
     let bounce = shown(&mut client, &[]).await.remove(0);
     assert_eq!(bounce.rollback_to, first.desired_app);
@@ -114,9 +116,15 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
         assert_eq!(done.outcome, "done", "{}", done.text);
         assert!(done.text.contains(&first.desired_app), "{}", done.text);
     }
-    let back = cluster.wait_running("hello.main", 3, PATIENCE).await;
+    let is_back = |status: &InstanceStatus| {
+        let pinned = status
+            .waiting
+            .iter()
+            .any(|waiting| waiting.kind == "pinned");
+        pinned && status.deploy_status == "running"
+    };
+    let back = cluster.wait("hello.main", PATIENCE, is_back).await;
     assert_eq!(back.desired_app, first.desired_app);
-    assert!(back.waiting.iter().any(|waiting| waiting.kind == "pinned"));
 
     assert_eq!(resume(&mut client, "r2").await.outcome, "done");
     let again = cluster.wait("hello.main", PATIENCE, is_held).await;
@@ -154,17 +162,13 @@ async fn a_first_deploy_is_no_bounce_and_a_forced_bounce_replaces_every_replica(
         let done = force(&mut client, "f1").await;
         assert_eq!(done.outcome, "done", "{}", done.text);
     }
-    let forced = cluster
-        .wait("hello.main", PATIENCE, |status| {
-            status.deploy_status == "running" && status.desired_app != running.desired_app
-        })
-        .await;
+    // In the end a forced bounce leaves nothing to wait for.
+    let is_over = |status: &InstanceStatus| {
+        let another = status.desired_app != running.desired_app;
+        another && status.deploy_status == "running" && status.waiting.is_empty()
+    };
+    let forced = cluster.wait("hello.main", PATIENCE, is_over).await;
     assert_eq!(forced.git_sha, running.git_sha);
-    assert_eq!(
-        forced.waiting,
-        [],
-        "a forced bounce leaves nothing to wait for"
-    );
     assert!(replicas().iter().all(|id| !before.contains(id)));
     let fewest = agents[0].fewest_serving();
     assert!(fewest >= 3, "crossover let {fewest} of 3 replicas serve");
