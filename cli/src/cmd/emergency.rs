@@ -52,7 +52,7 @@ impl Args {
 /// Stops all replicas.
 ///
 /// # Errors
-/// As [`ask`].
+/// No coordinator answers, or the answer cannot be printed.
 pub async fn stop(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let exit = ask(context, &args.id(), "stop", None, None).await?;
     if exit == Exit::Ok {
@@ -64,7 +64,7 @@ pub async fn stop(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// Starts as many replicas as are configured, also what git stopped.
 ///
 /// # Errors
-/// As [`ask`].
+/// No coordinator answers, or the answer cannot be printed.
 pub async fn start(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     ask(context, &args.id(), "start", None, None).await
 }
@@ -72,7 +72,7 @@ pub async fn start(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// Stops all replicas, then starts them.
 ///
 /// # Errors
-/// As [`ask`].
+/// No coordinator answers, or the answer cannot be printed.
 pub async fn restart(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     ask(context, &args.id(), "restart", None, None).await
 }
@@ -80,7 +80,7 @@ pub async fn restart(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// Runs another number of replicas.
 ///
 /// # Errors
-/// As [`ask`].
+/// No coordinator answers, or the answer cannot be printed.
 pub async fn scale(args: &ScaleArgs, context: &Context) -> anyhow::Result<Exit> {
     ask(context, &args.which.id(), "scale", args.count, args.delta).await
 }

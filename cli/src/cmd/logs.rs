@@ -46,7 +46,7 @@ pub struct Args {
     /// Go on with what comes
     #[arg(short, long, alias = "tail", conflicts_with = "until")]
     pub follow: bool,
-    /// From this moment on: a time ago, as 10m, or 2026-11-25T10:00[:00][Z]
+    /// From this moment on: a time ago, as 10m, or 2026-11-25T10:00:00Z
     #[arg(short = 'a', long, alias = "from", value_name = "TIME")]
     #[arg(value_parser = moment)]
     pub since: Option<Moment>,
