@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-/// How many bytes [`write`] makes.
+/// How many bytes [`write()`] makes.
 pub const WIDTH: usize = 30;
 
 /// Nanoseconds since the Unix epoch; none when the text is no moment after it.
