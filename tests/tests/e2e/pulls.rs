@@ -43,9 +43,11 @@ fn until_problem(cluster: &Cluster, sha: &str, problem: &str) -> Result<Instance
     })
 }
 
-/// Makes a version whose image is in the registry only, and not also where it was built.
-fn build(cluster: &mut Cluster) -> Result<String> {
-    let sha = cluster.service.build(&[])?;
+/// Makes a version whose image is like no other, and in the registry only, not also where it was
+/// built.
+fn build(cluster: &mut Cluster, start_delay_ms: u32) -> Result<String> {
+    let behaviour = [("START_DELAY_MS", start_delay_ms)];
+    let sha = cluster.service.build(&behaviour)?;
     let image = cluster.service.registry().image(&sha);
     cluster.hosts.docker(1, &["rmi", &image])?;
     Ok(sha)
@@ -72,7 +74,7 @@ fn credentials(story: &Story, cluster: &mut Cluster) -> Result<()> {
     fs::write(config.join("paasta.yaml"), extended)?;
     write_login(cluster, WRONG_LOGIN)?;
     restart_agent(cluster)?;
-    let sha = build(cluster)?;
+    let sha = build(cluster, 1)?;
     cluster.service.deploy(&sha)?;
     until_problem(cluster, &sha, "denied")?;
     let why = cluster.operator.why(MAIN);
@@ -117,7 +119,7 @@ fn missing_and_unreachable(story: &Story, cluster: &mut Cluster) -> Result<()> {
         "{why}"
     );
     story.phase("a registry that is down, and back");
-    let sha = build(cluster)?;
+    let sha = build(cluster, 2)?;
     cluster.service.registry().stop()?;
     cluster.service.deploy(&sha)?;
     until_problem(cluster, &sha, "registry-unreachable")?;
