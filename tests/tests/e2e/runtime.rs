@@ -126,7 +126,12 @@ fn frozen(story: &Story, cluster: &Cluster) -> Result<()> {
     host.signal_dockerd(Signal::SIGCONT)?;
     well(cluster, &host)?;
     cluster.settled(BOUNCE, MAIN, 5)?;
-    ensure!(ids(&on(&host)?) == before, "{}: {before:#?}", host.name);
+    let after = ids(&on(&host)?);
+    ensure!(
+        after == before,
+        "{}: {before:?} became {after:?}",
+        host.name
+    );
     Ok(())
 }
 
@@ -154,7 +159,12 @@ fn killed_and_containers_live(story: &Story, cluster: &Cluster) -> Result<()> {
     answers(&served)?;
     well(cluster, &host)?;
     cluster.settled(BOUNCE, MAIN, 5)?;
-    ensure!(ids(&on(&host)?) == before, "{}: {before:#?}", host.name);
+    let after = ids(&on(&host)?);
+    ensure!(
+        after == before,
+        "{}: {before:?} became {after:?}",
+        host.name
+    );
     answers(&served)
 }
 
