@@ -275,6 +275,7 @@ fn scraped(running: &Running) -> Result<BTreeSet<String>> {
         "paasta_raft_peer_lag_records",
         "paasta_pool_capacity_cpus",
         "paasta_agent_silence_seconds",
+        "paasta_http_requests_total",
     ] {
         ensure!(names.contains(late), "{late} is not there yet");
     }

@@ -1,3 +1,5 @@
+//! What a scrape of a coordinator holds.
+
 use std::collections::BTreeMap;
 
 use super::*;

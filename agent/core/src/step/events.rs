@@ -10,7 +10,7 @@ use paasta_common::{
 
 use super::world::World;
 use crate::{
-    drain::calls,
+    drain::calls::{self, Call},
     health::Checks,
     images::{self, PullFailure, Refetches},
     observed::{Event, Found, Remains, RunError},
@@ -78,24 +78,29 @@ pub(super) fn take(
                 call,
                 result,
             } => {
-                if let Some(record) = records.get_mut(replica)
-                    && let Some(draining) = &mut record.drain
-                {
-                    let said = calls::answered(
-                        draining,
-                        &mut record.live,
-                        *call,
-                        result.clone(),
-                        world.now,
-                    );
-                    if let Some(problem) = said {
-                        record.say(problem);
-                    }
+                if let Some(record) = records.get_mut(replica) {
+                    drain_answered(world, record, *call, result.clone());
                 }
             }
         }
     }
     ready
+}
+
+/// An answer to who leaves; what is wrong with it is told.
+fn drain_answered(
+    world: &World<'_>,
+    record: &mut Record,
+    call: Call,
+    result: Result<bool, String>,
+) {
+    let Some(draining) = &mut record.drain else {
+        return;
+    };
+    let said = calls::answered(draining, &mut record.live, call, result, world.now);
+    if let Some(problem) = said {
+        record.say(problem);
+    }
 }
 
 /// Events of earlier runs come too late to matter.

@@ -1,3 +1,5 @@
+//! Logs of runs that come late, twice, in pieces or not at all, as an engine in memory tells them.
+
 use std::{path::Path, time::Duration};
 
 use paasta_agent_core::{

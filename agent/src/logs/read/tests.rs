@@ -1,3 +1,5 @@
+//! Lines that are kept, read back by time, number and run.
+
 use super::*;
 use crate::logs::store::tests::{entry, key};
 

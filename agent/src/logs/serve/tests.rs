@@ -1,3 +1,5 @@
+//! Questions about logs, answered piece by piece and within what was asked for.
+
 use paasta_process::clock::SystemClock;
 use tokio::time::timeout;
 

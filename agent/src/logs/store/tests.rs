@@ -1,3 +1,5 @@
+//! Files of logs: rotation, the budget, and what a dead run leaves.
+
 use bytes::Bytes;
 
 use super::*;

@@ -215,6 +215,16 @@ async fn watched(
             });
         }
     };
+    over(args, container, wanted, ended).await
+}
+
+/// What a container that is no more came to.
+async fn over(
+    args: &Args,
+    container: &ContainerSpec,
+    wanted: &Wanted,
+    ended: Ended,
+) -> anyhow::Result<Exit> {
     if docker::out_of_memory(&container.name).await {
         let mem = wanted.spec.app.resources.mem_mb;
         note(&format!(

@@ -1,3 +1,5 @@
+//! Clients that send too much, too slowly or nothing at all.
+
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
