@@ -220,7 +220,7 @@ impl Agent {
             ),
             inbox: inbox.clone(),
             images: Images::new(Arc::clone(engine), inbox.clone()),
-            probes: Probes::new(Arc::clone(engine), inbox.clone()),
+            probes: Probes::new(Arc::clone(engine), inbox.clone(), &parts.settings.address),
             sandboxes,
             captures,
             last_use: last_use_file.read(),

@@ -24,9 +24,6 @@ use crate::{agent::Happened, engine::Engine};
 pub const PARALLEL: usize = 128;
 /// Commands inside containers at a time: each is a process on the host.
 pub const COMMANDS: usize = 8;
-/// Where the ports of this host's containers answer.
-const HERE: &str = "127.0.0.1";
-
 /// Sends probes.
 #[derive(Clone)]
 pub struct Probes {
@@ -35,17 +32,21 @@ pub struct Probes {
     commands: Arc<Semaphore>,
     inbox: mpsc::Sender<Happened>,
     http: http::Http,
+    address: Arc<str>,
 }
 
 impl Probes {
-    /// What they come to goes to `inbox`.
-    pub fn new(engine: Arc<dyn Engine>, inbox: mpsc::Sender<Happened>) -> Self {
+    /// What they come to goes to `inbox`. Ports are asked at `address`, the host's own, where
+    /// clients ask, too: on loopback dockerd's proxy answers, which dies with dockerd while the
+    /// containers live.
+    pub fn new(engine: Arc<dyn Engine>, inbox: mpsc::Sender<Happened>, address: &str) -> Self {
         Self {
             engine,
             permits: Arc::new(Semaphore::new(PARALLEL)),
             commands: Arc::new(Semaphore::new(COMMANDS)),
             inbox,
             http: http::Http::default(),
+            address: address.into(),
         }
     }
 
@@ -117,9 +118,14 @@ impl Probes {
             Target::Http { port, uri, tls } => {
                 let scheme = if *tls { "https" } else { "http" };
                 let slash = if uri.starts_with('/') { "" } else { "/" };
+                // An IPv6 address stands in brackets.
+                let host = match self.address.contains(':') {
+                    true => format!("[{}]", self.address),
+                    false => self.address.to_string(),
+                };
                 let request = Request {
                     method: "GET".to_owned(),
-                    url: format!("{scheme}://{HERE}:{port}{slash}{uri}"),
+                    url: format!("{scheme}://{host}:{port}{slash}{uri}"),
                     form: None,
                     success: vec![(200, 399)],
                 };
@@ -128,7 +134,7 @@ impl Probes {
                     status => Err(format!("GET {uri} answered {status}")),
                 }
             }
-            Target::Tcp { port } => TcpStream::connect((HERE, *port))
+            Target::Tcp { port } => TcpStream::connect((&*self.address, *port))
                 .await
                 .map(drop)
                 .map_err(|error| format!("port {port}: {error}")),

@@ -7,6 +7,8 @@ use tokio::{
 };
 
 use super::*;
+
+const HERE: &str = "127.0.0.1";
 use crate::engine::fake::FakeEngine;
 
 struct Prober {
@@ -20,7 +22,7 @@ impl Prober {
         let engine = FakeEngine::new(Arc::new(SystemClock));
         let (sender, inbox) = mpsc::channel(16);
         Self {
-            probes: Probes::new(Arc::new(engine.clone()), sender),
+            probes: Probes::new(Arc::new(engine.clone()), sender, HERE),
             inbox,
             engine,
         }
