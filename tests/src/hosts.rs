@@ -150,15 +150,6 @@ impl Hosts {
         Ok(fs::write(file, text.replace(&was, &is))?)
     }
 
-    /// Gives a host that is off an empty disk of so many MiB for its dockerd, until it is off again.
-    pub fn small_disk(&self, index: usize, mib: u32) -> Result<()> {
-        let data = self.host(index).dir.join("data");
-        let size = format!("size={mib}m");
-        let mut mount = bounded(DOCKER_LIMIT, "mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(data);
-        text(&mut mount).map(drop)
-    }
-
     /// Takes the host off the bridge: packets are lost silently in both directions.
     pub fn cut(&self, index: usize) -> Result<()> {
         self.on_host("cut", index)
