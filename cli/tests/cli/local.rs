@@ -62,3 +62,21 @@ fn mistakes_in_the_command_line_are_1() {
         assert!(!ran.stderr.is_empty() && ran.stdout.is_empty(), "{ran:?}");
     }
 }
+
+#[test]
+fn every_command_has_a_man_page() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pages = dir.path().join("man1");
+    paasta(&["man", pages.to_str().expect("a path in UTF-8")]).exits(0);
+    for name in [
+        "paasta",
+        "paasta-status",
+        "paasta-local-run",
+        "paasta-maintenance-drain",
+    ] {
+        let page = std::fs::read_to_string(pages.join(format!("{name}.1")));
+        let page = page.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(page.contains(".TH "), "{name}: {page}");
+    }
+    paasta(&["man", "/dev/null/man"]).exits(1);
+}
