@@ -14,12 +14,11 @@ use paasta_agent_core::{
 use paasta_common::time::Timestamp;
 use paasta_process::clock::{Clock, SystemClock};
 
-use super::ConfigArgs;
+use super::{ConfigArgs, at_rest, runtime};
 use crate::{
     engine::{Engine, docker::DockerEngine},
     images::collect::{LastUseFile, PATIENCE, stock},
     lanes::within,
-    ledger::Ledger,
     options::Options,
 };
 
@@ -40,23 +39,12 @@ pub struct ImagesArgs {
 pub fn images(args: ImagesArgs) -> anyhow::Result<String> {
     let system = args.config.load()?;
     let options = Options::new(&system)?;
-    let (_held, state) = match args.dry_run {
-        true => (None, Ledger::peek(&options.state_dir)?),
-        false => {
-            let (ledger, opened) = Ledger::open(&options.state_dir, SystemClock.now())
-                .context("stop the agent first, or ask with --dry-run")?;
-            (Some(ledger), opened.state)
-        }
-    };
+    let (_held, state) = at_rest(&options, args.dry_run)?;
     if options.collect.registry.is_empty() {
         return Ok("docker_registry is not set: no image is known to be ours\n".to_owned());
     }
     let engine = DockerEngine::new(&options.docker_socket, &options.credentials);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime can not start")?;
-    runtime.block_on(collect(&engine, &options, &state, args.dry_run))
+    runtime()?.block_on(collect(&engine, &options, &state, args.dry_run))
 }
 
 async fn collect(

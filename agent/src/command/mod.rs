@@ -14,8 +14,14 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use paasta_agent_core::state::LocalState;
 use paasta_common::{config::SystemConfig, id::HostId};
-use paasta_process::config::{self, Strictness};
+use paasta_process::{
+    clock::{Clock, SystemClock},
+    config::{self, Strictness},
+};
+
+use crate::{ledger::Ledger, options::Options};
 
 /// Where the configuration comes from. Every flag overrides the key of the same name in the
 /// `agent` section.
@@ -52,6 +58,25 @@ pub struct ConfigArgs {
     /// Any coordinators, tried in turn.
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
     coordinators: Vec<String>,
+}
+
+/// What the ledger holds, and the ledger itself, to be held as long as anything is done about it:
+/// a running agent would do otherwise. A dry run only looks, beside a running agent.
+fn at_rest(options: &Options, dry_run: bool) -> anyhow::Result<(Option<Ledger>, LocalState)> {
+    if dry_run {
+        return Ok((None, Ledger::peek(&options.state_dir)?));
+    }
+    let (ledger, opened) = Ledger::open(&options.state_dir, SystemClock.now())
+        .context("stop the agent first, or ask with --dry-run")?;
+    Ok((Some(ledger), opened.state))
+}
+
+/// For a command that asks the engine a few things and ends.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime can not start")
 }
 
 impl ConfigArgs {

@@ -13,11 +13,10 @@ use paasta_agent_core::{
 };
 use paasta_process::clock::{Clock, SystemClock};
 
-use super::ConfigArgs;
+use super::{ConfigArgs, at_rest, runtime};
 use crate::{
     engine::{Engine, docker::DockerEngine},
     lanes::{reap_one, within},
-    ledger::Ledger,
     options::Options,
 };
 
@@ -41,20 +40,9 @@ pub struct ReapArgs {
 pub fn reap(args: ReapArgs) -> anyhow::Result<String> {
     let system = args.config.load()?;
     let options = Options::new(&system)?;
-    let (_held, state) = match args.dry_run {
-        true => (None, Ledger::peek(&options.state_dir)?),
-        false => {
-            let (ledger, opened) = Ledger::open(&options.state_dir, SystemClock.now())
-                .context("stop the agent first, or ask with --dry-run")?;
-            (Some(ledger), opened.state)
-        }
-    };
+    let (_held, state) = at_rest(&options, args.dry_run)?;
     let engine = DockerEngine::new(&options.docker_socket, &options.credentials);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime can not start")?;
-    runtime.block_on(sweep(&engine, &options, &state, args.dry_run))
+    runtime()?.block_on(sweep(&engine, &options, &state, args.dry_run))
 }
 
 async fn sweep(

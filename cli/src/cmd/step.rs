@@ -11,7 +11,7 @@ use paasta_common::{
 use paasta_process::child::{self, Ended};
 use tokio::process::Command;
 
-use super::{Context, names};
+use super::{Context, marking::guess, names};
 use crate::{exit::Exit, terminal::note};
 
 /// The longest a step may take unless something else is said: PaaSTA's hour.
@@ -37,10 +37,8 @@ impl Of {
         if let Some(service) = &self.service {
             return Ok(service.clone());
         }
-        let here = std::env::current_dir().context("there is no current directory")?;
-        let name = here.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.strip_prefix("services-").unwrap_or(&name);
-        ServiceName::new(name).with_context(|| {
+        let name = guess()?;
+        ServiceName::new(&name).with_context(|| {
             format!(
                 "which service? The name of this directory, {name:?}, is none's; give -s SERVICE"
             )

@@ -117,7 +117,11 @@ pub(super) fn service(
     }
 }
 
-fn guess() -> anyhow::Result<String> {
+/// The service whose repository this directory looks to be.
+///
+/// # Errors
+/// There is no current directory.
+pub(super) fn guess() -> anyhow::Result<String> {
     let here = env::current_dir().context("give the service with -s")?;
     let name = here.file_name().unwrap_or_default().to_string_lossy();
     Ok(name.strip_prefix("services-").unwrap_or(&name).to_owned())
