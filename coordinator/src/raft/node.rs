@@ -86,6 +86,7 @@ impl Consensus {
         let raft = Box::pin(raft)
             .await
             .map_err(|fatal| RaftError::Restore(fatal.to_string()))?;
+        started(&raft).await?;
         let heard = Arc::new(Heard::default());
         let (status, watcher) = watch_status(&raft, &identity, &heard);
         let inner = Inner {
@@ -206,6 +207,16 @@ impl Consensus {
     pub(super) fn change_turn(&self) -> &Mutex<()> {
         &self.inner.change_turn
     }
+}
+
+/// Waits until its core runs: before that its metrics are those of a node without a cluster, and a
+/// leader that asks who it is would take it for a new one.
+async fn started(raft: &Raft) -> Result<(), RaftError> {
+    let answer = timeout(INIT_WAIT, raft.is_initialized()).await;
+    let answer = answer.map_err(|_| RaftError::TimedOut(INIT_WAIT))?;
+    answer
+        .map(drop)
+        .map_err(|fatal| RaftError::Restore(fatal.to_string()))
 }
 
 async fn open_store(options: &RaftOptions) -> Result<Store, RaftError> {

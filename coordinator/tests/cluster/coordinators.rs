@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 const STEP: Duration = Duration::from_millis(50);
-const ANSWER: Duration = Duration::from_secs(12);
+const ANSWER: Duration = Duration::from_secs(30);
 
 pub(crate) struct Coordinators {
     dir: TempDir,
@@ -376,8 +376,12 @@ impl Coordinators {
         ours.data_dir = self.data_dir(id).to_string_lossy().into_owned();
         // Few, so that snapshots are made and logs are cut in every test.
         ours.snapshot_every = 50;
-        ours.lease_ms = 1000;
-        ours.lost_after_ms = 1000;
+        // Short, but longer than a loaded machine or a slow disk lets a whole process stand still.
+        ours.heartbeat_ms = 150;
+        ours.election_timeout_min_ms = 600;
+        ours.election_timeout_max_ms = 1200;
+        ours.lease_ms = 3000;
+        ours.lost_after_ms = 2000;
         // The tests write deployments.json themselves; those of git say so.
         system.deployments.generate = self.follows_git;
         system.deployments.every_seconds = 1;

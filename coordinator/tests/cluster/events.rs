@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::{agent::FakeAgent, coordinators::Coordinators};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Reads from coordinator `id` until `enough`, or until it ends the stream; returns how it ended.
 async fn read(

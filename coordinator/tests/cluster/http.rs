@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{agent::FakeAgent, coordinators::Coordinators, schema::Description};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) struct Said {
     pub(crate) code: u16,

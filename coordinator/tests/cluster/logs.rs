@@ -8,7 +8,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::{agent::FakeAgent, coordinators::Coordinators};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn ask(components: &[&str]) -> LogsRequest {
     LogsRequest {

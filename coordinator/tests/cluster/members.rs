@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use super::{agent::FakeAgent, coordinators::Coordinators};
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(40);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 const STEP: Duration = Duration::from_millis(50);
 
 /// Repeats a change until it is made, as an operator would: leaders move.

@@ -20,7 +20,7 @@ use tokio::{net::TcpListener, runtime::Runtime, time::Instant};
 use tokio_stream::wrappers::TcpListenerStream;
 
 /// Long enough for a loaded machine; nothing waits so long when it works.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Keys and values; the outcome of a command is the number of keys after it.
 #[derive(Debug, Default)]

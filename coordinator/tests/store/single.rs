@@ -57,6 +57,10 @@ async fn a_cluster_of_one_serves_and_recovers() {
 
     let (id, address) = node.stop().await;
     let node = TestNode::start(id, dir.path(), &address, |_| {}).await;
+    assert!(
+        !node.status().is_uninitialized(),
+        "from its first moment it says which cluster it is of"
+    );
     let recovered = || async { (node.pairs.all().len() == 601).then_some(()) };
     eventually("the state from before", recovered).await;
     node.stop().await;
