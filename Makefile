@@ -1,13 +1,15 @@
 # Everything that is run here, on a laptop and in continuous integration: the same lines.
 #
-# One profile (dev) and one target directory for every step, so that nothing is built twice.
+# One profile (dev) and one target directory for every step, and always the whole workspace (no -p):
+# what a selection leaves out changes the features of what it shares, which is then built twice.
 
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-# Crates whose tests need nothing but this machine's files and loopback.
-QUIET := -p paasta-common -p paasta-process -p paasta-proto -p paasta-coordinator-core \
-	-p paasta-coordinator -p paasta-agent-core -p paasta-cli
+# Test programs that need nothing but this machine's files and loopback.
+QUIET := cli soa cluster store bounces placement properties replication steps upkeep tidy
+# Those that need Docker and root.
+REAL := adoption binary docker demo e2e hosts prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help build check fmt lint unit test install bench sim planted e2e demo demo-down docs schemas fix
@@ -27,9 +29,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 unit:
-	$(CARGO) test --workspace --locked --lib --bins
-	$(CARGO) test --locked $(QUIET) --test '*'
-	$(CARGO) test --locked -p paasta-tests --test tidy
+	$(CARGO) test --workspace --locked --lib --bins $(QUIET:%=--test %)
 
 test: install check sim planted e2e docs ## Everything that continuous integration runs, Docker included
 
@@ -41,14 +41,13 @@ SEED ?= 1
 SEEDS ?= 50
 
 sim: ## Simulate whole clusters in virtual time: SEEDS seeds from SEED on
-	$(CARGO) run -q --locked -p paasta-tests --bin sim -- --seed $(SEED) --seeds $(SEEDS)
+	$(CARGO) run -q --locked --bin sim -- --seed $(SEED) --seeds $(SEEDS)
 
 planted: ## Show that the simulation repeats itself and finds a planted fault for each invariant
-	$(CARGO) test --locked -p paasta-tests --test sim
+	$(CARGO) test --workspace --locked --test sim
 
 e2e: build ## The tests on real processes, hosts and Docker (root)
-	$(CARGO) test --locked -p paasta-agent --test '*' -- --test-threads=1
-	$(CARGO) test --locked -p paasta-tests --test '*' -- --test-threads=1 --skip simulation::
+	$(CARGO) test --workspace --locked $(REAL:%=--test %) -- --test-threads=1
 
 demo: build ## Start a cluster on this machine and deploy the example service (root)
 	deploy/demo/demo.sh up
@@ -57,11 +56,10 @@ demo-down: ## Stop that cluster and leave nothing behind
 	deploy/demo/demo.sh down
 
 bench: ## Print how fast planner, state and replication are here, beside etcd if it is installed; what an agent costs
-	$(CARGO) bench --locked -p paasta-coordinator --bench figures
-	$(CARGO) bench --locked -p paasta-agent --bench figures
+	$(CARGO) bench --locked --workspace --bench figures
 
 schemas: ## Write deploy/schemas, the JSON schemas of yelpsoa-configs, from the tables of fields
-	PAASTA_WRITE_SCHEMAS=1 $(CARGO) test -q --locked -p paasta-common --test soa published_schemas
+	PAASTA_WRITE_SCHEMAS=1 $(CARGO) test -q --workspace --locked --test soa published_schemas
 
 docs: ## Build the API documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

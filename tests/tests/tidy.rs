@@ -127,6 +127,23 @@ fn one_version_of_what_must_agree() {
 }
 
 #[test]
+fn make_runs_every_test_program_once() {
+    let metadata = Metadata::read(root()).expect("ask cargo");
+    let makefile = std::fs::read_to_string(root().join("Makefile")).expect("read the Makefile");
+    let list = |name: &str| {
+        let line = makefile.lines().find_map(|line| line.strip_prefix(name));
+        line.expect("the list is there").split_whitespace()
+    };
+    let mut named: Vec<&str> = list("QUIET := ").chain(list("REAL := ")).collect();
+    // By a goal of its own.
+    named.push("sim");
+    named.sort_unstable();
+    let mut programs: Vec<&str> = metadata.test_programs().collect();
+    programs.sort_unstable();
+    assert_eq!(named, programs, "named in the Makefile, and there");
+}
+
+#[test]
 fn licences_are_permissive() {
     let metadata = Metadata::read(root()).expect("ask cargo");
     assert!(

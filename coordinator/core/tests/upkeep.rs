@@ -94,20 +94,44 @@ fn a_lost_host_is_replaced_and_leaves_no_surplus_when_it_returns() {
     world.ticks(2);
     assert!(!lost(&world, 1), "lost before its time");
     world.until(10, "the host is lost", |world| lost(world, 1));
-    // In the very plan that declares it lost, its replica is replaced and told to stop.
-    assert_eq!(world.running(&app_id(&id, 1)).len(), 4);
-    assert_eq!(
-        world.cluster.state.replica(victims[0]).unwrap().want,
-        Want::Stop
-    );
+    // In the very plan that declares it lost, its replica is replaced; it is told to stop when the
+    // replacement is happy.
+    let want = |world: &World| world.cluster.state.replica(victims[0]).unwrap().want;
+    assert_eq!(world.recorded(&id, &app_id(&id, 1)), 5);
+    assert_eq!(want(&world), Want::Run);
     world.until(5, "four are happy elsewhere", |world| {
         world.view(&id).new.happy == 4
     });
+    world.ticks(2);
+    assert_eq!(want(&world), Want::Stop);
     away(&mut world, &[1], false);
     world.until(5, "nothing is left on the host", |world| {
         on(world, &host_id(1)).is_empty()
     });
     assert!(world.is_steady(&id));
+}
+
+#[test]
+fn a_host_that_returns_before_its_replacements_are_happy_goes_on_serving() {
+    let mut world = steady(4, 4);
+    let id = main_instance();
+    let app = app_id(&id, 1);
+    let before = world.running(&app);
+    // What comes new stays unhealthy.
+    world.healthy_most.insert(app.clone(), 4);
+    away(&mut world, &[1], true);
+    world.until(12, "the host is lost", |world| lost(world, 1));
+    world.ticks(3);
+    assert_eq!(
+        world.running(&app).len(),
+        5,
+        "four and a replacement on its way"
+    );
+    away(&mut world, &[1], false);
+    world.until(5, "the first four serve", |world| world.is_steady(&id));
+    assert_eq!(world.running(&app), before);
+    world.ticks(2);
+    assert_eq!(world.recorded(&id, &app), 4, "the replacement is gone");
 }
 
 #[test]

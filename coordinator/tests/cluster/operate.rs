@@ -132,7 +132,12 @@ async fn a_drained_host_is_empty_only_when_its_replacements_serve() {
     })
     .await;
     assert_eq!((safe.reason.as_str(), safe.replicas.len()), ("new disk", 0));
-    assert_eq!((agents[0].running(), agents[0].fewest_serving()), (0, 3));
+    let events = cluster.admin(1).events(EventsRequest::default()).await;
+    assert_eq!(
+        (agents[0].running(), agents[0].fewest_serving()),
+        (0, 3),
+        "{events:#?}"
+    );
     let in_use = RemoveHostRequest {
         asker: asker("remove-1"),
         host: "host-2".to_owned(),

@@ -79,7 +79,7 @@ fn report(out: &mut impl Write, args: &Args, ended: &Ended) -> io::Result<()> {
             .unwrap_or_default();
         writeln!(
             out,
-            "repeat it with: cargo run -q -p paasta-tests --bin sim -- --seed {seed}{plant}"
+            "repeat it with: cargo run -q --bin sim -- --seed {seed}{plant}"
         )?;
     }
     writeln!(

@@ -136,6 +136,13 @@ pub struct Package {
     /// Its licence, as an SPDX expression.
     pub license: Option<String>,
     dependencies: Vec<Dependency>,
+    targets: Vec<Target>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -177,6 +184,13 @@ impl Metadata {
     pub fn members(&self) -> impl Iterator<Item = &Package> {
         let is_member = |package: &&Package| self.workspace_members.contains(&package.id);
         self.packages.iter().filter(is_member)
+    }
+
+    /// The names of the tree's test programs.
+    pub fn test_programs(&self) -> impl Iterator<Item = &str> {
+        let targets = self.members().flat_map(|package| &package.targets);
+        let tests = targets.filter(|target| target.kind.iter().any(|kind| kind == "test"));
+        tests.map(|target| &*target.name)
     }
 
     /// The packages that are built here, those of the tree included.

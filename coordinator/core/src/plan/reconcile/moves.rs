@@ -33,6 +33,7 @@ pub(in crate::plan) fn choose(
         leave_risky_hosts(goal, members, happy.len(), &mut moves);
     }
     let missing = wanted.saturating_sub(kept.len());
+    let unhappy = wanted.saturating_sub(happy.len());
     let decision = decide_bounce(goal, members, happy);
     if settled && !goal.held && !goal.braked_cleanup() {
         bounce_old(goal, members, &decision, &mut moves);
@@ -45,8 +46,7 @@ pub(in crate::plan) fn choose(
     } else if missing == 0 && settled {
         supply::move_failing(pass, goal, members, &kept, &mut moves);
     }
-    let found = kept.len() + moves.placed.len();
-    give_up_lost(members, wanted.saturating_sub(found), &mut moves);
+    give_up_lost(members, unhappy, &mut moves);
     for member in members
         .all()
         .filter(|m| m.class == Class::Draining && m.may_stop)
@@ -174,8 +174,9 @@ fn grows(
     runs && !goal.held && goal.may_overlap(members)
 }
 
-/// Replicas on lost hosts: old ones are never wanted back; new ones are until they are replaced.
-fn give_up_lost(members: &Members<'_>, still_missing: usize, moves: &mut Moves) {
+/// Replicas on lost hosts: old ones are never wanted back; new ones are until their replacements
+/// are happy, as the host may return first, and what it runs may have served all the time.
+fn give_up_lost(members: &Members<'_>, unhappy: usize, moves: &mut Moves) {
     let lost = |member: &&Member<'_>| member.class == Class::Lost;
     let old = members.old.iter().filter(lost);
     moves
@@ -184,7 +185,7 @@ fn give_up_lost(members: &Members<'_>, still_missing: usize, moves: &mut Moves) 
     let mut kept = 0;
     for member in members.new.iter().filter(lost) {
         match member.want {
-            Want::Run if kept < still_missing => kept += 1,
+            Want::Run if kept < unhappy => kept += 1,
             Want::Run | Want::Drain => moves.lost.push(member.id),
             Want::Stop => {}
         }
