@@ -12,7 +12,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Semaphore, watch},
 };
-use tokio_stream::{Stream, wrappers::TcpListenerStream};
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
@@ -40,7 +40,7 @@ use crate::{
         members::MembersService,
         operate::OperateService,
         peers::Peers,
-        server::{ServeError, Services, bind, serve},
+        server::{ServeError, Services, bind, connections, serve},
         snapshots::SnapshotsService,
     },
     sessions::Sessions,
@@ -72,7 +72,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     };
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
-    let incoming = TcpListenerStream::new(listener);
+    let incoming = connections(listener);
     // On the heap: it holds every part of the coordinator.
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone());
     let coordinator = Box::pin(coordinator).await?;

@@ -138,6 +138,9 @@ pub(crate) fn failed(
 
 /// Forgets the failures of images that nothing here is to run: that bounds them.
 pub(crate) fn forget(state: &mut LocalState) {
+    if state.images.is_empty() {
+        return;
+    }
     let assigned = state.assignment.iter().flat_map(|held| &held.replicas);
     let assigned: BTreeSet<&str> = assigned
         .map(|(_, replica)| replica.spec.image.as_str())

@@ -10,8 +10,8 @@ use std::{
 
 use paasta_agent_core::{
     collect::LastUse,
-    observed::Observed,
-    ports::{taken, wanted},
+    observed::{Event, Observed, Ports},
+    ports::{Wanted, taken, wanted},
     runtime::Judge,
     state::LocalState,
     step::step,
@@ -42,6 +42,9 @@ const BATCH_MAX: usize = 1_024;
 /// The shortest time from one step to the next: what happens meanwhile is taken in one, as each
 /// step looks at every replica.
 const PACE_MIN: Duration = Duration::from_millis(10);
+/// How long the answer of a check may wait for others, and for the next checks, before there is a
+/// step for it.
+const ANSWER_REST: Duration = Duration::from_millis(100);
 /// The longest rest between two steps.
 const REST_MAX: Duration = Duration::from_secs(30);
 /// How soon a ledger that could not be written is tried again.
@@ -74,6 +77,17 @@ pub(super) struct Actor {
     pub(super) metrics: Metrics,
 }
 
+/// What became of a step's changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// There were none.
+    Unchanged,
+    /// They are on the disk.
+    Written,
+    /// They are not.
+    Failed,
+}
+
 impl Actor {
     pub(super) async fn run(
         mut self,
@@ -91,7 +105,12 @@ impl Actor {
                 () = sleep_until(wake) => Some(Happened::Nothing),
             };
             let Some(first) = first else { return };
+            let may_wait = matches!(first, Happened::Event(Event::Probed { .. }));
             self.take(first);
+            if may_wait && self.observed.events.len() < BATCH_MAX {
+                wake = wake.min(Instant::now() + ANSWER_REST);
+                continue;
+            }
             if let Some(at) = stepped_at {
                 sleep_until(at + PACE_MIN).await;
             }
@@ -115,30 +134,30 @@ impl Actor {
         self.observed.degraded = self.judge.rests() || self.ledger_fails.is_some();
         self.observed.pulling = self.images.pulling();
         self.observed.chance = self.chance.next_u64();
-        let wanted = wanted(&self.state, now);
-        let taken = taken(&self.state.records, &self.observed);
-        let range = self.parts.port_range;
-        self.observed.ports = ports::offer(range, &wanted, &taken, &mut self.chance);
+        self.observed.ports = self.ports(now);
         let actions = step(&mut self.state, &self.parts.settings, &self.observed, now);
         self.observed.events.clear();
         self.observed.fresh_listing = false;
         let kept = self.keep().await;
         for action in actions.actions {
-            let durable = kept || action.lane().is_none();
+            let durable = kept != Kept::Failed || action.lane().is_none();
             if durable {
                 self.begin(action);
             }
         }
         // Only now: a list asked for before this shows nothing of what was begun.
         self.steps.store(number, Ordering::SeqCst);
-        self.capture();
+        // What runs is in the ledger: without a change there the same is followed.
+        if kept != Kept::Unchanged || number == 1 {
+            self.capture();
+        }
         self.publish();
         self.trim();
         self.look_at_images();
         let rest = match (kept, actions.wake_at) {
-            (false, _) => LEDGER_RETRY,
-            (true, Some(at)) => Duration::from_millis(at.since_ms(now).max(1)),
-            (true, None) => REST_MAX,
+            (Kept::Failed, _) => LEDGER_RETRY,
+            (_, Some(at)) => Duration::from_millis(at.since_ms(now).max(1)),
+            (_, None) => REST_MAX,
         };
         let longest = match self.observed.pulling.is_empty() {
             true => REST_MAX,
@@ -147,11 +166,21 @@ impl Actor {
         Instant::now() + rest.min(longest)
     }
 
+    /// The ports that runs may get which begin now.
+    fn ports(&mut self, now: Timestamp) -> Ports {
+        let wanted = wanted(&self.state, now);
+        if wanted == Wanted::default() {
+            return Ports::default();
+        }
+        let taken = taken(&self.state.records, &self.observed);
+        ports::offer(self.parts.port_range, &wanted, &taken, &mut self.chance)
+    }
+
     /// Writes what changed. What is not written is not acted on.
-    async fn keep(&mut self) -> bool {
+    async fn keep(&mut self) -> Kept {
         let Some(changes) = self.ledger.changes(&self.state) else {
             self.ledger_fails = None;
-            return true;
+            return Kept::Unchanged;
         };
         let began = Instant::now();
         let written = simulated::blocking(move || changes.write()).await;
@@ -174,6 +203,9 @@ impl Actor {
         let now = self.parts.clock.now();
         let since = self.ledger_fails.take().map_or(now, |(since, _)| since);
         self.ledger_fails = failure.map(|error| (since, error));
-        self.ledger_fails.is_none()
+        match self.ledger_fails {
+            None => Kept::Written,
+            Some(_) => Kept::Failed,
+        }
     }
 }

@@ -16,8 +16,7 @@ use paasta_proto::v1::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, Streaming, transport::Server};
+use tonic::{Request, Response, Status, Streaming, transport::{Server, server::TcpIncoming}};
 
 /// Makes this program a member.
 pub(crate) const ARGUMENT: &str = "member";
@@ -62,17 +61,15 @@ async fn serve(place: Place) -> anyhow::Result<()> {
     let consensus = Consensus::start(options, Arc::new(machine)).await?;
     let listener = TcpListener::bind(address).await?;
     let peers = Server::builder()
-        .tcp_nodelay(true)
         .add_service(consensus.service())
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     let door = RaftServiceServer::new(Door(consensus.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let listener = TcpListener::bind(place.door).await?;
     let clients = Server::builder()
-        .tcp_nodelay(true)
         .add_service(door)
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     if place.id == 1 {
         let members = place
             .peers

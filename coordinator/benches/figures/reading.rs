@@ -23,9 +23,8 @@ use paasta_coordinator::{
 use paasta_process::clock::{Clock, SystemClock};
 use paasta_proto::v1::{StatusRequest, StatusResponse, admin_client::AdminClient};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, server::TcpIncoming};
 
 use crate::{
     disk,
@@ -64,6 +63,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 async fn measure(cluster: &Cluster, dir: &Path) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let data = dir.join("data");
     restored(cluster, &data, address).await?;
     let options = options(dir, &data, address)?;
@@ -71,7 +71,7 @@ async fn measure(cluster: &Cluster, dir: &Path) -> anyhow::Result<()> {
     let clock = Arc::new(SystemClock);
     let coordinator = Box::pin(Coordinator::start(options, clock, shutdown.clone())).await?;
     let leader = coordinator.leader.clone();
-    let serving = tokio::spawn(coordinator.serve(TcpListenerStream::new(listener)));
+    let serving = tokio::spawn(coordinator.serve(incoming));
     let mut admin = AdminClient::new(channel(address)?).max_decoding_message_size(ANSWER_BYTES_MAX);
     report_all(cluster, &leader).await?;
     let ready = eventually("everything counts as happy", || {

@@ -16,7 +16,10 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
-    transport::{Server, server::Connected},
+    transport::{
+        Server,
+        server::{Connected, TcpIncoming},
+    },
 };
 
 use super::{
@@ -87,6 +90,13 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
+/// Its connections, each answered without waiting for more to send: with Nagle's algorithm an
+/// answer of several segments waits for the client's delayed acknowledgement, some 40 ms. (The
+/// switch of tonic's server does nothing for connections that it did not accept itself.)
+pub fn connections(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
 /// Serves until `shutdown`, then lets calls under way end for a moment.
 ///
 /// # Errors
@@ -136,7 +146,6 @@ where
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
-        .tcp_nodelay(true)
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(incoming, async move {
             stopping.cancelled().await;

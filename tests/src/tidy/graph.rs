@@ -259,6 +259,7 @@ mod tests {
             name: (*name).to_owned(),
             version: (*version).to_owned(),
             license: None,
+            targets: Vec::new(),
             dependencies: uses
                 .iter()
                 .map(|name| Dependency {

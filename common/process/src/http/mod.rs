@@ -78,6 +78,10 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         };
         match accepted {
             Ok((stream, _)) => {
+                // An answer in several pieces does not wait for acknowledgements.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "an HTTP connection answers late");
+                }
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 connections.spawn(async move {
                     converse(stream, router, shutdown).await;
