@@ -16,7 +16,10 @@ use paasta_proto::v1::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tonic::{Request, Response, Status, Streaming, transport::{Server, server::TcpIncoming}};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Server, server::TcpIncoming},
+};
 
 /// Makes this program a member.
 pub(crate) const ARGUMENT: &str = "member";

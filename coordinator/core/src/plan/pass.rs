@@ -18,6 +18,7 @@ use crate::{
     state::{
         ClusterState,
         command::{BATCH_MAX, Command, Forget},
+        room::in_step,
     },
 };
 
@@ -44,11 +45,8 @@ impl<'a> Pass<'a> {
         // Both are ordered by host id, so one walk brings them together.
         let mut heard = observed.hosts.iter().peekable();
         let hosts = state.hosts_and_room().map(|(id, host, room)| {
-            while heard.next_if(|(other, _)| *other < id).is_some() {}
-            let heard = heard
-                .next_if(|(other, _)| *other == id)
-                .map(|(_, heard)| heard);
-            HostView::new(host, observed, heard, room, now)
+            let heard = in_step(&mut heard, id, |(other, _)| other);
+            HostView::new(host, observed, heard.map(|(_, heard)| heard), room, now)
         });
         Self {
             state,

@@ -1,7 +1,7 @@
 //! What there is on the hosts, and what is taken of it. What a host has is what its agent says; what
 //! may be given out of that is the operator's word, by pool.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, iter::Peekable};
 
 use paasta_common::{
     app::Resources,
@@ -22,6 +22,26 @@ pub(crate) struct Room {
     pub(crate) used: Resources,
     /// The static ports that are taken.
     pub(crate) ports: BTreeSet<u16>,
+}
+
+/// Walks another list, ordered by host id as well, up to this host, and takes what it has there.
+/// Names that are equal mostly share their text, so that is asked first: then none of it is read,
+/// which over ten thousand hosts is most of the cost.
+pub(crate) fn in_step<'a, T>(
+    others: &mut Peekable<impl Iterator<Item = T>>,
+    id: &HostId,
+    name: impl Fn(&T) -> &'a HostId,
+) -> Option<T> {
+    while let Some(other) = others.peek() {
+        if name(other) == id {
+            return others.next();
+        }
+        if name(other) > id {
+            break;
+        }
+        others.next();
+    }
+    None
 }
 
 impl ClusterState {
@@ -66,8 +86,7 @@ impl ClusterState {
                 overcommit,
                 ..Room::default()
             };
-            while used.next_if(|(other, ..)| *other < id).is_some() {}
-            if let Some((_, used, ports)) = used.next_if(|(other, ..)| *other == id) {
+            if let Some((_, used, ports)) = in_step(&mut used, id, |(other, ..)| other) {
                 (room.used, room.ports) = (used, ports.collect());
             }
             (id, host, room)

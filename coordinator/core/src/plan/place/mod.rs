@@ -32,7 +32,8 @@ pub(super) struct Wish<'a> {
     candidates: &'a Candidates,
     count: usize,
     tally: Tally,
-    on_host: BTreeMap<usize, u32>,
+    /// Replicas of the instance on each host.
+    on_host: Vec<u32>,
     avoided: BTreeSet<usize>,
 }
 
@@ -71,14 +72,20 @@ impl Candidates {
 }
 
 impl<'a> Wish<'a> {
-    pub(super) fn new(spec: &'a AppSpec, candidates: &'a Candidates, count: usize) -> Self {
+    /// `hosts` is how many hosts there are.
+    pub(super) fn new(
+        spec: &'a AppSpec,
+        candidates: &'a Candidates,
+        count: usize,
+        hosts: usize,
+    ) -> Self {
         let tally = candidates.empty.clone();
         Self {
             spec,
             candidates,
             count,
             tally,
-            on_host: BTreeMap::new(),
+            on_host: vec![0; hosts],
             avoided: BTreeSet::new(),
         }
     }
@@ -92,7 +99,7 @@ impl<'a> Wish<'a> {
         same_app: bool,
         staying: bool,
     ) {
-        *self.on_host.entry(at).or_default() += 1;
+        self.on_host[at] += 1;
         if same_app {
             self.tally
                 .add(&self.candidates.rules, &hosts[at].host.info, staying);
@@ -105,8 +112,7 @@ impl<'a> Wish<'a> {
     }
 
     fn score(&self, hosts: &[HostView<'_>], at: usize) -> Score {
-        let on_host = self.on_host.get(&at).copied().unwrap_or(0);
-        Score::new(on_host, &hosts[at], self.spec.resources, at)
+        Score::new(self.on_host[at], &hosts[at], self.spec.resources, at)
     }
 
     /// Why this candidate cannot take one more, if it cannot. Once true it stays so for this wish.

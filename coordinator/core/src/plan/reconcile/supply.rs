@@ -105,7 +105,7 @@ fn find_hosts(
         return (0, None);
     };
     let candidates = pass.candidates(&app.spec);
-    let mut wish = Wish::new(&app.spec, &candidates, order.count);
+    let mut wish = Wish::new(&app.spec, &candidates, order.count, pass.hosts.len());
     let changed = moves.changed();
     for member in members.all().filter(|member| member.class != Class::Lost) {
         let same_app = member.replica.app == goal.desired;
