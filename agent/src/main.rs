@@ -62,3 +62,16 @@ fn obey(command: Verb) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{}", said.trim_end())?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use paasta_process::help;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_that_it_takes() {
+        assert_eq!(help::faults(&Cli::command()), Vec::<String>::new());
+    }
+}

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
+use paasta_process::help::examples;
 
 use crate::{client::Address, cmd, exit};
 
@@ -107,18 +108,33 @@ pub enum Command {
     /// Print the full sha of what is marked for a deploy group
     GetLatestDeployment(cmd::marking::get_latest_deployment::Args),
     /// Start instances that were stopped
+    #[command(after_help = examples(&["paasta start -s hello -c prod -i main"], ""))]
     Start(cmd::marking::control::Args),
     /// Stop instances until the next deploy
+    #[command(after_help = examples(&["paasta stop -s hello -c prod -i main"], ""))]
     Stop(cmd::marking::control::Args),
     /// Replace every container of instances, by their bounce method
+    #[command(after_help = examples(&["paasta restart -s hello -l prod.everything"], ""))]
     Restart(cmd::marking::control::Args),
     /// Show what was asked of an instance, by whom and when
     History(cmd::history::Args),
     /// Stop an instance at once, past git
+    #[command(after_help = examples(
+        &["paasta emergency-stop -s hello -i main"],
+        cmd::emergency::UNTIL,
+    ))]
     EmergencyStop(cmd::emergency::Args),
     /// Start an instance at once, past git; end what an emergency command did
+    #[command(after_help = examples(
+        &["paasta emergency-start -s hello -i main"],
+        cmd::emergency::UNTIL,
+    ))]
     EmergencyStart(cmd::emergency::Args),
     /// Stop an instance and start it again, past git; it is down in between
+    #[command(after_help = examples(
+        &["paasta emergency-restart -s hello -i main"],
+        cmd::emergency::UNTIL,
+    ))]
     EmergencyRestart(cmd::emergency::Args),
     /// Run another number of replicas, past yelpsoa-configs
     EmergencyScale(cmd::emergency::ScaleArgs),
@@ -145,6 +161,7 @@ pub enum Command {
     /// Write the man pages
     Man(cmd::man::Args),
     /// Print the version
+    #[command(after_help = examples(&["paasta version"], ""))]
     Version,
 }
 
@@ -160,12 +177,18 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use paasta_process::help;
 
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_that_it_takes() {
+        assert_eq!(help::faults(&Args::command()), Vec::<String>::new());
     }
 
     #[test]

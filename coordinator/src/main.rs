@@ -10,6 +10,7 @@ use paasta_coordinator::{options::Options, run::run};
 use paasta_process::{
     chain::chain,
     config::{self, Strictness},
+    help::examples,
     listen::Cidr,
     shutdown, telemetry,
 };
@@ -26,8 +27,19 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Run the coordinator until SIGTERM.
+    #[command(after_help = examples(
+        &[
+            "paasta-coordinator run",
+            "paasta-coordinator run --node-id 1 --listen 127.0.0.1:7401",
+        ],
+        "",
+    ))]
     Run(Box<RunArgs>),
     /// Read the configuration, say what is wrong with it, and exit with 1 if anything is.
+    #[command(after_help = examples(
+        &["paasta-coordinator check-config --config-dir /etc/paasta"],
+        "",
+    ))]
     CheckConfig(Box<RunArgs>),
     /// Begin the cluster again from a saved state, as a cluster of this coordinator alone.
     Restore(command::restore::Args),
@@ -148,4 +160,17 @@ fn options(args: RunArgs, strictness: Strictness) -> anyhow::Result<(Options, Ve
     }
     let options = Options::new(system, args.insecure_test_network)?;
     Ok((options, warnings.iter().map(ToString::to_string).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use paasta_process::help;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_that_it_takes() {
+        assert_eq!(help::faults(&Cli::command()), Vec::<String>::new());
+    }
 }

@@ -11,6 +11,7 @@ use paasta_agent_core::{
     settings::HostSettings,
 };
 use paasta_common::{assignment::Assignment, container::ContainerSpec, id::ReplicaId};
+use paasta_process::help::examples;
 use serde::Serialize;
 
 use super::ConfigArgs;
@@ -18,6 +19,7 @@ use crate::{engine::docker::create_body, options::Options};
 
 /// The flags of `explain`.
 #[derive(Debug, Args)]
+#[command(after_help = examples(&["paasta-agent explain --assignment assignment.json"], ""))]
 pub struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArgs,

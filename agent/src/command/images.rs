@@ -12,7 +12,10 @@ use paasta_agent_core::{
     state::LocalState,
 };
 use paasta_common::time::Timestamp;
-use paasta_process::clock::{Clock, SystemClock};
+use paasta_process::{
+    clock::{Clock, SystemClock},
+    help::examples,
+};
 
 use super::{ConfigArgs, at_rest, runtime};
 use crate::{
@@ -24,6 +27,7 @@ use crate::{
 
 /// The flags of `images`.
 #[derive(Debug, Args)]
+#[command(after_help = examples(&["paasta-agent images --dry-run"], ""))]
 pub struct ImagesArgs {
     #[command(flatten)]
     config: ConfigArgs,

@@ -11,7 +11,10 @@ use paasta_agent_core::{
     reap::{Verdict, reapable},
     state::LocalState,
 };
-use paasta_process::clock::{Clock, SystemClock};
+use paasta_process::{
+    clock::{Clock, SystemClock},
+    help::examples,
+};
 
 use super::{ConfigArgs, at_rest, runtime};
 use crate::{
@@ -25,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The flags of `reap`.
 #[derive(Debug, Args)]
+#[command(after_help = examples(&["paasta-agent reap --dry-run"], ""))]
 pub struct ReapArgs {
     #[command(flatten)]
     config: ConfigArgs,

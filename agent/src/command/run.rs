@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
+use paasta_process::help::examples;
 use paasta_process::{
     clock::SystemClock,
     http::{self, http_address},
@@ -25,6 +26,13 @@ use crate::{
 
 /// The flags of `run`.
 #[derive(Debug, Args)]
+#[command(after_help = examples(
+    &[
+        "paasta-agent run",
+        "paasta-agent run --config-dir /etc/paasta --attribute region=us-west",
+    ],
+    "",
+))]
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,

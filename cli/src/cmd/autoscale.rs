@@ -1,6 +1,7 @@
 //! `paasta autoscale`: the number of replicas of an instance, pinned or as configured.
 
 use paasta_common::id::{InstanceId, InstanceName, ServiceName};
+use paasta_process::help::examples;
 use paasta_proto::v1::{StatusRequest, admin_client::AdminClient};
 use serde_json::json;
 
@@ -13,8 +14,15 @@ use crate::{
 /// Show the number of replicas of an instance, pin it, or unpin it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A pin lasts until --clear, or the next deploy or change of the instance's number \
-                  or containers. `paasta status` shows it, with who and when."
+    after_help = examples(
+        &[
+            "paasta autoscale -s hello -i main",
+            "paasta autoscale -s hello -i main --set 5",
+            "paasta autoscale -s hello -i main --clear",
+        ],
+        "A pin lasts until --clear, or the next deploy or change of the instance's number or \
+         containers. `paasta status` shows it, with who and when.",
+    )
 )]
 pub struct Args {
     /// The service

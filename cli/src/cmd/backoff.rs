@@ -1,6 +1,7 @@
 //! `paasta backoff`: what waits ever longer for its next try can be told to try now.
 
 use paasta_common::id::InstanceId;
+use paasta_process::help::examples;
 use paasta_proto::v1::{ResetBackoffRequest, operate_client::OperateClient};
 
 use super::{Context, asker, operate};
@@ -25,7 +26,13 @@ pub enum Command {
 /// For when the cause of the failures is mended. Replicas that run are not touched; those that fail
 /// again begin with the shortest delay. A new version begins with none in any case.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(
+    &[
+        "paasta backoff reset hello.main",
+        "paasta backoff reset hello.main --host host1.example.com",
+    ],
+    EXITS,
+))]
 pub struct ResetArgs {
     /// The instance
     #[arg(value_name = "SERVICE.INSTANCE")]

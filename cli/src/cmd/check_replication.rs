@@ -1,6 +1,7 @@
 //! `paasta check-replication`: whether instances have enough replicas.
 
 use paasta_common::id::InstanceId;
+use paasta_process::help::examples;
 use paasta_proto::v1::{CheckReplicationRequest, ReplicationStatus, operate_client::OperateClient};
 
 use super::Context;
@@ -20,7 +21,13 @@ Exit codes:
 
 /// Say whether instances have enough replicas, in all and in each location
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(
+    &[
+        "paasta check-replication",
+        "paasta check-replication hello.main hello.worker --all",
+    ],
+    EXITS,
+))]
 pub struct Args {
     /// The instances; all that are deployed when none is named
     #[arg(value_name = "SERVICE.INSTANCE")]

@@ -1,6 +1,7 @@
 //! `paasta cleanup`: removes what is no longer declared or deployed. The coordinators do so by
 //! themselves, unless it is more than half of everything.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{CleanupRequest, operate_client::OperateClient};
 
 use super::{Context, asker, operate};
@@ -22,7 +23,7 @@ Exit codes:
 /// The coordinators do that by themselves, through the drain path, unless more than half of all
 /// instances would go: then somebody has to say that it is meant.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(&["paasta cleanup --dry-run", "paasta cleanup --force"], EXITS))]
 pub struct Args {
     /// Also when more than half of the instances would go
     #[arg(short, long)]

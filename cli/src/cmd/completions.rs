@@ -2,12 +2,13 @@
 
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
+use paasta_process::help::examples;
 
 use crate::{args, exit::Exit, terminal};
 
 /// Print the completions of a shell
 #[derive(Debug, clap::Args)]
-#[command(after_help = "As in: paasta completions bash > /etc/bash_completion.d/paasta")]
+#[command(after_help = examples(&["paasta completions bash > /etc/bash_completion.d/paasta"], ""))]
 pub struct Args {
     /// The shell
     pub shell: Known,

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use paasta_process::help::examples;
+
 use super::{Context, step};
 use crate::{args::timeout, exit::Exit};
 
 /// Build the image of a service with `make cook-image`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = examples(&[
+    "paasta cook-image -s hello",
+], "\
 Runs in the service's repository, with DOCKER_TAG set to what the image is to be called, unless
-DOCKER_TAG is set already. The exit code is make's; 2 when interrupted.
-
-Example: paasta cook-image -s hello")]
+DOCKER_TAG is set already. The exit code is make's; 2 when interrupted."))]
 pub struct Args {
     #[command(flatten)]
     of: step::Of,

@@ -2,17 +2,18 @@
 //! or yelpsoa-configs is too slow or away.
 
 use paasta_common::id::{InstanceId, InstanceName, ServiceName};
+use paasta_process::help::examples;
 
 use super::{Context, overrides::ask};
 use crate::{exit::Exit, terminal::note};
 
-const UNTIL: &str = "It lasts until the next deploy, start, stop or restart, or a change of the \
-                     instance's number or of what its containers are. `paasta status` shows it, \
-                     with who and when.";
+/// How long what these verbs do lasts.
+pub const UNTIL: &str = "It lasts until the next deploy, start, stop or restart, or a change of \
+                         the instance's number or of what its containers are. `paasta status` \
+                         shows it, with who and when.";
 
 /// Which instance.
 #[derive(Debug, clap::Args)]
-#[command(after_help = UNTIL)]
 pub struct Args {
     /// The service
     #[arg(short, long, value_name = "SERVICE")]
@@ -24,7 +25,13 @@ pub struct Args {
 
 /// Which instance, and how many replicas.
 #[derive(Debug, clap::Args)]
-#[command(after_help = UNTIL)]
+#[command(after_help = examples(
+    &[
+        "paasta emergency-scale -s hello -i main -n 10",
+        "paasta emergency-scale -s hello -i main --delta -2",
+    ],
+    UNTIL,
+))]
 #[command(group = clap::ArgGroup::new("number").required(true))]
 pub struct ScaleArgs {
     /// Which instance

@@ -8,6 +8,7 @@ use paasta_common::{
     problem::{Problem, Severity},
     soa::SoaDir,
 };
+use paasta_process::help::examples;
 use paasta_process::{
     chain,
     deployments::{GenerateError, Outcome, generate_for_service},
@@ -24,8 +25,14 @@ const AT_ONCE: usize = 8;
 /// Write deployments.json of services from the refs of their git repositories
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A service whose repository cannot be asked keeps its old file, byte for \
-                        byte; the exit code is then 1."
+    after_help = examples(
+        &[
+            "paasta generate-deployments -d ~/yelpsoa-configs -s hello",
+            "paasta generate-deployments --status",
+        ],
+        "A service whose repository cannot be asked keeps its old file, byte for byte; the exit \
+         code is then 1.",
+    )
 )]
 pub struct Args {
     /// Only this service; may be given several times [default: all]

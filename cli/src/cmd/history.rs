@@ -1,6 +1,7 @@
 //! `paasta history`: what was asked of an instance, by whom and when.
 
 use paasta_common::id::InstanceId;
+use paasta_process::help::examples;
 use paasta_proto::v1::{HistoryRequest, deploys_client::DeploysClient};
 
 use super::Context;
@@ -11,6 +12,7 @@ use crate::{client::request, exit::Exit, render};
 /// Deploys, starts and stops with their tags, changes of yelpsoa-configs with the fields that
 /// changed, overrides and rollbacks. The last 20 are remembered.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta history hello.main -n 5"], ""))]
 pub struct Args {
     /// The instance
     #[arg(value_name = "SERVICE.INSTANCE")]

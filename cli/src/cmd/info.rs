@@ -11,6 +11,7 @@ use paasta_common::{
     id::{ClusterName, ServiceName},
     soa::{SoaDir, marathon::Mode},
 };
+use paasta_process::help::examples;
 use serde::Serialize;
 
 use super::{Context, names};
@@ -21,7 +22,7 @@ const YOCALHOST: &str = "169.254.255.254";
 
 /// Show what a service is: description, team, repository, clusters
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  paasta info -s hello")]
+#[command(after_help = examples(&["paasta info -s hello"], ""))]
 pub struct Args {
     /// The service
     #[arg(short, long, value_name = "SERVICE")]

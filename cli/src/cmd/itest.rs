@@ -3,16 +3,18 @@
 
 use std::time::Duration;
 
+use paasta_process::help::examples;
+
 use super::{Context, step};
 use crate::{args::timeout, exit::Exit, terminal::note};
 
 /// Test a commit with `make itest`, and see that its image was made
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = examples(&[
+    "paasta itest -s hello -c $(git rev-parse HEAD)",
+], "\
 Runs in the service's repository, with DOCKER_TAG=REGISTRY/services-SERVICE:paasta-COMMIT. The
-exit code is make's; 1 when no such image is there afterwards; 2 when interrupted.
-
-Example: paasta itest -s hello -c $(git rev-parse HEAD)")]
+exit code is make's; 1 when no such image is there afterwards; 2 when interrupted."))]
 pub struct Args {
     #[command(flatten)]
     of: step::Of,

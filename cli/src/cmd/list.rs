@@ -3,20 +3,21 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use paasta_common::soa::SoaDir;
+use paasta_process::help::examples;
 use serde::Serialize;
 
 use super::{Context, names};
 use crate::{exit::Exit, terminal::note};
 
-const EXAMPLES: &str = "\
-Examples:
-  paasta list                  # services that have an instance in this cluster
-  paasta list -i -s hello      # their instances, SERVICE.INSTANCE
-  paasta list -a               # every service of yelpsoa-configs";
+const EXAMPLES: &[&str] = &[
+    "paasta list                  # services that have an instance in this cluster",
+    "paasta list -i -s hello      # their instances, SERVICE.INSTANCE",
+    "paasta list -a               # every service of yelpsoa-configs",
+];
 
 /// List services or instances
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples(EXAMPLES, ""))]
 pub struct Args {
     /// Only this service
     #[arg(short, long, value_name = "SERVICE")]

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use paasta_common::{id::ClusterName, soa::SoaDir};
+use paasta_process::help::examples;
 use serde::Serialize;
 
 use super::Context;
@@ -10,7 +11,7 @@ use crate::exit::Exit;
 
 /// List the clusters that services declare instances for
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  paasta list-clusters -d ~/yelpsoa-configs")]
+#[command(after_help = examples(&["paasta list-clusters -d ~/yelpsoa-configs"], ""))]
 pub struct Args {
     /// The yelpsoa-configs directory [default: soa_dir of the configuration]
     #[arg(short = 'd', long, value_name = "DIR")]

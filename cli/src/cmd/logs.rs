@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-use paasta_process::backoff::Retry;
+use paasta_process::{backoff::Retry, help::examples};
 use paasta_proto::v1::{LogsPart, LogsRequest, logs_client::LogsClient};
 use tokio::time::sleep;
 use tonic::{Code, Request, Status, Streaming};
@@ -22,7 +22,14 @@ const LINES_MAX: i64 = 10_000;
 
 /// Show what a service wrote and what was done to it
 #[derive(Debug, clap::Args)]
-#[command(after_help = exit::HELP)]
+#[command(after_help = examples(
+    &[
+        "paasta logs -s hello -i main -f",
+        "paasta logs -s hello -C stderr --since 10m",
+        "paasta logs -s hello -n 1000 --json | jq -r .message",
+    ],
+    exit::HELP,
+))]
 pub struct Args {
     /// The service
     #[arg(short, long, value_name = "SERVICE")]

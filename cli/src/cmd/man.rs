@@ -4,16 +4,17 @@ use std::{fs, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
+use paasta_process::help::examples;
 
 use super::Context;
 use crate::{args, exit::Exit};
 
 /// Write the man pages
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-One page for paasta and one for each command, paasta-status(1) and so on.
-
-Example: paasta man /usr/local/share/man/man1")]
+#[command(after_help = examples(&[
+    "paasta man /usr/local/share/man/man1",
+], "\
+One page for paasta and one for each command, paasta-status(1) and so on."))]
 pub struct Args {
     /// The directory, made if it is not there
     #[arg(value_name = "DIR")]

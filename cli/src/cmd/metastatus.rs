@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{MetastatusRequest, MetastatusResponse, admin_client::AdminClient};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -22,10 +23,6 @@ const SILENT_AFTER_MS: u64 = 5_000;
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 const EXITS: &str = "\
-Examples:
-  paasta metastatus
-  paasta metastatus -vv --groupings habitat
-
 Exit codes:
   0  the cluster is well
   1  a mistake in the command line
@@ -36,7 +33,13 @@ Exit codes:
 
 /// Show how the cluster is: coordinators, hosts, resources
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(
+    &[
+        "paasta metastatus",
+        "paasta metastatus -vv --groupings habitat",
+    ],
+    EXITS,
+))]
 pub struct Args {
     /// Show coordinators and, by location, hosts and resources; -vv: a table by the attributes
     /// of --groupings; -vvv: every host

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
+use paasta_process::help::examples;
 use paasta_process::{
     docker_login::{Auths, Login},
     registry::{self, Image},
@@ -17,12 +18,12 @@ const ASK_LIMIT: Duration = Duration::from_secs(30);
 
 /// Push the image of a commit, unless the registry has it
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = examples(&[
+    "paasta push-to-registry -s hello -c $(git rev-parse HEAD)",
+], "\
 An image that the registry has is never overwritten, unless by --force: what runs must be what was
 tested. That is no failure, so that a step can be repeated. Credentials are docker's own. The exit
-code is docker's; 1 when the registry does not answer; 2 when interrupted.
-
-Example: paasta push-to-registry -s hello -c $(git rev-parse HEAD)")]
+code is docker's; 1 when the registry does not answer; 2 when interrupted."))]
 pub struct Args {
     #[command(flatten)]
     of: step::Of,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use paasta_process::help::examples;
 use tokio::process::Command;
 
 use super::{Context, step};
@@ -11,11 +12,11 @@ use crate::{args::timeout, exit::Exit};
 
 /// Run the operator's security check on a commit
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = examples(&[
+    "paasta security-check -s hello -c $(git rev-parse HEAD)",
+], "\
 Runs security_check_command of the system configuration with the service and the commit as its
-last two arguments. The exit code is its own; 0 when none is configured; 2 when interrupted.
-
-Example: paasta security-check -s hello -c $(git rev-parse HEAD)")]
+last two arguments. The exit code is its own; 0 when none is configured; 2 when interrupted."))]
 pub struct Args {
     #[command(flatten)]
     of: step::Of,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{StatusRequest, StatusResponse, admin_client::AdminClient};
 
 use super::{Context, names};
@@ -18,7 +19,13 @@ const PAGE: u32 = 200;
 
 /// Show how instances are: versions, replicas, bounces, what is waited for
 #[derive(Debug, clap::Args)]
-#[command(after_help = exit::HELP)]
+#[command(after_help = examples(
+    &[
+        "paasta status -s hello",
+        "paasta status -s hello -i main,worker -v",
+    ],
+    exit::HELP,
+))]
 pub struct Args {
     /// Only this service
     #[arg(short, long, value_name = "SERVICE")]

@@ -14,6 +14,7 @@ use paasta_common::{
         validate::{Checked, validate},
     },
 };
+use paasta_process::help::examples;
 use serde::Serialize;
 
 use super::{Context, names};
@@ -26,10 +27,10 @@ use crate::{exit::Exit, render};
 /// smartstack.yaml, dependencies in dependencies.yaml, secrets in secrets/. Where /etc/paasta says
 /// which cluster this machine belongs to, what its operator allows is checked, too.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Example: paasta validate -y ~/yelpsoa-configs -s web --strict
-
-Exit codes: 0 when no file has an error (warnings may be), 1 when one has.")]
+#[command(after_help = examples(
+    &["paasta validate -y ~/yelpsoa-configs", "paasta validate -y ~/yelpsoa-configs -s hello --strict"],
+    "Exit codes: 0 when no file has an error (warnings may be), 1 when one has.",
+))]
 pub struct Args {
     /// The yelpsoa-configs directory, or the directory of one service in it
     #[arg(short = 'y', long, value_name = "DIR", default_value = ".")]

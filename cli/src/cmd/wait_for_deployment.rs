@@ -11,6 +11,7 @@ use paasta_common::{
     deployments::Target,
     id::{ClusterName, ServiceName},
 };
+use paasta_process::help::examples;
 use paasta_proto::v1::{InstanceStatus, StatusRequest, admin_client::AdminClient};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -34,9 +35,10 @@ const PAGE: u32 = 200;
 /// Wait until every instance of a deploy group runs a marked commit
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code 0: all run it. 1: not in time, or the commit is not the one that is \
-                  marked.\n\nExample: paasta wait-for-deployment -s hello -l prod.everything \
-                  -k 3f2a9c0d -t 600"
+    after_help = examples(
+        &["paasta wait-for-deployment -s hello -l prod.everything -k 3f2a9c0d -t 600"],
+        "Exit code 0: all run it. 1: not in time, or the commit is not the one that is marked.",
+    )
 )]
 pub struct Args {
     /// Which service

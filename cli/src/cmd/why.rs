@@ -1,6 +1,7 @@
 //! `paasta why`: everything known about why an instance is not as it should be.
 
 use paasta_common::id::InstanceId;
+use paasta_process::help::examples;
 use paasta_proto::v1::{WhyRequest, admin_client::AdminClient};
 
 use super::{Context, names};
@@ -14,7 +15,7 @@ use crate::{
 
 /// Say why an instance is not as it should be
 #[derive(Debug, clap::Args)]
-#[command(after_help = exit::HELP)]
+#[command(after_help = examples(&["paasta why hello.main"], exit::HELP))]
 pub struct Args {
     /// The instance
     #[arg(value_name = "SERVICE.INSTANCE")]

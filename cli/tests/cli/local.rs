@@ -1,5 +1,9 @@
 //! What needs no cluster: completions, version, mistakes in the command line.
 
+use clap::CommandFactory as _;
+use paasta_cli::args::Args;
+use paasta_process::help;
+
 use crate::paasta::paasta;
 
 #[test]
@@ -68,15 +72,16 @@ fn every_command_has_a_man_page() {
     let dir = tempfile::tempdir().expect("a directory");
     let pages = dir.path().join("man1");
     paasta(&["man", pages.to_str().expect("a path in UTF-8")]).exits(0);
-    for name in [
-        "paasta",
-        "paasta-status",
-        "paasta-local-run",
-        "paasta-maintenance-drain",
-    ] {
+    let commands = help::leaves(&Args::command());
+    assert!(commands.len() > 50, "{commands:?}");
+    for command in commands {
+        let name = command.replace(' ', "-");
         let page = std::fs::read_to_string(pages.join(format!("{name}.1")));
         let page = page.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(page.contains(".TH "), "{name}: {page}");
+        assert!(page.starts_with(".ie") && page.contains(".TH "), "{page}");
+        let text = page.replace("\\-", "-");
+        let (_, examples) = text.split_once("Examples:").expect("examples");
+        assert!(examples.contains(&command), "{name}: {page}");
     }
     paasta(&["man", "/dev/null/man"]).exits(1);
 }

@@ -4,13 +4,23 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use paasta_coordinator::offline::recover::{Findings, look, recover};
-use paasta_process::clock::{Clock, SystemClock};
+use paasta_process::{
+    clock::{Clock, SystemClock},
+    help::examples,
+};
 
 use super::{next_steps, say};
 
 /// Begin the cluster again from what this coordinator has, when most of them are lost for good.
 /// Shows what is there and what may be lost; changes something only with --yes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(
+    &[
+        "paasta-coordinator recover --data-dir /var/lib/paasta-coordinator",
+        "paasta-coordinator recover --data-dir /var/lib/paasta-coordinator --yes",
+    ],
+    "",
+))]
 pub(crate) struct Args {
     /// The surviving coordinator's data directory; the coordinator must not run.
     #[arg(long, value_name = "DIR")]

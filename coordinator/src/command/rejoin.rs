@@ -3,11 +3,16 @@
 use std::path::PathBuf;
 
 use paasta_coordinator::offline::rejoin::rejoin;
+use paasta_process::help::examples;
 
 use super::say;
 
 /// Set a damaged store aside, to join the cluster again as a new member with a new id.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(
+    &["paasta-coordinator rejoin --data-dir /var/lib/paasta-coordinator --node-id 4"],
+    "",
+))]
 pub(crate) struct Args {
     /// The data directory; the coordinator must not run.
     #[arg(long, value_name = "DIR")]

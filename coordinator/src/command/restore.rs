@@ -3,12 +3,22 @@
 use std::path::PathBuf;
 
 use paasta_coordinator::offline::restore::{Restore, restore};
-use paasta_process::clock::{Clock, SystemClock};
+use paasta_process::{
+    clock::{Clock, SystemClock},
+    help::examples,
+};
 
 use super::{next_steps, say};
 
 /// Begin the cluster again from a saved state, as a cluster of this coordinator alone.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(
+    &[
+        "paasta-coordinator restore --snapshot paasta.snapshot --data-dir \
+         /var/lib/paasta-coordinator --node-id 1 --advertise 10.0.0.1:7401",
+    ],
+    "",
+))]
 pub(crate) struct Args {
     /// The file that `paasta snapshot save` wrote.
     #[arg(long, value_name = "FILE")]

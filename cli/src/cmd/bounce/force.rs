@@ -1,5 +1,6 @@
 //! `paasta bounce force`: every replica anew.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{ForceBounceRequest, bounces_client::BouncesClient};
 
 use super::{EXITS, Meant};
@@ -13,7 +14,7 @@ use crate::{
 /// The version that runs comes once more, under an app id of its own, as after `paasta restart`
 /// but at once. The next version ends it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(&["paasta bounce force hello.main --reason 'new secrets'"], EXITS))]
 pub struct Args {
     /// Which, and why.
     #[command(flatten)]

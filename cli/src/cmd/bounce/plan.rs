@@ -7,13 +7,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use paasta_coordinator_core::plan::bounce::dry_run::DryRun;
+use paasta_process::help::examples;
 
 use crate::{cmd::Context, exit::Exit, render};
 
 /// The longest input, in bytes: ten thousand tasks have room.
 const INPUT_BYTES_MAX: u64 = 4 << 20;
 
-const EXAMPLE: &str = "\
+const INPUT: &str = "\
 The input is JSON, as in:
   {\"method\": \"crossover\",
    \"new_config\": {\"id\": \"web.main.git2.config2\", \"instances\": 2},
@@ -29,7 +30,13 @@ The last two may be left out. The answer with --json:
 
 /// Say what a bounce method would do next, by the code that the coordinators decide with
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_help = examples(
+    &[
+        "paasta bounce plan --input state.json",
+        "paasta bounce plan --input - --json < state.json",
+    ],
+    INPUT,
+))]
 pub struct Args {
     /// The state to decide on; - for standard input
     #[arg(long, value_name = "FILE")]

@@ -1,5 +1,6 @@
 //! `paasta bounce resume`: what was held or rolled back goes on.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{ResumeBounceRequest, bounces_client::BouncesClient};
 
 use super::{EXITS, Meant};
@@ -13,7 +14,7 @@ use crate::{
 /// A held bounce gets a new deadline. An instance that was rolled back, by itself or by hand, goes to
 /// the configured version once more.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(&["paasta bounce resume hello.main"], EXITS))]
 pub struct Args {
     /// Which, and why.
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! `paasta bounce rollback`: back to the version before.
 
 use paasta_common::id::AppId;
+use paasta_process::help::examples;
 use paasta_proto::v1::{RollBackRequest, bounces_client::BouncesClient};
 
 use super::{EXITS, Meant};
@@ -14,7 +15,13 @@ use crate::{
 /// Without --to, that is the last version of which every replica was happy. It is in force until
 /// another version is deployed, or `paasta bounce resume`. Replicas of it that still run are kept.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(
+    &[
+        "paasta bounce rollback hello.main --reason 'answers slowly'",
+        "paasta bounce rollback hello.main --to hello.main.git0a1b2c3d.config4e5f6a7b",
+    ],
+    EXITS,
+))]
 pub struct Args {
     /// Which, and why.
     #[command(flatten)]

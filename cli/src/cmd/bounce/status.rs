@@ -1,6 +1,7 @@
 //! `paasta bounce status`: the bounces that are under way, held or rolled back.
 
 use paasta_common::id::InstanceId;
+use paasta_process::help::examples;
 use paasta_proto::v1::{BounceStatusRequest, InstanceBounce, bounces_client::BouncesClient};
 
 use super::EXITS;
@@ -13,7 +14,13 @@ use crate::{
 
 /// Show the bounces that are under way, held or rolled back
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(
+    &[
+        "paasta bounce status",
+        "paasta bounce status hello.main",
+    ],
+    EXITS,
+))]
 pub struct Args {
     /// The instances; all of which there is something to say when none is named
     #[arg(value_name = "SERVICE.INSTANCE")]

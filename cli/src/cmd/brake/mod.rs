@@ -1,6 +1,7 @@
 //! `paasta brake`: when too many hosts are silent at once, nothing is replaced until they speak or
 //! an operator declares them lost.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{BrakeStatusRequest, BrakeStatusResponse, operate_client::OperateClient};
 
 use super::Context;
@@ -16,6 +17,7 @@ pub mod status;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Show whether the brake is on, and which hosts are silent
+    #[command(after_help = examples(&["paasta brake status"], ""))]
     Status,
     /// Declare the silent hosts lost, so that what they ran is started elsewhere
     Release(release::Args),

@@ -1,5 +1,6 @@
 //! `paasta brake release`: declares the silent hosts lost, after showing which they are.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{ReleaseBrakeRequest, operate_client::OperateClient};
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
 /// Only the hosts that are shown are declared lost. If they still run what they ran, it runs twice
 /// until they are heard from again.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta brake release"], ""))]
 pub struct Args {
     /// Do not ask
     #[arg(short, long)]

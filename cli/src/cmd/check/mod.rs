@@ -12,7 +12,7 @@ use paasta_common::{
         validate::{Checked, validate},
     },
 };
-use paasta_process::{chain::chain, git::ls_remote};
+use paasta_process::{chain::chain, git::ls_remote, help::examples};
 use serde::Serialize;
 
 use self::makefile::{Makefile, TARGETS};
@@ -26,13 +26,13 @@ const GIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Check that a service's repository and configuration are ready to be deployed
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = examples(&[
+    "paasta check -s hello -y ~/yelpsoa-configs",
+], "\
 Run it in the service's repository. Everything is looked at, nothing is run: a line for each thing,
 and what to do about it. Ends with what `paasta validate` says.
 
-Exit codes: 0 when nothing is missing, 1 when something is.
-
-Example: paasta check -s hello -y ~/yelpsoa-configs")]
+Exit codes: 0 when nothing is missing, 1 when something is."))]
 pub struct Args {
     #[command(flatten)]
     of: step::Of,

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use anyhow::bail;
 use paasta_common::id::ClusterName;
+use paasta_process::help::examples;
 use paasta_proto::v1::{InitRequest, cluster_client::ClusterClient};
 
 use crate::{
@@ -14,6 +15,13 @@ use crate::{
 
 /// Make a cluster of the given coordinators; doing it twice changes nothing
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(
+    &[
+        "paasta cluster init --cluster main --member 1=10.0.0.1:7401 --member \
+         2=10.0.0.2:7401 --member 3=10.0.0.3:7401",
+    ],
+    "",
+))]
 pub struct Args {
     /// The cluster's name, as in marathon-NAME.yaml
     #[arg(long, value_name = "NAME")]

@@ -1,5 +1,7 @@
 //! `paasta cluster`: making a cluster, asking its coordinators.
 
+use paasta_process::help::examples;
+
 use super::Context;
 use crate::exit::Exit;
 
@@ -12,6 +14,7 @@ pub enum Command {
     /// Make a cluster of the given coordinators; doing it twice changes nothing
     Init(init::Args),
     /// Ask each coordinator what it is
+    #[command(after_help = examples(&["paasta cluster node"], ""))]
     Node,
 }
 

@@ -1,5 +1,6 @@
 //! `paasta coordinator list`: who the coordinators are, and how far each of them is.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::ListMembersResponse;
 
 use crate::{client::Coordinators, cmd::Context, exit::Exit, render};
@@ -9,6 +10,7 @@ const SILENT_MS: u64 = 5_000;
 
 /// Show the coordinators: role, log, lag, last answer
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta coordinator list"], ""))]
 pub struct Args {
     /// Ask any coordinator, leader or not; what only the leader knows is then missing
     #[arg(long)]

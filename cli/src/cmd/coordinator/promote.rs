@@ -1,5 +1,6 @@
 //! `paasta coordinator promote`: a vote for a coordinator that has caught up.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{PromoteMemberRequest, members_client::MembersClient};
 
 use super::{Wait, change};
@@ -7,6 +8,7 @@ use crate::{client::request, cmd::Context, exit::Exit};
 
 /// Give a coordinator that has caught up a vote
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta coordinator promote 4"], ""))]
 pub struct Args {
     /// Its id
     #[arg(value_name = "ID")]

@@ -1,5 +1,6 @@
 //! `paasta coordinator remove`: a coordinator goes for ever, dead or alive.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{RemoveMemberRequest, members_client::MembersClient};
 
 use super::{Wait, change};
@@ -9,6 +10,7 @@ use crate::{client::request, cmd::Context, exit::Exit};
 ///
 /// Its id must never be used again. The leader cannot remove itself: hand leadership over first.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta coordinator remove 2"], ""))]
 pub struct Args {
     /// Its id
     #[arg(value_name = "ID")]

@@ -1,5 +1,6 @@
 //! `paasta coordinator transfer-leader`: another coordinator leads, without an election's pause.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{TransferLeaderRequest, members_client::MembersClient};
 
 use super::{Wait, change};
@@ -7,6 +8,7 @@ use crate::{client::request, cmd::Context, exit::Exit};
 
 /// Hand leadership to another coordinator
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta coordinator transfer-leader 3"], ""))]
 pub struct Args {
     /// The id of one with a vote [default: the one that has most of the log]
     #[arg(value_name = "ID")]

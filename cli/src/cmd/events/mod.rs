@@ -4,6 +4,7 @@ mod follow;
 mod since;
 
 use paasta_common::id::InstanceId;
+use paasta_process::help::examples;
 use paasta_proto::v1::{EventsRequest, EventsResponse, admin_client::AdminClient};
 
 use super::Context;
@@ -13,15 +14,15 @@ use crate::{
     render::{self, lines::Lines},
 };
 
-const EXAMPLES: &str = "\
-Examples:
-  paasta events -n 20
-  paasta events -i hello.main --since 2h
-  paasta events -f --json | jq -r .text";
+const EXAMPLES: &[&str] = &[
+    "paasta events -n 20",
+    "paasta events -i hello.main --since 2h",
+    "paasta events -f --json | jq -r .text",
+];
 
 /// Show what happened last in the cluster
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples(EXAMPLES, ""))]
 pub struct Args {
     /// How many events of the past, at most
     #[arg(short = 'n', long = "lines", value_name = "COUNT")]

@@ -10,6 +10,7 @@ use paasta_common::{
     id::{ClusterName, InstanceName},
 };
 use paasta_process::child::{self, Ended};
+use paasta_process::help::examples;
 use tokio::process::Command;
 
 use self::{
@@ -30,18 +31,17 @@ const RUN_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Run an instance on this machine, in the container that the cluster would make
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = examples(&[
+    "paasta local-run -s hello -i main             # build it, run it, show its logs and its health",
+    "paasta local-run -s hello -i main -p -t       # does the deployed version become healthy here?",
+    "paasta local-run -s hello -i main --dry-run   # the docker command line, as JSON",
+], "\
 Builds the image with `make cook-image` where a Makefile is, or takes the deployed version from
 the registry. Ctrl-C stops and removes the container. Volumes of the cluster that this machine
 does not have are left out, and named.
 
 Exit codes: the container's own; with -t 0 when it became healthy and 1 when it did not; 2 when
-interrupted.
-
-Examples:
-  paasta local-run -s hello -i main             build it, run it, show its logs and its health
-  paasta local-run -s hello -i main -p -t       does the deployed version become healthy here?
-  paasta local-run -s hello -i main --dry-run   the docker command line, as JSON")]
+interrupted."))]
 pub struct Args {
     #[command(flatten)]
     of: step::Of,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{DrainHostRequest, MaintenanceStatusResponse};
 use tokio::time::{Instant, sleep};
 
@@ -21,7 +22,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Nothing new is placed there. At most a quarter of an instance (two replicas at least) moves at
 /// the same time. Without room elsewhere nothing leaves: status says what is missing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(
+    &[
+        "paasta maintenance drain host1.example.com --reason 'new kernel' --wait",
+        "paasta maintenance drain host1.example.com host2.example.com --for 2h",
+    ],
+    EXITS,
+))]
 pub struct Args {
     /// The hosts
     #[arg(value_name = "HOST", required = true)]

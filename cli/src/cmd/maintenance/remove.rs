@@ -1,5 +1,6 @@
 //! `paasta maintenance remove`: forgets hosts for good.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{RemoveHostRequest, operate_client::OperateClient};
 
 use super::EXITS;
@@ -12,7 +13,7 @@ use crate::{
 ///
 /// Stop the agent there first: one that still runs registers its host again.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(&["paasta maintenance remove host1.example.com"], EXITS))]
 pub struct Args {
     /// The hosts
     #[arg(value_name = "HOST", required = true)]

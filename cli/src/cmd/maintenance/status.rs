@@ -1,5 +1,6 @@
 //! `paasta maintenance status`: how far hosts are emptied.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{
     MaintenanceStatusRequest, MaintenanceStatusResponse, operate_client::OperateClient,
 };
@@ -14,7 +15,13 @@ use crate::{
 
 /// Show how far hosts are emptied, and whether they are safe to stop
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(
+    &[
+        "paasta maintenance status",
+        "paasta maintenance status host1.example.com",
+    ],
+    EXITS,
+))]
 pub struct Args {
     /// The hosts; all that are being drained when none is named
     #[arg(value_name = "HOST")]

@@ -1,5 +1,6 @@
 //! `paasta maintenance undrain`: lets hosts take work again.
 
+use paasta_process::help::examples;
 use paasta_proto::v1::{UndrainHostRequest, operate_client::OperateClient};
 
 use super::EXITS;
@@ -10,7 +11,7 @@ use crate::{
 
 /// Let hosts take work again
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = examples(&["paasta maintenance undrain host1.example.com"], EXITS))]
 pub struct Args {
     /// The hosts
     #[arg(value_name = "HOST", required = true)]

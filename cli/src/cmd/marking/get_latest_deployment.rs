@@ -1,6 +1,7 @@
 //! `paasta get-latest-deployment`: the commit that a deploy group runs, for scripts.
 
 use anyhow::bail;
+use paasta_process::help::examples;
 use serde_json::json;
 
 use super::{Origin, ServiceArgs};
@@ -11,6 +12,7 @@ use crate::{
 
 /// Print the full sha of what is marked for a deploy group
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta get-latest-deployment -s hello -l prod.everything"], ""))]
 pub struct Args {
     /// Which service
     #[command(flatten)]

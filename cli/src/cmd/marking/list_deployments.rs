@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use paasta_common::deployments::tags::{Deploy, Tags};
+use paasta_process::help::examples;
 use serde::Serialize;
 
 use super::{Origin, ServiceArgs, moment_ms};
@@ -15,6 +16,7 @@ use crate::{
 
 /// List what was marked for deployment, the newest first
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta list-deployments -s hello -l prod.everything -n 5"], ""))]
 pub struct Args {
     /// Which service
     #[command(flatten)]

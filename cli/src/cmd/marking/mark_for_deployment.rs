@@ -3,6 +3,7 @@
 
 use anyhow::bail;
 use paasta_common::id::ServiceName;
+use paasta_process::help::examples;
 use serde_json::json;
 
 use super::{Origin, PushArgs, ServiceArgs};
@@ -18,9 +19,15 @@ use crate::{
 /// within seconds.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code 0: marked (and with --wait-for-deployment: running). 1: not marked, \
-                  not running in time, or rolled back.\n\nExample: paasta mark-for-deployment \
-                  -s hello -l prod.everything -k 3f2a9c0d --wait-for-deployment --auto-rollback"
+    after_help = examples(
+        &[
+            "paasta mark-for-deployment -s hello -l prod.everything -k $(git rev-parse HEAD)",
+            "paasta mark-for-deployment -s hello -l prod.everything -k 3f2a9c0d \
+             --wait-for-deployment --auto-rollback",
+        ],
+        "Exit code 0: marked (and with --wait-for-deployment: running). 1: not marked, not running \
+         in time, or rolled back.",
+    )
 )]
 pub struct Args {
     /// Which service

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::bail;
+use paasta_process::help::examples;
 use serde_json::json;
 
 use super::{
@@ -23,7 +24,13 @@ const OFFERED: usize = 10;
 ///
 /// Without a commit it shows which those are, and the command that goes back by one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: paasta rollback -s hello -l prod.everything -k SHA")]
+#[command(after_help = examples(
+    &[
+        "paasta rollback -s hello -l prod.everything",
+        "paasta rollback -s hello -l prod.everything -k $(git rev-parse HEAD~3)",
+    ],
+    "",
+))]
 pub struct Args {
     /// Which service
     #[command(flatten)]

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use paasta_process::saved::Saved;
+use paasta_process::{help::examples, saved::Saved};
 
 use crate::{cmd::Context, exit::Exit};
 
 /// Check a saved state and say what is in it; no cluster needed
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta snapshot inspect /var/backups/paasta.snapshot"], ""))]
 pub struct Args {
     /// The file that `paasta snapshot save` wrote
     #[arg(value_name = "FILE")]

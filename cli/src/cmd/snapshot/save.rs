@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
-use paasta_process::saved::Incoming;
+use paasta_process::{help::examples, saved::Incoming};
 use paasta_proto::v1::{SaveSnapshotRequest, SnapshotPart, snapshots_client::SnapshotsClient};
 use tokio::time::timeout;
 use tonic::Streaming;
@@ -21,6 +21,7 @@ const WHOLE_WAIT: Duration = Duration::from_secs(3600);
 
 /// Save the cluster's state to a file
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["paasta snapshot save /var/backups/paasta.snapshot"], ""))]
 pub struct Args {
     /// Where to; a file that is there is replaced when the new one is whole
     #[arg(value_name = "FILE")]
