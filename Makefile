@@ -58,7 +58,7 @@ demo-down: ## Stop that cluster and leave nothing behind
 bench: ## Print how fast planner, state and replication are here, beside etcd if it is installed; what an agent costs
 	$(CARGO) bench --locked --workspace --bench figures
 
-schemas: ## Write deploy/schemas, the JSON schemas of yelpsoa-configs, from the tables of fields
+schemas: ## Write deploy/schemas, of yelpsoa-configs and /etc/paasta, from the tables of fields
 	PAASTA_WRITE_SCHEMAS=1 $(CARGO) test -q --workspace --locked --test soa published_schemas
 
 docs: ## Build the API documentation; a broken link is an error

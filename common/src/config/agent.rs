@@ -2,16 +2,195 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{AGENT_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT, texts};
+use super::{AGENT_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT, TEXTS, texts};
 use crate::{
     id::HostId,
     soa::{
-        decode::{Fields, Range},
-        node::Value,
+        node::{Node, Value},
+        table::{
+            Default::{Bool, Said, Text as Word, Texts, Whole as Int},
+            Field, Kind, Pattern, Range, Record, Shape, Table,
+        },
     },
 };
 
 const TIB: f64 = 1_099_511_627_776.0;
+const AMOUNT: Kind = Kind::Whole(Range::within(1.0, 1.0e12));
+
+static HOST_ID: Pattern = Pattern {
+    fits: |text| HostId::new(text).is_ok(),
+    regex: "^[a-zA-Z0-9][a-zA-Z0-9._-]{0,252}$",
+    rule: "use letters, digits, '.', '_' and '-' for a host's id, and begin with a letter or digit",
+};
+
+static NAME_SERVERS: Kind = Kind::Shape(&Shape {
+    expected: "an IP address",
+    fits: |node| {
+        let text = node.as_text();
+        text.is_some_and(|text| text.parse::<IpAddr>().is_ok())
+    },
+    schema: r#"{"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}"#,
+});
+
+/// That the first is not above the last is more than a schema can say.
+static PORT_RANGE: Shape = Shape {
+    expected: "[FIRST, LAST], two ports from 1 to 65535 in this order",
+    fits: |node| ports(node).is_some(),
+    schema: r#"{"type": "array", "minItems": 2, "maxItems": 2,
+        "items": {"type": "integer", "minimum": 1, "maximum": 65535}}"#,
+};
+
+pub(super) static AGENT: Table = Table::warning(
+    "the settings of paasta-agent",
+    &[
+        Field::new(
+            "address",
+            Kind::Text,
+            "Where its containers' ports are reached.",
+        )
+        .or(Said("the address by which it reaches the coordinators")),
+        Field::new(
+            "attributes",
+            Kind::Entries(&TEXTS),
+            "What constraints may name: habitat, region and so on.",
+        )
+        .or(Said("none")),
+        Field::new(
+            "coordinators",
+            Kind::List(&Kind::Text),
+            "HOST:PORT of any coordinators, tried in turn.",
+        )
+        .or(Texts(COORDINATOR_LISTEN_DEFAULT)),
+        Field::new(
+            "cpus",
+            Kind::Number(Range::above(0.0, 100_000.0)),
+            "Cores offered.",
+        )
+        .or(Said("all that the host has")),
+        Field::new("disk_mb", AMOUNT, "Disk offered, in MiB.")
+            .or(Said("what the file system of state_dir has")),
+        Field::new(
+            "dns",
+            Kind::List(&NAME_SERVERS),
+            "Name servers of containers whose author names none.",
+        )
+        .or(Said("none, which leaves it to dockerd")),
+        Field::new(
+            "dns_search",
+            Kind::List(&Kind::Text),
+            "The domains in which those containers look up short names.",
+        )
+        .or(Said("none, which leaves it to dockerd")),
+        Field::new("docker_socket", Kind::Text, "The path of dockerd's socket.")
+            .or(Word("/var/run/docker.sock")),
+        Field::new(
+            "engine_timeout_seconds",
+            Kind::Whole(Range::within(1.0, 600.0)),
+            "Seconds that dockerd may take to make or to start a container, and half of them to \
+             remove one.",
+        )
+        .or(Int(60)),
+        Field::new(
+            "gpus",
+            Kind::Whole(Range::within(0.0, 1024.0)),
+            "Whole GPUs offered.",
+        )
+        .or(Said("0")),
+        Field::new(
+            "host_id",
+            Kind::Pattern(&HOST_ID),
+            "This host's id, unique in the cluster.",
+        )
+        .or(Said("its host name")),
+        Field::new(
+            "http_listen",
+            Kind::Text,
+            "ADDRESS:PORT of /metrics, or off.",
+        )
+        .or(Word(AGENT_HTTP_DEFAULT)),
+        Field::new(
+            "image_budget_bytes",
+            Kind::Whole(Range::within(0.0, 100.0 * TIB)),
+            "Bytes of the images of services; what nothing needs is removed to keep to it.",
+        )
+        .or(Int(20 << 30)),
+        Field::new(
+            "image_keep_per_service",
+            Kind::Whole(Range::within(0.0, 1000.0)),
+            "So many images of each service stay, the last used ones.",
+        )
+        .or(Int(2)),
+        Field::new(
+            "image_min_age_seconds",
+            Kind::Whole(Range::within(0.0, 2_592_000.0)),
+            "Seconds from its last use until an image may be removed.",
+        )
+        .or(Int(3_600)),
+        Field::new(
+            "log_budget_bytes",
+            Kind::Whole(Range::within(0.0, TIB)),
+            "Bytes of all captured output; that of containers that are gone is removed to keep \
+             to it.",
+        )
+        .or(Int(1 << 30)),
+        Field::new(
+            "log_max_bytes",
+            Kind::Whole(Range::within(4096.0, 1_073_741_824.0)),
+            "Bytes of one log file of a container until it is rotated.",
+        )
+        .or(Int(10 << 20)),
+        Field::new(
+            "log_max_files",
+            Kind::Whole(Range::within(1.0, 100.0)),
+            "How many such files are kept of each output of a container.",
+        )
+        .or(Int(5)),
+        Field::new(
+            "max_parallel",
+            Kind::Whole(Range::within(1.0, 1000.0)),
+            "Container operations at the same time.",
+        )
+        .or(Int(16)),
+        Field::new("mem_mb", AMOUNT, "Memory offered, in MiB.").or(Said("all that the host has")),
+        Field::new(
+            "new_privileges",
+            Kind::Bool,
+            "Whether setuid programs (sudo, ping) work inside containers.",
+        )
+        .or(Bool(false)),
+        Field::new(
+            "pids_limit",
+            Kind::Whole(Range::within(0.0, 4_194_304.0)),
+            "Processes and threads of one container, at most; 0 for no limit.",
+        )
+        .or(Int(4_096)),
+        Field::new("pool", Kind::Text, "The pool of hosts that it belongs to.").or(Word("default")),
+        Field::new(
+            "port_range",
+            Kind::Shape(&PORT_RANGE),
+            "The first and the last host port given to containers.",
+        )
+        .or(Said("[31000, 32000]")),
+        Field::new(
+            "reap_age_seconds",
+            Kind::Whole(Range::within(0.0, 86_400.0)),
+            "Seconds until a container that no assignment accounts for is removed.",
+        )
+        .or(Int(300)),
+        Field::new(
+            "sandbox_budget_bytes",
+            Kind::Whole(Range::within(0.0, TIB)),
+            "Bytes of the sandboxes of containers that are gone.",
+        )
+        .or(Int(1 << 30)),
+        Field::new(
+            "state_dir",
+            Kind::Text,
+            "The directory of the ledger, the sandboxes and the logs.",
+        )
+        .or(Word("/var/lib/paasta-agent")),
+    ],
+);
 
 /// Settings of `paasta-agent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,119 +267,59 @@ pub struct AgentConfig {
 }
 
 impl AgentConfig {
-    pub(super) fn decode(fields: &mut Fields<'_, '_>) -> Self {
-        let amount = Range::within(1.0, 1.0e12);
-        let coordinators = fields.texts("coordinators");
+    pub(super) fn decode(fields: &mut Record<'_, '_>) -> Self {
+        let coordinators = fields.texts("coordinators").unwrap_or_default();
         Self {
-            host_id: host_id(fields),
+            host_id: fields.text("host_id").and_then(|id| HostId::new(&id).ok()),
             address: fields.text("address"),
-            coordinators: coordinators
-                .filter(|list| !list.is_empty())
-                .unwrap_or_else(|| vec![COORDINATOR_LISTEN_DEFAULT.to_owned()]),
-            pool: fields.text("pool").unwrap_or_else(|| "default".to_owned()),
-            attributes: match fields.map("attributes") {
-                Some(mut attributes) => texts(&mut attributes),
-                None => BTreeMap::new(),
+            coordinators: match coordinators.is_empty() {
+                true => vec![COORDINATOR_LISTEN_DEFAULT.to_owned()],
+                false => coordinators,
             },
-            docker_socket: fields
-                .text("docker_socket")
-                .unwrap_or_else(|| "/var/run/docker.sock".to_owned()),
-            http_listen: fields
-                .text("http_listen")
-                .unwrap_or_else(|| AGENT_HTTP_DEFAULT.to_owned()),
-            state_dir: fields
-                .text("state_dir")
-                .unwrap_or_else(|| "/var/lib/paasta-agent".to_owned()),
-            port_range: port_range(fields),
+            pool: fields.text("pool").unwrap_or_default(),
+            attributes: texts(&fields.entries("attributes")),
+            docker_socket: fields.text("docker_socket").unwrap_or_default(),
+            http_listen: fields.text("http_listen").unwrap_or_default(),
+            state_dir: fields.text("state_dir").unwrap_or_default(),
+            port_range: fields
+                .good("port_range")
+                .and_then(ports)
+                .unwrap_or((31_000, 32_000)),
             cpus_milli: fields
-                .number("cpus", Range::above(0.0, 100_000.0))
+                .number("cpus")
                 .map(|cpus| (cpus * 1000.0).round() as u64),
-            mem_mb: fields.whole("mem_mb", amount),
-            disk_mb: fields.whole("disk_mb", amount),
-            gpus: fields.whole("gpus", Range::within(0.0, 1024.0)),
-            reap_age_seconds: fields
-                .whole("reap_age_seconds", Range::within(0.0, 86_400.0))
-                .unwrap_or(300),
-            max_parallel: fields
-                .whole32("max_parallel", Range::within(1.0, 1000.0))
-                .unwrap_or(16),
-            engine_timeout_seconds: fields
-                .whole("engine_timeout_seconds", Range::within(1.0, 600.0))
-                .unwrap_or(60),
-            log_max_bytes: fields
-                .whole("log_max_bytes", Range::within(4096.0, 1_073_741_824.0))
-                .unwrap_or(10 * 1024 * 1024),
-            log_max_files: fields
-                .whole32("log_max_files", Range::within(1.0, 100.0))
-                .unwrap_or(5),
-            pids_limit: fields
-                .whole("pids_limit", Range::within(0.0, 4_194_304.0))
-                .unwrap_or(4_096),
-            new_privileges: fields.boolean("new_privileges").unwrap_or(false),
-            dns: name_servers(fields),
+            mem_mb: fields.whole("mem_mb"),
+            disk_mb: fields.whole("disk_mb"),
+            gpus: fields.whole("gpus"),
+            reap_age_seconds: fields.whole("reap_age_seconds").unwrap_or_default(),
+            max_parallel: fields.whole32("max_parallel").unwrap_or_default(),
+            engine_timeout_seconds: fields.whole("engine_timeout_seconds").unwrap_or_default(),
+            log_max_bytes: fields.whole("log_max_bytes").unwrap_or_default(),
+            log_max_files: fields.whole32("log_max_files").unwrap_or_default(),
+            pids_limit: fields.whole("pids_limit").unwrap_or_default(),
+            new_privileges: fields.boolean("new_privileges").unwrap_or_default(),
+            dns: fields.texts("dns").unwrap_or_default(),
             dns_search: fields.texts("dns_search").unwrap_or_default(),
-            log_budget_bytes: fields
-                .whole("log_budget_bytes", Range::within(0.0, TIB))
-                .unwrap_or(1 << 30),
-            sandbox_budget_bytes: fields
-                .whole("sandbox_budget_bytes", Range::within(0.0, TIB))
-                .unwrap_or(1 << 30),
-            image_budget_bytes: fields
-                .whole("image_budget_bytes", Range::within(0.0, 100.0 * TIB))
-                .unwrap_or(20 << 30),
-            image_min_age_seconds: fields
-                .whole("image_min_age_seconds", Range::within(0.0, 2_592_000.0))
-                .unwrap_or(3_600),
-            image_keep_per_service: fields
-                .whole32("image_keep_per_service", Range::within(0.0, 1000.0))
-                .unwrap_or(2),
+            log_budget_bytes: fields.whole("log_budget_bytes").unwrap_or_default(),
+            sandbox_budget_bytes: fields.whole("sandbox_budget_bytes").unwrap_or_default(),
+            image_budget_bytes: fields.whole("image_budget_bytes").unwrap_or_default(),
+            image_min_age_seconds: fields.whole("image_min_age_seconds").unwrap_or_default(),
+            image_keep_per_service: fields.whole32("image_keep_per_service").unwrap_or_default(),
         }
     }
 }
 
-fn name_servers(fields: &mut Fields<'_, '_>) -> Vec<String> {
-    let servers = fields.texts("dns").unwrap_or_default();
-    for server in &servers {
-        if let Some(node) = fields.node("dns")
-            && server.parse::<IpAddr>().is_err()
-        {
-            let message = format!("{server:?} is not an IP address");
-            fields.error("dns", &node.mark, message);
-        }
-    }
-    servers
-}
-
-fn host_id(fields: &mut Fields<'_, '_>) -> Option<HostId> {
-    let text = fields.text("host_id")?;
-    match (HostId::new(&text), fields.node("host_id")) {
-        (Ok(id), _) => Some(id),
-        (Err(error), Some(node)) => {
-            fields.error("host_id", &node.mark, error.to_string());
-            None
-        }
-        (Err(_), None) => None,
-    }
-}
-
-fn port_range(fields: &mut Fields<'_, '_>) -> (u16, u16) {
-    let default = (31_000, 32_000);
-    let (Some(node), Some(items)) = (fields.node("port_range"), fields.list("port_range")) else {
-        return default;
+fn ports(node: &Node) -> Option<(u16, u16)> {
+    let Value::List(items) = &node.value else {
+        return None;
     };
-    let ports: Vec<u16> = items
-        .iter()
-        .filter_map(|item| match item.value {
-            Value::Int(port) => u16::try_from(port).ok().filter(|port| *port > 0),
-            _ => None,
-        })
-        .collect();
-    match (&ports[..], items.len()) {
-        (&[first, last], 2) if first <= last => (first, last),
-        _ => {
-            let message = "expected [FIRST, LAST], two ports from 1 to 65535 in this order";
-            fields.error("port_range", &node.mark, message);
-            default
-        }
-    }
+    let port = |item: &Node| match item.value {
+        Value::Int(port) => u16::try_from(port).ok().filter(|port| *port > 0),
+        _ => None,
+    };
+    let [first, last] = &items[..] else {
+        return None;
+    };
+    let (first, last) = (port(first)?, port(last)?);
+    (first <= last).then_some((first, last))
 }

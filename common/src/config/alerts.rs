@@ -1,7 +1,76 @@
 //! The section `alerts`: how instances are watched and where their alerts go, beside the Sensu
 //! client of `sensu_host`.
 
-use crate::soa::decode::{Fields, Range};
+use crate::soa::{
+    node::{Node, Value},
+    table::{
+        Default::{Bool, Said, Whole as Int},
+        Field, Kind, Pattern, Range, Record, Shape, Table,
+    },
+};
+
+/// The first word of a command, which nobody's search path may change.
+static COMMAND: Shape = Shape {
+    expected: "[PROGRAM, ARGUMENT, ...], the program by its absolute path",
+    fits: |node| match &node.value {
+        Value::List(items) => {
+            let texts: Option<Vec<&str>> = items.iter().map(Node::as_text).collect();
+            texts.is_some_and(|words| words.first().is_none_or(|word| word.starts_with('/')))
+        }
+        _ => false,
+    },
+    schema: r#"{"type": "array", "items": [{"type": "string", "pattern": "^/"}],
+        "additionalItems": {"type": "string"}}"#,
+};
+
+static WEBHOOK: Pattern = Pattern {
+    fits: |url| {
+        let rest = url.strip_prefix("http://").unwrap_or_default();
+        let host = rest.split('/').next().unwrap_or_default();
+        !host.is_empty() && url.chars().all(|c| c.is_ascii_graphic())
+    },
+    regex: "^http://[!-.0-~][!-~]*$",
+    rule: "must be an http:// URL (what speaks only https is reached by `command`)",
+};
+
+pub(super) static ALERTS: Table = Table::warning(
+    "how instances are watched and whom the leader tells",
+    &[
+        Field::new(
+            "after_seconds",
+            Kind::Whole(Range::within(0.0, 86_400.0)),
+            "Seconds for which replicas must be missing before anybody is told; alert_after of \
+             an instance comes first.",
+        )
+        .or(Int(120)),
+        Field::new(
+            "check_seconds",
+            Kind::Whole(Range::within(1.0, 3_600.0)),
+            "Seconds between two looks at every instance.",
+        )
+        .or(Int(10)),
+        Field::new(
+            "command",
+            Kind::Shape(&COMMAND),
+            "A program and its arguments, run for every alert with the event as JSON in Sensu's \
+             format on its standard input.",
+        )
+        .or(Said("none")),
+        Field::new("log", Kind::Bool, "Whether alerts go to the leader's log.").or(Bool(true)),
+        Field::new(
+            "timeout_seconds",
+            Kind::Whole(Range::within(1.0, 300.0)),
+            "Seconds for one delivery by one of these ways.",
+        )
+        .or(Int(10)),
+        Field::new(
+            "webhook",
+            Kind::Pattern(&WEBHOOK),
+            "An http:// URL to which the same JSON is posted.",
+        )
+        .or(Said("none")),
+    ],
+);
 
 /// How the leader watches instances, and whom it tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,45 +92,17 @@ pub struct AlertsConfig {
 }
 
 impl AlertsConfig {
-    pub(super) fn decode(fields: &mut Fields<'_, '_>) -> Self {
+    pub(super) fn decode(fields: &mut Record<'_, '_>) -> Self {
         Self {
-            check_seconds: fields
-                .whole("check_seconds", Range::within(1.0, 3_600.0))
-                .unwrap_or(10),
-            after_seconds: fields
-                .whole("after_seconds", Range::within(0.0, 86_400.0))
-                .unwrap_or(120),
-            log: fields.boolean("log").unwrap_or(true),
-            command: command(fields),
-            webhook: webhook(fields),
-            timeout_seconds: fields
-                .whole("timeout_seconds", Range::within(1.0, 300.0))
-                .unwrap_or(10),
+            check_seconds: fields.whole("check_seconds").unwrap_or_default(),
+            after_seconds: fields.whole("after_seconds").unwrap_or_default(),
+            log: fields.boolean("log").unwrap_or_default(),
+            command: match fields.good("command") {
+                Some(_) => fields.texts("command").unwrap_or_default(),
+                None => Vec::new(),
+            },
+            webhook: fields.text("webhook"),
+            timeout_seconds: fields.whole("timeout_seconds").unwrap_or_default(),
         }
     }
-}
-
-fn command(fields: &mut Fields<'_, '_>) -> Vec<String> {
-    let command = fields.texts("command").unwrap_or_default();
-    let program = command.first().map_or("/", String::as_str);
-    if let Some(node) = fields.node("command").filter(|_| !program.starts_with('/')) {
-        let message = format!("{program:?} must be the program's absolute path");
-        fields.error("command", &node.mark, message);
-    }
-    command
-}
-
-fn webhook(fields: &mut Fields<'_, '_>) -> Option<String> {
-    let url = fields.text("webhook")?;
-    let rest = url.strip_prefix("http://").unwrap_or_default();
-    let host = rest.split('/').next().unwrap_or_default();
-    let plain = url.chars().all(|c| c.is_ascii_graphic());
-    if let Some(node) = fields.node("webhook").filter(|_| host.is_empty() || !plain) {
-        let message = format!(
-            "{url:?} is not an http:// URL; what speaks only https is reached by `command`"
-        );
-        fields.error("webhook", &node.mark, message);
-        return None;
-    }
-    Some(url)
 }

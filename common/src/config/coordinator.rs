@@ -1,10 +1,100 @@
 //! The section `coordinator`.
 
 use super::{COORDINATOR_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT};
-use crate::soa::decode::{Fields, Range};
+use crate::{
+    problem::Rule,
+    soa::table::{
+        Default::{Said, Text as Word, Whole as Int},
+        Field, Kind, Range, Record, Table,
+    },
+};
 
 /// A day, in milliseconds: the longest of the spans below.
 const DAY_MS: f64 = 86_400_000.0;
+
+pub(super) static COORDINATOR: Table = Table::warning(
+    "the settings of paasta-coordinator",
+    &[
+        Field::new(
+            "advertise",
+            Kind::Text,
+            "HOST:PORT at which the others reach it.",
+        )
+        .or(Said("what it listens on")),
+        Field::new(
+            "data_dir",
+            Kind::Text,
+            "The directory of the replicated log and its snapshots.",
+        )
+        .or(Word("/var/lib/paasta-coordinator")),
+        Field::new(
+            "election_timeout_max_ms",
+            Kind::Whole(Range::within(10.0, DAY_MS)),
+            "Milliseconds that it waits at most, and the leader's lease; more than \
+             election_timeout_min_ms.",
+        )
+        .or(Int(350)),
+        Field::new(
+            "election_timeout_min_ms",
+            Kind::Whole(Range::within(10.0, DAY_MS)),
+            "Milliseconds that a follower waits at least, after the leader's lease, until it \
+             stands for election; at least two heartbeats.",
+        )
+        .or(Int(200)),
+        Field::new(
+            "heartbeat_ms",
+            Kind::Whole(Range::within(10.0, 10_000.0)),
+            "Milliseconds between heartbeats of the leader.",
+        )
+        .or(Int(100)),
+        Field::new(
+            "http_listen",
+            Kind::Text,
+            "ADDRESS:PORT of the HTTP API and of /metrics, or off.",
+        )
+        .or(Word(COORDINATOR_HTTP_DEFAULT)),
+        Field::new(
+            "lease_ms",
+            Kind::Whole(Range::within(500.0, DAY_MS)),
+            "Milliseconds for which an agent's session holds without news.",
+        )
+        .or(Int(3_000)),
+        Field::new("listen", Kind::Text, "ADDRESS:PORT of gRPC.")
+            .or(Word(COORDINATOR_LISTEN_DEFAULT)),
+        Field::new(
+            "lost_after_ms",
+            Kind::Whole(Range::within(1_000.0, DAY_MS)),
+            "Milliseconds after the end of its lease until a host is lost and its replicas are \
+             replaced.",
+        )
+        .or(Int(10_000)),
+        Field::new(
+            "mass_failure_percent",
+            Kind::Whole(Range::within(1.0, 100.0)),
+            "When more than this percentage of the hosts goes silent at once nothing is \
+             replaced.",
+        )
+        .or(Int(25)),
+        Field::new(
+            "node_id",
+            Kind::Whole(Range::within(1.0, 9.0e15)),
+            "This coordinator's number, unique in the cluster and never given to another one.",
+        )
+        .or(Said("none: paasta-coordinator asks for it")),
+        Field::new(
+            "resync_seconds",
+            Kind::Whole(Range::within(1.0, 86_400.0)),
+            "Seconds between full readings of soa_dir.",
+        )
+        .or(Int(30)),
+        Field::new(
+            "snapshot_every",
+            Kind::Whole(Range::within(100.0, 1.0e7)),
+            "Log entries between snapshots.",
+        )
+        .or(Int(10_000)),
+    ],
+);
 
 /// Settings of `paasta-coordinator`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,51 +135,29 @@ pub struct CoordinatorConfig {
 }
 
 impl CoordinatorConfig {
-    pub(super) fn decode(fields: &mut Fields<'_, '_>) -> Self {
-        let listen = fields
-            .text("listen")
-            .unwrap_or_else(|| COORDINATOR_LISTEN_DEFAULT.to_owned());
-        let timer = Range::within(10.0, DAY_MS);
-        let heartbeats = Range::within(10.0, 10_000.0);
+    pub(super) fn decode(fields: &mut Record<'_, '_>) -> Self {
+        let listen = fields.text("listen").unwrap_or_default();
         let config = Self {
-            node_id: fields.whole("node_id", Range::within(1.0, 9.0e15)),
+            node_id: fields.whole("node_id"),
             advertise: fields.text("advertise").unwrap_or_else(|| listen.clone()),
             listen,
-            http_listen: fields
-                .text("http_listen")
-                .unwrap_or_else(|| COORDINATOR_HTTP_DEFAULT.to_owned()),
-            data_dir: fields
-                .text("data_dir")
-                .unwrap_or_else(|| "/var/lib/paasta-coordinator".to_owned()),
-            heartbeat_ms: fields.whole("heartbeat_ms", heartbeats).unwrap_or(100),
-            election_timeout_min_ms: fields
-                .whole("election_timeout_min_ms", timer)
-                .unwrap_or(200),
-            election_timeout_max_ms: fields
-                .whole("election_timeout_max_ms", timer)
-                .unwrap_or(350),
-            snapshot_every: fields
-                .whole("snapshot_every", Range::within(100.0, 1.0e7))
-                .unwrap_or(10_000),
-            resync_seconds: fields
-                .whole("resync_seconds", Range::within(1.0, 86_400.0))
-                .unwrap_or(30),
-            lease_ms: fields
-                .whole("lease_ms", Range::within(500.0, DAY_MS))
-                .unwrap_or(3_000),
-            lost_after_ms: fields
-                .whole("lost_after_ms", Range::within(1_000.0, DAY_MS))
-                .unwrap_or(10_000),
-            mass_failure_percent: fields
-                .whole32("mass_failure_percent", Range::within(1.0, 100.0))
-                .unwrap_or(25),
+            http_listen: fields.text("http_listen").unwrap_or_default(),
+            data_dir: fields.text("data_dir").unwrap_or_default(),
+            heartbeat_ms: fields.whole("heartbeat_ms").unwrap_or_default(),
+            election_timeout_min_ms: fields.whole("election_timeout_min_ms").unwrap_or_default(),
+            election_timeout_max_ms: fields.whole("election_timeout_max_ms").unwrap_or_default(),
+            snapshot_every: fields.whole("snapshot_every").unwrap_or_default(),
+            resync_seconds: fields.whole("resync_seconds").unwrap_or_default(),
+            lease_ms: fields.whole("lease_ms").unwrap_or_default(),
+            lost_after_ms: fields.whole("lost_after_ms").unwrap_or_default(),
+            mass_failure_percent: fields.whole32("mass_failure_percent").unwrap_or_default(),
         };
         config.check(fields);
         config
     }
 
     /// Timers that contradict each other make a cluster that elects for ever.
-    fn check(&self, fields: &mut Fields<'_, '_>) {
+    fn check(&self, fields: &mut Record<'_, '_>) {
         let (min, max) = (self.election_timeout_min_ms, self.election_timeout_max_ms);
         if min < 2 * self.heartbeat_ms {
             let message = format!(
@@ -114,9 +182,9 @@ impl CoordinatorConfig {
 
 /// Notes the message at the first of the keys that was given; one of them was, or the defaults
 /// would contradict each other.
-fn blame(fields: &mut Fields<'_, '_>, keys: &[&'static str], message: &str) {
+fn blame(fields: &mut Record<'_, '_>, keys: &[&'static str], message: &str) {
     let given = keys.iter().find_map(|key| Some((*key, fields.node(key)?)));
     if let Some((key, node)) = given {
-        fields.error(key, &node.mark, message);
+        fields.error(key, &node.mark, Rule::Conflict, message);
     }
 }

@@ -1,6 +1,59 @@
 //! The section `deployments`: how the leader follows the services' git repositories.
 
-use crate::soa::decode::{Fields, Range};
+use crate::soa::table::{
+    Default::{Bool, Said, Whole as Int},
+    Field, Kind, Range, Record, Table,
+};
+
+pub(super) static DEPLOYMENTS: Table = Table::warning(
+    "how the leader follows the services' git repositories",
+    &[
+        Field::new(
+            "at_once",
+            Kind::Whole(Range::within(1.0, 256.0)),
+            "How many repositories are asked at the same time.",
+        )
+        .or(Int(16)),
+        Field::new(
+            "dir",
+            Kind::Text,
+            "The directory below which it is written, as SERVICE/deployments.json.",
+        )
+        .or(Said("soa_dir")),
+        Field::new(
+            "every_seconds",
+            Kind::Whole(Range::within(1.0, 3_600.0)),
+            "Seconds between two looks at one repository, at least.",
+        )
+        .or(Int(10)),
+        Field::new(
+            "generate",
+            Kind::Bool,
+            "Whether the leader asks the services' repositories which versions run; when not, \
+             whoever distributes deployments.json says so.",
+        )
+        .or(Bool(true)),
+        Field::new(
+            "remote_timeout_seconds",
+            Kind::Whole(Range::within(1.0, 600.0)),
+            "Seconds that a repository may take to answer.",
+        )
+        .or(Int(30)),
+        Field::new(
+            "retry_max_seconds",
+            Kind::Whole(Range::within(1.0, 86_400.0)),
+            "Seconds up to which the pause grows until a repository that does not answer is \
+             asked again.",
+        )
+        .or(Int(300)),
+        Field::new(
+            "write",
+            Kind::Bool,
+            "Whether deployments.json is written too, for others to read.",
+        )
+        .or(Bool(true)),
+    ],
+);
 
 /// Settings of following git.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,23 +77,14 @@ pub struct DeploymentsConfig {
 }
 
 impl DeploymentsConfig {
-    pub(super) fn decode(fields: &mut Fields<'_, '_>) -> Self {
-        let seconds = |most| Range::within(1.0, most);
+    pub(super) fn decode(fields: &mut Record<'_, '_>) -> Self {
         Self {
-            generate: fields.boolean("generate").unwrap_or(true),
-            every_seconds: fields
-                .whole("every_seconds", seconds(3_600.0))
-                .unwrap_or(10),
-            at_once: fields
-                .whole32("at_once", Range::within(1.0, 256.0))
-                .unwrap_or(16),
-            remote_timeout_seconds: fields
-                .whole("remote_timeout_seconds", seconds(600.0))
-                .unwrap_or(30),
-            retry_max_seconds: fields
-                .whole("retry_max_seconds", seconds(86_400.0))
-                .unwrap_or(300),
-            write: fields.boolean("write").unwrap_or(true),
+            generate: fields.boolean("generate").unwrap_or_default(),
+            every_seconds: fields.whole("every_seconds").unwrap_or_default(),
+            at_once: fields.whole32("at_once").unwrap_or_default(),
+            remote_timeout_seconds: fields.whole("remote_timeout_seconds").unwrap_or_default(),
+            retry_max_seconds: fields.whole("retry_max_seconds").unwrap_or_default(),
+            write: fields.boolean("write").unwrap_or_default(),
             dir: fields.text("dir"),
         }
     }

@@ -9,10 +9,9 @@ use crate::{
     overcommit::Pools,
     problem::Problem,
     soa::{
-        decode::{Fields, Range},
         marathon::{Location, Whitelist, blacklist, volumes, whitelist},
-        node::{Map, Mark, Node, Value, join},
-        reader::SOA_DIR_DEFAULT,
+        node::{Map, Mark, Node, join},
+        table::{Kind, Record, Table},
     },
 };
 
@@ -21,11 +20,14 @@ mod alerts;
 mod coordinator;
 mod deployments;
 mod pools;
+mod table;
 
 pub use agent::AgentConfig;
 pub use alerts::AlertsConfig;
 pub use coordinator::CoordinatorConfig;
 pub use deployments::DeploymentsConfig;
+pub use table::SYSTEM;
+use table::{SETTINGS, TEXTS};
 
 /// Where coordinators listen unless something else is configured.
 pub const COORDINATOR_LISTEN_DEFAULT: &str = "127.0.0.1:7401";
@@ -33,49 +35,6 @@ pub const COORDINATOR_LISTEN_DEFAULT: &str = "127.0.0.1:7401";
 pub const COORDINATOR_HTTP_DEFAULT: &str = "127.0.0.1:7402";
 /// Where an agent serves HTTP.
 pub const AGENT_HTTP_DEFAULT: &str = "127.0.0.1:7403";
-
-/// PaaSTA's own keys that mean nothing here: known, so never called a mistake.
-const PAASTA_KEYS: &[&str] = &[
-    "api_endpoints",
-    "chronos_config",
-    "cluster_autoscaling_draining_enabled",
-    "cluster_autoscaling_resources",
-    "cluster_boost_enabled",
-    "cluster_fqdn_format",
-    "dashboard_links",
-    "deployd_big_bounce_deadline",
-    "deployd_big_bounce_rate",
-    "deployd_log_level",
-    "deployd_maintenance_polling_frequency",
-    "deployd_metrics_provider",
-    "deployd_number_workers",
-    "deployd_startup_bounce_deadline",
-    "deployd_startup_oracle_enabled",
-    "deployd_worker_failure_backoff_factor",
-    "disabled_watchers",
-    "fsm_template",
-    "local_run_config",
-    "log_reader",
-    "log_writer",
-    "maintenance_resource_reservation_enabled",
-    "marathon_servers",
-    "mesos_config",
-    "monitoring_config",
-    "pki_backend",
-    "previous_marathon_servers",
-    "register_marathon_services",
-    "resource_pool_settings",
-    "secret_provider",
-    "slack",
-    "synapse_haproxy_url_format",
-    "synapse_host",
-    "synapse_port",
-    "taskproc",
-    "tron",
-    "vault_cluster_map",
-    "vault_environment",
-    "zookeeper",
-];
 
 /// Everything an operator can set. Units, defaults and ranges stand at the fields; the files in
 /// `deploy/config` show all of them.
@@ -177,32 +136,29 @@ impl SystemConfig {
         root.faults("", &mut problems);
         let empty = Map::default();
         let map = root.as_map().unwrap_or(&empty);
-        let mut fields = Fields::new(map, "", &mut problems);
+        let mut fields = Record::open(map, &SETTINGS, "", &root.mark, &mut problems);
+        let cluster = fields.text("cluster");
         let config = Self {
-            cluster: names(&mut fields, "cluster").pop(),
-            clusters: names(&mut fields, "clusters"),
+            cluster: cluster.and_then(|name| ClusterName::new(&name).ok()),
+            clusters: names(&mut fields),
             docker_registry: fields.text("docker_registry"),
-            dockercfg_location: fields
-                .text("dockercfg_location")
-                .unwrap_or_else(|| "file:///root/.dockercfg".to_owned()),
-            volumes: volumes(&mut fields, "volumes"),
-            allowed_extra_volumes: directories(&mut fields, "allowed_extra_volumes"),
-            deploy_blacklist: blacklist(&mut fields, "deploy_blacklist"),
-            deploy_whitelist: whitelist(&mut fields, "deploy_whitelist"),
+            dockercfg_location: fields.text("dockercfg_location").unwrap_or_default(),
+            volumes: volumes(&mut fields),
+            allowed_extra_volumes: fields.texts("allowed_extra_volumes").unwrap_or_default(),
+            deploy_blacklist: blacklist(&mut fields),
+            deploy_whitelist: whitelist(&mut fields),
             expected_slave_attributes: expected(&mut fields),
             auto_hostname_unique_size: fields
-                .integer("auto_hostname_unique_size", Range::within(-1.0, 100_000.0))
-                .unwrap_or(-1),
+                .integer("auto_hostname_unique_size")
+                .unwrap_or_default(),
             pools: pools::pools(&mut fields),
-            sensu_host: match fields.has("sensu_host") {
-                true => fields.text("sensu_host"),
-                false => Some("localhost".to_owned()),
+            sensu_host: match fields.node("sensu_host").is_none() && fields.has("sensu_host") {
+                true => None,
+                false => fields.text("sensu_host"),
             },
-            sensu_port: fields.port("sensu_port", 1).unwrap_or(3030),
+            sensu_port: fields.port("sensu_port").unwrap_or_default(),
             security_check_command: fields.text("security_check_command"),
-            soa_dir: fields
-                .text("soa_dir")
-                .unwrap_or_else(|| SOA_DIR_DEFAULT.to_owned()),
+            soa_dir: fields.text("soa_dir").unwrap_or_default(),
             alerts: section(&mut fields, "alerts", keys, AlertsConfig::decode),
             coordinator: section(&mut fields, "coordinator", keys, CoordinatorConfig::decode),
             agent: section(&mut fields, "agent", keys, AgentConfig::decode),
@@ -210,8 +166,6 @@ impl SystemConfig {
             cli: section(&mut fields, "cli", keys, cli),
         };
         keys.extend(fields.asked().map(str::to_owned));
-        fields.warn_unknown(PAASTA_KEYS);
-        drop(fields);
         problems.sort();
         problems.dedup();
         (config, problems)
@@ -233,124 +187,66 @@ impl SystemConfig {
 
 /// Takes a section; an absent one has its defaults.
 fn section<T>(
-    fields: &mut Fields<'_, '_>,
+    fields: &mut Record<'_, '_>,
     key: &'static str,
     keys: &mut Vec<String>,
-    decode: impl FnOnce(&mut Fields<'_, '_>) -> T,
+    decode: impl FnOnce(&mut Record<'_, '_>) -> T,
 ) -> T {
     let (empty, mut nothing) = (Map::default(), Vec::new());
-    let mut absent = Fields::new(&empty, key, &mut nothing);
+    let table = fields_of(key);
+    let mut absent = Record::open(&empty, table, key, &Mark::file(""), &mut nothing);
     let mut given = fields.map(key);
     let section = given.as_mut().unwrap_or(&mut absent);
     let value = decode(section);
     keys.extend(section.asked().map(|field| join(key, field)));
-    section.warn_unknown(&[]);
     value
 }
 
-fn cli(fields: &mut Fields<'_, '_>) -> CliConfig {
-    let given = fields.texts("coordinators");
+/// The table of a section; of anything else one without fields.
+fn fields_of(key: &str) -> &'static Table {
+    static NOTHING: Table = Table::warning("no section", &[]);
+    match SETTINGS.get(key).map(|field| &field.kind) {
+        Some(Kind::Map(table)) => table,
+        _ => &NOTHING,
+    }
+}
+
+fn cli(fields: &mut Record<'_, '_>) -> CliConfig {
     let mut config = CliConfig::default();
+    let given = fields.texts("coordinators");
     if let Some(coordinators) = given.filter(|list| !list.is_empty()) {
         config.coordinators = coordinators;
     }
-    config.clusters = clusters(fields);
+    for (name, node) in fields.entries("clusters") {
+        if let (Ok(cluster), Some(addresses)) = (ClusterName::new(name), table::addresses(node)) {
+            config.clusters.insert(cluster, addresses);
+        }
+    }
     config
 }
 
-/// The coordinators of each cluster.
-fn clusters(fields: &mut Fields<'_, '_>) -> BTreeMap<ClusterName, Vec<String>> {
-    let mut clusters = BTreeMap::new();
-    let Some(node) = fields.node("clusters").cloned() else {
-        return clusters;
-    };
-    let Some(map) = node.as_map() else {
-        let message = format!("expected a map, found {}", node.describe());
-        fields.error("clusters", &node.mark, message);
-        return clusters;
-    };
-    for (name, entry) in &map.entries {
-        let key = format!("clusters.{name}");
-        let list: &[Node] = match &entry.node.value {
-            Value::List(list) => list,
-            _ => &[],
-        };
-        let texts = list.iter().filter_map(|one| one.as_text());
-        let addresses: Vec<String> = texts.map(str::to_owned).collect();
-        match ClusterName::new(name) {
-            Ok(cluster) if !addresses.is_empty() => {
-                clusters.insert(cluster, addresses);
-            }
-            Ok(_) => {
-                let message = "expected a list of HOST:PORT".to_owned();
-                fields.error(&key, &entry.node.mark, message);
-            }
-            Err(error) => fields.error(&key, &entry.key, error.to_string()),
-        }
-    }
-    clusters
+fn names(fields: &mut Record<'_, '_>) -> Vec<ClusterName> {
+    let texts = fields.texts("clusters").unwrap_or_default();
+    let names = texts.iter().filter_map(|text| ClusterName::new(text).ok());
+    names.collect()
 }
 
-/// One cluster name, or a list of them.
-fn names(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<ClusterName> {
-    let texts = match key {
-        "cluster" => fields.text(key).map(|name| vec![name]),
-        _ => fields.texts(key),
+fn expected(fields: &mut Record<'_, '_>) -> Option<Vec<BTreeMap<String, String>>> {
+    fields.list("expected_slave_attributes")?;
+    let hosts = fields.maps("expected_slave_attributes").into_iter();
+    let entries = |(_, _, map): (usize, _, &Map)| {
+        let texts = map.entries.iter();
+        let texts = texts.filter_map(|(key, entry)| Some((key.clone(), entry.node.as_text()?)));
+        texts.map(|(key, text)| (key, text.to_owned())).collect()
     };
-    let mut names = Vec::new();
-    for text in texts.unwrap_or_default() {
-        match (ClusterName::new(&text), fields.node(key)) {
-            (Ok(name), _) => names.push(name),
-            (Err(error), Some(node)) => fields.error(key, &node.mark, error.to_string()),
-            (Err(_), None) => {}
-        }
-    }
-    names
-}
-
-/// Absolute directories; a relative one would silently allow nothing.
-fn directories(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<String> {
-    let directories = fields.texts(key).unwrap_or_default();
-    for directory in &directories {
-        let plain = directory.starts_with('/') && directory.split('/').all(|part| part != "..");
-        if let Some(node) = fields.node(key).filter(|_| !plain) {
-            let message = format!("{directory:?} is not an absolute path without '..'");
-            fields.error(key, &node.mark, message);
-        }
-    }
-    directories
-}
-
-fn expected(fields: &mut Fields<'_, '_>) -> Option<Vec<BTreeMap<String, String>>> {
-    let mut hosts = Vec::new();
-    for (n, item) in fields.list("expected_slave_attributes")?.iter().enumerate() {
-        let key = format!("expected_slave_attributes[{n}]");
-        match item.as_map() {
-            Some(map) => hosts.push(texts(&mut fields.nested(&key, map))),
-            None => {
-                let message = format!("expected a map, found {}", item.describe());
-                fields.error(&key, &item.mark, message);
-            }
-        }
-    }
-    Some(hosts)
+    Some(hosts.map(entries).collect())
 }
 
 /// A map from text to text.
-fn texts(fields: &mut Fields<'_, '_>) -> BTreeMap<String, String> {
-    let mut texts = BTreeMap::new();
-    for (key, entry) in &fields.raw().entries {
-        match entry.node.as_text() {
-            Some(text) => {
-                texts.insert(key.clone(), text.to_owned());
-            }
-            None => {
-                let message = format!("expected text, found {}", entry.node.describe());
-                fields.error(key, &entry.node.mark, message);
-            }
-        }
-    }
-    texts
+fn texts(entries: &[(&str, &Node)]) -> BTreeMap<String, String> {
+    let texts = entries.iter();
+    let texts = texts.filter_map(|(key, node)| Some(((*key).to_owned(), node.as_text()?)));
+    texts.map(|(key, text)| (key, text.to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn wrong_values_are_errors_with_file_line_and_key() {
     for (text, expected) in [
         (
             "cluster: a/b",
-            "p.yaml:1:10: cluster: cluster name \"a/b\" is not valid",
+            "p.yaml:1:10: cluster: use letters, digits, '_' and '-' for a cluster's name",
         ),
         (
             "cluster: 5",
@@ -118,7 +118,7 @@ fn wrong_values_are_errors_with_file_line_and_key() {
         ("agent: {cpus: 0}", "agent.cpus: must be more than 0"),
         (
             "agent: {host_id: a b}",
-            "agent.host_id: host id \"a b\" is not valid",
+            "agent.host_id: use letters, digits, '.', '_' and '-' for a host's id",
         ),
         (
             "agent: {attributes: {region: 5}}",
@@ -127,11 +127,11 @@ fn wrong_values_are_errors_with_file_line_and_key() {
         ("agent: []", "agent: expected a map, found a list"),
         (
             "alerts: {command: [notify, me]}",
-            "alerts.command: \"notify\" must be the program's absolute path",
+            "alerts.command: expected [PROGRAM, ARGUMENT, ...], the program by its absolute path",
         ),
         (
             "alerts: {webhook: \"https://x/y\"}",
-            "alerts.webhook: \"https://x/y\" is not an http:// URL",
+            "alerts.webhook: must be an http:// URL",
         ),
         (
             "volumes: [{hostPath: /a, containerPath: b, mode: RO}]",
@@ -147,7 +147,7 @@ fn wrong_values_are_errors_with_file_line_and_key() {
         ),
         (
             "allowed_extra_volumes: [data]",
-            "allowed_extra_volumes: \"data\" is not an absolute path",
+            "allowed_extra_volumes[0]: must be an absolute path without '..'",
         ),
         (
             "cluster: a\ncluster: b\n",

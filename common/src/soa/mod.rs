@@ -5,7 +5,6 @@
 //! fields ([`marathon`], [`smartstack`], ...) → the instances of a service ([`reader`]) → with the
 //! deployed version and the cluster's settings, the desired app ([`resolve`](mod@resolve)).
 
-pub mod decode;
 pub mod dependencies;
 pub mod deploy;
 pub mod files;

@@ -1,6 +1,6 @@
 //! A configuration as a tree in which every value knows the file, line and column it was written
 //! at. Not here: how text becomes such a tree ([`super::yaml`]) or what it must hold
-//! ([`super::decode`]).
+//! ([`super::table`]).
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -20,6 +20,7 @@ mod properties;
 mod reader;
 mod resolve;
 mod rollout;
+mod system;
 mod targets;
 mod vectors;
 

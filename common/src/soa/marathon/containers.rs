@@ -10,12 +10,7 @@ use crate::{
     app::{NetworkMode, Ulimit, Volume},
     container::CAP_DROP,
     problem::Rule,
-    soa::{
-        decode::Fields,
-        node::{Mark, Node},
-        secrets,
-        table::Record,
-    },
+    soa::{node::Node, secrets, table::Record},
     typo,
 };
 
@@ -81,23 +76,10 @@ fn volume(fields: &mut Record<'_, '_>) -> Option<Volume> {
 }
 
 /// The operator's volumes, which have the same form.
-pub(crate) fn volumes(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<Volume> {
+pub(crate) fn volumes(fields: &mut Record<'_, '_>) -> Vec<Volume> {
     let mut volumes = Vec::new();
-    for (n, item) in fields.list(key).unwrap_or_default().iter().enumerate() {
-        let path = format!("{key}[{n}]");
-        match item.as_map() {
-            Some(map) => {
-                let problems = fields.problems();
-                let mark: &Mark = &item.mark;
-                volumes.extend(volume(&mut Record::open(
-                    map, &VOLUME, &path, mark, problems,
-                )));
-            }
-            None => {
-                let message = format!("expected a map, found {}", item.describe());
-                fields.error(&path, &item.mark, message);
-            }
-        }
+    for (_, _, map) in fields.maps("volumes") {
+        volumes.extend(volume(&mut fields.below("volumes", map, &VOLUME)));
     }
     volumes
 }

@@ -24,7 +24,8 @@ pub(crate) use fields::{Context, decode};
 pub use table::{ADHOC, ADHOCS, INSTANCE, INSTANCES};
 pub(crate) use {
     containers::volumes,
-    placement::{blacklist, whitelist},
+    forms::VOLUME,
+    placement::{LOCATION, WHITELIST, blacklist, whitelist},
 };
 
 /// An instance as declared, checked, its defaults filled in.

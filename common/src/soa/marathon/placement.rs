@@ -5,7 +5,6 @@ use crate::{
     app::{Constraint, Operator},
     problem::Rule,
     soa::{
-        decode::Fields,
         node::{Node, Value},
         table::{Record, Shape},
     },
@@ -20,14 +19,14 @@ pub(super) static CONSTRAINT: Shape = Shape {
 };
 
 /// `[attribute, value]`.
-pub(super) static LOCATION: Shape = Shape {
+pub(crate) static LOCATION: Shape = Shape {
     expected: "[type, location]",
     fits: |node| pair(node).is_some(),
     schema: r#"{"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "string"}}"#,
 };
 
 /// `[attribute, [value, ...]]`. PaaSTA writes "no whitelist" as an empty list, too.
-pub(super) static WHITELIST: Shape = Shape {
+pub(crate) static WHITELIST: Shape = Shape {
     expected: "[type, [location, ...]]",
     fits: |node| match &node.value {
         Value::List(items) if items.is_empty() => true,
@@ -46,14 +45,8 @@ pub(super) fn placement(fields: &mut Record<'_, '_>) -> Placement {
         pool: fields.text("pool").unwrap_or_default(),
         constraints: constraints(fields, "constraints"),
         extra_constraints: constraints(fields, "extra_constraints").unwrap_or_default(),
-        blacklist: locations(fields),
-        whitelist: fields.good("deploy_whitelist").and_then(|node| {
-            let list = allowed(node)?;
-            let refuse = |message| {
-                fields.error("deploy_whitelist", &node.mark, Rule::Format, message);
-            };
-            check_pattern(&list.values.join("|"), refuse).then_some(list)
-        }),
+        blacklist: blacklist(fields),
+        whitelist: whitelist(fields),
     }
 }
 
@@ -140,7 +133,8 @@ fn check_value(operator: Operator, name: &str, value: Option<&str>) -> Result<()
     }
 }
 
-fn locations(fields: &mut Record<'_, '_>) -> Vec<Location> {
+/// `deploy_blacklist`, of an instance or of the operator.
+pub(crate) fn blacklist(fields: &mut Record<'_, '_>) -> Vec<Location> {
     let key = "deploy_blacklist";
     let mut locations = Vec::new();
     for item in fields.list(key).unwrap_or_default() {
@@ -151,6 +145,14 @@ fn locations(fields: &mut Record<'_, '_>) -> Vec<Location> {
         locations.push(location);
     }
     locations
+}
+
+/// `deploy_whitelist`, of an instance or of the operator.
+pub(crate) fn whitelist(fields: &mut Record<'_, '_>) -> Option<Whitelist> {
+    let node = fields.good("deploy_whitelist")?;
+    let list = allowed(node)?;
+    let refuse = |message| fields.error("deploy_whitelist", &node.mark, Rule::Format, message);
+    check_pattern(&list.values.join("|"), refuse).then_some(list)
 }
 
 fn pair(node: &Node) -> Option<Location> {
@@ -191,39 +193,4 @@ fn check_pattern(pattern: &str, refuse: impl FnOnce(String)) -> bool {
         refuse(format!("{pattern:?} is not a regular expression"));
     }
     fine
-}
-
-/// The operator's `[[type, location], ...]`.
-pub(crate) fn blacklist(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<Location> {
-    let mut locations = Vec::new();
-    for (n, item) in fields.list(key).unwrap_or_default().iter().enumerate() {
-        let path = format!("{key}[{n}]");
-        match pair(item) {
-            Some(location) => {
-                check_pattern(&location.value, |message| {
-                    fields.error(key, &item.mark, message);
-                });
-                locations.push(location);
-            }
-            None => {
-                let message = format!("expected [type, location], found {}", item.describe());
-                fields.error(&path, &item.mark, message);
-            }
-        }
-    }
-    locations
-}
-
-/// The operator's `[type, [location, ...]]`.
-pub(crate) fn whitelist(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Whitelist> {
-    let node = fields.node(key)?;
-    if fields.list(key)?.is_empty() {
-        return None;
-    }
-    let Some(list) = allowed(node) else {
-        fields.error(key, &node.mark, "expected [type, [location, ...]]");
-        return None;
-    };
-    let refuse = |message| fields.error(key, &node.mark, message);
-    check_pattern(&list.values.join("|"), refuse).then_some(list)
 }

@@ -58,13 +58,10 @@ fn unknown(table: &Table, key: &str, entry: &Entry, path: &str, problems: &mut V
     if table.keys().any(|known| known == key) {
         return;
     }
+    let near = || format!("unknown field{}", typo::did_you_mean(key, table.keys()));
     let problem = match table.unknown {
-        Unknown::Refused => {
-            let near = typo::did_you_mean(key, table.keys());
-            entry
-                .key
-                .error(join(path, key), format!("unknown field{near}"))
-        }
+        Unknown::Refused => entry.key.error(join(path, key), near()),
+        Unknown::Warned => entry.key.warning(join(path, key), near()),
         Unknown::Left => match typo::nearest(key, table.keys(), MISSPELT) {
             Some(near) => {
                 let message = format!("is left to others; did you mean {near:?}?");

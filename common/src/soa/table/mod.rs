@@ -1,4 +1,4 @@
-//! What the files of a service may hold, as data: every field with its kind, its bounds, its
+//! What the files of a service, and the operator's, may hold, as data: every field with its kind, its bounds, its
 //! default and its meaning. One declaration serves the check of a file ([`check`]), taking typed
 //! values out of it ([`record`]) and the JSON schemas of `deploy/schemas` ([`schema`]). Not here:
 //! the fields themselves, which stand beside the code that uses them.
@@ -6,10 +6,11 @@
 use super::node::Node;
 
 pub mod check;
+mod range;
 pub mod record;
 pub mod schema;
 
-pub use super::decode::Range;
+pub use range::Range;
 pub use record::Record;
 
 /// The fields of a kind of map.
@@ -34,6 +35,8 @@ pub struct Table {
 pub enum Unknown {
     /// It is an error.
     Refused,
+    /// It is a warning: another version of the program may know it.
+    Warned,
     /// It belongs to somebody else; only what looks like one of the fields, misspelt, is warned of.
     Left,
 }
@@ -159,6 +162,14 @@ impl Table {
     pub const fn open(about: &'static str, fields: &'static [Field]) -> Self {
         Self {
             unknown: Unknown::Left,
+            ..Self::strict(about, fields)
+        }
+    }
+
+    /// A table of these fields that warns of other keys.
+    pub const fn warning(about: &'static str, fields: &'static [Field]) -> Self {
+        Self {
+            unknown: Unknown::Warned,
             ..Self::strict(about, fields)
         }
     }

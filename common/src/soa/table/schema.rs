@@ -4,17 +4,26 @@
 use serde_json::{Map as Object, Value as Json, json};
 
 use super::{Default, Entries, Field, Kind, Range, Table};
-use crate::{id::NAME_BYTES_MAX, soa::kinds::FileKind};
+use crate::{config::SYSTEM, id::NAME_BYTES_MAX, soa::kinds::FileKind};
+
+/// Every schema that is published, by its name.
+pub fn published() -> Vec<(&'static str, String)> {
+    let of = |(kind, name): (FileKind, &'static str)| (name, document(&kind.kind(), name));
+    let mut all: Vec<_> = FileKind::ALL.into_iter().map(of).collect();
+    all.push(("paasta", document(&SYSTEM, "system configuration")));
+    all.sort();
+    all
+}
 
 /// The schema of a kind of file, as it is published.
-pub fn document(kind: FileKind, name: &str) -> String {
+pub fn document(kind: &Kind, name: &str) -> String {
     let mut schema = Object::new();
     schema.insert(
         "$schema".to_owned(),
         "http://json-schema.org/draft-07/schema#".into(),
     );
     schema.insert("title".to_owned(), format!("paasta: {name}").into());
-    if let Json::Object(body) = of(&kind.kind()) {
+    if let Json::Object(body) = of(kind) {
         schema.extend(body);
     }
     let mut text = format!("{:#}", Json::Object(schema));
@@ -71,7 +80,7 @@ fn map(table: &Table) -> Json {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    if table.unknown == super::Unknown::Refused {
+    if table.unknown != super::Unknown::Left {
         schema["additionalProperties"] = json!(false);
     }
     if table.filled {

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use regex::Regex;
 
 use super::*;
-use crate::soa::{kinds::FileKind, node::Value, yaml};
+use crate::{
+    config::SYSTEM,
+    soa::{kinds::FileKind, node::Value, yaml},
+};
 
 /// Everything below a kind, tables by their addresses.
 fn walk(kind: &Kind, seen: &mut BTreeSet<usize>, visit: &mut dyn FnMut(&Kind)) {
@@ -31,7 +34,8 @@ fn everything(visit: &mut dyn FnMut(&Kind)) {
     for (kind, _) in FileKind::ALL {
         walk(&kind.kind(), &mut seen, visit);
     }
-    assert!(seen.len() > 15, "{} tables", seen.len());
+    walk(&SYSTEM, &mut seen, visit);
+    assert!(seen.len() > 25, "{} tables", seen.len());
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn defaults_are_values_of_their_fields() {
     });
 }
 
-const TEXTS: [&str; 44] = [
+const TEXTS: [&str; 48] = [
     "",
     "a",
     "A",
@@ -109,6 +113,10 @@ const TEXTS: [&str; 44] = [
     "status",
     "/st\u{7}",
     "host",
+    "http://a/b",
+    "http:///b",
+    "https://a",
+    "http://a b",
     "container:x",
     "10.0.0.0/8",
     "::1",
@@ -158,5 +166,5 @@ fn shapes_are_json_schemas() {
             shapes += 1;
         }
     });
-    assert!(shapes > 4);
+    assert!(shapes > 7);
 }
