@@ -19,7 +19,7 @@ const NOT_CONFIGURED: [&str; 6] = [
 ];
 
 /// What authors call a field of the spec.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 16] = [
     ("resources.cpus_milli", "cpus"),
     ("resources.mem_mb", "mem"),
     ("resources.disk_mb", "disk"),
@@ -34,6 +34,8 @@ const NAMES: [(&str, &str); 14] = [
     ("bounce.start_deadline_ms", "bounce_start_deadline"),
     ("bounce.on_deadline", "bounce_on_deadline"),
     ("run.drain", "drain_method"),
+    ("autoscaling.min", "min_instances"),
+    ("autoscaling.max", "max_instances"),
 ];
 
 /// The fields that differ, sorted; empty when nothing that is configured does.
@@ -64,7 +66,7 @@ fn walk(path: &str, before: &Value, after: &Value, found: &mut BTreeSet<String>)
     let empty = Map::new();
     let deep = matches!(
         path,
-        "" | "app" | "run" | "bounce" | "monitoring" | "resources" | "env"
+        "" | "app" | "run" | "bounce" | "monitoring" | "autoscaling" | "resources" | "env"
     );
     let pair = match (before, after) {
         (Value::Object(before), Value::Object(after)) => Some((before, after)),
@@ -110,6 +112,7 @@ mod tests {
             replication_threshold: 50,
             team: None,
             monitoring: Monitoring::default(),
+            autoscaling: None,
         }
     }
 

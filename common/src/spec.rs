@@ -30,6 +30,19 @@ pub struct InstanceSpec {
     /// How the team is told.
     #[serde(default)]
     pub monitoring: Monitoring,
+    /// Between what an autoscaler may choose, when the author says so. Nothing chooses yet:
+    /// `instances` is the upper bound then, as in PaaSTA until its autoscaler has spoken.
+    #[serde(default)]
+    pub autoscaling: Option<Autoscaling>,
+}
+
+/// The bounds of an instance's number, the lower one not above the upper one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Autoscaling {
+    /// The fewest replicas.
+    pub min: u32,
+    /// The most replicas.
+    pub max: u32,
 }
 
 impl InstanceSpec {

@@ -71,7 +71,8 @@ async fn show(id: &InstanceId, context: &Context) -> anyhow::Result<Exit> {
     };
     if context.global.json {
         context.print_json(&json!({
-            "instance": id, "wanted": status.wanted, "overridden": status.overridden,
+            "instance": id, "wanted": status.wanted, "autoscaling": status.autoscaling,
+            "overridden": status.overridden,
         }))?;
     } else {
         context.print(&format!("{}\n", status.wanted))?;

@@ -1,7 +1,7 @@
 //! The answer to `paasta status`: a block per service, an entry per instance.
 
 use paasta_proto::v1::{
-    AppStatus, BounceStatus, Counts, InstanceStatus, OverrideStatus, StatusResponse,
+    AppStatus, Autoscaling, BounceStatus, Counts, InstanceStatus, OverrideStatus, StatusResponse,
 };
 
 use super::{Tone, View, lines::Lines, plain, problem, replicas, time, waiting};
@@ -90,9 +90,7 @@ pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
         lines.field(4, label, WIDE, &bounce_text(bounce, now_ms));
     }
     if let Some(scaled) = &status.autoscaling {
-        let (min, max) = (scaled.min_instances, scaled.max_instances);
-        let text = format!("{} wanted, between {min} and {max}", status.wanted);
-        lines.field(4, "Autoscaling", WIDE, &text);
+        lines.field(4, "Autoscaling", WIDE, &autoscaling(status, scaled));
     }
     if let Some(text) = load_balancer(status) {
         lines.field(4, "Load balancer", WIDE, &text);
@@ -119,6 +117,21 @@ fn git_sha(status: &InstanceStatus, now_ms: u64, view: &View) -> String {
             format!("{short} (desired), since {since}")
         }
     }
+}
+
+/// The bounds, and where the wanted number comes from, as there is no autoscaler yet.
+fn autoscaling(status: &InstanceStatus, scaled: &Autoscaling) -> String {
+    let (min, max, wanted) = (scaled.min_instances, scaled.max_instances, status.wanted);
+    let from = match &status.overridden {
+        Some(known) if known.kind == "pin" => {
+            let by = plain(&known.by);
+            format!("pinned to {wanted} by {by} until the next deploy or change")
+        }
+        Some(_) => format!("{wanted} by the override"),
+        None if status.desired_state == "stop" => "stopped".to_owned(),
+        None => format!("{wanted} by max_instances (no autoscaler)"),
+    };
+    format!("{min} to {max} instances; {from}")
 }
 
 /// What an operator asked for beside the configuration.

@@ -7,7 +7,7 @@ use paasta_common::{
     id::InstanceId,
     problem::Problem,
     soa,
-    spec::{DesiredState, DrainMethod, InstanceSpec},
+    spec::{Autoscaling, DesiredState, DrainMethod, InstanceSpec},
 };
 
 use crate::{cluster, name, said, service, system, write};
@@ -166,6 +166,36 @@ fn backoff_begins_by_the_size_of_the_instance() {
     }
     let spec = resolve("instances: 1\nmax_instances: 5", "").unwrap();
     assert_eq!((spec.instances, spec.run.backoff_base_ms), (5, 2_000));
+}
+
+#[test]
+fn the_bounds_of_an_autoscaler_go_with_the_instance() {
+    let bounds = |lines: &str| resolve(lines, "").unwrap().autoscaling;
+    let known = |min, max| Some(Autoscaling { min, max });
+    assert_eq!(bounds("min_instances: 2\nmax_instances: 5"), known(2, 5));
+    assert_eq!(bounds("max_instances: 5"), known(1, 5));
+    assert_eq!(bounds("instances: 3\nmin_instances: 2"), None);
+    // They contradict each other, which is warned of.
+    assert_eq!(bounds("min_instances: 6\nmax_instances: 5"), None);
+
+    // What a version wrote that did not know them is read all the same.
+    let spec = resolve("max_instances: 5", "").unwrap();
+    let mut written = serde_json::to_value(&spec).unwrap();
+    assert!(
+        written
+            .as_object_mut()
+            .unwrap()
+            .remove("autoscaling")
+            .is_some()
+    );
+    let read: InstanceSpec = serde_json::from_value(written).unwrap();
+    assert_eq!(
+        read,
+        InstanceSpec {
+            autoscaling: None,
+            ..spec
+        }
+    );
 }
 
 #[test]

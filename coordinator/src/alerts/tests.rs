@@ -41,6 +41,7 @@ fn state(team: Option<&str>, critical: bool) -> ClusterState {
             realert_every: Some(5),
             ..Monitoring::default()
         },
+        autoscaling: None,
     };
     let init = Init {
         cluster_id: "c".to_owned(),

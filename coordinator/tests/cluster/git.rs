@@ -238,7 +238,10 @@ async fn a_tag_becomes_replicas_and_outlives_leaders_and_git() {
 async fn an_override_lasts_until_the_next_deploy_whoever_leads() {
     let mut cluster = Coordinators::start(3).await;
     let _agents = FakeAgent::several(&cluster, 3).await;
-    cluster.declare("hello", "main: {instances: 3, cpus: 0.1, mem: 64}");
+    cluster.declare(
+        "hello",
+        "main: {min_instances: 2, max_instances: 3, cpus: 0.1, mem: 64}",
+    );
     cluster.deploy("hello", 'a');
     cluster.wait_running(MAIN, 3, PATIENCE).await;
 
@@ -295,7 +298,14 @@ async fn an_override_lasts_until_the_next_deploy_whoever_leads() {
     );
 
     assert_eq!(ask(&cluster, "seven", "pin", Some(2)).await.outcome, "done");
-    cluster.wait_running(MAIN, 2, PATIENCE).await;
+    let pinned = cluster.wait_running(MAIN, 2, PATIENCE).await;
+    let bounds = pinned.autoscaling.expect("it has bounds");
+    assert_eq!((bounds.min_instances, bounds.max_instances), (2, 3));
+    let known = pinned.overridden.expect("it is told");
+    assert_eq!(
+        (known.kind.as_str(), known.by.as_str(), known.instances),
+        ("pin", "ann@desk", Some(2))
+    );
     cluster.deploy("hello", 'b');
     let deployed = cluster.wait_running(MAIN, 3, PATIENCE).await;
     assert!(deployed.git_sha.starts_with('b') && deployed.overridden.is_none());

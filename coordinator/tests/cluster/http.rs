@@ -45,7 +45,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Said {
 
 const HELLO: &str = "
 main: {instances: 3, cpus: 0.1, mem: 64, env: {COLOUR: red}, cap_add: [NET_RAW], constraints: [[hostname, UNIQUE]]}
-web: {instances: 2, cpus: 900, mem: 64, cmd: serve, bounce_method: brutal}
+web: {min_instances: 1, max_instances: 2, cpus: 900, mem: 64, cmd: serve, bounce_method: brutal}
 ";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,6 +94,10 @@ async fn the_api_answers_as_its_description_says() {
             "/services/{service}/{instance}/marathon_app",
             "/v1/services/hello/web/marathon_app".to_owned(),
         ),
+        (
+            "/services/{service}/{instance}/autoscaler",
+            "/v1/services/hello/web/autoscaler".to_owned(),
+        ),
         ("/metastatus", "/v1/metastatus".to_owned()),
         (
             "/resources/utilization",
@@ -115,11 +119,7 @@ async fn the_api_answers_as_its_description_says() {
         .into_iter()
         .filter(|path| !asked.contains(path.as_str()))
         .collect();
-    assert_eq!(
-        unasked,
-        ["/services/{service}/{instance}/autoscaler"],
-        "nothing is autoscaled here"
-    );
+    assert_eq!(unasked, Vec::<String>::new());
     contents(&cluster, host).await;
     refusals(&cluster).await;
     cluster.stop().await;
@@ -153,6 +153,11 @@ async fn contents(cluster: &Coordinators, host: &str) {
     );
     assert!(app["constraints"].to_string().contains("UNIQUE"), "{app:#}");
     assert_eq!(json("/v1/services").await["services"][0][0], "hello");
+    let scaled = json("/v1/services/hello/web/autoscaler").await;
+    let known = serde_json::json!({
+        "desired_instances": 2, "min_instances": 1, "max_instances": 2,
+    });
+    assert_eq!(scaled, known);
     let utilization = json("/v1/resources/utilization").await;
     assert_eq!(utilization[0]["hosts"], 3, "{utilization:#}");
     assert!((utilization[0]["cpus"]["used"].as_f64().expect("a number") - 0.3).abs() < 1e-9);

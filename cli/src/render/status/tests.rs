@@ -100,13 +100,51 @@ fn what_scales_it_and_what_takes_traffic_are_said_when_known() {
     status.replicas[0].in_load_balancer = Some(true);
     let text = render(&answer(vec![status]), &view_80());
     assert!(
-        text.contains("    Autoscaling:    3 wanted, between 2 and 9\n"),
+        text.contains("    Autoscaling:    2 to 9 instances; 3 by max_instances (no autoscaler)\n"),
         "{text}"
     );
     assert!(
         text.contains("    Load balancer:  1 of 2 replicas are in, 1 known\n"),
         "{text}"
     );
+}
+
+#[test]
+fn the_bounds_of_autoscaling_say_where_the_number_comes_from() {
+    let mut status = quiet();
+    status.autoscaling = Some(paasta_proto::v1::Autoscaling {
+        min_instances: 2,
+        max_instances: 9,
+    });
+    let overridden = |kind: &str, instances| {
+        Some(OverrideStatus {
+            kind: kind.to_owned(),
+            instances,
+            by: "ann@desk".to_owned(),
+            since_ms: NOW - 60_000,
+        })
+    };
+    for (desired, known, expected) in [
+        (
+            "start",
+            overridden("pin", Some(3)),
+            "2 to 9 instances; pinned to 3 by ann@desk until the next deploy or change",
+        ),
+        (
+            "start",
+            overridden("scale", Some(3)),
+            "2 to 9 instances; 3 by the override",
+        ),
+        ("stop", None, "2 to 9 instances; stopped"),
+    ] {
+        status.desired_state = desired.to_owned();
+        status.overridden = known;
+        let text = render(&answer(vec![status.clone()]), &view_80());
+        // Long ones go on in the next line.
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let line = format!(" Autoscaling: {expected} ");
+        assert!((words.join(" ") + " ").contains(&line), "{line}\n{text}");
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub(super) fn instance(fields: &mut Record<'_, '_>, context: &Context<'_>) -> In
     let registrations = registrations(fields, context);
     let namespace = namespace(fields, context, &registrations);
     let (cmd, args) = command(fields);
-    let (instances, max_instances) = count(fields);
+    let (instances, min_instances, max_instances) = count(fields);
     let (net, container_port, host_port) = network(fields);
     let cpus = fields.number("cpus").unwrap_or_default();
     InstanceConfig {
@@ -83,6 +83,7 @@ pub(super) fn instance(fields: &mut Record<'_, '_>, context: &Context<'_>) -> In
         disk: fields.number("disk").unwrap_or_default(),
         gpus: fields.whole32("gpus").unwrap_or_default(),
         instances,
+        min_instances,
         max_instances,
         deploy_group: deploy_group(fields, context),
         branch: fields.text("branch"),
@@ -127,8 +128,9 @@ fn origin(map: &Map, context: &Context<'_>) -> Origin {
     }
 }
 
-/// `instances`, and the autoscaler's bound, which PaaSTA uses until its autoscaler has spoken.
-fn count(fields: &mut Record<'_, '_>) -> (u32, Option<u32>) {
+/// `instances`, and the autoscaler's bounds, the upper one of which PaaSTA uses until its autoscaler
+/// has spoken.
+fn count(fields: &mut Record<'_, '_>) -> (u32, u32, Option<u32>) {
     let instances = fields.whole32("instances").unwrap_or_default();
     let min = fields.whole32("min_instances").unwrap_or_default();
     let max = fields.whole32("max_instances");
@@ -146,7 +148,7 @@ fn count(fields: &mut Record<'_, '_>) -> (u32, Option<u32>) {
         };
         fields.warn("max_instances", &node.mark, rule, message);
     }
-    (instances, max)
+    (instances, min, max)
 }
 
 /// `cpu_burst_add`, or what the older `cpu_burst_pct` comes to.

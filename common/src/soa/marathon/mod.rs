@@ -49,7 +49,9 @@ pub struct InstanceConfig {
     pub gpus: u32,
     /// How many replicas.
     pub instances: u32,
-    /// The autoscaler's bound, which takes the place of `instances` where it is given.
+    /// The autoscaler's lower bound.
+    pub min_instances: u32,
+    /// The autoscaler's upper bound, which takes the place of `instances` where it is given.
     pub max_instances: Option<u32>,
     /// The key into deployments.json, placeholders filled in.
     pub deploy_group: String,

@@ -15,7 +15,7 @@ use crate::{
     deployments::Deployment,
     id::InstanceId,
     problem::{Problem, Rule},
-    spec::{BounceSpec, DrainMethod, InstanceSpec, Monitoring, RunSettings},
+    spec::{Autoscaling, BounceSpec, DrainMethod, InstanceSpec, Monitoring, RunSettings},
 };
 
 mod constraints;
@@ -64,6 +64,14 @@ pub fn resolve(
             replication_threshold: config.replication_threshold,
             team: config.monitoring.team.clone(),
             monitoring: resolver.monitoring(),
+            autoscaling: config
+                .max_instances
+                // Bounds that contradict each other were warned of.
+                .filter(|max| config.min_instances <= *max)
+                .map(|max| Autoscaling {
+                    min: config.min_instances,
+                    max,
+                }),
         }),
         _ => Err(resolver.problems),
     }

@@ -36,6 +36,7 @@ fn declared(instance: &str, git: &str) -> (InstanceId, Declared) {
         replication_threshold: 50,
         team: None,
         monitoring: Monitoring::default(),
+        autoscaling: None,
     };
     (id, Declared::Spec(Box::new(spec)))
 }

@@ -159,6 +159,7 @@ pub(crate) fn spec(
         replication_threshold: 50,
         team: None,
         monitoring: Monitoring::default(),
+        autoscaling: None,
     }
 }
 

@@ -70,6 +70,10 @@ impl View<'_> {
         };
         status.wanted = instance.wanted();
         status.needed = instance.spec.bounce.margin.of(instance.wanted());
+        status.autoscaling = instance.spec.autoscaling.map(|bounds| v1::Autoscaling {
+            min_instances: bounds.min,
+            max_instances: bounds.max,
+        });
         status.overridden = instance.overridden.as_ref().map(overridden);
         status.bounce_method = instance.spec.bounce.method.to_string();
         status.undeclared = !instance.declared;
