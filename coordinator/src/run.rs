@@ -119,6 +119,7 @@ impl Coordinator {
     pub fn api(&self) -> Api {
         Api {
             admin: self.services.admin.clone(),
+            deploys: self.services.deploys.clone(),
             metrics: self.leader.metrics.clone(),
         }
     }

@@ -8,6 +8,7 @@ mod cluster {
     pub(crate) mod coordinators;
     mod events;
     mod git;
+    mod hooks;
     mod http;
     mod logs;
     mod members;

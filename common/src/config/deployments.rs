@@ -2,7 +2,13 @@
 
 use crate::soa::table::{
     Default::{Bool, Said, Whole as Int},
-    Field, Kind, Range, Record, Table,
+    Field, Kind, Pattern, Range, Record, Table,
+};
+
+static FILE: Pattern = Pattern {
+    fits: |path| path.starts_with('/') && !path.ends_with('/'),
+    regex: r"^/([^\n]|\n)*[^/]$",
+    rule: "must be the absolute path of a file",
 };
 
 pub(super) static DEPLOYMENTS: Table = Table::warning(
@@ -33,6 +39,12 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
              whoever distributes deployments.json says so.",
         )
         .or(Bool(true)),
+        Field::new(
+            "hook_secret_file",
+            Kind::Pattern(&FILE),
+            "A file with the secret of POST /v1/hooks/git; it is read for every hook.",
+        )
+        .or(Said("none, and there are no hooks")),
         Field::new(
             "remote_timeout_seconds",
             Kind::Whole(Range::within(1.0, 600.0)),
@@ -70,6 +82,9 @@ pub struct DeploymentsConfig {
     /// `retry_max_seconds`: one that does not answer is asked ever more rarely, up to this, 1 to
     /// 86,400. Default 300.
     pub retry_max_seconds: u64,
+    /// `hook_secret_file`: the absolute path of a file with the secret of `POST /v1/hooks/git`, by
+    /// which git servers tell of a push. Default none, and there are no hooks.
+    pub hook_secret_file: Option<String>,
     /// `write`: whether deployments.json is written too, for others to read. Default true.
     pub write: bool,
     /// `dir`: below which it is written, as `SERVICE/deployments.json`. Default: soa_dir.
@@ -84,6 +99,7 @@ impl DeploymentsConfig {
             at_once: fields.whole32("at_once").unwrap_or_default(),
             remote_timeout_seconds: fields.whole("remote_timeout_seconds").unwrap_or_default(),
             retry_max_seconds: fields.whole("retry_max_seconds").unwrap_or_default(),
+            hook_secret_file: fields.text("hook_secret_file"),
             write: fields.boolean("write").unwrap_or_default(),
             dir: fields.text("dir"),
         }

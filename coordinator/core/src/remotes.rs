@@ -6,6 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use paasta_common::{id::ServiceName, time::Timestamp};
 
+mod place;
+
+pub use place::same_place;
+
 /// How the repositories are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -17,6 +21,9 @@ pub struct Pace {
     pub at_once: usize,
 }
 
+/// Between the beginnings of two questions to one repository, at least, however often it is poked,
+/// in milliseconds.
+pub const POKED_EVERY_MS: u64 = 1_000;
 /// The longest error kept of a repository, in bytes.
 pub const ERROR_BYTES_MAX: usize = 1_000;
 /// So many timeouts in a row, of whichever repositories, and a server counts as hanging.
@@ -48,6 +55,8 @@ pub struct Remote {
     pub next_at: Timestamp,
     /// Whether it is being asked.
     pub asking: bool,
+    /// When it was asked last.
+    asked_at: Option<Timestamp>,
     /// Whether somebody said meanwhile that there is something new.
     poked: bool,
 }
@@ -111,18 +120,20 @@ impl Remotes {
             failures: 0,
             next_at,
             asking: false,
+            asked_at: None,
             poked: false,
         });
     }
 
-    /// There is something new in the repository of a service: it is asked next. False when there is
-    /// no such service.
+    /// There is something new in the repository of a service: it is asked next, though not within
+    /// [`POKED_EVERY_MS`] of the last question, so that a burst costs two. False when there is no
+    /// such service.
     pub fn poke(&mut self, service: &ServiceName) -> bool {
         let Some(remote) = self.services.get_mut(service) else {
             return false;
         };
         remote.poked = true;
-        remote.next_at = Timestamp(0);
+        remote.next_at = remote.at_once();
         true
     }
 
@@ -156,6 +167,7 @@ impl Remotes {
         for service in &taken {
             if let Some(remote) = self.services.get_mut(service) {
                 remote.asking = true;
+                remote.asked_at = Some(now);
                 remote.poked = false;
             }
         }
@@ -209,7 +221,7 @@ impl Remotes {
             }
         }
         remote.next_at = match remote.poked {
-            true => Timestamp(0),
+            true => remote.at_once(),
             false => now.after_ms(delay(pace, remote.failures, chance)),
         };
     }
@@ -224,6 +236,14 @@ impl Remotes {
     /// Every repository, by service.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ServiceName, &Remote)> {
         self.services.iter()
+    }
+}
+
+impl Remote {
+    /// The first moment at which it may be asked when somebody says that there is something new.
+    fn at_once(&self) -> Timestamp {
+        self.asked_at
+            .map_or(Timestamp(0), |at| at.after_ms(POKED_EVERY_MS))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -97,6 +97,12 @@ impl Repositories {
     /// Whether git says what runs. A simulation has no git and no other programs.
     pub(super) fn follows(&self) -> bool {
         self.system.deployments.generate && self.io != IoMode::Inline
+    }
+
+    /// The file with the secret by which git servers tell of a push; without one they can not.
+    pub fn hook_secret_file(&self) -> Option<&Path> {
+        let configured = self.system.deployments.hook_secret_file.as_deref();
+        configured.map(Path::new)
     }
 
     /// Resolves when there are new versions.

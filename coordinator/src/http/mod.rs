@@ -1,6 +1,7 @@
 //! What a coordinator says over HTTP: PaaSTA's read API under `/v1`, `/metrics` for Prometheus,
-//! `/healthz` and `/readyz` for whoever watches over the process. It reads only, through the same
-//! calls as the command line: a coordinator that does not lead asks the leader, unless `?stale`.
+//! `/healthz` and `/readyz` for whoever watches over the process. It reads only, but for the hook
+//! of git servers, which makes the leader look; and through the same calls as the command line: a
+//! coordinator that does not lead asks the leader, unless `?stale`.
 //!
 //! One file per path or family of paths; a new one brings a `Router<Api>` and is merged in
 //! [`Api::router`].
@@ -20,7 +21,7 @@ use paasta_process::http::Problem;
 
 use crate::{
     metrics::{Metrics, page},
-    rpc::admin::AdminService,
+    rpc::{admin::AdminService, deploys::DeploysService},
 };
 
 /// What the answers are made from. Cheap to clone.
@@ -28,6 +29,8 @@ use crate::{
 pub struct Api {
     /// Answers of this coordinator or of the leader.
     pub admin: AdminService,
+    /// Where a git server's word goes.
+    pub deploys: DeploysService,
     /// What is counted.
     pub metrics: Metrics,
 }

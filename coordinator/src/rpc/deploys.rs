@@ -31,6 +31,7 @@ const TAG_BYTES_MAX: usize = 255;
 const PAGE_MAX: usize = 1_000;
 
 /// The service.
+#[derive(Clone)]
 pub struct DeploysService {
     /// Where calls are answered, and what they see.
     pub admin: AdminService,

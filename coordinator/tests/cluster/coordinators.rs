@@ -33,25 +33,41 @@ pub(crate) struct Coordinators {
     addresses: BTreeMap<u64, SocketAddr>,
     http: BTreeMap<u64, SocketAddr>,
     running: BTreeMap<u64, (CancellationToken, JoinHandle<()>)>,
-    follows_git: bool,
+    git: Git,
+}
+
+/// What the coordinators do about the services' repositories.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Git {
+    /// Nothing: the test writes deployments.json.
+    Ignored,
+    /// They ask every second.
+    Asked,
+    /// They ask once an hour and when they are told.
+    Hooked,
 }
 
 impl Coordinators {
     pub(crate) async fn start(count: u64) -> Self {
-        Self::start_with(count, BTreeMap::new(), false).await
+        Self::start_with(count, BTreeMap::new(), Git::Ignored).await
     }
 
     /// The same, with HTTP served.
     pub(crate) async fn start_with_http(count: u64) -> Self {
-        Self::start_with(count, free_addresses(count), false).await
+        Self::start_with(count, free_addresses(count), Git::Ignored).await
     }
 
     /// Coordinators that ask the services' repositories what runs.
     pub(crate) async fn following_git(count: u64) -> Self {
-        Self::start_with(count, BTreeMap::new(), true).await
+        Self::start_with(count, BTreeMap::new(), Git::Asked).await
     }
 
-    async fn start_with(count: u64, http: BTreeMap<u64, SocketAddr>, follows_git: bool) -> Self {
+    /// Coordinators that ask them once an hour, and when a hook tells of a push.
+    pub(crate) async fn told_by_hooks(count: u64) -> Self {
+        Self::start_with(count, free_addresses(count), Git::Hooked).await
+    }
+
+    async fn start_with(count: u64, http: BTreeMap<u64, SocketAddr>, git: Git) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("soa")).expect("a directory");
         let mut cluster = Self {
@@ -60,7 +76,7 @@ impl Coordinators {
             addresses: free_addresses(count),
             http,
             running: BTreeMap::new(),
-            follows_git,
+            git,
         };
         for id in 1..=count {
             cluster.restart(id).await;
@@ -164,6 +180,11 @@ impl Coordinators {
     /// A directory for what the test itself writes.
     pub(crate) fn scratch(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The file with the secret of hooks, which the test writes.
+    pub(crate) fn hook_secret(&self) -> PathBuf {
+        self.dir.path().join("hook-secret")
     }
 
     /// Where a coordinator serves HTTP.
@@ -383,8 +404,13 @@ impl Coordinators {
         ours.lease_ms = 3000;
         ours.lost_after_ms = 2000;
         // The tests write deployments.json themselves; those of git say so.
-        system.deployments.generate = self.follows_git;
+        system.deployments.generate = self.git != Git::Ignored;
         system.deployments.every_seconds = 1;
+        if self.git == Git::Hooked {
+            let secret = self.hook_secret().to_string_lossy().into_owned();
+            system.deployments.every_seconds = 3600;
+            system.deployments.hook_secret_file = Some(secret);
+        }
         system.deployments.remote_timeout_seconds = 3;
         system.alerts.check_seconds = 1;
         system.alerts.after_seconds = 1;

@@ -37,29 +37,29 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
 }
 
 /// A repository, and a commit in it.
-struct Repository {
-    path: std::path::PathBuf,
+pub(super) struct Repository {
+    pub(super) path: std::path::PathBuf,
 }
 
 impl Repository {
-    fn new(cluster: &Coordinators) -> Self {
+    pub(super) fn new(cluster: &Coordinators) -> Self {
         let path = cluster.scratch().join("hello.git");
         fs::create_dir(&path).expect("a directory");
         git(&path, &["init", "-q"]);
         Self { path }
     }
 
-    fn commit(&self) -> String {
+    pub(super) fn commit(&self) -> String {
         git(&self.path, &["commit", "-q", "--allow-empty", "-m", "x"]);
         git(&self.path, &["rev-parse", "HEAD"])
     }
 
-    fn tag(&self, name: &str, sha: &str) {
+    pub(super) fn tag(&self, name: &str, sha: &str) {
         git(&self.path, &["tag", name, sha]);
     }
 }
 
-fn describe(cluster: &Coordinators, service: &str, url: &str) {
+pub(super) fn describe(cluster: &Coordinators, service: &str, url: &str) {
     let yaml = format!("git_url: {url}\n");
     fs::write(cluster.soa().join(service).join("service.yaml"), yaml).expect("written");
 }

@@ -18,17 +18,35 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }
 
 /// GETs a path.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Said {
+    send(address, &format!("GET {path} HTTP/1.1"), &[], b"").await
+}
+
+/// Sends a request with these headers and this body.
+pub(crate) async fn send(
+    address: SocketAddr,
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Said {
+    let mut head = format!("{line}\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
     let asked = async {
         let mut stream = TcpStream::connect(address).await?;
-        let words = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(words.as_bytes()).await?;
+        stream.write_all(format!("{head}\r\n").as_bytes()).await?;
+        // Whoever refuses a body need not read it.
+        let _ = stream.write_all(body).await;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         std::io::Result::Ok(answer)

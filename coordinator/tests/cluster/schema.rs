@@ -5,16 +5,28 @@ use serde_json::{Map, Value};
 pub(crate) struct Description(pub(crate) Value);
 
 impl Description {
-    /// The paths that answer with JSON.
+    /// The paths that answer with JSON when they are read.
     pub(crate) fn paths(&self) -> Vec<String> {
-        let paths = self.0["paths"].as_object().expect("paths");
-        paths.keys().cloned().collect()
+        let paths = self.0["paths"].as_object().expect("paths").iter();
+        let read = paths.filter(|(_, methods)| methods["get"].is_object());
+        read.map(|(path, _)| path.clone()).collect()
     }
 
     /// What of the answer does not fit what is said of the path.
     pub(crate) fn faults(&self, path: &str, answer: &Value) -> Vec<String> {
-        let schema = &self.0["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
-            ["schema"];
+        self.faults_of(path, "get", 200, answer)
+    }
+
+    /// The same of another method, and of another code.
+    pub(crate) fn faults_of(
+        &self,
+        path: &str,
+        method: &str,
+        code: u16,
+        answer: &Value,
+    ) -> Vec<String> {
+        let answers = &self.0["paths"][path][method]["responses"][code.to_string()];
+        let schema = &answers["content"]["application/json"]["schema"];
         assert!(schema.is_object(), "{path} is not described");
         let mut faults = Vec::new();
         self.check(schema, answer, "", &mut faults);

@@ -104,11 +104,34 @@ fn who_is_poked_is_next_also_while_being_asked() {
         remotes.done(&one, "git@a:x", Answer::Answered, Timestamp(0), 0);
     }
     assert!(remotes.poke(&service(2)) && !remotes.poke(&service(9)));
-    assert_eq!(remotes.take_due(Timestamp(5)), [service(2)]);
+    assert_eq!(remotes.take_due(Timestamp(1_005)), [service(2)]);
     // What was pushed after the question may not be in its answer.
     remotes.poke(&service(2));
-    remotes.done(&service(2), "git@a:x", Answer::Answered, Timestamp(6), 0);
-    assert_eq!(remotes.take_due(Timestamp(6)), [service(2)]);
+    let answered = Timestamp(1_006);
+    remotes.done(&service(2), "git@a:x", Answer::Answered, answered, 0);
+    assert_eq!(remotes.take_due(Timestamp(2_005)), [service(2)]);
+}
+
+#[test]
+fn a_burst_of_pokes_costs_two_questions() {
+    let mut remotes = remotes(&[("a", 1)]);
+    remotes.take_due(Timestamp(0));
+    remotes.done(&service(0), "git@a:x", Answer::Answered, Timestamp(1), 0);
+    let mut asked = Vec::new();
+    for now in 3_000..3_500 {
+        assert!(remotes.poke(&service(0)));
+        for one in remotes.take_due(Timestamp(now)) {
+            asked.push(now);
+            remotes.done(&one, "git@a:x", Answer::Answered, Timestamp(now), 0);
+        }
+    }
+    for now in 3_500..13_000 {
+        for one in remotes.take_due(Timestamp(now)) {
+            asked.push(now);
+            remotes.done(&one, "git@a:x", Answer::Answered, Timestamp(now), 0);
+        }
+    }
+    assert_eq!(asked, [3_000, 4_000]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! PaaSTA's API, version 1, as far as it reads. Field names are PaaSTA's, so that what speaks to a
+//! PaaSTA's API, version 1, as far as it reads, and the hooks of git servers. Field names are PaaSTA's, so that what speaks to a
 //! PaaSTA API can speak to this one; `openapi.json` beside this file says every one of them, and a
 //! test holds real answers against it.
 
@@ -6,13 +6,18 @@ mod app;
 mod autoscaler;
 mod cluster;
 mod delay;
+mod hooks;
 mod services;
 mod status;
 mod tasks;
 mod utilization;
 
 use axum::{
-    Router, extract::Path, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
+    Router,
+    extract::Path,
+    http::header::CONTENT_TYPE,
+    response::IntoResponse,
+    routing::{get, post},
 };
 use paasta_common::id::InstanceId;
 use paasta_process::http::Problem;
@@ -43,6 +48,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/services", get(services::all))
         .route("/services/{service}", get(services::instances))
         .nest("/services/{service}/{instance}", instance)
+        .route("/hooks/git", post(hooks::git))
 }
 
 async fn openapi() -> impl IntoResponse {
