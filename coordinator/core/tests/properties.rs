@@ -239,15 +239,20 @@ fn any_command() -> impl Strategy<Value = Command> {
     let apps = || (any_instance(), 0..6_u32).prop_map(|(id, version)| app_id(&id, version));
     let wants = select(vec![Want::Run, Want::Drain, Want::Stop]);
     let text = String::new;
-    let place =
-        (1..40_u64, any_instance(), apps(), hosts()).prop_map(|(id, instance, app, host)| {
-            PlaceReplica {
-                id: ReplicaId(id),
-                instance,
-                app,
-                host,
-                failures: 0,
-            }
+    let place = (
+        1..40_u64,
+        any_instance(),
+        apps(),
+        hosts(),
+        prop::option::of(hosts()),
+    )
+        .prop_map(|(id, instance, app, host, failed_on)| PlaceReplica {
+            id: ReplicaId(id),
+            instance,
+            app,
+            host,
+            failures: 0,
+            failed_on,
         });
     let step = prop_oneof![
         (

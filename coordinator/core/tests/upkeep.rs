@@ -522,9 +522,13 @@ fn two_that_fail_in_turn_do_not_keep_each_other_where_they_are() {
     world.until(10, "the waiting one has moved", |world| {
         on(world, &host_id(used[0])).is_empty()
     });
-    // Nobody remembers where it failed: left broken, the host might be tried by the other one.
-    world.agents.get_mut(&host_id(used[0])).unwrap().broken = false;
+    // Both stay broken: where the one failed the other one does not go.
+    let first = world.cluster.state.next_replica();
     let other = world.agents.get_mut(&host_id(used[1])).unwrap();
     other.trying = false;
     world.until(10, "both have moved", |world| world.is_steady(&id));
+    assert_eq!(world.cluster.state.next_replica().0 - first.0, 1);
+    for number in &used[..2] {
+        assert_eq!(on(&world, &host_id(*number)), []);
+    }
 }

@@ -174,6 +174,7 @@ fn holds_up(what: &Awaited) -> bool {
         | Awaited::HostAway { .. }
         | Awaited::Overdue
         | Awaited::ConfigBroken { .. }
-        | Awaited::Pinned { .. } => false,
+        | Awaited::Pinned { .. }
+        | Awaited::Avoided { .. } => false,
     }
 }

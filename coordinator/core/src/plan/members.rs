@@ -23,6 +23,10 @@ const MOVE_AFTER_FAILURES: u32 = 5;
 /// round the hosts, and its delays go on growing all the while.
 const MOVE_AGAIN_FACTOR: u32 = 2;
 
+/// Where no replica of its app does well, the app may be to blame rather than the host: the patience
+/// is so many times as long.
+const NOWHERE_WELL_FACTOR: u32 = 2;
+
 /// A replica, classed.
 pub(super) struct Member<'a> {
     pub(super) id: ReplicaId,
@@ -53,6 +57,8 @@ pub(super) struct Members<'a> {
     pub(super) awaited: BTreeMap<HostId, Timestamp>,
     /// The new replicas that were draining and are to run after all.
     pub(super) brought_back: BTreeSet<ReplicaId>,
+    /// Where, among the hosts of the plan, the desired app failed lately and is not happy now.
+    pub(super) avoided: BTreeSet<usize>,
 }
 
 impl<'a> Members<'a> {
@@ -70,6 +76,7 @@ impl<'a> Members<'a> {
             old: Vec::new(),
             awaited: BTreeMap::new(),
             brought_back: BTreeSet::new(),
+            avoided: BTreeSet::new(),
         };
         let timeout = instance.spec.run.drain_timeout_ms;
         for (id, replica) in state.replicas_of(id) {
@@ -120,7 +127,26 @@ impl<'a> Members<'a> {
         members
             .old
             .sort_by_cached_key(|member| (age(member), member.id));
+        if let Some(desired) = desired {
+            members.avoid_failed(pass, instance, desired);
+        }
         members
+    }
+
+    fn avoid_failed(&mut self, pass: &mut Pass<'_>, instance: &Instance, app: &AppId) {
+        let happy = |at: usize| {
+            let mut there = self.new.iter().filter(|member| member.host == at);
+            there.any(|member| member.class == Class::Happy)
+        };
+        for failed in instance.failed_hosts(app) {
+            if let Some(at) = pass.host_at(&failed.host)
+                && pass.now < failed.until()
+                && !happy(at)
+            {
+                self.avoided.insert(at);
+                pass.wake(failed.until());
+            }
+        }
     }
 
     /// An app that is desired again, in the middle of its bounce, gets back what still runs: as many
@@ -179,6 +205,12 @@ impl Member<'_> {
     /// Whether it has failed on its own host.
     pub(super) fn has_failed(&self) -> bool {
         self.failures > self.replica.tried.failures
+    }
+
+    /// Whether it failed so often that another host should be tried though its app is happy nowhere.
+    pub(super) fn fails_for_long(&self) -> bool {
+        let most = move_after(self.replica).saturating_mul(NOWHERE_WELL_FACTOR);
+        self.failing && self.failures >= most
     }
 
     /// Whether it is to run, on a host that is not lost.

@@ -207,6 +207,11 @@ pub enum Awaited {
         /// The hosts.
         hosts: Vec<HostId>,
     },
+    /// Nothing in particular: replicas were moved away from hosts, which are avoided for a while.
+    Avoided {
+        /// The hosts.
+        hosts: Vec<HostId>,
+    },
     /// Another bounce method: `down` brings nothing.
     MethodDown {
         /// How many replicas are missing.
@@ -286,6 +291,9 @@ impl fmt::Display for Awaited {
             Self::HostAway { hosts } => write!(f, "not heard from: {}", Few(hosts)),
             Self::HostsToReport { hosts } => {
                 write!(f, "waiting for the first report of {}", Few(hosts))
+            }
+            Self::Avoided { hosts } => {
+                write!(f, "avoided, as its replicas failed there: {}", Few(hosts))
             }
             Self::MethodDown { missing } => {
                 write!(

@@ -60,6 +60,7 @@ pub(super) fn waiting(
     host_waits(&mut waits, pass, goal, members);
     placement_waits(&mut waits, goal, members, moves);
     replica_waits(&mut waits, goal, members);
+    avoided_hosts(&mut waits, pass, goal, members);
     waits.list
 }
 
@@ -115,6 +116,18 @@ fn replica_waits(waits: &mut Waits, goal: &Goal<'_>, members: &Members<'_>) {
     if !replicas.is_empty() {
         waits.push(Awaited::Stopping { replicas }, None, None);
     }
+}
+
+/// Told only while something is amiss: it is then that somebody wonders where replicas may go.
+fn avoided_hosts(waits: &mut Waits, pass: &Pass<'_>, goal: &Goal<'_>, members: &Members<'_>) {
+    if members.avoided.is_empty() || members.happy() >= goal.wanted {
+        return;
+    }
+    let failed = goal.instance.failed_hosts(&goal.desired);
+    let until = failed.map(|failed| failed.until()).max();
+    let id = |at: &usize| pass.hosts[*at].id().clone();
+    let hosts = members.avoided.iter().map(id).collect();
+    waits.push(Awaited::Avoided { hosts }, None, until);
 }
 
 fn config_waits(pass: &Pass<'_>, goal: &Goal<'_>) -> Vec<WaitingOn> {

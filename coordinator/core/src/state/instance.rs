@@ -3,7 +3,12 @@
 use paasta_common::{id::AppId, spec::InstanceSpec, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{bounce::BounceRecord, history::History, overrides::Override};
+use super::{
+    bounce::BounceRecord,
+    failed::{FailedHost, FailedHosts},
+    history::History,
+    overrides::Override,
+};
 
 /// An instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +34,9 @@ pub struct Instance {
     /// The bounce under way.
     #[serde(default)]
     pub bounce: Option<BounceRecord>,
+    /// Where its app failed so that replicas were moved away; none when it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<FailedHosts>,
     /// When it was first declared.
     pub created_at: Timestamp,
     /// When what is asked for last changed.
@@ -69,6 +77,12 @@ impl Instance {
     /// The app that should run now.
     pub fn desired_app(&self) -> &AppId {
         self.pin.as_ref().map_or(&self.spec.app_id, |pin| &pin.app)
+    }
+
+    /// The hosts on which an app failed, so far back as is remembered.
+    pub fn failed_hosts(&self, app: &AppId) -> impl Iterator<Item = &FailedHost> {
+        let failed = self.failed.as_ref().filter(|failed| failed.app == *app);
+        failed.into_iter().flat_map(|failed| &failed.hosts)
     }
 
     /// How many replicas of it should run now: none when stopped or no longer declared.

@@ -6,8 +6,8 @@ use std::fmt;
 use paasta_common::assignment::Want;
 
 use super::{
-    ClusterState, event::EVENTS_MAX, history::CHANGES_MAX, index::Index, problems::PROBLEMS_MAX,
-    request::REQUESTS_MAX,
+    ClusterState, event::EVENTS_MAX, failed::FAILED_HOSTS_MAX, history::CHANGES_MAX, index::Index,
+    problems::PROBLEMS_MAX, request::REQUESTS_MAX,
 };
 
 /// Something that must not be.
@@ -165,11 +165,14 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
         .values()
         .map(|one| one.history.iter().len());
     let changes = changes.max().unwrap_or(0);
+    let failed = tables.instances.values().flat_map(|one| &one.failed);
+    let failed = failed.map(|failed| failed.hosts.len()).max().unwrap_or(0);
     let bounds = [
         ("events", tables.events.len(), EVENTS_MAX),
         ("request outcomes", tables.requests.len(), REQUESTS_MAX),
         ("problems of one scope", problems, PROBLEMS_MAX),
         ("changes of one instance", changes, CHANGES_MAX),
+        ("hosts where an app failed", failed, FAILED_HOSTS_MAX),
     ];
     for (what, is, most) in bounds {
         if is > most {

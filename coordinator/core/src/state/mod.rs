@@ -7,6 +7,7 @@ mod assignment;
 pub mod bounce;
 pub mod command;
 pub mod event;
+pub mod failed;
 pub mod history;
 pub mod host;
 mod index;

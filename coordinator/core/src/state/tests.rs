@@ -18,6 +18,7 @@ fn place(id: u64, version: u32, host: usize) -> PlaceReplica {
         app,
         host: host_id(host),
         failures: 0,
+        failed_on: None,
     }
 }
 
@@ -228,6 +229,39 @@ fn the_checker_sees_what_is_wrong() {
             record.last_good = Some(app_id(&main_instance(), 9));
         })
         .contains(&"I4")
+    );
+}
+
+#[test]
+fn what_is_stored_without_failures_is_as_it_was_before_they_were_remembered() {
+    let stored = serde_json::to_value(place(1, 1, 1)).unwrap();
+    assert_eq!(
+        stored.get("failed_on"),
+        None,
+        "older coordinators know none"
+    );
+    let placed: PlaceReplica = serde_json::from_value(stored).unwrap();
+    assert_eq!(placed, place(1, 1, 1));
+    let mut cluster = with_replicas();
+    let record = |cluster: &Cluster| cluster.state.instance(&main_instance()).unwrap().clone();
+    let stored = serde_json::to_value(record(&cluster)).unwrap();
+    assert_eq!(stored.get("failed"), None);
+    let read: instance::Instance = serde_json::from_value(stored).unwrap();
+    assert_eq!(read, record(&cluster));
+    let id = main_instance();
+    cluster.set(&id, spec(&id, 1, 4, BounceMethod::Crossover));
+    let moved = PlaceReplica {
+        failures: 7,
+        failed_on: Some(host_id(2)),
+        ..place(4, 1, 1)
+    };
+    let replicas = vec![moved];
+    cluster.must(Command::Place(Place { replicas }));
+    let failed = record(&cluster).failed.unwrap();
+    assert_eq!(failed.app, app_id(&main_instance(), 1));
+    assert_eq!(
+        (&failed.hosts[0].host, failed.hosts[0].at),
+        (&host_id(2), cluster.now)
     );
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Agent {
     pub(crate) broken: bool,
     /// Whether what fails there is being tried again just now.
     pub(crate) trying: bool,
+    /// What fails there has failed so often that nobody has any more patience with it.
+    pub(crate) worn: bool,
     generation: u64,
     runs: BTreeMap<ReplicaId, Run>,
 }
@@ -214,9 +216,10 @@ impl World {
             .draining_since
             .zip(self.drain_ms)
             .map(|(since, ms)| since.after_ms(ms));
-        let broken = self.agents[&self.host_of(id)].broken;
+        let agent = &self.agents[&self.host_of(id)];
+        let (broken, worn) = (agent.broken, agent.worn);
         let phase = match (broken, run.draining_since) {
-            (true, _) if self.agents[&self.host_of(id)].trying => Phase::Starting,
+            (true, _) if agent.trying => Phase::Starting,
             (true, _) => Phase::BackingOff,
             (false, Some(_)) => Phase::Draining,
             (false, None) => Phase::Running,
@@ -235,6 +238,7 @@ impl World {
             container: None,
             run: 1,
             failures: match broken {
+                true if worn => run.assigned.tried.failures.saturating_mul(4).max(20),
                 true => run.assigned.tried.failures + 9,
                 false => 0,
             },

@@ -289,6 +289,10 @@ fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
         Awaited::ConfigBroken { .. } => {
             ("config", "the last good version stays until it is mended")
         }
+        Awaited::Avoided { .. } => (
+            "avoided",
+            "they count as any other again; `paasta backoff reset` or a new version does it at once",
+        ),
         Awaited::MethodDown { .. } => ("method-down", "nothing until the method is changed"),
         Awaited::Pinned { .. } => (
             "pinned",

@@ -15,6 +15,7 @@ use super::hosts::HostView;
 use crate::fit::{Unfit, lacking, rules::Rules, tally::Tally};
 pub use refusals::{Refusal, Refusals};
 use score::Score;
+pub(super) use score::Trust;
 
 /// The hosts that an app's pool and constraints allow, whatever is free there, in groups between
 /// which GROUP_BY tells a difference.
@@ -35,6 +36,7 @@ pub(super) struct Wish<'a> {
     /// Replicas of the instance on each host.
     on_host: Vec<u32>,
     avoided: BTreeSet<usize>,
+    trust: BTreeMap<usize, Trust>,
 }
 
 /// Where they go.
@@ -87,6 +89,7 @@ impl<'a> Wish<'a> {
             tally,
             on_host: vec![0; hosts],
             avoided: BTreeSet::new(),
+            trust: BTreeMap::new(),
         }
     }
 
@@ -111,8 +114,14 @@ impl<'a> Wish<'a> {
         self.avoided.insert(at);
     }
 
+    /// Prefers a host, or takes it only where no other one will do.
+    pub(super) fn trust(&mut self, at: usize, trust: Trust) {
+        self.trust.insert(at, trust);
+    }
+
     fn score(&self, hosts: &[HostView<'_>], at: usize) -> Score {
-        Score::new(self.on_host[at], &hosts[at], self.spec.resources, at)
+        let trust = self.trust.get(&at).copied().unwrap_or_default();
+        Score::new(trust, self.on_host[at], &hosts[at], self.spec.resources, at)
     }
 
     /// Why this candidate cannot take one more, if it cannot. Once true it stays so for this wish.
@@ -144,7 +153,7 @@ impl<'a> Wish<'a> {
 }
 
 /// Finds a host for as many of the replicas as possible, in one pass: a heap for each group, and
-/// always the smallest group that GROUP_BY allows.
+/// always the smallest group that GROUP_BY allows, among those whose best host is trusted most.
 pub(super) fn place(hosts: &mut [HostView<'_>], mut wish: Wish<'_>) -> Found {
     let rules = &wish.candidates.rules;
     let mut heaps: Vec<BinaryHeap<Reverse<Score>>> = Vec::new();
@@ -157,11 +166,16 @@ pub(super) fn place(hosts: &mut [HostView<'_>], mut wish: Wish<'_>) -> Found {
     let mut found = Vec::new();
     while found.len() < wish.count {
         let smallest = (0..heaps.len())
-            .filter(|group| !heaps[*group].is_empty())
-            .map(|group| (group, &hosts[wish.candidates.groups[group][0]].host.info))
-            .filter(|(_, info)| wish.tally.allow_group(rules, info).is_ok())
-            .min_by_key(|(group, info)| (wish.tally.group_sizes(rules, info), *group));
-        let Some((group, _)) = smallest else {
+            .filter_map(|group| Some((group, heaps[group].peek()?.0.trust())))
+            .map(|(group, trust)| {
+                let first = wish.candidates.groups[group][0];
+                (trust, group, &hosts[first].host.info)
+            })
+            .filter(|(_, _, info)| wish.tally.allow_group(rules, info).is_ok())
+            .min_by_key(|(trust, group, info)| {
+                (*trust, wish.tally.group_sizes(rules, info), *group)
+            });
+        let Some((_, group, _)) = smallest else {
             break;
         };
         let Some(Reverse(best)) = heaps[group].pop() else {

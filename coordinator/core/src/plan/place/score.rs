@@ -4,9 +4,23 @@ use paasta_common::app::Resources;
 
 use crate::plan::hosts::HostView;
 
+/// What is known of an app on a host, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(in crate::plan) enum Trust {
+    /// It is happy there.
+    Proven,
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It failed there.
+    Failed,
+}
+
 /// The smaller the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Score {
+    /// Where the app does well goes before where it does not.
+    trust: Trust,
     /// How many replicas of the instance are there: one host's end should cost few of them.
     on_host: u32,
     /// How full its fullest resource would be, in thousandths: leave room everywhere.
@@ -16,7 +30,13 @@ pub(super) struct Score {
 }
 
 impl Score {
-    pub(super) fn new(on_host: u32, view: &HostView<'_>, need: Resources, host: usize) -> Self {
+    pub(super) fn new(
+        trust: Trust,
+        on_host: u32,
+        view: &HostView<'_>,
+        need: Resources,
+        host: usize,
+    ) -> Self {
         let used = view.room.used.plus(need);
         let capacity = view.room.all;
         let share = |used: u64, of: u64| used.saturating_mul(1_000).checked_div(of).unwrap_or(0);
@@ -24,10 +44,15 @@ impl Score {
             .max(share(used.mem_mb, capacity.mem_mb))
             .max(share(used.disk_mb, capacity.disk_mb));
         Self {
+            trust,
             on_host,
             load,
             host,
         }
+    }
+
+    pub(super) fn trust(self) -> Trust {
+        self.trust
     }
 
     pub(super) fn host(self) -> usize {

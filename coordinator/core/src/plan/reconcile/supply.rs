@@ -10,20 +10,17 @@ use crate::{
         class::Class,
         members::{Member, Members},
         pass::Pass,
-        place::{Refusals, Wish, place},
+        place::{Refusals, Trust, Wish, place},
     },
-    state::command::PlaceReplica,
+    state::{command::PlaceReplica, failed::FAILED_HOSTS_MAX},
 };
 
 /// What is asked of the placement.
 struct Order<'m, 'a> {
     count: usize,
-    /// Replicas next to which none of the new ones may be.
-    shunned: &'m [&'m Member<'a>],
-    /// A replica that leaves when a host is found for another.
-    leaving: Option<ReplicaId>,
-    /// The failures that the new ones go on from.
-    failures: u32,
+    /// A replica that leaves as it fails, when a host is found for another: none where the app
+    /// fails or failed.
+    leaving: Option<&'m Member<'a>>,
 }
 
 pub(super) fn place_missing(
@@ -46,9 +43,7 @@ pub(super) fn place_missing(
     }
     let order = Order {
         count,
-        shunned: &[],
         leaving: None,
-        failures: 0,
     };
     let (found, refusals) = find_hosts(pass, goal, members, &order, moves);
     if let Some(refusals) = refusals {
@@ -58,7 +53,9 @@ pub(super) fn place_missing(
 }
 
 /// A replica that fails again and again where it is, while others of its app are happy elsewhere,
-/// gets another host: one at a time, and only when there is one.
+/// gets another host: one at a time, and only when there is one on which the app is not known to
+/// fail. Where none is happy, hosts are tried as well, but only so many as can be remembered: then
+/// the app is to blame.
 pub(super) fn move_failing(
     pass: &mut Pass<'_>,
     goal: &Goal<'_>,
@@ -69,23 +66,27 @@ pub(super) fn move_failing(
     if goal.held || goal.braked || !members.old.is_empty() {
         return;
     }
-    let failing: Vec<&Member<'_>> = kept.iter().copied().filter(|m| m.failing).collect();
     // One on its way up that has not failed yet may be the replacement of the last one: it is
     // waited for. One that has failed is not, or two that fail in turn would keep each other here.
     let happy = |member: &Member<'_>| member.class == Class::Happy;
     let coming = |member: &Member<'_>| !happy(member) && !member.has_failed();
-    if !kept.iter().any(|member| happy(member)) || kept.iter().any(|member| coming(member)) {
+    let well = kept.iter().any(|member| happy(member));
+    let to_blame = !well && members.avoided.len() >= FAILED_HOSTS_MAX;
+    if to_blame || kept.iter().any(|member| coming(member)) {
         return;
     }
+    let enough = |member: &Member<'_>| match well {
+        true => member.failing,
+        false => member.fails_for_long(),
+    };
     // Not in the middle of a start, which may be the one that succeeds.
-    let Some(first) = failing.iter().find(|member| member.class == Class::Unhappy) else {
+    let mut failing = kept.iter().filter(|member| enough(member));
+    let Some(first) = failing.find(|member| member.class == Class::Unhappy) else {
         return;
     };
     let order = Order {
         count: 1,
-        shunned: &failing,
-        leaving: Some(first.id),
-        failures: first.failures,
+        leaving: Some(first),
     };
     let (found, _) = find_hosts(pass, goal, members, &order, moves);
     if found > 0 {
@@ -110,12 +111,11 @@ fn find_hosts(
     for member in members.all().filter(|member| member.class != Class::Lost) {
         let same_app = member.replica.app == goal.desired;
         let want = changed.get(&member.id).copied().unwrap_or(member.want);
-        let stays = want == Want::Run && order.leaving != Some(member.id);
+        let leaves = order.leaving.is_some_and(|leaving| leaving.id == member.id);
+        let stays = want == Want::Run && !leaves;
         wish.count(&pass.hosts, member.host, same_app, stays);
     }
-    for member in order.shunned {
-        wish.avoid(member.host);
-    }
+    distrust(&mut wish, members, order.leaving);
     let found = place(&mut pass.hosts, wish);
     for at in &found.hosts {
         let id = pass.new_replica_id();
@@ -124,10 +124,28 @@ fn find_hosts(
             instance: goal.id.clone(),
             app: goal.desired.clone(),
             host: pass.hosts[*at].id().clone(),
-            failures: order.failures,
+            failures: order.leaving.map_or(0, |leaving| leaving.failures),
+            failed_on: order.leaving.map(|leaving| leaving.replica.host.clone()),
         });
     }
     (found.hosts.len(), found.refusals)
+}
+
+/// Where the app fails or failed nothing is moved to, and what is missing is placed only when no
+/// other host will do. What failed on two hosts goes where the app is happy, if there is room.
+fn distrust(wish: &mut Wish<'_>, members: &Members<'_>, leaving: Option<&Member<'_>>) {
+    let failing = members.counted().filter(|member| member.failing);
+    let failing = failing.map(|member| member.host);
+    for at in failing.chain(members.avoided.iter().copied()) {
+        match leaving {
+            Some(_) => wish.avoid(at),
+            None => wish.trust(at, Trust::Failed),
+        }
+    }
+    if leaving.is_some_and(|leaving| leaving.replica.tried.failures > 0) {
+        let happy = members.counted().filter(|m| m.class == Class::Happy);
+        happy.for_each(|member| wish.trust(member.host, Trust::Proven));
+    }
 }
 
 impl Moves {

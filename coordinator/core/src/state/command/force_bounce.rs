@@ -133,6 +133,7 @@ mod tests {
                 app: app_id(&id, 1),
                 host: host_id(1),
                 failures: 0,
+                failed_on: None,
             }],
         }));
         cluster.set(&id, spec(&id, 2, 1, BounceMethod::Crossover));

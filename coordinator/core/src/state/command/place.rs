@@ -11,6 +11,7 @@ use super::Context;
 use crate::state::{
     ClusterState, Replica,
     event::{EventKind, Subject},
+    failed::FailedHosts,
     legal::Legality,
     outcome::{Outcome, Reason, RefusedReplica},
 };
@@ -36,6 +37,9 @@ pub struct PlaceReplica {
     /// Failures in a row of the replica that it replaces, where that is why it is placed.
     #[serde(default)]
     pub failures: u32,
+    /// The host of that replica: its app is remembered to fail there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_on: Option<HostId>,
 }
 
 impl Place {
@@ -55,6 +59,7 @@ impl Place {
                 continue;
             }
             insert(state, context, replica);
+            remember_failed(state, context, replica);
             legality.placed(state, &replica.app, &replica.host);
             match placed.last_mut() {
                 Some((instance, count)) if *instance == replica.instance => *count += 1,
@@ -107,6 +112,20 @@ fn insert(state: &mut ClusterState, context: &Context<'_>, replica: &PlaceReplic
         },
     };
     state.insert_replica(context, replica.id, record);
+}
+
+fn remember_failed(state: &mut ClusterState, context: &Context<'_>, replica: &PlaceReplica) {
+    let known = replica.failed_on.as_ref().and_then(|id| state.host(id));
+    let Some(host) = known.map(|host| host.info.id.clone()) else {
+        return;
+    };
+    if let Some(record) = state.tables.instances.get_mut(&replica.instance) {
+        let same = |failed: &FailedHosts| failed.app == replica.app;
+        let failed = record.failed.take().filter(same);
+        let mut failed = failed.unwrap_or_else(|| FailedHosts::of(replica.app.clone()));
+        failed.note(host, context.at);
+        record.failed = Some(failed);
+    }
 }
 
 /// One line for each instance, and progress for its bounce.

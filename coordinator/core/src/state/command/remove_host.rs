@@ -69,6 +69,7 @@ mod tests {
             app,
             host,
             failures: 0,
+            failed_on: None,
         };
         cluster.must(Command::Place(Place {
             replicas: vec![replica],

@@ -1,5 +1,5 @@
 //! An operator has the failures of an instance forgotten: what waits for its next try is started at
-//! once, and delays begin anew.
+//! once, delays begin anew, and the hosts where it failed are no longer avoided.
 
 use paasta_common::{
     assignment::{Tried, Want},
@@ -44,7 +44,8 @@ impl ResetBackoff {
             return Outcome::Refused(Reason::UnknownHost { host: host.clone() });
         }
         let ids: Vec<ReplicaId> = self.replicas(state).map(|(id, _)| id).collect();
-        if ids.is_empty() {
+        let forgotten = self.forget_hosts(state);
+        if ids.is_empty() && !forgotten {
             return Outcome::Unchanged;
         }
         let tried = Tried {
@@ -56,10 +57,26 @@ impl ResetBackoff {
         }
         let on = self.host.as_ref();
         let on = on.map_or_else(String::new, |host| format!(" on {host}"));
-        let text = format!("backoff of {} replicas{on} reset", ids.len());
+        let hosts = match forgotten {
+            true => ", where they failed is forgotten",
+            false => "",
+        };
+        let text = format!("backoff of {} replicas{on} reset{hosts}", ids.len());
         let subject = Subject::Instance(self.instance.clone());
         state.note(context, EventKind::Replicas, subject, text);
         Outcome::Applied
+    }
+
+    /// Has the hosts it concerns no longer avoided; says whether any was.
+    fn forget_hosts(&self, state: &mut ClusterState) -> bool {
+        let Some(record) = state.tables.instances.get_mut(&self.instance) else {
+            return false;
+        };
+        match (&self.host, &mut record.failed) {
+            (_, None) => false,
+            (None, failed) => failed.take().is_some_and(|failed| !failed.hosts.is_empty()),
+            (Some(host), Some(failed)) => failed.forget(host),
+        }
     }
 }
 
@@ -92,6 +109,7 @@ mod tests {
             app: app_id(&main_instance(), 1),
             host: host_id(number),
             failures: 5,
+            failed_on: None,
         };
         let replicas = vec![place(1), place(2)];
         cluster.must(Command::Place(Place { replicas }));

@@ -140,6 +140,7 @@ mod tests {
                     app: app_id(&id, version),
                     host: host_id(1),
                     failures: 0,
+                    failed_on: None,
                 }],
             }));
         }

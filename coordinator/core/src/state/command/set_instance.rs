@@ -122,6 +122,7 @@ fn created(spec: InstanceSpec, context: &Context<'_>) -> Instance {
         overridden: None,
         history: History::default(),
         bounce: None,
+        failed: None,
         created_at: context.at,
         changed_at: context.at,
     }
@@ -138,6 +139,7 @@ fn updated(before: Instance, spec: InstanceSpec, context: &Context<'_>) -> Insta
         // A new version is the answer to whatever held or pinned the old one.
         bounce: bounce.filter(|_| same_app),
         pin: before.pin.filter(|_| same_app),
+        failed: before.failed.filter(|_| same_app),
         overridden: before.overridden.filter(|_| outlasts),
         spec,
         declared: true,

@@ -89,6 +89,7 @@ mod tests {
             app: app_id(&main_instance(), 1),
             host: host_id(1),
             failures: 0,
+            failed_on: None,
         });
         let replicas = replicas.collect();
         cluster.apply(Command::Place(Place { replicas }))

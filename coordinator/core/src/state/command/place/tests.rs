@@ -21,6 +21,7 @@ fn placement(id: u64, version: u32, host: usize) -> PlaceReplica {
         app,
         host: host_id(host),
         failures: 0,
+        failed_on: None,
     }
 }
 

@@ -18,6 +18,7 @@ fn cluster() -> Cluster {
         app: app_id(&main_instance(), 1),
         host: host_id(number),
         failures: 0,
+        failed_on: None,
     };
     cluster.must(Command::Place(Place {
         replicas: vec![replica(1), replica(2)],
