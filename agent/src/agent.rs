@@ -44,6 +44,7 @@ use crate::{
     ledger::{Ledger, LedgerError, Opened},
     logs::{capture::Captures, serve::LogServer, store::LogStore},
     metrics::Metrics,
+    mounts::Mounts,
     probes::Probes,
     sandbox::Sandboxes,
     watch::{Pace, Watch},
@@ -62,6 +63,8 @@ pub struct Parts {
     pub seed: u64,
     /// What decisions depend on.
     pub settings: HostSettings,
+    /// Which mounts of the host containers are given.
+    pub mounts: Mounts,
     /// The ledger's directory.
     pub state_dir: PathBuf,
     /// Host ports for containers, both ends included.
@@ -213,7 +216,7 @@ impl Agent {
         let actor = Actor {
             lanes: Lanes::new(
                 Arc::clone(engine),
-                sandboxes.clone(),
+                (sandboxes.clone(), parts.mounts.clone()),
                 captures.clone(),
                 (parts.max_parallel, parts.patience),
                 inbox.clone(),

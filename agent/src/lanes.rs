@@ -28,6 +28,7 @@ use crate::{
     agent::Happened,
     engine::{Answer, Engine, EngineError, Inspected},
     logs::{RunKey, capture::Captures},
+    mounts::Mounts,
     sandbox::Sandboxes,
 };
 
@@ -69,6 +70,7 @@ impl Default for Patience {
 pub struct Lanes {
     engine: Arc<dyn Engine>,
     sandboxes: Sandboxes,
+    mounts: Mounts,
     captures: Captures,
     patience: Patience,
     places: Arc<Semaphore>,
@@ -79,7 +81,7 @@ impl Lanes {
     /// At most `parallel` operations at a time; what they come to goes to `inbox`.
     pub fn new(
         engine: Arc<dyn Engine>,
-        sandboxes: Sandboxes,
+        (sandboxes, mounts): (Sandboxes, Mounts),
         captures: Captures,
         (parallel, patience): (usize, Patience),
         inbox: mpsc::Sender<Happened>,
@@ -87,6 +89,7 @@ impl Lanes {
         Self {
             engine,
             sandboxes,
+            mounts,
             captures,
             patience,
             places: Arc::new(Semaphore::new(parallel.max(1))),
@@ -192,6 +195,10 @@ impl Lanes {
         spec: &ContainerSpec,
     ) -> Result<String, RunError> {
         tracing::info!(%replica, run, container = spec.name, image = spec.image, "starting run");
+        let (mounts, asked) = (self.mounts.clone(), spec.mounts.clone());
+        on_disk(move || mounts.check(&asked).map_err(std::io::Error::other))
+            .await
+            .map_err(|error| RunError::Refused(format!("its mounts: {error}")))?;
         let (sandboxes, name) = (self.sandboxes.clone(), sandbox_name(replica, run));
         on_disk(move || sandboxes.prepare(&name))
             .await

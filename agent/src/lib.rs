@@ -15,6 +15,7 @@ pub mod lanes;
 pub mod ledger;
 pub mod logs;
 pub mod metrics;
+pub mod mounts;
 pub mod options;
 pub mod ports;
 pub mod probes;

@@ -16,6 +16,7 @@ use paasta_common::{
 use crate::{
     capacity::{self, CapacityError},
     lanes::Patience,
+    mounts::Mounts,
 };
 
 /// Where docker itself keeps its credentials, for when PaaSTA's file is not there.
@@ -28,6 +29,8 @@ pub struct Options {
     pub host: HostInfo,
     /// What decisions depend on.
     pub settings: HostSettings,
+    /// Which mounts of the host containers are given.
+    pub mounts: Mounts,
     /// `HOST:PORT` of any coordinators.
     pub coordinators: Vec<String>,
     /// The ledger and the sandboxes.
@@ -135,6 +138,7 @@ impl Options {
         Ok(Self {
             host,
             settings,
+            mounts: Mounts::new(system),
             coordinators: ours.coordinators.clone(),
             docker_socket: PathBuf::from(&ours.docker_socket),
             credentials: credentials(&system.dockercfg_location)?,

@@ -67,6 +67,7 @@ impl Host {
             clock: Arc::new(SystemClock),
             seed: self.base,
             settings: self.settings(),
+            mounts: Default::default(),
             state_dir: self.dir.path().join("state"),
             port_range: (23_000, 29_999),
             max_parallel: PARALLEL,

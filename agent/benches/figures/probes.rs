@@ -177,6 +177,7 @@ fn start(dir: &std::path::Path, shutdown: &CancellationToken) -> anyhow::Result<
         clock: Arc::new(SystemClock),
         seed: 1,
         settings: HostSettings::new("bench".parse()?, "127.0.0.1", &sandboxes),
+        mounts: Default::default(),
         state_dir: dir.join("state"),
         port_range: (20_000, 29_999),
         max_parallel: 16,

@@ -3,6 +3,7 @@
 
 mod checks;
 mod drains;
+mod mounts;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -13,6 +14,7 @@ use paasta_agent_core::{
 use paasta_common::{
     app::{AppSpec, HealthCheck, Probe},
     assignment::{AssignedReplica, Tried, Want},
+    config::SystemConfig,
     report::{Health, Phase},
     spec::RunSettings,
     time::Timestamp,
@@ -126,6 +128,7 @@ fn parts(engine: &FakeEngine, dir: &Path) -> Parts {
         clock: Arc::new(SystemClock),
         seed: 7,
         settings: HostSettings::new("host1".parse().unwrap(), "127.0.0.1", &sandboxes),
+        mounts: Default::default(),
         state_dir: dir.to_owned(),
         port_range: (20_000, 29_999),
         max_parallel: 4,
@@ -523,6 +526,7 @@ async fn older_orders_are_refused_and_another_hosts_ledger_is_not_used() {
         clock: Arc::new(SystemClock),
         seed: 7,
         settings,
+        mounts: Default::default(),
         state_dir: world.dir.path().to_owned(),
         port_range: (1, 2),
         max_parallel: 1,

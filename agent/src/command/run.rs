@@ -118,6 +118,7 @@ fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {
         clock: Arc::new(SystemClock),
         seed: rand::random(),
         settings: options.settings.clone(),
+        mounts: options.mounts.clone(),
         state_dir: options.state_dir.clone(),
         port_range: options.port_range,
         max_parallel: options.max_parallel,

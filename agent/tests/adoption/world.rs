@@ -97,6 +97,7 @@ impl Host {
                     &sandboxes.to_string_lossy(),
                 )
             },
+            mounts: Default::default(),
             state_dir: self.state_dir(),
             port_range: (20_000, 29_999),
             max_parallel: 4,

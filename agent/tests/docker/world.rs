@@ -99,6 +99,7 @@ impl World {
             clock: Arc::new(SystemClock),
             seed: self.base,
             settings: self.settings(),
+            mounts: Default::default(),
             state_dir: self.dir.path().join("state"),
             port_range: (21_000, 29_999),
             max_parallel: 4,

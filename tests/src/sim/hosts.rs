@@ -138,6 +138,7 @@ fn parts(world: &World, seat: &AgentSeat, at: usize) -> Parts {
             healthy_reset_ms: 5_000,
             ..HostSettings::new(seat.id().clone(), &seat.info.address, &sandboxes)
         },
+        mounts: Default::default(),
         state_dir: seat.dir.clone(),
         port_range: PORTS,
         max_parallel: 8,

@@ -61,6 +61,7 @@ impl World {
             clock: Arc::new(SystemClock),
             seed: name.bytes().map(u64::from).sum(),
             settings: HostSettings::new("host1".parse().unwrap(), "127.0.0.1", &sandboxes),
+            mounts: Default::default(),
             state_dir: dir.path().to_owned(),
             port_range: (first, first + 19),
             max_parallel: 2,
