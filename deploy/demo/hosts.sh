@@ -15,6 +15,8 @@ source "$here/hosts/state.sh"
 source "$here/hosts/network.sh"
 # shellcheck source=hosts/processes.sh
 source "$here/hosts/processes.sh"
+# shellcheck source=hosts/disk.sh
+source "$here/hosts/disk.sh"
 # shellcheck source=hosts/daemons.sh
 source "$here/hosts/daemons.sh"
 # shellcheck source=hosts/power.sh
@@ -30,7 +32,9 @@ Several hosts on one machine, each a network namespace with an address and a doc
   hosts.sh status        one line per host: name, address, power, link, docker, socket
   hosts.sh exec HOST CMD...   run a command in the host's network
   hosts.sh kill-host HOST     power loss: everything on the host dies at once, its disk stays
-  hosts.sh start-host HOST    power on again; or only start the daemons that are not running
+  hosts.sh start-host HOST [--disk MIB]
+                         power on again; or only start the daemons that are not running. With
+                         --disk a host that is off gets an empty disk of that size for its docker
   hosts.sh cut HOST      take the host off the bridge, silently, with all its processes running
   hosts.sh heal HOST     put it back
   hosts.sh processes [HOST]   pid, start time and name of everything that belongs to the hosts
@@ -114,6 +118,8 @@ cmd_on_host() {
         kill-host) kill_host "$index" ;;
         start-host)
             need_tools
+            [[ -z $WANT_DISK ]] || ! host_exists "$index" ||
+                die "$(host_name "$index") is on: hosts.sh kill-host $index before it gets a disk"
             prepare_host "$index"
             start_containerd "$index"
             wait_containerd "$index"
@@ -140,13 +146,14 @@ cmd_processes() {
 
 main() {
     STATE=${PAASTA_HOSTS_STATE:-$(cd "$here/../.." && pwd)/.demo/hosts}
-    WANT_SUBNET=10.77.0.0/24 WANT_LIVE_RESTORE=false WANT_DRIVER=""
+    WANT_SUBNET=10.77.0.0/24 WANT_LIVE_RESTORE=false WANT_DRIVER="" WANT_DISK=""
     local words=()
     while [[ $# -gt 0 ]]; do
         case $1 in
             --state) STATE=${2:?--state needs a directory}; shift 2 ;;
             --subnet) WANT_SUBNET=${2:?--subnet needs a network}; shift 2 ;;
             --driver) WANT_DRIVER=${2:?--driver needs a name}; shift 2 ;;
+            --disk) WANT_DISK=${2:?--disk needs a number of MiB}; shift 2 ;;
             --live-restore) WANT_LIVE_RESTORE=true; shift ;;
             -h | --help) usage; return 0 ;;
             -*) die "unknown option $1; see hosts.sh --help" ;;
@@ -162,6 +169,7 @@ main() {
     local verb=${words[0]}
     set -- "${words[@]:1}"
     [[ $verb == help ]] || need_root
+    check_disk "$verb"
     case $verb in
         up) cmd_up "$@" ;;
         down) cmd_down ;;

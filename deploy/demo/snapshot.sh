@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints what a machine holds that hosts.sh could leave behind, one thing per line, sorted:
-# namespaces, links, mounts, cgroups, firewall rules, processes, sockets, claims. Compare the
-# output of before `hosts.sh up` with that of after `hosts.sh down`.
+# namespaces, links, mounts, loop devices, cgroups, firewall rules, processes, sockets, claims.
+# Compare the output of before `hosts.sh up` with that of after `hosts.sh down`.
 set -euo pipefail
 
 # The kernel's number of each named namespace.
@@ -14,6 +14,7 @@ done
     find /run/netns -mindepth 1 -maxdepth 1 -printf 'netns %f\n' 2>/dev/null || true
     ip -o link show | sed -E 's/^[0-9]+: ([^:@]+).*/link \1/'
     awk '{print "mount", $5}' /proc/self/mountinfo
+    cat /sys/block/loop*/loop/backing_file 2>/dev/null | sed 's/^/loop /' || true
     awk '$3 == "cgroup" || $3 == "cgroup2" {print $2}' /proc/mounts |
         while read -r root; do find "$root" -mindepth 1 -type d -printf 'cgroup %p\n' 2>/dev/null || true; done
     for table in filter nat; do

@@ -137,6 +137,13 @@ impl Hosts {
         self.on_host("start-host", index)
     }
 
+    /// Power on, with an empty disk of so many MiB for its dockerd instead of the machine's own: it
+    /// stays in the host from then on. Only for a host that is off.
+    pub fn start_host_with_disk(&self, index: usize, mib: u32) -> Result<()> {
+        let (name, mib) = (&self.host(index).name, mib.to_string());
+        script(&self.state, &["start-host", name, "--disk", &mib]).map(drop)
+    }
+
     /// Whether dockerds that start from now on leave running containers alone; those that run
     /// already stay as they are.
     pub fn live_restore(&self, on: bool) -> Result<()> {

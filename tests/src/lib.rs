@@ -3,6 +3,7 @@
 
 pub mod checkers;
 pub mod cluster;
+pub mod disk;
 pub mod git;
 pub mod guide;
 pub mod hosts;

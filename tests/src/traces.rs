@@ -10,8 +10,8 @@ use crate::tidy::root;
 
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Namespaces, links, mounts, cgroups, firewall rules, processes, sockets and claims that belong
-/// to a set of hosts, by its prefix.
+/// Namespaces, links, mounts, loop devices, cgroups, firewall rules, processes, sockets and claims
+/// that belong to a set of hosts, by its prefix.
 pub fn traces(prefix: &str) -> Result<BTreeSet<String>> {
     let program = root().join("deploy/demo/snapshot.sh");
     let all = text(&mut bounded(SNAPSHOT_LIMIT, program))?;

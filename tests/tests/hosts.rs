@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use paasta_tests::disk::Filler;
 use paasta_tests::hosts::Hosts;
 use paasta_tests::registry::Registry;
 use paasta_tests::run::{bounded, eventually, text};
 use paasta_tests::traces::traces;
 
 const PORT: u16 = 31000;
+const DISK_MIB: u32 = 256;
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_secs(20);
@@ -118,6 +120,32 @@ fn containers_outlive_dockerd_when_told_so() {
         before
     );
     eventually(WAIT, "the container answers", || get(hosts.host(1).ip)).unwrap();
+}
+
+#[test]
+fn a_small_disk_fills_alone_and_stays_until_its_host_is_gone() {
+    let before = traces("zqf").unwrap();
+    let hosts = Hosts::up("zqf", 1).unwrap();
+    let error = Filler::fill(hosts.host(1), DISK_MIB).unwrap_err();
+    assert!(
+        error.to_string().contains("no disk of its own"),
+        "{error:#}"
+    );
+    let error = hosts.start_host_with_disk(1, DISK_MIB).unwrap_err();
+    assert!(format!("{error:#}").contains("kill-host"), "{error:#}");
+    hosts.kill_host(1).unwrap();
+    hosts.start_host_with_disk(1, DISK_MIB).unwrap();
+    let filler = Filler::fill(hosts.host(1), DISK_MIB).unwrap();
+    let told = hosts.docker(1, &["volume", "create"]).unwrap_err();
+    assert!(format!("{told:#}").contains("no space left"), "{told:#}");
+    filler.remove().unwrap();
+    hosts.docker(1, &["volume", "create", "kept"]).unwrap();
+    hosts.kill_host(1).unwrap();
+    hosts.start_host(1).unwrap();
+    hosts.docker(1, &["volume", "inspect", "kept"]).unwrap();
+    assert!(Filler::fill(hosts.host(1), DISK_MIB - 100).is_err());
+    hosts.down().unwrap();
+    assert_eq!(traces("zqf").unwrap(), before);
 }
 
 #[test]

@@ -80,6 +80,7 @@ prepare_host() {
     mkdir -p "$dir/data"
     host_exists "$index" && return 0
     clear_host "$PREFIX" "$index" "$STATE"
+    insert_disk "$index"
     cat /proc/sys/kernel/random/uuid >"$dir/boot_id"
     wire_host "$index"
 }

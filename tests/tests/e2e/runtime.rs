@@ -1,5 +1,5 @@
-//! What becomes of a host whose dockerd freezes or dies: what runs goes on where it can, nothing is
-//! doubled, and nobody has to do anything but to bring dockerd back.
+//! What becomes of a host whose dockerd freezes, dies or has no room: what runs goes on where it
+//! can, nothing is doubled, and nobody has to do anything but to bring dockerd or room back.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,25 +9,31 @@ use nix::sys::signal::Signal;
 use paasta_proto::v1::HostStatus;
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::containers::{Container, containers};
+use paasta_tests::disk::Filler;
 use paasta_tests::hosts::Host;
 use paasta_tests::http::get;
 use paasta_tests::run::{eventually, throughout};
 
-use super::scene::{BOUNCE, MAIN, SOON, Story, first_deploy};
+use super::scene::{BOUNCE, MAIN, SOON, Story, WORKER, first_deploy};
 
 /// Three lists without an answer, a report.
 const NOTICED: Duration = Duration::from_secs(45);
 /// Beyond every answer that the agent waits for while the runtime is degraded.
-const FROZEN: Duration = Duration::from_secs(15);
+const FROZEN: Duration = Duration::from_secs(60);
+/// Enough for dockerd, the image and some containers; the rest is filled by the test.
+const SMALL_DISK_MIB: u32 = 384;
+/// Several tries of a start that fails for want of room.
+const FULL: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_dockerd_that_freezes_or_dies_costs_no_more_than_it_must() {
+fn a_dockerd_that_freezes_dies_or_is_full_costs_no_more_than_it_must() {
     let (story, mut cluster) = Story::begin("runtime", "zdh");
     first_deploy(&mut cluster).unwrap();
     frozen(&story, &cluster).unwrap();
     killed_and_containers_live(&story, &cluster).unwrap();
     killed_and_containers_die(&story, &cluster).unwrap();
     restarted(&story, &cluster).unwrap();
+    full(&story, &mut cluster).unwrap();
     story.phase("done");
 }
 
@@ -190,5 +196,65 @@ fn restarted(story: &Story, cluster: &Cluster) -> Result<()> {
     well(cluster, &host)?;
     cluster.settled(BOUNCE, MAIN, 5)?;
     ensure!(!ids(&on(&host)?).contains(&served.id), "{served:#?}");
+    Ok(())
+}
+
+fn full(story: &Story, cluster: &mut Cluster) -> Result<()> {
+    story.phase("a host comes back with a small disk of its own");
+    cluster.kill_host(3)?;
+    cluster.hosts.start_host_with_disk(3, SMALL_DISK_MIB)?;
+    cluster.start_host(3)?;
+    let host = cluster.hosts.host(3).clone();
+    well(cluster, &host)?;
+    // One on each host, so that there is one on this one.
+    cluster.service.replace(
+        "  instances: 5\n",
+        "  instances: 3\n  mem: 80\n  constraints: [[hostname, UNIQUE]]\n",
+    )?;
+    cluster.settled(2 * BOUNCE, MAIN, 3)?;
+    cluster.settled(BOUNCE, WORKER, 1)?;
+    let before = ids(&cluster.containers(MAIN)?);
+    let served = on(&host)?.into_iter().find(|one| one.address.is_some());
+    let served = served.context("a container of main on the host")?;
+
+    story.phase("its disk fills: what is new there does not start, what runs serves");
+    let filler = Filler::fill(&host, SMALL_DISK_MIB)?;
+    let worker = ids(&cluster.containers(WORKER)?);
+    let args = "  args: [worker]\n";
+    let here = format!(
+        "{args}  mem: 40\n  constraints: [[hostname, LIKE, {}]]\n",
+        host.name
+    );
+    cluster.service.replace(args, &here)?;
+    eventually(BOUNCE, "the reason is told", || {
+        let (why, status) = (
+            cluster.operator.why(WORKER),
+            cluster.operator.status(WORKER)?,
+        );
+        let told = |text: &str| text.contains("no space left on device");
+        let new = status.replicas.iter().find(|one| one.host == host.name);
+        ensure!(
+            told(&why) && new.is_some_and(|one| told(&one.message)),
+            "{why}\n{status:#?}"
+        );
+        Ok(())
+    })?;
+    throughout(FULL, "what runs serves and counts", || {
+        answers(&served)?;
+        let status = cluster.operator.status(MAIN)?;
+        let happy = status.counts.as_ref().map(|counts| counts.happy);
+        ensure!(happy == Some(3), "{status:#?}");
+        let (main, old) = (cluster.containers(MAIN)?, cluster.containers(WORKER)?);
+        ensure!(ids(&main) == before, "{before:?} became {main:#?}");
+        ensure!(worker.is_subset(&ids(&old)), "{worker:?} became {old:#?}");
+        Ok(())
+    })?;
+
+    story.phase("there is room again: it heals by itself");
+    filler.remove()?;
+    cluster.settled(2 * BOUNCE, WORKER, 1)?;
+    cluster.settled(BOUNCE, MAIN, 3)?;
+    let main = cluster.containers(MAIN)?;
+    ensure!(ids(&main) == before, "{before:?} became {main:#?}");
     Ok(())
 }
