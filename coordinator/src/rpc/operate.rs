@@ -168,7 +168,7 @@ impl OperateService {
             &outcome,
             || {
                 format!(
-                    "the failures of {count} replicas of {of} are forgotten: those that wait are started now"
+                    "the failures of {count} replicas of {of} are forgotten: those that wait are started now, and where they failed is no longer avoided"
                 )
             },
             || format!("no replica of {of} is to run: nothing was changed"),
