@@ -125,7 +125,7 @@ fn autoscaling(status: &InstanceStatus, scaled: &Autoscaling) -> String {
     let from = match &status.overridden {
         Some(known) if known.kind == "pin" => {
             let by = plain(&known.by);
-            format!("pinned to {wanted} by {by} until the next deploy or change")
+            format!("pinned to {wanted} by {by}")
         }
         Some(_) => format!("{wanted} by the override"),
         None if status.desired_state == "stop" => "stopped".to_owned(),

@@ -128,7 +128,7 @@ fn the_bounds_of_autoscaling_say_where_the_number_comes_from() {
         (
             "start",
             overridden("pin", Some(3)),
-            "2 to 9 instances; pinned to 3 by ann@desk until the next deploy or change",
+            "2 to 9 instances; pinned to 3 by ann@desk",
         ),
         (
             "start",
