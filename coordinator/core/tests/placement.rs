@@ -13,7 +13,7 @@ use paasta_common::{
     spec::{BounceMethod, InstanceSpec},
 };
 use paasta_coordinator_core::{
-    plan::report::Awaited,
+    plan::report::{Awaited, WaitingOn},
     state::command::{Command, DrainHost, HostLost},
 };
 use world::{
@@ -127,6 +127,8 @@ fn every_reason_is_counted_once_for_each_host() {
             app.constraints = vec![constraint("hostname", Operator::Unlike, Some("h3"))];
         });
     });
+    // The one that has not reported is not waited for any longer.
+    world.tick();
     assert_eq!(
         why(&world, &main_instance()),
         "2 replicas cannot be placed: 0 of 7 hosts: 2 lack 9000 MB memory, 1 not reported yet, \
@@ -167,4 +169,50 @@ fn one_pass_fills_a_cluster_evenly_and_to_the_brim() {
     world.until(6, "the room is taken", |world| {
         world.view(&id).new.happy == 150
     });
+}
+
+/// What runs on each of the four hosts of a cluster whose leader is new, and has heard of `heard`.
+fn by_host_after_election(heard: &[usize]) -> (World, Vec<usize>) {
+    let mut world = World::new(4);
+    world.tick();
+    world.elect();
+    for number in 1..=4 {
+        let away = !heard.contains(&number);
+        world.agents.get_mut(&host_id(number)).unwrap().away = away;
+    }
+    let id = main_instance();
+    world
+        .cluster
+        .set(&id, spec(&id, 1, 4, BounceMethod::Crossover));
+    world.agents_act();
+    world.plan();
+    let placed = on_hosts(&world);
+    (world, placed)
+}
+
+#[test]
+fn a_new_leader_crowds_nothing_onto_the_hosts_that_report_first() {
+    let (mut world, placed) = by_host_after_election(&[1]);
+    assert_eq!(placed, [0; 4]);
+    let waiting = &world.view(&main_instance()).waiting;
+    let reports = |on: &&WaitingOn| matches!(on.what, Awaited::HostsToReport { .. });
+    let on = waiting.iter().find(reports).expect("it is told");
+    assert_eq!(on.deadline, Some(world.now().after_ms(1_000)));
+    for agent in world.agents.values_mut() {
+        agent.away = false;
+    }
+    world.agents_act();
+    world.plan();
+    assert_eq!(on_hosts(&world), [1; 4]);
+}
+
+#[test]
+fn a_host_that_never_reports_is_not_waited_for() {
+    let (mut world, placed) = by_host_after_election(&[1, 2, 3]);
+    assert_eq!(placed, [0; 4]);
+    world.tick();
+    let mut placed = on_hosts(&world);
+    assert_eq!(placed.pop(), Some(0));
+    placed.sort_unstable();
+    assert_eq!(placed, [1, 1, 2]);
 }

@@ -157,10 +157,15 @@ impl<'a> HostView<'a> {
     }
 }
 
+/// For how long a new leader places nothing while hosts have not reported to it: who places on the
+/// first that do crowds them. Agents need a fraction of it.
+const ARRIVAL_MS: u64 = 1_000;
+
 impl Pass<'_> {
     /// Decides about every host, before any instance is looked at.
     pub(super) fn look_at_hosts(&mut self) {
         self.report.brake = self.brake();
+        self.arriving_until = self.arriving_until();
         for at in 0..self.hosts.len() {
             if self.hosts[at].lost {
                 self.look_at_lost(at);
@@ -173,6 +178,12 @@ impl Pass<'_> {
                 self.report.hosts.insert(view.id().clone(), trouble);
             }
         }
+    }
+
+    fn arriving_until(&self) -> Option<Timestamp> {
+        let until = self.observed.leader_since.after_ms(ARRIVAL_MS);
+        let arriving = |view: &HostView<'_>| !view.lost && !view.draining && !view.reported();
+        (self.now < until && self.hosts.iter().any(arriving)).then_some(until)
     }
 
     /// Silence of this many hosts at once is more likely to be ours than theirs.

@@ -35,6 +35,8 @@ pub(super) struct Pass<'a> {
     pub(super) forgotten: Vec<ReplicaId>,
     pub(super) commands: Vec<Command>,
     pub(super) report: Report,
+    /// Until when nothing is placed, as hosts are on their way to this leader.
+    pub(super) arriving_until: Option<Timestamp>,
     next_replica: u64,
     candidates: BTreeMap<String, Rc<Candidates>>,
     wake_at: Option<Timestamp>,
@@ -58,6 +60,7 @@ impl<'a> Pass<'a> {
             forgotten: Vec::new(),
             commands: Vec::new(),
             report: Report::default(),
+            arriving_until: None,
             next_replica: state.next_replica().0,
             candidates: BTreeMap::new(),
             wake_at: None,

@@ -251,9 +251,14 @@ impl Report {
         self.brake = newer.brake;
     }
 
-    /// The instances that wait for room on the hosts.
+    /// The instances that wait for room on the hosts, or for hosts to report.
     pub fn starved(&self) -> BTreeSet<InstanceId> {
-        let waits = |on: &WaitingOn| matches!(on.what, Awaited::Capacity { .. });
+        let waits = |on: &WaitingOn| {
+            matches!(
+                on.what,
+                Awaited::Capacity { .. } | Awaited::HostsToReport { .. }
+            )
+        };
         let starved = self
             .instances
             .iter()

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::state::bounce::BouncePhase;
 
+/// Hosts named in one line, at most.
+const HOSTS_SHOWN_MAX: usize = 16;
+
 /// The list, and the times that hold for all that a bounce waits for.
 struct Waits {
     list: Vec<WaitingOn>,
@@ -58,6 +61,11 @@ pub(super) fn waiting(
         _ => {}
     }
     host_waits(&mut waits, pass, goal, members);
+    if let Some(until) = moves.waits_for_hosts {
+        let hosts = arriving(pass);
+        let since = Some(pass.observed.leader_since);
+        waits.push(Awaited::HostsToReport { hosts }, since, Some(until));
+    }
     placement_waits(&mut waits, goal, members, moves);
     replica_waits(&mut waits, goal, members);
     avoided_hosts(&mut waits, pass, goal, members);
@@ -171,6 +179,18 @@ fn of_class<'m, 'a: 'm>(
     members
         .filter(|member| classes.contains(&member.class))
         .map(|member| member.id)
+        .collect()
+}
+
+/// Some of the hosts that have not reported to this leader.
+fn arriving(pass: &Pass<'_>) -> Vec<HostId> {
+    let arriving = pass
+        .hosts
+        .iter()
+        .filter(|view| !view.lost && !view.reported());
+    arriving
+        .take(HOSTS_SHOWN_MAX)
+        .map(|view| view.id().clone())
         .collect()
 }
 

@@ -41,6 +41,11 @@ pub(super) fn place_missing(
     if count == 0 {
         return;
     }
+    if let Some(until) = pass.arriving_until {
+        moves.waits_for_hosts = Some(until);
+        pass.wake(until);
+        return;
+    }
     let order = Order {
         count,
         leaving: None,
