@@ -1,6 +1,6 @@
 //! One instance as an operator sees it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     id::{AppId, InstanceId},
@@ -10,7 +10,7 @@ use paasta_common::{
 use paasta_coordinator_core::{
     plan::{
         class::Class,
-        report::{Awaited, BounceView, InstanceReport, WaitingOn},
+        report::{Awaited, InstanceReport, WaitingOn},
     },
     state::{
         bounce::{BouncePhase, BounceRecord},
@@ -82,9 +82,8 @@ impl View<'_> {
             .clone_from(&instance.spec.run.registrations);
         status.apps = self.apps(id, desired);
         status.counts = Some(total(&status.apps));
-        status.bounce = report
-            .and_then(|report| report.bounce.as_ref().map(|bounce| (report, bounce)))
-            .map(|(report, bounce)| bounce_status(instance, report, bounce));
+        let bounce = instance.bounce.as_ref().filter(|held| held.to == *desired);
+        status.bounce = bounce.map(|bounce| bounce_status(instance, report, bounce));
         status.waiting = report
             .map(|report| {
                 report
@@ -223,10 +222,12 @@ fn count(counts: &mut v1::Counts, class: Class) -> &mut u32 {
     }
 }
 
+/// How it stands by the replicated record, as the last plan may be of a moment before; that one
+/// has the numbers, where it is of this bounce.
 fn bounce_status(
     instance: &Instance,
-    report: &InstanceReport,
-    bounce: &BounceView,
+    report: Option<&Arc<InstanceReport>>,
+    bounce: &BounceRecord,
 ) -> v1::BounceStatus {
     let state = match (bounce.phase, instance.other_version()) {
         (BouncePhase::Held { .. }, _) => "held",
@@ -234,18 +235,21 @@ fn bounce_status(
         (BouncePhase::Overdue { .. }, _) => "overdue",
         (BouncePhase::Running, _) => "going",
     };
-    let old = &report.old;
+    let report = report.filter(|report| report.desired == bounce.to);
+    let (new, old) = report
+        .map(|report| (report.new, report.old))
+        .unwrap_or_default();
     v1::BounceStatus {
-        method: bounce.method.to_string(),
+        method: instance.spec.bounce.method.to_string(),
         to: bounce.to.to_string(),
         from: bounce.from.iter().map(ToString::to_string).collect(),
-        started_at_ms: bounce.since.0,
+        started_at_ms: bounce.started_at.0,
         last_progress_at_ms: bounce.last_progress_at.0,
-        deadline_ms: bounce.deadline.map(|deadline| deadline.0),
+        deadline_ms: bounce.deadline().map(|deadline| deadline.0),
         on_deadline: on_deadline(instance.spec.bounce.on_deadline).to_owned(),
         state: state.to_owned(),
-        new_happy: report.new.happy,
-        new_wanted: report.wanted,
+        new_happy: new.happy,
+        new_wanted: instance.wanted(),
         old_happy: old.happy,
         old_total: old.happy
             + old.unhappy
