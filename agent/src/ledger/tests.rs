@@ -116,6 +116,24 @@ fn two_agents_do_not_share_a_ledger_but_an_operator_may_look_on() {
 }
 
 #[test]
+fn what_is_left_of_the_last_user_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopen(dir.path());
+    save(&mut ledger, &state(7, 2, 10));
+    // As a thread of sled or a child of the agent that ended would.
+    let left = ledger.db.clone();
+    drop(ledger);
+    let letting_go = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(left);
+    });
+    let (_ledger, opened) = reopen(dir.path());
+    letting_go.join().unwrap();
+    assert_eq!(opened.damage, None);
+    assert_eq!(opened.state, state(7, 2, 10));
+}
+
+#[test]
 fn a_lost_tail_is_seen_set_aside_and_the_fence_survives() {
     let dir = tempfile::tempdir().unwrap();
     let (mut ledger, _) = reopen(dir.path());
