@@ -24,17 +24,21 @@ where
         match change().await {
             Ok(done) => return done.into_inner(),
             Err(status) if Instant::now() > deadline => panic!("{what}: {status}"),
-            Err(status)
-                if matches!(
-                    status.code(),
-                    Code::Unavailable | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled
-                ) =>
-            {
-                tokio::time::sleep(STEP).await;
-            }
+            Err(status) if passes(&status) => tokio::time::sleep(STEP).await,
             Err(status) => panic!("{what}: {status}"),
         }
     }
+}
+
+/// Whether it may be otherwise in a moment: who was just started does not listen yet.
+fn passes(status: &Status) -> bool {
+    let codes = [
+        Code::Unavailable,
+        Code::Aborted,
+        Code::DeadlineExceeded,
+        Code::Cancelled,
+    ];
+    codes.contains(&status.code()) || status.message().contains("no coordinator answers")
 }
 
 pub(super) async fn add(
