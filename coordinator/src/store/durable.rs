@@ -15,10 +15,10 @@ use super::error::StoreError;
 const MARKER: &str = "DAMAGED";
 
 /// How long [`lock`] waits for a previous owner that is just ending.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How often [`lock`] looks.
-const LOCK_POLL: Duration = Duration::from_millis(10);
+pub(super) const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Makes created, renamed and removed names of `dir` durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {

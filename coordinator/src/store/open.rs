@@ -7,11 +7,12 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
+    time::Instant,
 };
 
 use super::{
     disk::Disk,
-    durable::{lock, read_marker, sync_dir, write_marker},
+    durable::{LOCK_POLL, LOCK_WAIT, lock, read_marker, sync_dir, write_marker},
     error::{Damage, StoreError},
     flush::{Flusher, IoMode},
     hardstate::HardState,
@@ -236,6 +237,23 @@ fn is_about_access(kind: io::ErrorKind) -> bool {
     )
 }
 
+/// The directory's own lock is held, so whoever has sled's is about to let go of it (a thread of
+/// sled that ends late, a child process that has not got to its own program yet): no damage.
+fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock")
+                    && Instant::now() < until =>
+            {
+                thread::sleep(LOCK_POLL);
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// sled panics on some damage, at open as well as at the first read, so both happen on a thread
 /// whose end is observed.
 fn open_sled(dir: &Path, io: IoMode) -> Result<(sled::Db, sled::Tree, Scan), Refusal> {
@@ -252,7 +270,7 @@ fn open_sled(dir: &Path, io: IoMode) -> Result<(sled::Db, sled::Tree, Scan), Ref
     let opening = thread::Builder::new()
         .name("raft-open".to_owned())
         .spawn(move || {
-            let db = config.open()?;
+            let db = open_unlocked(&config)?;
             let tree = db.open_tree("log")?;
             let found = scan(&tree).map_err(Refusal::Damage)?;
             Ok((db, tree, found))
