@@ -18,13 +18,14 @@ use paasta_coordinator::{
     leader::Leader,
     options::Options,
     raft::{Seed, seed},
+    rpc::server::connections,
     run::Coordinator,
 };
 use paasta_process::clock::{Clock, SystemClock};
 use paasta_proto::v1::{StatusRequest, StatusResponse, admin_client::AdminClient};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, server::TcpIncoming};
+use tonic::transport::Channel;
 
 use crate::{
     disk,
@@ -63,7 +64,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 async fn measure(cluster: &Cluster, dir: &Path) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = connections(listener);
     let data = dir.join("data");
     restored(cluster, &data, address).await?;
     let options = options(dir, &data, address)?;

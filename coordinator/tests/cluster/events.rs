@@ -1,13 +1,10 @@
 //! Following events: what one coordinator began to tell, another one goes on with.
 
-use std::time::Duration;
-
 use paasta_proto::v1::{Event, EventsRequest, FollowRequest};
 use tonic::Code;
 
 use super::{agent::FakeAgent, coordinators::Coordinators};
-
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::PATIENCE;
 
 /// Reads from coordinator `id` until `enough`, or until it ends the stream; returns how it ended.
 async fn read(

@@ -1,6 +1,6 @@
 //! The HTTP API, asked of every coordinator: what it answers is what its description says.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use serde_json::Value;
 use tokio::{
@@ -9,8 +9,7 @@ use tokio::{
 };
 
 use super::{agent::FakeAgent, coordinators::Coordinators, schema::Description};
-
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::PATIENCE;
 
 pub(crate) struct Said {
     pub(crate) code: u16,

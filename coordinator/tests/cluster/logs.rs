@@ -1,14 +1,11 @@
 //! Reading logs through whole coordinators.
 
-use std::time::Duration;
-
 use paasta_proto::v1::{LogLine, LogsPart, LogsRequest, logs_client::LogsClient};
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
 use super::{agent::FakeAgent, coordinators::Coordinators};
-
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::PATIENCE;
 
 fn ask(components: &[&str]) -> LogsRequest {
     LogsRequest {

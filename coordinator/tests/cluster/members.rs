@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::{agent::FakeAgent, coordinators::Coordinators};
+use crate::PATIENCE;
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 const STEP: Duration = Duration::from_millis(50);
 
 /// Repeats a change until it is made, as an operator would: leaders move.

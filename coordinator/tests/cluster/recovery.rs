@@ -20,8 +20,9 @@ use paasta_proto::v1::{AddMemberRequest, NodeRequest, SaveSnapshotRequest};
 use super::{
     agent::FakeAgent,
     coordinators::Coordinators,
-    members::{PATIENCE, add, list, promote, remove},
+    members::{add, list, promote, remove},
 };
+use crate::PATIENCE;
 
 const NOW: Timestamp = Timestamp(1_763_903_530_000);
 

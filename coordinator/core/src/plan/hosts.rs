@@ -66,6 +66,11 @@ impl<'a> HostView<'a> {
         self.observed.is_some_and(|heard| heard.complete_report)
     }
 
+    /// Whether it takes work, and has still to report to this leader.
+    pub(super) fn is_arriving(&self) -> bool {
+        !self.lost && !self.draining && !self.reported()
+    }
+
     /// Until when its first report is waited for before anything is taken down on its account; none
     /// when it came, or is no longer waited for.
     pub(super) fn awaited_until(&self, observed: &Observed, now: Timestamp) -> Option<Timestamp> {
@@ -182,8 +187,7 @@ impl Pass<'_> {
 
     fn arriving_until(&self) -> Option<Timestamp> {
         let until = self.observed.leader_since.after_ms(ARRIVAL_MS);
-        let arriving = |view: &HostView<'_>| !view.lost && !view.draining && !view.reported();
-        (self.now < until && self.hosts.iter().any(arriving)).then_some(until)
+        (self.now < until && self.hosts.iter().any(HostView::is_arriving)).then_some(until)
     }
 
     /// Silence of this many hosts at once is more likely to be ours than theirs.

@@ -13,7 +13,6 @@ use paasta_common::{
     assignment::Want,
     id::{AppId, InstanceId, ReplicaId},
     spec::{BounceMethod, DrainMethod, OnDeadline},
-    time::Timestamp,
 };
 
 use super::{class::Class, members::Members, pass::Pass, place::Refusals, transition, view};
@@ -47,8 +46,8 @@ pub(super) struct Moves {
     pub(super) shortage: Option<Shortage>,
     /// Set when the old version must be gone first.
     pub(super) waits_for_old: bool,
-    /// Until when hosts are waited for before replicas are placed.
-    pub(super) waits_for_hosts: Option<Timestamp>,
+    /// Set when hosts are waited for before replicas are placed.
+    pub(super) waits_for_hosts: bool,
 }
 
 /// Replicas that found no host.

@@ -61,10 +61,10 @@ pub(super) fn waiting(
         _ => {}
     }
     host_waits(&mut waits, pass, goal, members);
-    if let Some(until) = moves.waits_for_hosts {
+    if moves.waits_for_hosts {
         let hosts = arriving(pass);
         let since = Some(pass.observed.leader_since);
-        waits.push(Awaited::HostsToReport { hosts }, since, Some(until));
+        waits.push(Awaited::HostsToReport { hosts }, since, pass.arriving_until);
     }
     placement_waits(&mut waits, goal, members, moves);
     replica_waits(&mut waits, goal, members);
@@ -184,10 +184,7 @@ fn of_class<'m, 'a: 'm>(
 
 /// Some of the hosts that have not reported to this leader.
 fn arriving(pass: &Pass<'_>) -> Vec<HostId> {
-    let arriving = pass
-        .hosts
-        .iter()
-        .filter(|view| !view.lost && !view.reported());
+    let arriving = pass.hosts.iter().filter(|view| view.is_arriving());
     arriving
         .take(HOSTS_SHOWN_MAX)
         .map(|view| view.id().clone())

@@ -42,7 +42,7 @@ pub(super) fn place_missing(
         return;
     }
     if let Some(until) = pass.arriving_until {
-        moves.waits_for_hosts = Some(until);
+        moves.waits_for_hosts = true;
         pass.wake(until);
         return;
     }
