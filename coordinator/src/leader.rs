@@ -1,12 +1,12 @@
 //! The leader's loop: wait for a change or for the plan's wake-up, plan, propose, publish the
 //! report. It decides nothing itself, and everything it starts dies with the term.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use paasta_common::{id::InstanceId, time::Timestamp};
+use paasta_common::time::Timestamp;
 use paasta_coordinator_core::{
-    plan::{plan, plan_instances, report::Report},
+    plan::{plan, plan_scope, report::Report},
     state::{command::Command, outcome::Outcome},
 };
 use tokio::sync::watch;
@@ -53,7 +53,6 @@ struct Pace {
     look_at_all: bool,
     /// When time alone may change the plan.
     wake_at: Option<Timestamp>,
-    starved: BTreeSet<InstanceId>,
 }
 
 impl Pace {
@@ -215,26 +214,25 @@ impl Leader {
         let small = state.replica_count() <= self.small_replicas;
         let scope = match small || pace.is_due(began, now) {
             true => None,
-            false => touched.instances(&state, &pace.starved),
+            false => touched.scope(&state, &self.report.load()),
         };
         let mut planned = match &scope {
             None => plan(&state, &observed, now),
-            Some(scope) => plan_instances(&state, &observed, now, scope),
+            Some(scope) => plan_scope(&state, &observed, now, scope),
         };
-        if let Some(scope) = &scope {
+        if let Some(scope) = scope.filter(|_| planned.partial) {
             let mut report = Report::clone(&self.report.load());
-            report.update(planned.report, scope);
+            report.update(planned.report, &scope.instances);
             planned.report = report;
             planned.wake_at = earlier(planned.wake_at, pace.wake_at);
         }
         let commands = planned.commands.len();
         self.metrics
-            .planned(scope.is_none(), commands, began.elapsed());
+            .planned(!planned.partial, commands, began.elapsed());
         self.watched
             .tell(|w| w.planned(&state, &observed, now, &mut planned));
         pace.wake_at = planned.wake_at;
-        pace.starved = planned.report.starved();
-        if scope.is_none() {
+        if !planned.partial {
             pace.looked_at_all(began);
         }
         // The next plan sees what this one leaves for later.

@@ -18,12 +18,11 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
-    time::{Duration, Instant},
 };
 
 use paasta_agent_core::state::LocalState;
 use paasta_common::time::Timestamp;
+use paasta_process::held;
 
 use content::Content;
 use kept::{Delta, Kept};
@@ -32,10 +31,6 @@ use mark::Mark;
 /// A larger segment keeps values out of the files that sled never syncs.
 const SEGMENT_BYTES: usize = 8 << 20;
 const CACHE_BYTES: u64 = 16 << 20;
-/// How long what is left of the last user of the files may still hold them.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked whether it does.
-const LOCK_POLL: Duration = Duration::from_millis(20);
 /// How often a copy of a ledger in use is tried before it counts as unreadable.
 const COPY_ATTEMPTS: usize = 5;
 
@@ -254,7 +249,10 @@ fn try_open(path: &Path, mark: &Mark) -> Result<(sled::Db, Content), Unusable> {
         .flush_every_ms(None);
     // A flipped bit can make it panic, and then nothing of it is used any more.
     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let db = open_database(&config)?;
+        // The directory's own lock is held, so whoever has sled's is about to let go of it.
+        let held =
+            |error: &sled::Error| matches!(error, sled::Error::Io(error) if held::is_lock(error));
+        let db = held::wait_for(|| config.open(), held)?;
         let content = content::decode(db.iter());
         Ok::<_, sled::Error>((db, content))
     }));
@@ -272,23 +270,6 @@ fn try_open(path: &Path, mark: &Mark) -> Result<(sled::Db, Content), Unusable> {
             "it ends at save {} and {} were made",
             content.sequence, mark.sequence
         ))),
-    }
-}
-
-/// The directory's own lock is held, so whoever has sled's is about to let go of it: a thread of
-/// sled that ends late, or a child process that has not got to its own program yet.
-fn open_database(config: &sled::Config) -> sled::Result<sled::Db> {
-    let until = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match config.open() {
-            Err(sled::Error::Io(error))
-                if error.to_string().contains("could not acquire lock")
-                    && Instant::now() < until =>
-            {
-                thread::sleep(LOCK_POLL);
-            }
-            opened => return opened,
-        }
     }
 }
 

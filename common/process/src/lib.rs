@@ -10,6 +10,7 @@ pub mod config;
 pub mod deployments;
 pub mod docker_login;
 pub mod git;
+pub mod held;
 pub mod help;
 pub mod http;
 pub mod https;

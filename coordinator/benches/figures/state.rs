@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context, ensure};
 use paasta_coordinator::codec;
-use paasta_coordinator_core::{plan::plan_instances, state::ClusterState};
+use paasta_coordinator_core::{
+    plan::{plan_scope, touched::Scope},
+    state::ClusterState,
+};
 
 use crate::{
     disk,
@@ -102,9 +105,12 @@ fn one_change(mut cluster: Cluster) {
         let number = change * (SHAPE.instances / CHANGES);
         let id = instance(number);
         cluster.must(set(&id, wanted(SHAPE, number, 2)));
-        let changed = BTreeSet::from([id]);
+        let changed = Scope {
+            instances: BTreeSet::from([id]),
+            braked: false,
+        };
         let began = Instant::now();
-        let planned = plan_instances(&cluster.state, &observed, cluster.now, &changed);
+        let planned = plan_scope(&cluster.state, &observed, cluster.now, &changed);
         spans.push(began.elapsed());
         assert!(!planned.commands.is_empty(), "a bounce begins");
     }

@@ -10,8 +10,8 @@
 //! - [`state::command::Command`]: every replicated command, one file each, carried in an
 //!   [`state::command::Envelope`] with its time, author and request id.
 //! - [`state::invariants::check`]: what must hold of every state.
-//! - [`plan::plan`] and [`plan::plan_instances`]: `(&ClusterState, &Observed, now) -> Plan
-//!   { commands, report, wake_at }`; the second looks at the named instances only.
+//! - [`plan::plan`] and [`plan::plan_scope`]: `(&ClusterState, &Observed, now) -> Plan
+//!   { commands, report, wake_at }`; the second looks at what changed only.
 //! - [`plan::observed`]: what the leader has heard from agents, filled by the shell.
 //! - [`plan::report`]: what is so and what is waited for, in types that print as words.
 //! - [`plan::bounce::decide`] and [`plan::bounce::dry_run`]: the bounce methods as pure functions,

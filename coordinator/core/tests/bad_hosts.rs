@@ -104,6 +104,58 @@ fn where_every_host_is_bad_each_is_tried_and_nothing_is_left_out() {
     assert_eq!(avoided(&world), None);
 }
 
+fn stuck(world: &World) -> Option<String> {
+    let waiting = &world.view(&main_instance()).waiting;
+    let stuck = waiting
+        .iter()
+        .find(|wait| matches!(wait.what, Awaited::OtherHost { .. }));
+    stuck.map(ToString::to_string)
+}
+
+/// Any change at a host may be the one that it waits for; the world checks with each plan that
+/// looking only at what changed finds it.
+#[test]
+fn one_that_fails_and_has_nowhere_to_go_waits_for_any_host() {
+    for (name, close, open) in [
+        (
+            "away",
+            (|world, at| world.agents.get_mut(&host_id(at)).unwrap().away = true)
+                as fn(&mut World, usize),
+            (|world, at| world.agents.get_mut(&host_id(at)).unwrap().away = false)
+                as fn(&mut World, usize),
+        ),
+        (
+            "runtime",
+            |world, at| {
+                world.agents.get_mut(&host_id(at)).unwrap().runtime_degraded = true;
+            },
+            |world, at| {
+                world.agents.get_mut(&host_id(at)).unwrap().runtime_degraded = false;
+            },
+        ),
+    ] {
+        let mut world = World::new(2);
+        wish(&mut world, 1, 1);
+        world.until(5, "it is happy", |world| world.is_steady(&main_instance()));
+        let (bad, other) = (used(&world)[0], 3 - used(&world)[0]);
+        close(&mut world, other);
+        // Long enough for it to be lost.
+        world.ticks(60);
+        set_broken(&mut world, [bad], true);
+        world.ticks(10);
+        assert_eq!(used(&world), [bad], "{name}");
+        let said = stuck(&world).unwrap();
+        assert!(
+            said.contains("0 of 2 hosts: ") && said.contains("1 where it failed"),
+            "{said}"
+        );
+        open(&mut world, other);
+        world.until(3, "it has moved", |world| used(world) == [other]);
+        world.until(5, "it is happy", |world| world.is_steady(&main_instance()));
+        assert_eq!(stuck(&world), None);
+    }
+}
+
 #[test]
 fn what_is_known_ends_with_the_version_and_by_an_operator() {
     let id = main_instance();

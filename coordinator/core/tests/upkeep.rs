@@ -303,6 +303,30 @@ fn an_election_loses_no_host_before_twice_the_lease() {
     assert!(lost(&world, 1), "lost when the patience ends");
 }
 
+/// The world checks with each plan that looking only at what changed says the same: when the brake
+/// comes off, that concerns instances about which nothing else changed.
+#[test]
+fn what_was_removed_under_the_brake_leaves_when_it_comes_off() {
+    let mut world = World::new(5);
+    let id = main_instance();
+    away(&mut world, &[1, 2], true);
+    world
+        .cluster
+        .set(&id, spec(&id, 1, 3, BounceMethod::Brutal));
+    world.until(12, "the brake is on, and all run elsewhere", |world| {
+        world.last.report.brake.is_some() && world.is_steady(&id)
+    });
+    let ids = BTreeSet::from([id.clone()]);
+    let remove = RemoveInstances { ids, force: true };
+    world.cluster.must(Command::RemoveInstances(remove));
+    world.ticks(5);
+    assert_eq!(world.recorded(&id, &app_id(&id, 1)), 3, "the brake is on");
+    away(&mut world, &[1], false);
+    world.until(5, "nothing is left", |world| {
+        world.cluster.state.instance(&id).is_none()
+    });
+}
+
 #[test]
 fn under_the_brake_what_was_lost_before_is_not_replaced_either() {
     let mut world = World::new(6);

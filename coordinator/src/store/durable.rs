@@ -5,20 +5,14 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::Path,
-    thread,
-    time::{Duration, Instant},
 };
+
+use paasta_process::held;
 
 use super::error::StoreError;
 
 /// The file whose presence says that damage was found here before.
 const MARKER: &str = "DAMAGED";
-
-/// How long [`lock`] waits for a previous owner that is just ending.
-pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// How often [`lock`] looks.
-pub(super) const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Makes created, renamed and removed names of `dir` durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
@@ -37,20 +31,14 @@ pub fn lock(dir: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(&path)
         .map_err(StoreError::io("cannot create", &path))?;
-    let until = Instant::now() + LOCK_WAIT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_POLL),
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked {
-                    dir: dir.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(source)) => {
-                return Err(StoreError::io("cannot lock", &path)(source));
-            }
-        }
+    // A previous owner may be just ending.
+    let held = |error: &TryLockError| matches!(error, TryLockError::WouldBlock);
+    match held::wait_for(|| file.try_lock(), held) {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            dir: dir.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(StoreError::io("cannot lock", &path)(source)),
     }
 }
 

@@ -7,12 +7,13 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::Instant,
 };
+
+use paasta_process::held;
 
 use super::{
     disk::Disk,
-    durable::{LOCK_POLL, LOCK_WAIT, lock, read_marker, sync_dir, write_marker},
+    durable::{lock, read_marker, sync_dir, write_marker},
     error::{Damage, StoreError},
     flush::{Flusher, IoMode},
     hardstate::HardState,
@@ -217,7 +218,9 @@ impl Refusal {
 impl From<sled::Error> for Refusal {
     fn from(error: sled::Error) -> Self {
         match error {
-            sled::Error::Io(error) if is_about_access(error.kind()) => Self::Io(error),
+            sled::Error::Io(error) if is_about_access(error.kind()) || held::is_lock(&error) => {
+                Self::Io(error)
+            }
             other => Self::Damage(Damage(format!("the log does not open: {other}"))),
         }
     }
@@ -237,23 +240,6 @@ fn is_about_access(kind: io::ErrorKind) -> bool {
     )
 }
 
-/// The directory's own lock is held, so whoever has sled's is about to let go of it (a thread of
-/// sled that ends late, a child process that has not got to its own program yet): no damage.
-fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
-    let until = Instant::now() + LOCK_WAIT;
-    loop {
-        match config.open() {
-            Err(sled::Error::Io(error))
-                if error.to_string().contains("could not acquire lock")
-                    && Instant::now() < until =>
-            {
-                thread::sleep(LOCK_POLL);
-            }
-            opened => return opened,
-        }
-    }
-}
-
 /// sled panics on some damage, at open as well as at the first read, so both happen on a thread
 /// whose end is observed.
 fn open_sled(dir: &Path, io: IoMode) -> Result<(sled::Db, sled::Tree, Scan), Refusal> {
@@ -270,7 +256,9 @@ fn open_sled(dir: &Path, io: IoMode) -> Result<(sled::Db, sled::Tree, Scan), Ref
     let opening = thread::Builder::new()
         .name("raft-open".to_owned())
         .spawn(move || {
-            let db = open_unlocked(&config)?;
+            // The directory's own lock is held, so whoever has sled's is about to let go of it.
+            let held = |error: &sled::Error| matches!(error, sled::Error::Io(error) if held::is_lock(error));
+            let db = held::wait_for(|| config.open(), held)?;
             let tree = db.open_tree("log")?;
             let found = scan(&tree).map_err(Refusal::Damage)?;
             Ok((db, tree, found))

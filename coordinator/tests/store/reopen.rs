@@ -190,3 +190,32 @@ async fn a_store_has_one_owner_and_one_node() {
     assert!(matches!(error, StoreError::OtherCluster { .. }), "{error}");
     assert!(open(dir.path()).is_ok(), "none of this is damage");
 }
+
+/// Somebody else's hold on the file of the log, as a child that has not got to its own program has.
+fn hold(dir: &Path) -> std::fs::File {
+    let file = std::fs::File::open(dir.join("log/db")).expect("a log");
+    file.lock().expect("whoever had it lets go");
+    file
+}
+
+#[tokio::test]
+async fn a_log_that_is_about_to_be_let_go_of_is_waited_for_and_never_called_damaged() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path()).expect("empty").log;
+    append(&log, vec![record(1, 0, 10)]).await;
+    drop(log);
+    let held = hold(dir.path());
+    let letting_go = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(held);
+    });
+    let log = open(dir.path()).expect("it was let go of").log;
+    letting_go.join().expect("it ends");
+    assert_eq!(all(&log).len(), 1);
+    drop(log);
+    let held = hold(dir.path());
+    let refused = open(dir.path()).expect_err("held all the time");
+    assert!(matches!(refused, StoreError::Io { .. }), "{refused}");
+    drop(held);
+    open(dir.path()).expect("nothing was marked");
+}

@@ -70,6 +70,8 @@ pub enum Unfit {
         /// The port.
         port: u16,
     },
+    /// The app fails there, or did not long ago.
+    AppFailed,
 }
 
 impl fmt::Display for Unfit {
@@ -100,6 +102,7 @@ impl fmt::Display for Unfit {
             } => write!(f, "lack {wanted_mb} MB disk{}", At(*overcommit_milli)),
             Self::Gpus { wanted } => write!(f, "lack {wanted} GPUs"),
             Self::Port { port } => write!(f, "with port {port} taken"),
+            Self::AppFailed => write!(f, "where it failed"),
         }
     }
 }

@@ -163,6 +163,7 @@ fn leaving_replica(
 fn holds_up(what: &Awaited) -> bool {
     match what {
         Awaited::Capacity { .. }
+        | Awaited::OtherHost { .. }
         | Awaited::NotHappyYet { .. }
         | Awaited::OldVersionGone { .. }
         | Awaited::HostsToReport { .. }

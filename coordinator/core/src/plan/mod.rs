@@ -23,13 +23,14 @@ mod waiting;
 
 use std::collections::BTreeSet;
 
-use paasta_common::{id::InstanceId, time::Timestamp};
+use paasta_common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::state::{ClusterState, command::Command};
 use observed::Observed;
 use pass::Pass;
 use report::Report;
+use touched::Scope;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub struct Plan {
     pub report: Report,
     /// When time alone may change the plan; none when it cannot.
     pub wake_at: Option<Timestamp>,
+    /// Whether some instances were left out: the report says nothing of them.
+    pub partial: bool,
 }
 
 /// Plans the whole cluster.
@@ -48,33 +51,31 @@ pub fn plan(state: &ClusterState, observed: &Observed, now: Timestamp) -> Plan {
     run(state, observed, now, None)
 }
 
-/// Plans the hosts and the named instances, and those with replicas on hosts that are lost or found
-/// by this very plan: the cost follows what changed. The report covers only what was looked at.
+/// Plans the hosts and what is in scope, and the instances with replicas on hosts that are lost or
+/// found by this very plan: the cost follows what changed.
 #[must_use]
-pub fn plan_instances(
+pub fn plan_scope(
     state: &ClusterState,
     observed: &Observed,
     now: Timestamp,
-    instances: &BTreeSet<InstanceId>,
+    scope: &Scope,
 ) -> Plan {
-    run(state, observed, now, Some(instances))
+    run(state, observed, now, Some(scope))
 }
 
-fn run(
-    state: &ClusterState,
-    observed: &Observed,
-    now: Timestamp,
-    named: Option<&BTreeSet<InstanceId>>,
-) -> Plan {
+fn run(state: &ClusterState, observed: &Observed, now: Timestamp, scope: Option<&Scope>) -> Plan {
     if state.cluster().is_none() {
         return Plan::default();
     }
     let mut pass = Pass::new(state, observed, now);
     pass.look_at_hosts();
-    let instances = match named {
+    let braked = pass.report.brake.is_some();
+    let scope = scope.filter(|scope| scope.braked == braked);
+    let instances = match scope {
         None => state.instances().map(|(id, _)| id.clone()).collect(),
-        Some(named) => {
-            let known = named
+        Some(scope) => {
+            let known = scope
+                .instances
                 .iter()
                 .filter(|id| state.instance(id).is_some())
                 .cloned();
@@ -90,5 +91,8 @@ fn run(
     for id in &instances {
         reconcile::reconcile(&mut pass, id);
     }
-    pass.finish()
+    Plan {
+        partial: scope.is_some(),
+        ..pass.finish()
+    }
 }

@@ -117,6 +117,7 @@ impl<'a> Pass<'a> {
             commands: self.commands,
             report: self.report,
             wake_at: self.wake_at,
+            partial: false,
         }
     }
 }

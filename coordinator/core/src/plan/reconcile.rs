@@ -44,6 +44,8 @@ pub(super) struct Moves {
     pub(super) lost: Vec<ReplicaId>,
     pub(super) placed: Vec<PlaceReplica>,
     pub(super) shortage: Option<Shortage>,
+    /// One that fails where it is, and why no other host takes it.
+    pub(super) stuck: Option<(ReplicaId, Refusals)>,
     /// Set when the old version must be gone first.
     pub(super) waits_for_old: bool,
     /// Set when hosts are waited for before replicas are placed.

@@ -177,6 +177,13 @@ pub enum Awaited {
         /// Why no host takes them.
         refusals: Refusals,
     },
+    /// A host for a replica that fails again and again where it is.
+    OtherHost {
+        /// The replica.
+        replica: ReplicaId,
+        /// Why no host takes it.
+        refusals: Refusals,
+    },
     /// New replicas to become happy.
     NotHappyYet {
         /// Which.
@@ -252,18 +259,20 @@ impl Report {
     }
 
     /// The instances that wait for room on the hosts, or for hosts to report.
-    pub fn starved(&self) -> BTreeSet<InstanceId> {
+    pub fn starved(&self) -> impl Iterator<Item = &InstanceId> {
         let waits = |on: &WaitingOn| {
             matches!(
                 on.what,
-                Awaited::Capacity { .. } | Awaited::HostsToReport { .. }
+                Awaited::Capacity { .. }
+                    | Awaited::OtherHost { .. }
+                    | Awaited::HostsToReport { .. }
             )
         };
         let starved = self
             .instances
             .iter()
-            .filter(|(_, report)| report.waiting.iter().any(waits));
-        starved.map(|(id, _)| id.clone()).collect()
+            .filter(move |(_, report)| report.waiting.iter().any(waits));
+        starved.map(|(id, _)| id)
     }
 }
 
@@ -278,6 +287,12 @@ impl fmt::Display for Awaited {
         match self {
             Self::Capacity { missing, refusals } => {
                 write!(f, "{missing} replicas cannot be placed: {refusals}")
+            }
+            Self::OtherHost { replica, refusals } => {
+                write!(
+                    f,
+                    "{replica} fails again and again where it is, and no other host takes it: {refusals}"
+                )
             }
             Self::NotHappyYet { replicas } => {
                 write!(f, "waiting for {} to become happy", Few(replicas))

@@ -5,10 +5,21 @@ use std::collections::BTreeSet;
 
 use paasta_common::id::{HostId, InstanceId, ReplicaId};
 
+use super::report::Report;
 use crate::state::{ClusterState, command::Command, problems::ProblemScope};
 
 /// Above this many changes it is all looked at anew: it would cost about as much.
 pub const TOUCHED_MAX: usize = 10_000;
+
+/// What is to be planned anew when not everything is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// These instances.
+    pub instances: BTreeSet<InstanceId>,
+    /// Whether the mass-failure brake was on when the others were planned: when it is not what it
+    /// was, that concerns them all.
+    pub braked: bool,
+}
 
 /// What changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,13 +104,9 @@ impl Touched {
         self.bound();
     }
 
-    /// The instances to plan anew; none when that is all of them. `starved` are those that waited
-    /// for room: any change at a host may be room.
-    pub fn instances(
-        &self,
-        state: &ClusterState,
-        starved: &BTreeSet<InstanceId>,
-    ) -> Option<BTreeSet<InstanceId>> {
+    /// What to plan anew; none when that is everything. `last` is how all stood after the last
+    /// plan: for instances that waited for room, any change at a host may be room.
+    pub fn scope(&self, state: &ClusterState, last: &Report) -> Option<Scope> {
         if self.everything {
             return None;
         }
@@ -109,9 +116,12 @@ impl Touched {
         let of_replicas = self.replicas.iter().filter_map(|id| state.replica(*id));
         found.extend(of_replicas.map(|replica| replica.instance.clone()));
         if !self.hosts.is_empty() || !self.replicas.is_empty() {
-            found.extend(starved.iter().cloned());
+            found.extend(last.starved().cloned());
         }
-        Some(found)
+        Some(Scope {
+            instances: found,
+            braked: last.brake.is_some(),
+        })
     }
 
     fn instance(&mut self, id: &InstanceId) {

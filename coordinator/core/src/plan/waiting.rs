@@ -95,6 +95,10 @@ fn placement_waits(waits: &mut Waits, goal: &Goal<'_>, members: &Members<'_>, mo
         let (missing, refusals) = (shortage.missing, shortage.refusals.clone());
         waits.push_bounce(Awaited::Capacity { missing, refusals });
     }
+    if let Some((replica, refusals)) = &moves.stuck {
+        let (replica, refusals) = (*replica, refusals.clone());
+        waits.push(Awaited::OtherHost { replica, refusals }, None, None);
+    }
     let counted = u32::try_from(members.counted().count()).unwrap_or(u32::MAX);
     if goal.method == BounceMethod::Down && counted < goal.wanted {
         let missing = goal.wanted - counted;

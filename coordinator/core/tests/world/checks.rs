@@ -1,7 +1,5 @@
 //! What must hold of every plan, told from the state before and after it was applied.
 
-use std::collections::BTreeSet;
-
 use paasta_common::{
     assignment::Want,
     id::{InstanceId, ReplicaId},
@@ -11,8 +9,9 @@ use paasta_coordinator_core::{
     plan::{
         Plan,
         class::Class,
-        plan, plan_instances,
+        plan, plan_scope,
         report::{Awaited, InstanceReport, WaitingOn},
+        touched::Scope,
     },
     state::{ClusterState, instance::Instance, invariants},
 };
@@ -42,31 +41,37 @@ pub(super) fn plan_is_stable(world: &World, made: &Plan) {
         "{:?}",
         again.wake_at
     );
-    let all: BTreeSet<InstanceId> = world
-        .cluster
-        .state
-        .instances()
-        .map(|(id, _)| id.clone())
-        .collect();
-    let named = plan_instances(&world.cluster.state, &world.observed, world.now(), &all);
-    assert_eq!(named, again);
+    let all = world.cluster.state.instances().map(|(id, _)| id.clone());
+    let all = Scope {
+        instances: all.collect(),
+        braked: again.report.brake.is_some(),
+    };
+    let named = plan_scope(&world.cluster.state, &world.observed, world.now(), &all);
+    assert!(named.partial);
+    let whole = Plan {
+        partial: false,
+        ..named
+    };
+    assert_eq!(whole, again);
 }
 
 /// Planning only what changed says the same as planning everything, unless it is time to look at
 /// everything.
 pub(super) fn plan_follows_change(world: &World, made: &Plan) {
-    let starved = world.last.report.starved();
     let state = &world.cluster.state;
     if world.last.wake_at.is_some_and(|at| at <= world.now()) {
         return;
     }
-    let Some(scope) = world.cluster.touched.instances(state, &starved) else {
+    let Some(scope) = world.cluster.touched.scope(state, &world.last.report) else {
         return;
     };
-    let part = plan_instances(state, &world.observed, world.now(), &scope);
+    let part = plan_scope(state, &world.observed, world.now(), &scope);
     assert_eq!(part.commands, made.commands, "looked at {scope:?} only");
-    let mut report = world.last.report.clone();
-    report.update(part.report, &scope);
+    let mut report = part.report;
+    if part.partial {
+        let newer = std::mem::replace(&mut report, world.last.report.clone());
+        report.update(newer, &scope.instances);
+    }
     assert_eq!(report.brake, made.report.brake);
     assert!(report.instances.keys().eq(made.report.instances.keys()));
 }

@@ -278,6 +278,10 @@ fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
     };
     let (kind, then) = match &waiting.what {
         Awaited::Capacity { .. } => ("capacity", on_deadline),
+        Awaited::OtherHost { .. } => (
+            "other-host",
+            "it is tried again where it is, and moves when another host has room",
+        ),
         Awaited::NotHappyYet { .. } => ("happy", on_deadline),
         Awaited::Draining { .. } => ("draining", "they are stopped all the same"),
         Awaited::Stopping { .. } => ("stopping", "their host kills them after the stop grace"),
@@ -304,7 +308,7 @@ fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
         ),
     };
     let refusals = match &waiting.what {
-        Awaited::Capacity { refusals, .. } => refusals
+        Awaited::Capacity { refusals, .. } | Awaited::OtherHost { refusals, .. } => refusals
             .reasons
             .iter()
             .map(|refusal| (refusal.why.to_string(), refusal.hosts))

@@ -140,13 +140,14 @@ impl<'a> Wish<'a> {
     }
 
     /// Every reason, for hosts of any kind.
-    fn why_not(&self, view: &HostView<'_>) -> Option<Unfit> {
+    fn why_not(&self, at: usize, view: &HostView<'_>) -> Option<Unfit> {
         let rules = &self.candidates.rules;
         let info = &view.host.info;
         rules
             .allow(info)
             .err()
             .or_else(|| view.closed())
+            .or_else(|| self.avoided.contains(&at).then_some(Unfit::AppFailed))
             .or_else(|| self.refused(view))
             .or_else(|| self.tally.allow(rules, info).err())
     }
@@ -191,8 +192,10 @@ pub(super) fn place(hosts: &mut [HostView<'_>], mut wish: Wish<'_>) -> Found {
         heaps[group].push(Reverse(wish.score(hosts, at)));
         found.push(at);
     }
-    let refusals = (found.len() < wish.count)
-        .then(|| Refusals::count(hosts.iter().map(|view| wish.why_not(view))));
+    let refusals = (found.len() < wish.count).then(|| {
+        let answers = hosts.iter().enumerate();
+        Refusals::count(answers.map(|(at, view)| wish.why_not(at, view)))
+    });
     Found {
         hosts: found,
         refusals,

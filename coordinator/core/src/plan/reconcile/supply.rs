@@ -93,9 +93,9 @@ pub(super) fn move_failing(
         count: 1,
         leaving: Some(first),
     };
-    let (found, _) = find_hosts(pass, goal, members, &order, moves);
-    if found > 0 {
-        moves.want(Want::Stop, "it fails again and again on its host", first.id);
+    match find_hosts(pass, goal, members, &order, moves) {
+        (0, refusals) => moves.stuck = refusals.map(|refusals| (first.id, refusals)),
+        _ => moves.want(Want::Stop, "it fails again and again on its host", first.id),
     }
 }
 
