@@ -9,6 +9,7 @@ mod store {
     mod kill;
     mod members;
     mod reopen;
+    mod silent;
     mod single;
     mod suite;
     mod syscalls;

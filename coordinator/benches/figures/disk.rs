@@ -1,9 +1,13 @@
-//! A directory on the disk that is measured, and what making a write durable costs there.
+//! A directory on the disk that is measured, and what making a write durable costs there; and a
+//! disk that takes longer, for which strace holds up every process when its fsync is done.
 
 use std::{
+    env,
+    ffi::OsStr,
     fs::File,
     io::{Seek, Write},
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -18,6 +22,62 @@ const WRITES: usize = 300;
 const ROUNDS: usize = 3;
 /// Bytes of each, about those of a small record.
 const BYTES: usize = 512;
+
+/// Makes this program measure the fsync of a directory.
+pub(crate) const ARGUMENT: &str = "fsync";
+
+/// How much longer every fsync takes than on this machine's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slower(pub(crate) Duration);
+
+impl Slower {
+    /// The disk as it is.
+    pub(crate) const NOT: Self = Self(Duration::ZERO);
+
+    /// Whether it can be had here.
+    pub(crate) fn is_possible() -> bool {
+        Command::new("strace").arg("--version").output().is_ok()
+    }
+
+    /// Starts the program with this disk. The process that is started is the program itself: the
+    /// tracer hangs on from outside and ends with it.
+    pub(crate) fn program(self, program: impl AsRef<OsStr>) -> Command {
+        if self == Self::NOT {
+            return Command::new(program);
+        }
+        let inject = format!("inject=fdatasync,fsync:delay_exit={}", self.0.as_micros());
+        let mut strace = Command::new("strace");
+        strace
+            .args(["-D", "-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null"])
+            .args(["-e", "trace=fdatasync,fsync", "-e", &inject, "--"])
+            .arg(program);
+        strace
+    }
+
+    /// What one durable write costs a process that has this disk.
+    pub(crate) fn fsync(self, dir: &Path) -> anyhow::Result<Fsync> {
+        let mut measuring = self.program(env::current_exe()?);
+        let said = measuring.arg(ARGUMENT).arg(dir).output()?;
+        let said = String::from_utf8(said.stdout)?;
+        let mut nanos = said.split_whitespace().map(str::parse::<u64>);
+        let mut next = || anyhow::Ok(Duration::from_nanos(nanos.next().context("two times")??));
+        Ok(Fsync {
+            appended: next()?,
+            prepared: next()?,
+        })
+    }
+}
+
+/// Prints what one durable write costs in the directory, both ways.
+pub(crate) fn measure(args: &[String]) -> anyhow::Result<()> {
+    let found = fsync(Path::new(args.first().context("the directory is given")?))?;
+    println!(
+        "{} {}",
+        found.appended.as_nanos(),
+        found.prepared.as_nanos()
+    );
+    Ok(())
+}
 
 /// A new directory beside the build, which is not on a memory file system.
 pub(crate) fn directory() -> anyhow::Result<TempDir> {
@@ -40,7 +100,7 @@ pub(crate) struct Fsync {
 
 /// Measures both. What else the machine does makes them dearer: the lowest of a few is nearest to
 /// the truth.
-pub(crate) fn fsync(dir: &Path) -> anyhow::Result<Fsync> {
+fn fsync(dir: &Path) -> anyhow::Result<Fsync> {
     let mut best: Option<Fsync> = None;
     for _ in 0..ROUNDS {
         let found = Fsync {

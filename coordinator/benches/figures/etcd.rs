@@ -8,7 +8,7 @@ use tonic::{Request, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 
 use crate::{
-    disk,
+    disk::{Slower, directory},
     processes::{Client, Process, Trio, channel, eventually, free_addresses},
 };
 
@@ -18,6 +18,7 @@ const VALUE_BYTES: usize = 256;
 /// The cluster.
 pub(crate) struct Etcd {
     dir: TempDir,
+    disk: Slower,
     clients: Vec<SocketAddr>,
     peers: Vec<SocketAddr>,
     running: Vec<Option<Process>>,
@@ -100,7 +101,7 @@ impl Etcd {
         let all: Vec<String> = (0..3)
             .map(|at| format!("m{at}={}", url(self.peers[at])))
             .collect();
-        let mut command = Command::new("etcd");
+        let mut command = self.disk.program("etcd");
         command
             .args(["--name", &format!("m{member}")])
             .arg("--data-dir")
@@ -132,13 +133,14 @@ impl Trio for Etcd {
     type Client = EtcdClient;
     const NAME: &'static str = "etcd";
 
-    async fn start() -> anyhow::Result<Self> {
+    async fn start(disk: Slower) -> anyhow::Result<Self> {
         if !is_installed() {
             bail!("etcd is not installed; on Debian: apt-get install etcd-server");
         }
         let mut addresses = free_addresses(6)?;
         let mut etcd = Self {
-            dir: disk::directory()?,
+            dir: directory()?,
+            disk,
             peers: addresses.split_off(3),
             clients: addresses,
             running: Vec::new(),

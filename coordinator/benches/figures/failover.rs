@@ -7,6 +7,7 @@ use anyhow::Context;
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
+    disk::Slower,
     etcd::{self, Etcd},
     machine::{figure, ms, quantile, verdict},
     processes::{Client, PATIENCE, Trio},
@@ -56,7 +57,7 @@ fn report(name: &str, spans: &mut [Duration]) {
 }
 
 async fn distribution<T: Trio>() -> anyhow::Result<Vec<Duration>> {
-    let mut trio = T::start().await?;
+    let mut trio = T::start(Slower::NOT).await?;
     let mut spans = Vec::new();
     for _ in 0..KILLS {
         let leader = trio.leader().await?;

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let result = match args.first().map(String::as_str) {
         Some(member::ARGUMENT) => member::run(&args[1..]),
+        Some(disk::ARGUMENT) => disk::measure(&args[1..]),
         Some(state::ARGUMENT) => state::measure_restored(&args[1..]),
         _ => figures(&args),
     };

@@ -17,6 +17,7 @@ use paasta_proto::v1::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio_stream::Empty;
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 /// Makes this program a member.
@@ -87,6 +88,15 @@ struct Door(Consensus);
 
 #[tonic::async_trait]
 impl RaftService for Door {
+    type AppendStreamStream = Empty<Result<RaftPayload, Status>>;
+
+    async fn append_stream(
+        &self,
+        _: Request<Streaming<RaftPayload>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
     async fn append(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
         let command = request.into_inner().data.to_vec();
         let outcome = self.0.propose(command, DEADLINE).await;

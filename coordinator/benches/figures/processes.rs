@@ -9,6 +9,8 @@ use std::{
 use anyhow::bail;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::disk::Slower;
+
 /// How long anything may take before the measurement is given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked.
@@ -79,8 +81,8 @@ pub(crate) trait Trio: Sized {
     /// What it is called in the figures.
     const NAME: &'static str;
 
-    /// Starts three new ones and waits until they have a leader.
-    async fn start() -> anyhow::Result<Self>;
+    /// Starts three new ones on such a disk and waits until they have a leader.
+    async fn start(disk: Slower) -> anyhow::Result<Self>;
     /// A new connection to the member at this place, 0 to 2.
     fn client(&self, member: usize) -> anyhow::Result<Self::Client>;
     /// The place of the leader, once there is one.

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     env,
     net::SocketAddr,
-    process::Command as Program,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use tonic::transport::Channel;
 
 use crate::{
-    disk::{self, Fsync},
+    disk::{Fsync, Slower, directory},
     etcd::{self, Etcd},
     load::{self, Served},
     machine::{figure, ms, us, verdict},
@@ -39,12 +39,15 @@ const SPAN: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 2;
 /// Clients at once.
 const CLIENTS: [usize; 4] = [1, 16, 64, 256];
+/// By how much a disk is slower on which the rest weighs little.
+const SLOWER: Duration = Duration::from_millis(5);
 /// Commands proposed together, as the leader does at most.
 const BATCH: usize = 256;
 
 /// Three coordinators.
 pub(crate) struct Coordinators {
     _dir: TempDir,
+    disk: Slower,
     places: Vec<Place>,
     running: Vec<Option<Process>>,
 }
@@ -59,8 +62,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let dir = disk::directory()?;
-        let fsync = disk::fsync(dir.path())?;
+        let dir = directory()?;
+        let fsync = Slower::NOT.fsync(dir.path())?;
         println!("three processes on loopback, every acknowledgement on two disks:");
         let (appended, prepared) = (us(fsync.appended), us(fsync.prepared));
         figure("fdatasync of 512 bytes appended to a file", appended, "us");
@@ -70,14 +73,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
             "us",
         );
         writes(fsync).await?;
+        slower(dir.path()).await?;
         placed().await
     })
 }
 
 async fn writes(fsync: Fsync) -> anyhow::Result<()> {
-    let ours = Coordinators::start().await?;
+    let ours = Coordinators::start(Slower::NOT).await?;
     let theirs = match etcd::is_installed() {
-        true => Some(Etcd::start().await?),
+        true => Some(Etcd::start(Slower::NOT).await?),
         false => {
             println!("  etcd is not installed (Debian: etcd-server): nothing to compare with");
             None
@@ -96,9 +100,9 @@ async fn writes(fsync: Fsync) -> anyhow::Result<()> {
         rows.push((clients, best));
     }
     if let Some((_, (Some(alone), _))) = rows.first() {
-        let times = |one: Duration| alone.median.as_secs_f64() / one.as_secs_f64();
         let name = "one client's write, median, over one fsync (appended)";
-        verdict(name, times(fsync.appended), "times", 3.0, false);
+        let times = |one: Duration| alone.median.as_secs_f64() / one.as_secs_f64();
+        figure(name, times(fsync.appended), "times");
         figure(
             "  over one fsync (prepared)",
             times(fsync.prepared),
@@ -120,6 +124,37 @@ async fn writes(fsync: Fsync) -> anyhow::Result<()> {
             _ => String::new(),
         };
         println!("  {clients:>7}  {}  {} {ratio}", cells[0], cells[1]);
+    }
+    Ok(())
+}
+
+/// One client, where the disk is what takes the time. An acknowledgement costs ours two fsyncs,
+/// one after the other.
+async fn slower(dir: &Path) -> anyhow::Result<()> {
+    if !Slower::is_possible() {
+        println!("  strace is not installed: no figures for a slower disk");
+        return Ok(());
+    }
+    let disk = Slower(SLOWER);
+    let fsync = disk.fsync(dir)?.appended;
+    let more = format!(
+        "fdatasync (appended), with {:.0} ms more by strace",
+        ms(SLOWER)
+    );
+    figure(&more, us(fsync), "us");
+    let times = |served: Served| served.median.as_secs_f64() / fsync.as_secs_f64();
+    let ours = Coordinators::start(disk).await?;
+    let name = "  one client's write, median, over that";
+    let alone = times(under_load(&ours, 1).await?);
+    verdict(name, alone, "times", 3.0, false);
+    drop(ours);
+    if etcd::is_installed() {
+        let etcd = Etcd::start(disk).await?;
+        figure(
+            "  the same of etcd",
+            times(under_load(&etcd, 1).await?),
+            "times",
+        );
     }
     Ok(())
 }
@@ -149,7 +184,7 @@ async fn placed() -> anyhow::Result<()> {
         replicas_each: 100,
         constrained: false,
     };
-    let ours = Coordinators::start().await?;
+    let ours = Coordinators::start(Slower::NOT).await?;
     let leader = ours.client(ours.leader().await?)?;
     // The same commands, here and there: what is planned here fits there.
     let mut here = Cluster::new(0);
@@ -245,11 +280,8 @@ impl Client for Door {
 impl Coordinators {
     fn spawn(&self, member: usize) -> anyhow::Result<Process> {
         let place = serde_json::to_string(&self.places[member])?;
-        Process::start(
-            Program::new(env::current_exe()?)
-                .arg(member::ARGUMENT)
-                .arg(place),
-        )
+        let mut program = self.disk.program(env::current_exe()?);
+        Process::start(program.arg(member::ARGUMENT).arg(place))
     }
 }
 
@@ -257,8 +289,8 @@ impl Trio for Coordinators {
     type Client = Door;
     const NAME: &'static str = "paasta";
 
-    async fn start() -> anyhow::Result<Self> {
-        let dir = disk::directory()?;
+    async fn start(disk: Slower) -> anyhow::Result<Self> {
+        let dir = directory()?;
         let addresses: Vec<SocketAddr> = free_addresses(6)?;
         let peers: BTreeMap<u64, SocketAddr> = (1..).zip(addresses[..3].iter().copied()).collect();
         let places = (1..=3_u64).map(|id| Place {
@@ -270,6 +302,7 @@ impl Trio for Coordinators {
         let mut cluster = Self {
             places: places.collect(),
             _dir: dir,
+            disk,
             running: Vec::new(),
         };
         for member in 0..3 {

@@ -303,6 +303,34 @@ fn an_election_loses_no_host_before_twice_the_lease() {
     assert!(lost(&world, 1), "lost when the patience ends");
 }
 
+/// Found by the properties: the replacement of a replica whose host was to be drained after all
+/// came while another host was silent.
+#[test]
+fn of_too_many_the_one_that_starts_goes_before_one_that_may_serve() {
+    let mut world = steady(5, 5);
+    let id = main_instance();
+    away(&mut world, &[1], true);
+    let silent = on(&world, &host_id(1))[0];
+    world.until(10, "its host is silent", |world| {
+        world.view(&id).new.unknown == 1
+    });
+    let (host, reason) = (host_id(5), String::new());
+    let until = None;
+    world.cluster.must(Command::DrainHost(DrainHost {
+        host: host.clone(),
+        reason,
+        until,
+    }));
+    world.plan();
+    assert_eq!(world.recorded(&id, &app_id(&id, 1)), 6, "one was placed");
+    world
+        .cluster
+        .must(Command::UndrainHost(UndrainHost { host }));
+    world.plan();
+    let kept = world.running(&app_id(&id, 1));
+    assert!(kept.len() == 5 && kept.contains(&silent), "{kept:?}");
+}
+
 /// The world checks with each plan that looking only at what changed says the same: when the brake
 /// comes off, that concerns instances about which nothing else changed.
 #[test]

@@ -5,8 +5,9 @@
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
+use futures_util::{Stream, future::BoxFuture, stream::BoxStream};
 use openraft::{
-    RPCTypes, RaftNetworkFactory, RaftNetworkV2,
+    OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2,
     errors::{RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
     network::RPCOption,
     raft::{
@@ -24,6 +25,7 @@ use super::{
     dial::{Dial, DialError, Keepalive},
     identity::Identity,
     options::RaftOptions,
+    replicate::{Answer, Limits, replicate},
     send,
     service::MAX_MESSAGE_BYTES,
     types::{Node, Snapshot, TypeConfig, Vote},
@@ -50,6 +52,7 @@ enum Purpose {
 }
 
 /// One peer as openraft calls it.
+#[derive(Clone)]
 pub(super) struct PeerClient {
     identity: Arc<Identity>,
     peer: u64,
@@ -127,10 +130,7 @@ impl PeerClient {
         A: DeserializeOwned,
         F: Future<Output = Result<Response<RaftPayload>, Status>>,
     {
-        let client = self
-            .client
-            .clone()
-            .map_err(|error| Unreachable::new(&*error))?;
+        let client = self.client()?;
         let data = codec::encode(message).map_err(|error| Unreachable::new(&error))?;
         let mut request = Request::new(self.addressed(data)?);
         request.set_timeout(limit);
@@ -139,6 +139,11 @@ impl PeerClient {
         let answer = answer.map_err(|status| self.failed(what, limit, &status))?;
         let data = answer.into_inner().data;
         Ok(codec::decode(&data).map_err(|error| Unreachable::new(&error))?)
+    }
+
+    pub(super) fn client(&self) -> Result<Client, Unreachable<TypeConfig>> {
+        let client = self.client.clone();
+        client.map_err(|error| Unreachable::new(&*error))
     }
 
     pub(super) fn addressed(&self, data: Vec<u8>) -> Result<RaftPayload, Unreachable<TypeConfig>> {
@@ -184,6 +189,25 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             .await
     }
 
+    fn stream_append<'s, S>(
+        &'s mut self,
+        requests: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Answer>, RPCError<TypeConfig>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let limits = Limits {
+            records: self.append_timeout,
+            empty: option.hard_ttl(),
+        };
+        let opening = replicate(self.clone(), requests, limits);
+        Box::pin(async move {
+            let answers: BoxStream<'s, Answer> = opening.await?;
+            Ok(answers)
+        })
+    }
+
     async fn vote(
         &mut self,
         message: VoteRequest<TypeConfig>,
@@ -222,10 +246,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let client = self
-            .client
-            .clone()
-            .map_err(|error| Unreachable::new(&*error))?;
+        let client = self.client()?;
         let data = codec::encode(&vote).map_err(|error| Unreachable::new(&error))?;
         let head = self.addressed(data)?;
         let limit = option.hard_ttl();

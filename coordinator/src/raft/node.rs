@@ -12,6 +12,7 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     error::{InitOutcome, RaftError},
@@ -57,6 +58,7 @@ struct Inner {
     watcher: AbortHandle,
     change_turn: Mutex<()>,
     log: LogHandle,
+    closing: CancellationToken,
 }
 
 impl Drop for Inner {
@@ -99,6 +101,7 @@ impl Consensus {
             watcher,
             change_turn: Mutex::new(()),
             log: handle,
+            closing: CancellationToken::new(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -107,15 +110,14 @@ impl Consensus {
 
     /// The service through which the other coordinators reach this one.
     pub fn service(&self) -> RaftServer {
-        let Inner {
-            raft,
-            identity,
-            receiver,
-            heard,
-            ..
-        } = &*self.inner;
-        let (identity, heard) = (Arc::clone(identity), Arc::clone(heard));
-        let rpc = RaftRpc::new(raft.clone(), identity, receiver.clone(), heard);
+        let inner = &*self.inner;
+        let rpc = RaftRpc {
+            raft: inner.raft.clone(),
+            identity: Arc::clone(&inner.identity),
+            receiver: inner.receiver.clone(),
+            heard: Arc::clone(&inner.heard),
+            closing: inner.closing.clone(),
+        };
         RaftServiceServer::new(rpc)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
@@ -180,9 +182,16 @@ impl Consensus {
         self.inner.status.clone()
     }
 
+    /// Ends the calls of peers that would go on for as long as both live: to be called before
+    /// waiting for calls to end.
+    pub fn hang_up(&self) {
+        self.inner.closing.cancel();
+    }
+
     /// Ends this node's part and waits until its files are closed, so that it can be started
     /// again in the same process. Nothing acknowledged is lost by not calling this.
     pub async fn shutdown(&self) {
+        self.hang_up();
         if timeout(CLOSE_WAIT, self.inner.raft.shutdown())
             .await
             .is_err()

@@ -6,10 +6,12 @@ use openraft::raft::AppendEntriesResponse;
 use paasta_proto::v1::{RaftPayload, SnapshotChunk, raft_service_server::RaftService};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     codec::{self, CodecError},
+    follow::{self, Answers},
     heard::Heard,
     identity::Identity,
     receive::Receiver,
@@ -30,27 +32,15 @@ const INSTALL_WAIT: Duration = Duration::from_secs(300);
 /// Answers the other coordinators.
 #[derive(Clone)]
 pub struct RaftRpc {
-    raft: Raft,
-    identity: Arc<Identity>,
-    receiver: Receiver,
-    heard: Arc<Heard>,
+    pub(super) raft: Raft,
+    pub(super) identity: Arc<Identity>,
+    pub(super) receiver: Receiver,
+    pub(super) heard: Arc<Heard>,
+    /// Ends the streams that would not end by themselves.
+    pub(super) closing: CancellationToken,
 }
 
 impl RaftRpc {
-    pub(super) fn new(
-        raft: Raft,
-        identity: Arc<Identity>,
-        receiver: Receiver,
-        heard: Arc<Heard>,
-    ) -> Self {
-        Self {
-            raft,
-            identity,
-            receiver,
-            heard,
-        }
-    }
-
     /// Reads a message, lets `handle` answer it, writes the answer.
     async fn answer<M, A, E, F>(
         &self,
@@ -81,6 +71,17 @@ impl RaftRpc {
 
 #[tonic::async_trait]
 impl RaftService for RaftRpc {
+    type AppendStreamStream = Answers;
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<RaftPayload>>,
+    ) -> Result<Response<Answers>, Status> {
+        let closing = self.closing.clone();
+        let answers = follow::follow(self.clone(), request.into_inner(), closing);
+        Ok(Response::new(answers))
+    }
+
     async fn append(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
         self.answer(request, |message| async {
             let answer = self.raft.append_entries(message).await;
@@ -149,12 +150,12 @@ async fn within<A, E: std::fmt::Display>(
     }
 }
 
-fn stopped(error: &impl std::fmt::Display) -> Status {
+pub(super) fn stopped(error: &impl std::fmt::Display) -> Status {
     Status::unavailable(format!(
         "consensus has stopped on this coordinator: {error}"
     ))
 }
 
-fn unreadable(error: &CodecError) -> Status {
+pub(super) fn unreadable(error: &CodecError) -> Status {
     Status::invalid_argument(error.to_string())
 }

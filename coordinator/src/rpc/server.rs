@@ -141,7 +141,7 @@ where
         .add_service(OperateServer::new(services.operate))
         .add_service(BouncesServer::new(services.bounces))
         .add_service(SnapshotsServer::new(services.snapshots));
-    let stopping = shutdown.clone();
+    let (stopping, consensus) = (shutdown.clone(), services.consensus.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -149,6 +149,7 @@ where
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(incoming, async move {
             stopping.cancelled().await;
+            consensus.hang_up();
         });
     let cut = async {
         shutdown.cancelled().await;

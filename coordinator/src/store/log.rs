@@ -15,7 +15,9 @@ use super::{
     error::Damage,
     flush::{Flusher, Job},
     hardstate::{Ballot, HardState, Mark},
-    record::{Assembler, MAX_BODY_BYTES, Position, Record, Stored, encode, key, parse_key},
+    record::{
+        Assembler, KEY_BYTES, MAX_BODY_BYTES, Position, Record, Stored, encode, key, parse_key,
+    },
 };
 
 /// Every how many records the commit position is written down. Each writing costs the disk two more
@@ -173,15 +175,11 @@ impl Log {
         let durable = {
             let mut state = self.inner.state.write();
             let mut tail = state.last.or(state.purged);
-            let mut batch = sled::Batch::default();
+            let mut writes = Vec::with_capacity(records.len());
             for record in &records {
-                tail = Some(add_to(&mut batch, record, tail)?);
+                tail = Some(add_to(&mut writes, record, tail)?);
             }
-            self.inner
-                .disk
-                .tree
-                .apply_batch(batch)
-                .map_err(io::Error::from)?;
+            write(&self.inner.disk.tree, writes)?;
             if !records.is_empty() {
                 state.last = tail;
             }
@@ -397,7 +395,26 @@ fn is_due(noted: Option<Position>, at: Position) -> bool {
 }
 
 /// Adds `record` to the batch; returns its mark.
-fn add_to(batch: &mut sled::Batch, record: &Record, tail: Option<Mark>) -> io::Result<Mark> {
+/// A key and its value.
+type Write = ([u8; KEY_BYTES], Vec<u8>);
+
+/// Writes all or nothing. A batch begins with a buffer of its own, for which the disk is waited
+/// for once more when it is flushed: a single write does without.
+fn write(tree: &sled::Tree, writes: Vec<Write>) -> io::Result<()> {
+    let written = match <[Write; 1]>::try_from(writes) {
+        Ok([(key, value)]) => tree.insert(key, value).map(drop),
+        Err(writes) => {
+            let mut batch = sled::Batch::default();
+            for (key, value) in writes {
+                batch.insert(&key, value);
+            }
+            tree.apply_batch(batch)
+        }
+    };
+    written.map_err(io::Error::from)
+}
+
+fn add_to(writes: &mut Vec<Write>, record: &Record, tail: Option<Mark>) -> io::Result<Mark> {
     let Position { term, index } = record.position;
     let refuse = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     if let Some(tail) = tail
@@ -416,7 +433,7 @@ fn add_to(batch: &mut sled::Batch, record: &Record, tail: Option<Mark>) -> io::R
     }
     let (pieces, chain) = encode(record, tail.map_or(0, |tail| tail.chain));
     for (piece, value) in (0..).zip(pieces) {
-        batch.insert(&key(index, piece), value);
+        writes.push((key(index, piece), value));
     }
     Ok(Mark { index, term, chain })
 }

@@ -20,7 +20,7 @@ const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 30;
 /// The key of a record starts with this; other keys of the tree are single other letters.
 pub(super) const RECORD_PREFIX: u8 = b'r';
-const KEY_BYTES: usize = 11;
+pub(super) const KEY_BYTES: usize = 11;
 
 /// A place in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

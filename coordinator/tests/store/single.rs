@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
+use futures_util::stream;
 use paasta_coordinator::raft::{
     Consensus, InitOutcome, MAX_COMMAND_BYTES, Machine, ProposeError, RaftError, RaftOptions, Role,
 };
@@ -154,11 +155,32 @@ async fn messages_of_others_are_refused() {
     ];
     let term = node.status().term;
     for (message, code, text) in cases {
-        let refused = client.vote(message).await.expect_err("refused");
-        assert_eq!(refused.code(), code, "{refused}");
-        assert!(refused.message().contains(text), "{refused}");
+        let vote = client.vote(message.clone()).await.expect_err("refused");
+        let appends = client.append_stream(stream::iter([message]));
+        let mut answers = appends.await.expect("it is opened").into_inner();
+        let append = answers.message().await.expect_err("refused");
+        for refused in [vote, append] {
+            assert_eq!(refused.code(), code, "{refused}");
+            assert!(refused.message().contains(text), "{refused}");
+        }
     }
     assert_eq!(node.status().term, term);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_would_go_on_ends_when_the_node_stops() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = TestNode::start(1, dir.path(), "", |_| {}).await;
+    let address = format!("http://{}", node.address);
+    let mut client = RaftServiceClient::connect(address)
+        .await
+        .expect("connected");
+    let appends = client.append_stream(stream::pending()).await;
+    let mut answers = appends.expect("it is opened").into_inner();
+    node.consensus.hang_up();
+    let end = tokio::time::timeout(PATIENCE, answers.message()).await;
+    assert_eq!(end.expect("it ends").expect("without an error"), None);
     node.stop().await;
 }
 

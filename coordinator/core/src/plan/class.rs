@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::hosts::HostView;
 
-/// What a replica counts as.
+/// What a replica counts as; of too many, the later go first. One of which nobody knows may serve,
+/// one that starts does not yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
@@ -19,10 +20,10 @@ pub enum Class {
     Happy,
     /// Happy, but on a host that is being drained.
     AtRisk,
-    /// On its way up: placed, pulled, started, or too young to be happy.
-    Starting,
     /// Its host is silent, or has not reported since the election: nobody knows.
     Unknown,
+    /// On its way up: placed, pulled, started, or too young to be happy.
+    Starting,
     /// Running badly, or failing to run.
     Unhappy,
     /// Leaving the load balancer.

@@ -1,0 +1,85 @@
+//! Appends on their way in: a stream of them, taken in order, each answered when it is on disk.
+//! What is wrong with one ends the stream, and the caller is told why.
+
+use std::sync::Arc;
+
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use openraft::raft::{AppendEntriesRequest, StreamAppendError};
+use paasta_proto::v1::RaftPayload;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use super::{
+    codec,
+    service::{RaftRpc, stopped, unreadable},
+    types::TypeConfig,
+};
+
+/// The answers of a follower.
+pub(super) type Answers = BoxStream<'static, Result<RaftPayload, Status>>;
+
+/// Why the stream ends before the caller ends it.
+type End = Arc<Mutex<Option<Status>>>;
+
+/// Answers the messages until they end or `closing`.
+pub(super) fn follow(
+    rpc: RaftRpc,
+    messages: Streaming<RaftPayload>,
+    closing: CancellationToken,
+) -> Answers {
+    let end = End::default();
+    let requests = requests(rpc.clone(), messages, Arc::clone(&end));
+    let answers = rpc.raft.stream_append(requests);
+    let answers = answers.map(move |answer| {
+        let answer = answer.map_err(|fatal| stopped(&fatal))?;
+        // Whoever is told of a later leader is none.
+        if !matches!(answer, Err(StreamAppendError::HigherVote(_))) {
+            rpc.heard.note();
+        }
+        let data = codec::encode(&answer).map_err(|error| unreadable(&error))?;
+        // Whose stream it is tells whom it is for.
+        let data = data.into();
+        Ok(RaftPayload {
+            data,
+            ..RaftPayload::default()
+        })
+    });
+    let why = stream::once(async move { end.lock().take() });
+    let why = why.filter_map(|why| async move { why.map(Err) });
+    answers
+        .chain(why)
+        .take_until(closing.cancelled_owned())
+        .boxed()
+}
+
+/// The messages, read and admitted.
+fn requests(
+    rpc: RaftRpc,
+    messages: Streaming<RaftPayload>,
+    end: End,
+) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
+    stream::unfold(
+        (rpc, messages, end),
+        |(rpc, mut messages, end)| async move {
+            let request = async {
+                let Some(message) = messages.message().await? else {
+                    return Ok(None);
+                };
+                rpc.identity.admit(&message).await?;
+                let request = codec::decode(&message.data).map_err(|error| unreadable(&error))?;
+                Ok::<_, Status>(Some(request))
+            };
+            match request.await {
+                Ok(request) => request.map(|request| (request, (rpc, messages, end))),
+                Err(status) => {
+                    *end.lock() = Some(status);
+                    None
+                }
+            }
+        },
+    )
+}

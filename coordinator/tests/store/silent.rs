@@ -1,0 +1,142 @@
+//! A follower that takes what it is sent and never answers, and one that hangs up.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use paasta_coordinator::raft::RaftOptions;
+use paasta_proto::v1::{
+    RaftPayload, SnapshotChunk,
+    raft_service_server::{RaftService, RaftServiceServer},
+};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::harness::{TestNode, acknowledged, alike, eventually, leader};
+
+/// Counts the streams that are opened, and the messages on them.
+#[derive(Clone, Default)]
+struct Silent {
+    streams: Arc<AtomicU32>,
+    messages: Arc<AtomicU32>,
+}
+
+#[tonic::async_trait]
+impl RaftService for Silent {
+    type AppendStreamStream = BoxStream<'static, Result<RaftPayload, Status>>;
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<RaftPayload>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        let (messages, mut incoming) = (Arc::clone(&self.messages), request.into_inner());
+        tokio::spawn(async move {
+            while let Ok(Some(_)) = incoming.message().await {
+                messages.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Ok(Response::new(stream::pending().boxed()))
+    }
+
+    async fn append(&self, _: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
+        std::future::pending().await
+    }
+
+    async fn vote(&self, _: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
+        std::future::pending().await
+    }
+
+    async fn pre_vote(&self, _: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
+        std::future::pending().await
+    }
+
+    async fn transfer_leader(
+        &self,
+        _: Request<RaftPayload>,
+    ) -> Result<Response<RaftPayload>, Status> {
+        std::future::pending().await
+    }
+
+    async fn install_snapshot(
+        &self,
+        _: Request<Streaming<SnapshotChunk>>,
+    ) -> Result<Response<RaftPayload>, Status> {
+        std::future::pending().await
+    }
+}
+
+/// Two nodes, with a third member at the address, that have a leader and take writes.
+async fn two_and(third: String, dir: &Path) -> Vec<TestNode> {
+    let tune = |options: &mut RaftOptions| options.append_timeout = Duration::from_millis(300);
+    let mut nodes = Vec::new();
+    for id in [1, 2] {
+        nodes.push(TestNode::start(id, dir, "", tune).await);
+    }
+    let own = nodes.iter().map(|node| (node.id, node.address.clone()));
+    let members: BTreeMap<u64, String> = own.chain([(3, third)]).collect();
+    let first = &nodes[0].consensus;
+    first.init("a-cluster", members).await.expect("it is made");
+    leader(&nodes).await;
+    for number in 0..20 {
+        acknowledged(&nodes, &number.to_string(), b"").await;
+    }
+    alike(&nodes, 20).await;
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_never_answers_is_asked_again_and_holds_up_nobody() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let silent = Silent::default();
+    let service = RaftServiceServer::new(silent.clone());
+    let server = tonic::transport::Server::builder().add_service(service);
+    let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let nodes = two_and(address, dir.path()).await;
+    // Each stream is given up for one request that was not answered in time.
+    let asked_again = || async {
+        let streams = silent.streams.load(Ordering::Relaxed);
+        let messages = silent.messages.load(Ordering::Relaxed);
+        (streams >= 3 && messages >= 3).then_some(())
+    };
+    eventually("another stream", asked_again).await;
+    for node in nodes {
+        node.stop().await;
+    }
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_hangs_up_is_dialled_with_pauses() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let dialled = Arc::new(AtomicU32::new(0));
+    let counting = Arc::clone(&dialled);
+    let server = tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            counting.fetch_add(1, Ordering::Relaxed);
+            drop(connection);
+        }
+    });
+    let nodes = two_and(address, dir.path()).await;
+    let before = dialled.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let dials = dialled.load(Ordering::Relaxed) - before;
+    // A heartbeat each 100 ms, and the appends; without a pause it would be thousands.
+    assert!((1..200).contains(&dials), "dialled {dials} times in 2 s");
+    for node in nodes {
+        node.stop().await;
+    }
+    server.abort();
+}
