@@ -11,7 +11,7 @@ use paasta_common::{
 };
 
 use crate::{
-    probing::scatter,
+    scatter::scatter,
     state::{LocalState, Stage},
 };
 

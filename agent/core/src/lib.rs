@@ -22,6 +22,7 @@ mod probing;
 pub mod reap;
 pub mod report;
 pub mod runtime;
+mod scatter;
 pub mod settings;
 pub mod state;
 pub mod step;

@@ -9,6 +9,7 @@ use paasta_common::{
 use crate::{
     actions::{Action, Target},
     health::Checks,
+    scatter::{GOLDEN, scatter},
     state::Live,
 };
 
@@ -21,9 +22,6 @@ const SLOT_MS: u64 = 100;
 const INTERVAL_MIN_MS: u64 = 100;
 /// A probe that has no answer this long after its own timeout is lost with whoever sent it.
 const LOST_AFTER_MS: u64 = 5_000;
-
-/// The golden ratio's fraction, in 2^64ths.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// What of a run a probe needs to know.
 pub(crate) struct Probed<'a> {
@@ -128,11 +126,6 @@ fn in_phase(id: ReplicaId, from: Timestamp, interval_ms: u64) -> Timestamp {
     let phase = phase - phase % slot_ms(interval_ms);
     let into = from.0 % interval_ms;
     from.after_ms((phase + interval_ms - into) % interval_ms)
-}
-
-/// Spreads numbers that follow each other: multiples of the golden ratio are far apart.
-pub(crate) fn scatter(number: u64) -> u64 {
-    number.wrapping_add(1).wrapping_mul(GOLDEN) >> 20
 }
 
 #[cfg(test)]

@@ -56,6 +56,21 @@ fn any_instance() -> impl Strategy<Value = InstanceId> {
     select(instances())
 }
 
+fn versioned(id: &InstanceId, version: u32, count: u32, method: BounceMethod) -> InstanceSpec {
+    let mut spec = spec(id, version, count, method);
+    let app = Arc::make_mut(&mut spec.app);
+    match version {
+        2 => app.constraints = vec![constraint("region", Operator::GroupBy, None)],
+        3 => app.constraints = vec![constraint("hostname", Operator::Unique, None)],
+        // A port of its own for each instance, so that each can always be whole.
+        4 => app.host_port = 31_000 + u16::try_from(id.to_string().len()).unwrap(),
+        _ => {}
+    }
+    spec.bounce.margin = Margin::new(0.3).unwrap();
+    spec.bounce.progress_deadline_ms = 30_000;
+    spec
+}
+
 /// A version determines its app, so that equal ids are equal apps.
 fn any_spec(id: InstanceId) -> impl Strategy<Value = InstanceSpec> {
     let methods = select(BounceMethod::ALL.to_vec());
@@ -67,18 +82,9 @@ fn any_spec(id: InstanceId) -> impl Strategy<Value = InstanceSpec> {
     let margin = select(vec![0.3, 0.5, 1.0]);
     (1..6_u32, 0..7_u32, methods, deadline, margin, any::<bool>()).prop_map(
         move |(version, count, method, on_deadline, margin, stop)| {
-            let mut spec = spec(&id, version, count, method);
-            let app = Arc::make_mut(&mut spec.app);
-            match version {
-                2 => app.constraints = vec![constraint("region", Operator::GroupBy, None)],
-                3 => app.constraints = vec![constraint("hostname", Operator::Unique, None)],
-                // A port of its own for each instance, so that each can always be whole.
-                4 => app.host_port = 31_000 + u16::try_from(id.to_string().len()).unwrap(),
-                _ => {}
-            }
+            let mut spec = versioned(&id, version, count, method);
             spec.bounce.margin = Margin::new(margin).unwrap();
             spec.bounce.on_deadline = on_deadline;
-            spec.bounce.progress_deadline_ms = 30_000;
             if stop && count == 6 {
                 spec.desired_state = DesiredState::Stop;
             }
@@ -205,6 +211,32 @@ fn resume(world: &mut World, id: &InstanceId) {
             instance: id.clone(),
             reason: String::new(),
         }));
+    }
+}
+
+/// Found by the property below: what is told to stop does not count as moving any more, in that very
+/// plan.
+#[test]
+fn hosts_that_are_emptied_during_a_revert_are_emptied_at_the_same_pace_before_and_after() {
+    let id = &instances()[0];
+    let deploy = |version, count, method| {
+        let spec = versioned(id, version, count, method);
+        Turn::Deploy(id.clone(), Box::new(spec))
+    };
+    let mut world = World::new(HOSTS);
+    let turns = [
+        deploy(1, 4, BounceMethod::Brutal),
+        deploy(3, 2, BounceMethod::UpThenDown),
+        Turn::Ticks(1),
+        Turn::Drain(2, true),
+        deploy(2, 1, BounceMethod::Brutal),
+        Turn::Broken(1, true),
+        deploy(1, 4, BounceMethod::Brutal),
+        Turn::Drain(3, true),
+        Turn::Ticks(1),
+    ];
+    for turn in turns {
+        take(&mut world, turn);
     }
 }
 

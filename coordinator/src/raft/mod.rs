@@ -26,6 +26,7 @@ mod members;
 mod network;
 mod node;
 mod options;
+mod peer;
 mod propose;
 mod receive;
 mod replicate;

@@ -8,31 +8,29 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 use futures_util::{Stream, future::BoxFuture, stream::BoxStream};
 use openraft::{
     OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2,
-    errors::{RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
+    errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
     network::RPCOption,
     raft::{
         AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
         TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
-use paasta_proto::v1::{RaftPayload, raft_service_client::RaftServiceClient};
-use serde::{Serialize, de::DeserializeOwned};
+use paasta_proto::v1::raft_service_client::RaftServiceClient;
 use tokio::time::timeout;
-use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic::{Status, transport::Channel};
 
 use super::{
     codec,
     dial::{Dial, DialError, Keepalive},
     identity::Identity,
     options::RaftOptions,
-    replicate::{Answer, Limits, replicate},
+    peer::{Client, PeerClient},
+    replicate::{Answer, replicate},
     send,
     service::MAX_MESSAGE_BYTES,
     types::{Node, Snapshot, TypeConfig, Vote},
 };
 use crate::store::{IoMode, SnapshotFile};
-
-type Client = RaftServiceClient<Channel>;
 
 /// Makes the clients, and keeps the connections they share.
 pub(super) struct Network {
@@ -49,16 +47,6 @@ pub(super) struct Network {
 enum Purpose {
     Messages,
     Snapshots,
-}
-
-/// One peer as openraft calls it.
-#[derive(Clone)]
-pub(super) struct PeerClient {
-    identity: Arc<Identity>,
-    peer: u64,
-    client: Result<Client, Arc<DialError>>,
-    append_timeout: Duration,
-    io: IoMode,
 }
 
 impl Network {
@@ -117,61 +105,6 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     }
 }
 
-impl PeerClient {
-    /// Sends one message and waits for its answer, for at most `limit`.
-    async fn call<A, F>(
-        &self,
-        what: RPCTypes,
-        limit: Duration,
-        message: &impl Serialize,
-        send: impl FnOnce(Client, Request<RaftPayload>) -> F,
-    ) -> Result<A, RPCError<TypeConfig>>
-    where
-        A: DeserializeOwned,
-        F: Future<Output = Result<Response<RaftPayload>, Status>>,
-    {
-        let client = self.client()?;
-        let data = codec::encode(message).map_err(|error| Unreachable::new(&error))?;
-        let mut request = Request::new(self.addressed(data)?);
-        request.set_timeout(limit);
-        let answer = timeout(limit, send(client, request)).await;
-        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
-        let answer = answer.map_err(|status| self.failed(what, limit, &status))?;
-        let data = answer.into_inner().data;
-        Ok(codec::decode(&data).map_err(|error| Unreachable::new(&error))?)
-    }
-
-    pub(super) fn client(&self) -> Result<Client, Unreachable<TypeConfig>> {
-        let client = self.client.clone();
-        client.map_err(|error| Unreachable::new(&*error))
-    }
-
-    pub(super) fn addressed(&self, data: Vec<u8>) -> Result<RaftPayload, Unreachable<TypeConfig>> {
-        self.identity
-            .address(self.peer, data)
-            .ok_or_else(|| Unreachable::from_string("this node belongs to no cluster yet"))
-    }
-
-    pub(super) fn failed(
-        &self,
-        action: RPCTypes,
-        timeout: Duration,
-        status: &Status,
-    ) -> RPCError<TypeConfig> {
-        let id = self.identity.node();
-        match status.code() {
-            Code::DeadlineExceeded | Code::Cancelled => Timeout {
-                action,
-                id,
-                target: self.peer,
-                timeout,
-            }
-            .into(),
-            _ => Unreachable::new(status).into(),
-        }
-    }
-}
-
 impl RaftNetworkV2<TypeConfig> for PeerClient {
     type SnapshotData = SnapshotFile;
 
@@ -192,16 +125,12 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     fn stream_append<'s, S>(
         &'s mut self,
         requests: S,
-        option: RPCOption,
+        _: RPCOption,
     ) -> BoxFuture<'s, Result<BoxStream<'s, Answer>, RPCError<TypeConfig>>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        let limits = Limits {
-            records: self.append_timeout,
-            empty: option.hard_ttl(),
-        };
-        let opening = replicate(self.clone(), requests, limits);
+        let opening = replicate(self.clone(), requests, self.append_timeout);
         Box::pin(async move {
             let answers: BoxStream<'s, Answer> = opening.await?;
             Ok(answers)

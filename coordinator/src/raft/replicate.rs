@@ -21,22 +21,13 @@ use tokio::{
 };
 use tonic::{Status, Streaming};
 
-use super::{codec, network::PeerClient, types::TypeConfig};
+use super::{codec, peer::PeerClient, types::TypeConfig};
 
 /// What comes of one request.
 pub(super) type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 
-/// How long answers may take.
-#[derive(Clone, Copy)]
-pub(super) struct Limits {
-    /// To a request with records, which the follower writes to its disk; and opening the stream.
-    pub(super) records: Duration,
-    /// To one without.
-    pub(super) empty: Duration,
-}
-
-/// What was sent and not answered yet: the deadlines, which only grow, as answers come in order.
-/// Bounded by what the connection takes without being read.
+/// What was sent and not answered yet, the oldest first, as answers come in order. Bounded by what
+/// the connection takes without being read.
 #[derive(Default)]
 struct InFlight {
     deadlines: Mutex<VecDeque<Instant>>,
@@ -47,10 +38,7 @@ struct InFlight {
 
 impl InFlight {
     fn add(&self, limit: Duration) {
-        let mut deadlines = self.deadlines.lock();
-        let own = Instant::now() + limit;
-        let deadline = deadlines.back().map_or(own, |last| own.max(*last));
-        deadlines.push_back(deadline);
+        self.deadlines.lock().push_back(Instant::now() + limit);
         self.sent.notify_one();
     }
 
@@ -71,14 +59,16 @@ impl InFlight {
     }
 }
 
-/// Opens a stream to the peer, sends the requests as they come, and returns the answers.
+/// Opens a stream to the peer, sends the requests as they come, and returns the answers. Opening it
+/// may take `limit`, and each answer as well: a follower writes to its disk first. That a peer lives
+/// is found out by heartbeats, not here.
 ///
 /// # Errors
 /// If the stream cannot be opened. An answer that is an error is the last one.
 pub(super) async fn replicate<S>(
     peer: PeerClient,
     requests: S,
-    limits: Limits,
+    limit: Duration,
 ) -> Result<BoxStream<'static, Answer>, RPCError<TypeConfig>>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
@@ -91,17 +81,17 @@ where
         return Ok(stream::empty().boxed());
     }
     let in_flight = Arc::new(InFlight::default());
-    let outgoing = outgoing(peer.clone(), requests, limits, Arc::clone(&in_flight));
-    let opened = timeout(limits.records, client.append_stream(outgoing)).await;
+    let outgoing = outgoing(peer.clone(), requests, limit, Arc::clone(&in_flight));
+    let opened = timeout(limit, client.append_stream(outgoing)).await;
     let opened = opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
     let answers = opened
-        .map_err(|status| peer.failed(RPCTypes::AppendEntries, limits.records, &status))?
+        .map_err(|status| peer.failed(RPCTypes::AppendEntries, limit, &status))?
         .into_inner();
     let answers = stream::unfold(Some(answers), move |answers| {
         let (peer, in_flight) = (peer.clone(), Arc::clone(&in_flight));
         async move {
             let mut answers = answers?;
-            let answer = next(&peer, &mut answers, &in_flight, limits).await?;
+            let answer = next(&peer, &mut answers, &in_flight, limit).await?;
             let more = answer.is_ok().then_some(answers);
             Some((answer, more))
         }
@@ -112,17 +102,13 @@ where
 fn outgoing<S>(
     peer: PeerClient,
     requests: S,
-    limits: Limits,
+    limit: Duration,
     in_flight: Arc<InFlight>,
 ) -> impl Stream<Item = RaftPayload> + Send + 'static
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static,
 {
     requests.scan((), move |(), request| {
-        let limit = match request.entries.is_empty() {
-            true => limits.empty,
-            false => limits.records,
-        };
         let message = codec::encode(&request).map_err(|error| Unreachable::new(&error));
         let message = message.and_then(|data| peer.addressed(data));
         future::ready(match message {
@@ -143,9 +129,9 @@ async fn next(
     peer: &PeerClient,
     answers: &mut Streaming<RaftPayload>,
     in_flight: &InFlight,
-    limits: Limits,
+    limit: Duration,
 ) -> Option<Answer> {
-    let failed = |status: &Status| peer.failed(RPCTypes::AppendEntries, limits.records, status);
+    let failed = |status: &Status| peer.failed(RPCTypes::AppendEntries, limit, status);
     let answer = tokio::select! {
         biased;
         answer = answers.message() => answer,
@@ -167,27 +153,28 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_request_has_its_time_and_what_follows_never_less() {
+    async fn each_request_has_its_time_from_when_it_was_sent() {
+        const LIMIT: Duration = Duration::from_secs(2);
         let in_flight = InFlight::default();
         let began = Instant::now();
-        let long = Duration::from_secs(2);
-        let none = timeout(long, in_flight.overdue()).await;
+        let none = timeout(LIMIT, in_flight.overdue()).await;
         assert!(none.is_err(), "nothing was sent");
-        in_flight.add(long);
-        in_flight.add(Duration::from_millis(100));
+        in_flight.add(LIMIT);
+        tokio::time::advance(LIMIT / 2).await;
+        in_flight.add(LIMIT);
         in_flight.answered();
         in_flight.overdue().await;
-        assert_eq!(began.elapsed(), long * 2, "it waited behind the first");
+        assert_eq!(began.elapsed(), LIMIT * 5 / 2, "the second one's");
         in_flight.answered();
         let sent_meanwhile = async {
-            sleep_until(Instant::now() + long).await;
-            in_flight.add(Duration::from_millis(100));
-            std::future::pending::<()>().await;
+            sleep_until(Instant::now() + LIMIT).await;
+            in_flight.add(LIMIT);
+            future::pending::<()>().await;
         };
         tokio::select! {
             () = in_flight.overdue() => {}
             () = sent_meanwhile => {}
         }
-        assert_eq!(began.elapsed(), long * 3 + Duration::from_millis(100));
+        assert_eq!(began.elapsed(), LIMIT * 9 / 2);
     }
 }

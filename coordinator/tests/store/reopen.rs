@@ -205,12 +205,14 @@ async fn a_log_that_is_about_to_be_let_go_of_is_waited_for_and_never_called_dama
     append(&log, vec![record(1, 0, 10)]).await;
     drop(log);
     let held = hold(dir.path());
-    let letting_go = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        drop(held);
-    });
-    let log = open(dir.path()).expect("it was let go of").log;
-    letting_go.join().expect("it ends");
+    let (sender, opened) = std::sync::mpsc::channel();
+    let path = dir.path().to_owned();
+    let opening = std::thread::spawn(move || sender.send(open(&path)));
+    let early = opened.recv_timeout(std::time::Duration::from_millis(300));
+    assert!(early.is_err(), "it is held");
+    drop(held);
+    let log = opened.recv().expect("it ends").expect("let go of").log;
+    opening.join().expect("it ends").expect("it is heard");
     assert_eq!(all(&log).len(), 1);
     drop(log);
     let held = hold(dir.path());

@@ -14,7 +14,7 @@ use crate::{
     actions::Actions,
     images::Refetches,
     observed::{Observed, Seen},
-    probing::scatter,
+    scatter::scatter,
     settings::HostSettings,
     state::{Record, Stage, Then},
 };

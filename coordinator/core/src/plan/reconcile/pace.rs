@@ -30,7 +30,9 @@ pub(super) fn waiting(
         return 0;
     }
     let coming = coming(pass, goal, members);
-    let leaving = |member: &&Member<'_>| member.risky && member.class == Class::Draining;
+    // One that this very plan tells to stop has left.
+    let leaving =
+        |member: &&Member<'_>| member.risky && member.class == Class::Draining && !member.may_stop;
     let moving = coming + members.new.iter().filter(leaving).count();
     let most = (goal.wanted.saturating_mul(MOVING_MAX_PERCENT))
         .div_ceil(100)

@@ -1,0 +1,92 @@
+//! One other member: how it is called, and what a call that failed means.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use openraft::{
+    RPCTypes,
+    errors::{RPCError, Timeout, Unreachable},
+};
+use paasta_proto::v1::{RaftPayload, raft_service_client::RaftServiceClient};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
+use tonic::{Code, Request, Response, Status, transport::Channel};
+
+use super::{codec, dial::DialError, identity::Identity, types::TypeConfig};
+use crate::store::IoMode;
+
+pub(super) type Client = RaftServiceClient<Channel>;
+
+/// One peer as openraft calls it.
+#[derive(Clone)]
+pub(super) struct PeerClient {
+    pub(super) identity: Arc<Identity>,
+    pub(super) peer: u64,
+    pub(super) client: Result<Client, Arc<DialError>>,
+    /// For requests with records.
+    pub(super) append_timeout: Duration,
+    pub(super) io: IoMode,
+}
+
+impl PeerClient {
+    /// Sends one message and waits for its answer, for at most `limit`.
+    pub(super) async fn call<A, F>(
+        &self,
+        what: RPCTypes,
+        limit: Duration,
+        message: &impl Serialize,
+        send: impl FnOnce(Client, Request<RaftPayload>) -> F,
+    ) -> Result<A, RPCError<TypeConfig>>
+    where
+        A: DeserializeOwned,
+        F: Future<Output = Result<Response<RaftPayload>, Status>>,
+    {
+        let client = self.client()?;
+        let data = codec::encode(message).map_err(|error| Unreachable::new(&error))?;
+        let mut request = Request::new(self.addressed(data)?);
+        request.set_timeout(limit);
+        let answer = timeout(limit, send(client, request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
+        let answer = answer.map_err(|status| self.failed(what, limit, &status))?;
+        let data = answer.into_inner().data;
+        Ok(codec::decode(&data).map_err(|error| Unreachable::new(&error))?)
+    }
+
+    /// The way to it.
+    ///
+    /// # Errors
+    /// If its address can never work.
+    pub(super) fn client(&self) -> Result<Client, Unreachable<TypeConfig>> {
+        let client = self.client.clone();
+        client.map_err(|error| Unreachable::new(&*error))
+    }
+
+    /// A message for it.
+    ///
+    /// # Errors
+    /// If this node belongs to no cluster yet.
+    pub(super) fn addressed(&self, data: Vec<u8>) -> Result<RaftPayload, Unreachable<TypeConfig>> {
+        self.identity
+            .address(self.peer, data)
+            .ok_or_else(|| Unreachable::from_string("this node belongs to no cluster yet"))
+    }
+
+    /// A failed call, as openraft tells failures apart.
+    pub(super) fn failed(
+        &self,
+        action: RPCTypes,
+        timeout: Duration,
+        status: &Status,
+    ) -> RPCError<TypeConfig> {
+        let id = self.identity.node();
+        match status.code() {
+            Code::DeadlineExceeded | Code::Cancelled => Timeout {
+                action,
+                id,
+                target: self.peer,
+                timeout,
+            }
+            .into(),
+            _ => Unreachable::new(status).into(),
+        }
+    }
+}
