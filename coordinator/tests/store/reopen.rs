@@ -205,7 +205,7 @@ async fn a_log_that_is_about_to_be_let_go_of_is_waited_for_and_never_called_dama
     append(&log, vec![record(1, 0, 10)]).await;
     drop(log);
     let held = hold(dir.path());
-    let (sender, opened) = std::sync::mpsc::channel();
+    let (sender, opened) = std::sync::mpsc::sync_channel(1);
     let path = dir.path().to_owned();
     let opening = std::thread::spawn(move || sender.send(open(&path)));
     let early = opened.recv_timeout(std::time::Duration::from_millis(300));
