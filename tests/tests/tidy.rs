@@ -8,11 +8,7 @@ use paasta_tests::tidy::{
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
-const MAY_SLEEP: [(&str, &str); 9] = [
-    (
-        "agent/src/ledger/tests.rs",
-        "whoever holds a lock holds it for a while",
-    ),
+const MAY_SLEEP: [(&str, &str); 8] = [
     (
         "coordinator/tests/cluster/agent.rs",
         "an agent pauses before it tries the next coordinator",

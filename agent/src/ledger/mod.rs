@@ -250,9 +250,7 @@ fn try_open(path: &Path, mark: &Mark) -> Result<(sled::Db, Content), Unusable> {
     // A flipped bit can make it panic, and then nothing of it is used any more.
     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         // The directory's own lock is held, so whoever has sled's is about to let go of it.
-        let held =
-            |error: &sled::Error| matches!(error, sled::Error::Io(error) if held::is_lock(error));
-        let db = held::wait_for(|| config.open(), held)?;
+        let db = held::wait_for(|| config.open(), held::is_lock)?;
         let content = content::decode(db.iter());
         Ok::<_, sled::Error>((db, content))
     }));

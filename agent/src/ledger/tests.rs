@@ -123,12 +123,14 @@ fn what_is_left_of_the_last_user_is_waited_for() {
     // As a thread of sled or a child of the agent that ended would.
     let left = ledger.db.clone();
     drop(ledger);
-    let letting_go = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        drop(left);
-    });
-    let (_ledger, opened) = reopen(dir.path());
-    letting_go.join().unwrap();
+    let (sender, reopened) = std::sync::mpsc::sync_channel(1);
+    let path = dir.path().to_owned();
+    let opening = std::thread::spawn(move || sender.send(reopen(&path)).is_ok());
+    let early = reopened.recv_timeout(std::time::Duration::from_millis(300));
+    assert!(early.is_err(), "it is held");
+    drop(left);
+    let (_ledger, opened) = reopened.recv().unwrap();
+    assert!(opening.join().unwrap());
     assert_eq!(opened.damage, None);
     assert_eq!(opened.state, state(7, 2, 10));
 }

@@ -3,7 +3,8 @@
 //! lived.
 
 use std::{
-    io, thread,
+    error::Error,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -33,9 +34,8 @@ pub fn wait_for<T, E>(
 
 /// Whether a database did not open because another has its file's lock; its library says so in
 /// words only.
-pub fn is_lock(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
-        || error.to_string().contains("could not acquire lock")
+pub fn is_lock(error: &impl Error) -> bool {
+    error.to_string().contains("could not acquire lock")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context;
 use tempfile::TempDir;
 
-use crate::machine::quantile;
+use crate::{machine::quantile, processes::is_installed};
 
 /// Writes that are measured.
 const WRITES: usize = 300;
@@ -36,7 +36,7 @@ impl Slower {
 
     /// Whether it can be had here.
     pub(crate) fn is_possible() -> bool {
-        Command::new("strace").arg("--version").output().is_ok()
+        is_installed("strace")
     }
 
     /// Starts the program with this disk. The process that is started is the program itself: the

@@ -1,6 +1,6 @@
 //! Three etcd processes with etcd's own defaults, on the same disk, spoken to by gRPC as ours are.
 
-use std::{net::SocketAddr, process::Command};
+use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
@@ -9,7 +9,7 @@ use tonic_prost::ProstCodec;
 
 use crate::{
     disk::{Slower, directory},
-    processes::{Client, Process, Trio, channel, eventually, free_addresses},
+    processes::{self, Client, Process, Trio, channel, eventually, free_addresses},
 };
 
 /// Bytes of a value: about those of our command.
@@ -60,7 +60,7 @@ struct StatusResponse {
 
 /// Whether there is an etcd on this machine.
 pub(crate) fn is_installed() -> bool {
-    Command::new("etcd").arg("--version").output().is_ok()
+    processes::is_installed("etcd")
 }
 
 impl EtcdClient {

@@ -1,5 +1,5 @@
 //! A coordinator's consensus and state in a process of its own, with a door for the clients of the
-//! measurement. The door speaks the messages of the peer protocol, on another port: `append` takes
+//! measurement. The door speaks the messages of the peer protocol, on another port: `transfer_leader` takes
 //! one command, `vote` a list of them, `pre_vote` says who leads.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -97,12 +97,6 @@ impl RaftService for Door {
         Err(Status::unimplemented("not measured"))
     }
 
-    async fn append(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
-        let command = request.into_inner().data.to_vec();
-        let outcome = self.0.propose(command, DEADLINE).await;
-        Ok(answer(outcome.map_err(refused)?))
-    }
-
     async fn vote(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
         let commands: Vec<Vec<u8>> =
             codec::decode(&request.into_inner().data).map_err(unreadable)?;
@@ -125,9 +119,11 @@ impl RaftService for Door {
 
     async fn transfer_leader(
         &self,
-        _: Request<RaftPayload>,
+        request: Request<RaftPayload>,
     ) -> Result<Response<RaftPayload>, Status> {
-        Err(Status::unimplemented("not measured"))
+        let command = request.into_inner().data.to_vec();
+        let outcome = self.0.propose(command, DEADLINE).await;
+        Ok(answer(outcome.map_err(refused)?))
     }
 
     async fn install_snapshot(

@@ -16,6 +16,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked.
 const STEP: Duration = Duration::from_millis(20);
 
+/// Whether there is such a program on this machine.
+pub(crate) fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
 /// A process that ends with this value.
 pub(crate) struct Process(Child);
 

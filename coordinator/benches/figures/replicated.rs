@@ -272,7 +272,7 @@ impl Client for Door {
         info.agent_version = format!("{number:064}");
         let command = Command::RegisterHost(RegisterHost { info });
         let data = encoded(command, Timestamp(number))?;
-        self.0.clone().append(payload(data)).await?;
+        self.0.clone().transfer_leader(payload(data)).await?;
         Ok(())
     }
 }

@@ -10,7 +10,6 @@ use futures_util::{
 use openraft::raft::{AppendEntriesRequest, StreamAppendError};
 use paasta_proto::v1::RaftPayload;
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{
@@ -25,13 +24,9 @@ pub(super) type Answers = BoxStream<'static, Result<RaftPayload, Status>>;
 /// Why the stream ends before the caller ends it.
 type End = Arc<Mutex<Option<Status>>>;
 
-/// Answers the messages until they end or `closing`.
-pub(super) fn follow(
-    rpc: RaftRpc,
-    messages: Streaming<RaftPayload>,
-    closing: CancellationToken,
-) -> Answers {
-    let end = End::default();
+/// Answers the messages until they end or this node hangs up.
+pub(super) fn follow(rpc: RaftRpc, messages: Streaming<RaftPayload>) -> Answers {
+    let (end, closing) = (End::default(), rpc.closing.clone());
     let requests = requests(rpc.clone(), messages, Arc::clone(&end));
     let answers = rpc.raft.stream_append(requests);
     let answers = answers.map(move |answer| {

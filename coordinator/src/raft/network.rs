@@ -5,7 +5,11 @@
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-use futures_util::{Stream, future::BoxFuture, stream::BoxStream};
+use futures_util::{
+    Stream, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use openraft::{
     OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2,
     errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
@@ -16,15 +20,14 @@ use openraft::{
     },
 };
 use paasta_proto::v1::raft_service_client::RaftServiceClient;
-use tokio::time::timeout;
-use tonic::{Status, transport::Channel};
+use tonic::transport::Channel;
 
 use super::{
     codec,
     dial::{Dial, DialError, Keepalive},
     identity::Identity,
     options::RaftOptions,
-    peer::{Client, PeerClient},
+    peer::{Client, PeerClient, within},
     replicate::{Answer, replicate},
     send,
     service::MAX_MESSAGE_BYTES,
@@ -111,15 +114,15 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     async fn append_entries(
         &mut self,
         message: AppendEntriesRequest<TypeConfig>,
-        option: RPCOption,
+        _: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let limit = match message.entries.is_empty() {
-            true => option.hard_ttl(),
-            false => self.append_timeout,
-        };
-        let send = |mut client: Client, request| async move { client.append(request).await };
-        self.call(RPCTypes::AppendEntries, limit, &message, send)
-            .await
+        // openraft itself appends by streams only, heartbeats as well; this is one of one request.
+        let requests = stream::iter([message]);
+        let mut answers = replicate(self.clone(), requests, self.append_timeout).await?;
+        match answers.next().await {
+            Some(answer) => Ok(answer?.into()),
+            None => Err(Unreachable::from_string("the stream ended without an answer").into()),
+        }
     }
 
     fn stream_append<'s, S>(
@@ -179,7 +182,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         let data = codec::encode(&vote).map_err(|error| Unreachable::new(&error))?;
         let head = self.addressed(data)?;
         let limit = option.hard_ttl();
-        let sending = timeout(
+        let sending = within(
             limit,
             send::snapshot(client, head, snapshot.snapshot, self.io),
         );
@@ -188,7 +191,6 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             closed = cancel => return Err(closed.into()),
             answer = sending => answer,
         };
-        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
         let data =
             answer.map_err(|status| self.failed(RPCTypes::InstallSnapshot, limit, &status))?;
         Ok(codec::decode(&data).map_err(|error| Unreachable::new(&error))?)

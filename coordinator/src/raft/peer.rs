@@ -22,7 +22,7 @@ pub(super) struct PeerClient {
     pub(super) identity: Arc<Identity>,
     pub(super) peer: u64,
     pub(super) client: Result<Client, Arc<DialError>>,
-    /// For requests with records.
+    /// How long the answer to an append may take.
     pub(super) append_timeout: Duration,
     pub(super) io: IoMode,
 }
@@ -44,8 +44,7 @@ impl PeerClient {
         let data = codec::encode(message).map_err(|error| Unreachable::new(&error))?;
         let mut request = Request::new(self.addressed(data)?);
         request.set_timeout(limit);
-        let answer = timeout(limit, send(client, request)).await;
-        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
+        let answer = within(limit, send(client, request)).await;
         let answer = answer.map_err(|status| self.failed(what, limit, &status))?;
         let data = answer.into_inner().data;
         Ok(codec::decode(&data).map_err(|error| Unreachable::new(&error))?)
@@ -89,4 +88,18 @@ impl PeerClient {
             _ => Unreachable::new(status).into(),
         }
     }
+}
+
+/// The answer, or that there was none in time.
+pub(super) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let answer = timeout(limit, answer).await;
+    answer.unwrap_or_else(|_| Err(no_answer()))
+}
+
+/// How a call fails that is given up.
+pub(super) fn no_answer() -> Status {
+    Status::deadline_exceeded("no answer")
 }

@@ -17,11 +17,15 @@ use paasta_proto::v1::RaftPayload;
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use tonic::{Status, Streaming};
 
-use super::{codec, peer::PeerClient, types::TypeConfig};
+use super::{
+    codec,
+    peer::{PeerClient, no_answer, within},
+    types::TypeConfig,
+};
 
 /// What comes of one request.
 pub(super) type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
@@ -60,8 +64,8 @@ impl InFlight {
 }
 
 /// Opens a stream to the peer, sends the requests as they come, and returns the answers. Opening it
-/// may take `limit`, and each answer as well: a follower writes to its disk first. That a peer lives
-/// is found out by heartbeats, not here.
+/// may take `limit`, and each answer as well: a follower writes to its disk first. A heartbeat is a
+/// stream of one request, to which openraft gives less time itself.
 ///
 /// # Errors
 /// If the stream cannot be opened. An answer that is an error is the last one.
@@ -82,9 +86,8 @@ where
     }
     let in_flight = Arc::new(InFlight::default());
     let outgoing = outgoing(peer.clone(), requests, limit, Arc::clone(&in_flight));
-    let opened = timeout(limit, client.append_stream(outgoing)).await;
-    let opened = opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
-    let answers = opened
+    let answers = within(limit, client.append_stream(outgoing))
+        .await
         .map_err(|status| peer.failed(RPCTypes::AppendEntries, limit, &status))?
         .into_inner();
     let answers = stream::unfold(Some(answers), move |answers| {
@@ -135,7 +138,7 @@ async fn next(
     let answer = tokio::select! {
         biased;
         answer = answers.message() => answer,
-        () = in_flight.overdue() => Err(Status::deadline_exceeded("no answer")),
+        () = in_flight.overdue() => Err(no_answer()),
     };
     match answer {
         Err(status) => Some(Err(failed(&status))),
@@ -150,6 +153,8 @@ async fn next(
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,6 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use openraft::raft::AppendEntriesResponse;
 use paasta_proto::v1::{RaftPayload, SnapshotChunk, raft_service_server::RaftService};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -11,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     codec::{self, CodecError},
-    follow::{self, Answers},
+    follow::{Answers, follow},
     heard::Heard,
     identity::Identity,
     receive::Receiver,
@@ -77,22 +76,8 @@ impl RaftService for RaftRpc {
         &self,
         request: Request<Streaming<RaftPayload>>,
     ) -> Result<Response<Answers>, Status> {
-        let closing = self.closing.clone();
-        let answers = follow::follow(self.clone(), request.into_inner(), closing);
+        let answers = follow(self.clone(), request.into_inner());
         Ok(Response::new(answers))
-    }
-
-    async fn append(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
-        self.answer(request, |message| async {
-            let answer = self.raft.append_entries(message).await;
-            // Whoever is told of a later leader is none.
-            if matches!(&answer, Ok(said) if !matches!(said, AppendEntriesResponse::HigherVote(_)))
-            {
-                self.heard.note();
-            }
-            answer
-        })
-        .await
     }
 
     async fn vote(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {

@@ -394,7 +394,6 @@ fn is_due(noted: Option<Position>, at: Position) -> bool {
     noted.is_none_or(|noted| at.index.abs_diff(noted.index) >= NOTE_COMMIT_EVERY)
 }
 
-/// Adds `record` to the batch; returns its mark.
 /// A key and its value.
 type Write = ([u8; KEY_BYTES], Vec<u8>);
 
@@ -414,6 +413,7 @@ fn write(tree: &sled::Tree, writes: Vec<Write>) -> io::Result<()> {
     written.map_err(io::Error::from)
 }
 
+/// Adds what writes `record`; returns its mark.
 fn add_to(writes: &mut Vec<Write>, record: &Record, tail: Option<Mark>) -> io::Result<Mark> {
     let Position { term, index } = record.position;
     let refuse = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);

@@ -257,8 +257,7 @@ fn open_sled(dir: &Path, io: IoMode) -> Result<(sled::Db, sled::Tree, Scan), Ref
         .name("raft-open".to_owned())
         .spawn(move || {
             // The directory's own lock is held, so whoever has sled's is about to let go of it.
-            let held = |error: &sled::Error| matches!(error, sled::Error::Io(error) if held::is_lock(error));
-            let db = held::wait_for(|| config.open(), held)?;
+            let db = held::wait_for(|| config.open(), held::is_lock)?;
             let tree = db.open_tree("log")?;
             let found = scan(&tree).map_err(Refusal::Damage)?;
             Ok((db, tree, found))

@@ -91,8 +91,5 @@ fn run(state: &ClusterState, observed: &Observed, now: Timestamp, scope: Option<
     for id in &instances {
         reconcile::reconcile(&mut pass, id);
     }
-    Plan {
-        partial: scope.is_some(),
-        ..pass.finish()
-    }
+    pass.finish(scope.is_some())
 }

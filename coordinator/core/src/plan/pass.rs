@@ -112,12 +112,12 @@ impl<'a> Pass<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> Plan {
+    pub(super) fn finish(self, partial: bool) -> Plan {
         Plan {
             commands: self.commands,
             report: self.report,
             wake_at: self.wake_at,
-            partial: false,
+            partial,
         }
     }
 }
