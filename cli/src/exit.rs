@@ -1,4 +1,4 @@
-//! What the exit code tells a script. The table in [`HELP`] is the contract; `README.md` repeats it.
+//! What the exit code tells a script. The table in [`HELP`] is the contract; `docs/reference/cli.md` repeats it.
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use std::{fmt, path::Path};
 
 pub mod graph;
 pub mod licence;
+pub mod links;
 pub mod rules;
 pub mod source;
 

@@ -3,7 +3,7 @@
 use paasta_tests::tidy::{
     Violation, graph,
     graph::Metadata,
-    licence, root, rules,
+    licence, links, root, rules,
     source::{files, rust_sources},
 };
 
@@ -112,6 +112,23 @@ fn nothing_is_left_unfinished() {
         .iter()
         .flat_map(|(path, text)| rules::unfinished(path, text));
     assert_none(&found.collect::<Vec<_>>());
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let pages = files(root(), &["md"]).expect("read the tree");
+    assert!(pages.len() > 20, "only {} pages were found", pages.len());
+    assert_none(&links::dead(root(), &pages));
+}
+
+#[test]
+fn readme_is_short() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("read README.md");
+    let lines = readme.lines().count();
+    assert!(
+        lines <= 120,
+        "{lines} lines: move what is for one kind of reader to docs/"
+    );
 }
 
 #[test]
