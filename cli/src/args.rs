@@ -1,6 +1,6 @@
 //! The command line: what every verb understands. Each verb's own options are in its file.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 use paasta_process::help::examples;
@@ -10,9 +10,41 @@ use crate::{client::Address, cmd, exit};
 /// The longest `--timeout`: a deadline that nobody would wait for is a typing error.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
+/// The help of `paasta` itself: its commands by task, the most used ones first. Fits on one screen.
+const TEMPLATE: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+Most used:
+  status                Show how instances are: versions, replicas, bounces
+  why                   Say why an instance is not as it should be
+  logs                  Show what a service wrote and what was done to it
+  mark-for-deployment   Deploy a commit
+  rollback              Go back to a commit that was deployed before
+  validate              Check a yelpsoa-configs directory
+  metastatus            Show how the cluster is: coordinators, hosts, resources
+
+All commands, by task (paasta help COMMAND has options and examples):
+  Deploy:        mark-for-deployment, wait-for-deployment, rollback, start, stop, restart,
+                 list-deployments, get-latest-deployment, bounce
+  Look:          status, why, logs, events, history, list, list-clusters, info,
+                 check-replication, metastatus
+  Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
+                 autoscale, backoff, brake
+  Hosts:         maintenance, cleanup
+  Coordinators:  cluster, coordinator, snapshot, generate-deployments
+  New services:  new-service, validate, local-run, pipeline
+  Pipeline:      check, cook-image, itest, security-check, push-to-registry
+  This program:  completions, man, version, help
+
+{options}
+{after-help}";
+
 /// Run services on a cluster of Docker hosts, as yelpsoa-configs and git say.
 #[derive(Debug, Parser)]
 #[command(name = "paasta", version, after_help = exit::HELP, max_term_width = 100)]
+#[command(help_template = TEMPLATE)]
 pub struct Args {
     /// What every verb understands.
     #[command(flatten)]
@@ -156,6 +188,10 @@ pub enum Command {
     LocalRun(cmd::local_run::Args),
     /// Check a yelpsoa-configs directory
     Validate(cmd::validate::Args),
+    /// Write the files of a new service in yelpsoa-configs
+    NewService(cmd::new_service::Args),
+    /// Print a CI pipeline that does the steps of deploy.yaml
+    Pipeline(cmd::pipeline::Args),
     /// Print the completions of a shell
     Completions(cmd::completions::Args),
     /// Write the man pages
@@ -163,6 +199,9 @@ pub enum Command {
     /// Print the version
     #[command(after_help = examples(&["paasta version"], ""))]
     Version,
+    /// Any other word: a verb of PaaSTA that is not here, or a typing error
+    #[command(external_subcommand)]
+    Absent(Vec<OsString>),
 }
 
 /// Reads a time that somebody would wait for.
@@ -189,6 +228,21 @@ mod tests {
     #[test]
     fn every_command_has_examples_that_it_takes() {
         assert_eq!(help::faults(&Args::command()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_command_is_in_the_help_by_task_once_and_on_one_screen() {
+        let list = TEMPLATE.split_once("by task").expect("the list").1;
+        let words: Vec<&str> = list
+            .split(|one: char| !one.is_ascii_lowercase() && one != '-')
+            .collect();
+        let command = Args::command();
+        for name in command.get_subcommands().map(clap::Command::get_name) {
+            let times = words.iter().filter(|word| **word == name).count();
+            assert_eq!(times, 1, "{name} in the list of commands by task");
+        }
+        let help = Args::command().render_help().to_string();
+        assert!(help.lines().count() <= 60, "{} lines", help.lines().count());
     }
 
     #[test]

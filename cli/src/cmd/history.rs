@@ -1,10 +1,9 @@
 //! `paasta history`: what was asked of an instance, by whom and when.
 
-use paasta_common::id::InstanceId;
 use paasta_process::help::examples;
 use paasta_proto::v1::{HistoryRequest, deploys_client::DeploysClient};
 
-use super::Context;
+use super::{Context, which::Which};
 use crate::{client::request, exit::Exit, render};
 
 /// Show what was asked of an instance, by whom and when
@@ -12,11 +11,11 @@ use crate::{client::request, exit::Exit, render};
 /// Deploys, starts and stops with their tags, changes of yelpsoa-configs with the fields that
 /// changed, overrides and rollbacks. The last 20 are remembered.
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta history hello.main -n 5"], ""))]
+#[command(after_help = examples(&["paasta history hello.main -n 5", "paasta history -s hello"], ""))]
 pub struct Args {
-    /// The instance
-    #[arg(value_name = "SERVICE.INSTANCE")]
-    pub instance: InstanceId,
+    /// Which instance
+    #[command(flatten)]
+    pub which: Which,
     /// How many changes, at most
     #[arg(
         short = 'n',
@@ -36,7 +35,7 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
     let timeout = coordinators.timeout();
     let ask = HistoryRequest {
-        instance: args.instance.to_string(),
+        instance: args.which.one()?.to_string(),
         limit: args.count,
     };
     let answer = coordinators.call(|channel| {

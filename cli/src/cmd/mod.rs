@@ -15,6 +15,7 @@ use crate::{
     terminal,
 };
 
+pub mod absent;
 pub mod autoscale;
 pub mod backoff;
 pub mod bounce;
@@ -40,6 +41,8 @@ pub mod maintenance;
 pub mod man;
 pub mod marking;
 pub mod metastatus;
+pub mod new_service;
+pub mod pipeline;
 pub mod push_to_registry;
 pub mod security_check;
 pub mod snapshot;
@@ -47,6 +50,7 @@ pub mod status;
 pub mod validate;
 pub mod version;
 pub mod wait_for_deployment;
+pub mod which;
 pub mod why;
 
 use marking::control::{self, Act};
@@ -122,7 +126,10 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Validate(args) => validate::run(&args, context),
         args::Command::Completions(args) => completions::run(&args),
         args::Command::Man(args) => man::run(&args, context),
+        args::Command::NewService(args) => new_service::run(&args, context),
+        args::Command::Pipeline(args) => pipeline::run(&args, context),
         args::Command::Version => version::run(context),
+        args::Command::Absent(words) => Ok(absent::run(&words)),
     }
 }
 

@@ -1,10 +1,9 @@
 //! `paasta why`: everything known about why an instance is not as it should be.
 
-use paasta_common::id::InstanceId;
 use paasta_process::help::examples;
 use paasta_proto::v1::{WhyRequest, admin_client::AdminClient};
 
-use super::{Context, names};
+use super::{Context, names, which::Which};
 use crate::{
     client::{ANSWER_BYTES_MAX, request},
     exit::{self, Exit},
@@ -15,11 +14,11 @@ use crate::{
 
 /// Say why an instance is not as it should be
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta why hello.main"], exit::HELP))]
+#[command(after_help = examples(&["paasta why hello.main", "paasta why -s hello -i main"], exit::HELP))]
 pub struct Args {
-    /// The instance
-    #[arg(value_name = "SERVICE.INSTANCE")]
-    pub instance: InstanceId,
+    /// Which instance
+    #[command(flatten)]
+    pub which: Which,
 }
 
 /// Prints the instance's status, what it waits for and what happened to it.
@@ -29,7 +28,7 @@ pub struct Args {
 pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
     let ask = WhyRequest {
-        instance: args.instance.to_string(),
+        instance: args.which.one()?.to_string(),
     };
     let timeout = coordinators.timeout();
     let answer = coordinators.call(|channel| {

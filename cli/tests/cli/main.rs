@@ -10,6 +10,7 @@ mod local;
 mod logs;
 mod marking;
 mod members;
+mod newcomer;
 mod operate;
 mod operator;
 mod paasta;
