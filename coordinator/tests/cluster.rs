@@ -21,7 +21,7 @@ mod cluster {
 use std::time::Duration;
 
 use cluster::{agent::FakeAgent, coordinators::Coordinators};
-use paasta_proto::v1::{StatusRequest, Waiting, WhyRequest};
+use paasta_proto::v1::{DeployStatus, ReplicaClass, StatusRequest, Waiting, WhyRequest};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -50,7 +50,7 @@ async fn a_deploy_becomes_replicas_and_a_new_version_is_bounced() {
     cluster.deploy("hello", 'b');
     let second = cluster
         .wait("hello.main", PATIENCE, |status| {
-            status.deploy_status == "running" && status.git_sha.starts_with('b')
+            status.deploy_status() == DeployStatus::Running && status.git_sha.starts_with('b')
         })
         .await;
     assert_ne!(first.desired_app, second.desired_app);
@@ -101,7 +101,7 @@ async fn a_broken_file_hurts_its_own_instance_only_and_is_named() {
     assert!(problem.field.ends_with("mem"), "{problem:?}");
     let moved = cluster
         .wait("hello.web", PATIENCE, |status| {
-            status.git_sha.starts_with('b') && status.deploy_status == "running"
+            status.git_sha.starts_with('b') && status.deploy_status() == DeployStatus::Running
         })
         .await;
     assert!(moved.problems.is_empty(), "{:?}", moved.problems);
@@ -144,7 +144,7 @@ async fn any_coordinator_answers_and_a_leader_that_dies_is_replaced() {
     cluster.deploy("hello", 'b');
     cluster
         .wait("hello.main", PATIENCE, |status| {
-            status.git_sha.starts_with('b') && status.deploy_status == "running"
+            status.git_sha.starts_with('b') && status.deploy_status() == DeployStatus::Running
         })
         .await;
     cluster.restart(leader).await;
@@ -167,7 +167,7 @@ async fn the_replicas_of_a_silent_host_are_placed_elsewhere_and_it_may_come_back
             let happy = status
                 .replicas
                 .iter()
-                .filter(|replica| replica.class == "happy");
+                .filter(|replica| replica.class() == ReplicaClass::Happy);
             happy.filter(|replica| replica.host != "host-1").count() == 3
         })
         .await;

@@ -1,7 +1,8 @@
 //! The wire of paasta: the gRPC services of `paasta/v1/*.proto` and, in [`convert`], the only
-//! passage between what is on the wire and the words of `paasta-common`.
+//! passage between what is on the wire and the words of `paasta-common`. [`words`] are the enums as text.
 
 pub mod convert;
+pub mod words;
 
 /// The generated messages, clients and servers of package `paasta.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

@@ -67,7 +67,7 @@ fn numbers(line: &BounceLine) -> String {
 
 #[cfg(test)]
 mod tests {
-    use paasta_proto::v1::{BounceStatus, Waiting};
+    use paasta_proto::v1::{BounceState, BounceStatus, Waiting};
 
     use super::*;
     use crate::render::view_80;
@@ -81,7 +81,7 @@ mod tests {
             bounce: Some(BounceStatus {
                 method: "crossover".to_owned(),
                 started_at_ms: 1_000,
-                state: "held".to_owned(),
+                state: BounceState::Held.into(),
                 new_happy: 1,
                 new_wanted: 3,
                 old_happy: 2,

@@ -1,6 +1,9 @@
 //! Hosts that are being emptied: whether they are safe to stop, and what is left there.
 
-use paasta_proto::v1::{HostMaintenance, LeavingReplica, MaintenanceStatusResponse};
+use paasta_proto::{
+    v1::{HostMaintenance, LeavingReplica, MaintenanceStatusResponse, ReplicaClass},
+    words::word,
+};
 
 use super::{Tone, View, lines::Lines, plain, time};
 
@@ -54,12 +57,17 @@ fn headline(host: &HostMaintenance, view: &View) -> String {
 fn left(replica: &LeavingReplica) -> String {
     plain(&format!(
         "{} of {} ({}) waits for {}",
-        replica.id, replica.instance, replica.class, replica.waits_for
+        replica.id,
+        replica.instance,
+        word::<ReplicaClass>(replica.class),
+        replica.waits_for
     ))
 }
 
 #[cfg(test)]
 mod tests {
+    use paasta_proto::v1::HostState;
+
     use super::*;
     use crate::render::view_80;
 
@@ -68,13 +76,13 @@ mod tests {
         let replica = LeavingReplica {
             id: "r5".to_owned(),
             instance: "hello.main".to_owned(),
-            class: "at-risk".to_owned(),
+            class: ReplicaClass::AtRisk.into(),
             waits_for: "a happy replacement (1 replicas cannot be placed: 0 of 2 hosts: 2 lack 64 MB memory)".to_owned(),
             ..LeavingReplica::default()
         };
         let host = HostMaintenance {
             host: "host-1".to_owned(),
-            state: "draining".to_owned(),
+            state: HostState::Draining.into(),
             text: "1 replicas are left".to_owned(),
             reason: "new disk".to_owned(),
             since_ms: 1_000,

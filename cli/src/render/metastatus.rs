@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use paasta_proto::v1::{CoordinatorStatus, HostStatus, MetastatusResponse, PoolStatus, Resources};
+use paasta_proto::{
+    v1::{CoordinatorStatus, HostState, HostStatus, MetastatusResponse, PoolStatus, Resources},
+    words::word,
+};
 
 use super::{
     Tone, View,
@@ -219,13 +222,15 @@ fn hosts(hosts: &[HostStatus], now_ms: u64, view: &View) -> String {
 }
 
 fn state(host: &HostStatus) -> Field {
-    let (word, tone) = match host.state.as_str() {
-        "up" if !host.runtime_degraded.is_empty() => ("degraded", Tone::Bad),
-        "up" => ("up", Tone::Good),
-        "lost" => ("lost", Tone::Bad),
-        other => (other, Tone::Fair),
+    let (word, tone) = match host.state() {
+        HostState::Up if !host.runtime_degraded.is_empty() => ("degraded".into(), Tone::Bad),
+        HostState::Up => (word::<HostState>(host.state), Tone::Good),
+        HostState::Lost => (word::<HostState>(host.state), Tone::Bad),
+        HostState::Unknown | HostState::Draining | HostState::Silent | HostState::Unspecified => {
+            (word::<HostState>(host.state), Tone::Fair)
+        }
     };
-    (word.replace('_', "-"), Some(tone))
+    (word.into_owned(), Some(tone))
 }
 
 fn share(used: Resources, capacity: Resources, of: impl Fn(Resources) -> u64) -> Field {

@@ -1,13 +1,13 @@
 //! Problems of configurations: `file:line:column: field: what`.
 
-use paasta_proto::v1::Problem;
+use paasta_proto::v1::{Problem, Severity};
 
 use super::{Tone, View, lines::Lines, plain};
 
 /// Adds one line (folded) for each problem, with its mark, `indent` columns in.
 pub fn add(lines: &mut Lines<'_>, indent: usize, problems: &[Problem]) {
     for problem in problems {
-        let mark = mark(problem.severity == "warning", lines.view());
+        let mark = mark(problem.severity() == Severity::Warning, lines.view());
         let first = format!("{:indent$}{mark} ", "");
         lines.add(&first, &plain(&text(problem)), indent + 2);
     }
@@ -51,11 +51,11 @@ mod tests {
             column: Some(3),
             field: "main.mem".to_owned(),
             message: "expected a number of MiB, at least 32".to_owned(),
-            severity: "error".to_owned(),
+            severity: Severity::Error.into(),
         };
         let bare = Problem {
             message: "odd".to_owned(),
-            severity: "warning".to_owned(),
+            severity: Severity::Warning.into(),
             ..Problem::default()
         };
         let view = view_80();

@@ -1,8 +1,11 @@
 //! The replicas of an instance, a row each, and below the table what the hosts say about them.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use paasta_proto::v1::ReplicaStatus;
+use paasta_proto::{
+    v1::{ReplicaClass, ReplicaHealth, ReplicaPhase, ReplicaStatus},
+    words::word,
+};
 
 use super::{
     Tone,
@@ -96,7 +99,9 @@ fn image_problem(replica: &ReplicaStatus) -> Option<&'static str> {
 }
 
 fn row(replica: &ReplicaStatus, now_ms: u64) -> Vec<Field> {
-    let up = replica.started_at_ms.filter(|_| replica.phase == "running");
+    let up = replica
+        .started_at_ms
+        .filter(|_| replica.phase() == ReplicaPhase::Running);
     vec![
         field(&replica.id),
         field(&replica.host),
@@ -123,21 +128,58 @@ fn address(replica: &ReplicaStatus) -> String {
 
 /// One word: what matters most about the replica now.
 fn state(replica: &ReplicaStatus) -> Field {
-    let word = match (replica.class.as_str(), replica.phase.as_str()) {
-        (class @ ("draining" | "at_risk" | "lost" | "stopping"), _) => class,
-        // Its container is fine; a load balancer or a minimal uptime is still waited for.
-        (class, "running") if class != "happy" && replica.health == "healthy" => class,
-        (_, "running") if matches!(replica.health.as_str(), "" | "unchecked") => "running",
-        (_, "running") => &replica.health,
-        (_, phase) => image_problem(replica).unwrap_or(phase),
+    let text = match replica.class() {
+        ReplicaClass::Draining
+        | ReplicaClass::AtRisk
+        | ReplicaClass::Lost
+        | ReplicaClass::Stopping => word::<ReplicaClass>(replica.class),
+        ReplicaClass::Happy
+        | ReplicaClass::Unknown
+        | ReplicaClass::Starting
+        | ReplicaClass::Unhappy
+        | ReplicaClass::Unspecified => on_host(replica),
     };
-    let tone = match replica.class.as_str() {
+    let tone = match replica.class() {
         _ if image_problem(replica).is_some() => Tone::Bad,
-        "happy" => Tone::Good,
-        "unhealthy" | "lost" => Tone::Bad,
-        _ => Tone::Fair,
+        ReplicaClass::Happy => Tone::Good,
+        ReplicaClass::Unhappy | ReplicaClass::Lost => Tone::Bad,
+        ReplicaClass::AtRisk
+        | ReplicaClass::Unknown
+        | ReplicaClass::Starting
+        | ReplicaClass::Draining
+        | ReplicaClass::Stopping
+        | ReplicaClass::Unspecified => Tone::Fair,
     };
-    (word.replace('_', "-"), Some(tone))
+    (text.into_owned(), Some(tone))
+}
+
+/// What its host says of a replica that is to stay.
+fn on_host(replica: &ReplicaStatus) -> Cow<'static, str> {
+    let phase = || word::<ReplicaPhase>(replica.phase);
+    match replica.phase() {
+        ReplicaPhase::Running => match replica.health() {
+            // Its container is fine; a load balancer or a minimal uptime is still waited for.
+            ReplicaHealth::Healthy if replica.class() != ReplicaClass::Happy => {
+                word::<ReplicaClass>(replica.class)
+            }
+            ReplicaHealth::Unspecified if replica.health == 0 => phase(),
+            ReplicaHealth::Unchecked => phase(),
+            ReplicaHealth::Unknown
+            | ReplicaHealth::Healthy
+            | ReplicaHealth::Unhealthy
+            | ReplicaHealth::Unspecified => word::<ReplicaHealth>(replica.health),
+        },
+        ReplicaPhase::Placed
+        | ReplicaPhase::Accepted
+        | ReplicaPhase::Pulling
+        | ReplicaPhase::Starting
+        | ReplicaPhase::BackingOff
+        | ReplicaPhase::Draining
+        | ReplicaPhase::Stopping
+        | ReplicaPhase::Gone
+        | ReplicaPhase::Lost
+        | ReplicaPhase::Unspecified => image_problem(replica).map_or_else(phase, Cow::Borrowed),
+    }
 }
 
 /// The git part of an app id, without its word.
@@ -152,7 +194,10 @@ fn dash() -> String {
 
 #[cfg(test)]
 mod tests {
-    use paasta_proto::v1::{ImageReport, PullProgress};
+    use paasta_proto::{
+        v1::{ImageReport, PullProgress},
+        words::Words as _,
+    };
 
     use super::*;
     use crate::render::view_80;
@@ -161,7 +206,7 @@ mod tests {
     fn images_are_shown_while_they_come_when_they_fail_and_when_they_are_here() {
         let replica = |id: &str, image| ReplicaStatus {
             id: id.to_owned(),
-            phase: "backing-off".to_owned(),
+            phase: ReplicaPhase::BackingOff.into(),
             image: Some(image),
             ..ReplicaStatus::default()
         };
@@ -199,5 +244,36 @@ mod tests {
         ] {
             assert!(text.contains(said), "{text}");
         }
+    }
+
+    #[test]
+    fn every_class_has_its_colour_and_one_of_a_newer_coordinator_is_shown_as_such() {
+        let shown = |class: i32| {
+            let (text, tone) = state(&ReplicaStatus {
+                class,
+                phase: ReplicaPhase::Running.into(),
+                health: ReplicaHealth::Healthy.into(),
+                ..ReplicaStatus::default()
+            });
+            (text, tone.expect("it has a tone"))
+        };
+        for (class, tone) in [
+            (ReplicaClass::Happy, Tone::Good),
+            (ReplicaClass::AtRisk, Tone::Fair),
+            (ReplicaClass::Unknown, Tone::Fair),
+            (ReplicaClass::Starting, Tone::Fair),
+            (ReplicaClass::Unhappy, Tone::Bad),
+            (ReplicaClass::Draining, Tone::Fair),
+            (ReplicaClass::Stopping, Tone::Fair),
+            (ReplicaClass::Lost, Tone::Bad),
+        ] {
+            let word = match class {
+                ReplicaClass::Happy => ReplicaHealth::Healthy.word(),
+                other => other.word(),
+            };
+            assert_eq!(shown(class.into()), (word.to_owned(), tone), "{class:?}");
+        }
+        let newer = ("unrecognized-99".to_owned(), Tone::Fair);
+        assert_eq!(shown(99), newer);
     }
 }

@@ -1,7 +1,11 @@
 //! The answer to `paasta status`: a block per service, an entry per instance.
 
-use paasta_proto::v1::{
-    AppStatus, Autoscaling, BounceStatus, Counts, InstanceStatus, OverrideStatus, StatusResponse,
+use paasta_proto::{
+    v1::{
+        AppStatus, Autoscaling, BounceState, BounceStatus, Counts, DeadlineAction, DeployStatus,
+        DesiredState, InstanceStatus, OverrideStatus, StatusResponse,
+    },
+    words::{Words as _, word},
 };
 
 use super::{Tone, View, lines::Lines, plain, problem, replicas, time, waiting};
@@ -128,7 +132,7 @@ fn autoscaling(status: &InstanceStatus, scaled: &Autoscaling) -> String {
             format!("pinned to {wanted} by {by}")
         }
         Some(_) => format!("{wanted} by the override"),
-        None if status.desired_state == "stop" => "stopped".to_owned(),
+        None if status.desired_state() == DesiredState::Stop => "stopped".to_owned(),
         None => format!("{wanted} by max_instances (no autoscaler)"),
     };
     format!("{min} to {max} instances; {from}")
@@ -161,7 +165,7 @@ fn desired_state(status: &InstanceStatus, view: &View) -> String {
         None if versions().next().is_none() => "Disabled".to_owned(),
         _ => "Configured".to_owned(),
     };
-    let wish = match status.desired_state == "stop" || status.wanted == 0 {
+    let wish = match status.desired_state() == DesiredState::Stop || status.wanted == 0 {
         true => "Stopped",
         false => "Started",
     };
@@ -176,20 +180,26 @@ fn health(status: &InstanceStatus, view: &View) -> String {
     };
     let happy = status.counts.unwrap_or_default().happy;
     let word = view.paint(tone, word);
-    let deploy = deploy_status(&status.deploy_status);
+    let deploy = deploy_status(status.deploy_status);
     format!(
         "{word} - up with ({happy}/{}) replicas. Status: {deploy}",
         status.wanted
     )
 }
 
-fn deploy_status(word: &str) -> String {
-    match word {
-        "delayed" => "Delayed (crashing, started again after a pause)".to_owned(),
-        "held" => "Held (the bounce ran out of time and waits for you)".to_owned(),
-        "lost-brake" => "Waiting (too many hosts are away at once)".to_owned(),
-        "not-deployed" => "Not deployed".to_owned(),
-        word => {
+fn deploy_status(value: i32) -> String {
+    let word = word::<DeployStatus>(value);
+    match DeployStatus::try_from(value).unwrap_or_default() {
+        DeployStatus::Delayed => "Delayed (crashing, started again after a pause)".to_owned(),
+        DeployStatus::Held => "Held (the bounce ran out of time and waits for you)".to_owned(),
+        DeployStatus::LostBrake => "Waiting (too many hosts are away at once)".to_owned(),
+        DeployStatus::NotDeployed => "Not deployed".to_owned(),
+        DeployStatus::Running
+        | DeployStatus::Deploying
+        | DeployStatus::Bouncing
+        | DeployStatus::Waiting
+        | DeployStatus::Stopped
+        | DeployStatus::Unspecified => {
             let mut chars = word.chars();
             let first = chars.next().map(|first| first.to_ascii_uppercase());
             first.into_iter().chain(chars).collect()
@@ -254,10 +264,9 @@ pub fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
     let mut text = format!(
         "{}, {} for {}: new {}/{} happy, old {}/{} happy",
         bounce.method,
-        if bounce.state.is_empty() {
-            "going"
-        } else {
-            &bounce.state
+        match bounce.state {
+            0 => BounceState::Going.word().into(),
+            state => word::<BounceState>(state),
         },
         time::span(now_ms.saturating_sub(bounce.started_at_ms)),
         bounce.new_happy,
@@ -272,7 +281,7 @@ pub fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
         ));
     }
     if let Some(deadline) = bounce.deadline_ms {
-        let then = plain(&bounce.on_deadline).replace('_', " ");
+        let then = word::<DeadlineAction>(bounce.on_deadline).replace('_', " ");
         text.push_str(&format!(
             ", deadline {} (then {then})",
             time::distance(deadline, now_ms)

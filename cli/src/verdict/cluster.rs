@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use paasta_proto::v1::{MetastatusResponse, Resources};
+use paasta_proto::{
+    v1::{HostState, HostStatus, MetastatusResponse, Resources},
+    words::Words as _,
+};
 
 use super::groups::pools;
 use crate::{exit::Exit, render::time::span};
@@ -140,19 +143,24 @@ fn coordinators(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Findin
     }
 }
 
+/// Whether its state is one of a newer coordinator's.
+fn is_unrecognized(host: &HostStatus) -> bool {
+    host.state != 0 && host.state() == HostState::Unspecified
+}
+
 fn hosts(response: &MetastatusResponse) -> Finding {
     let subject = "Hosts";
-    let in_state = |state: &str| {
+    let in_state = |state: HostState| {
         response
             .hosts
             .iter()
-            .filter(|host| host.state == state)
+            .filter(|host| host.state() == state)
             .count()
     };
     let lost: Vec<&str> = response
         .hosts
         .iter()
-        .filter(|host| host.state == "lost")
+        .filter(|host| host.state() == HostState::Lost)
         .map(|host| host.id.as_str())
         .collect();
     let degraded = response
@@ -160,16 +168,19 @@ fn hosts(response: &MetastatusResponse) -> Finding {
         .iter()
         .filter(|host| !host.runtime_degraded.is_empty());
     let degraded: Vec<&str> = degraded.map(|host| host.id.as_str()).collect();
-    let mut text = format!("{} up", in_state("up"));
-    for (state, said) in [
-        ("unknown", "unknown"),
-        ("draining", "draining"),
-        ("at_risk", "at risk"),
-    ] {
+    let mut text = format!("{} up", in_state(HostState::Up));
+    for state in [HostState::Unknown, HostState::Silent, HostState::Draining] {
         match in_state(state) {
             0 => {}
-            count => text.push_str(&format!(", {count} {said}")),
+            count => text.push_str(&format!(", {count} {}", state.word())),
         }
+    }
+    let of_newer = response.hosts.iter().filter(|host| is_unrecognized(host));
+    match of_newer.count() {
+        0 => {}
+        count => text.push_str(&format!(
+            ", {count} in a state that this paasta does not know"
+        )),
     }
     if !lost.is_empty() {
         text.push_str(&format!(", {} lost: {}", lost.len(), lost.join(", ")));
@@ -182,7 +193,7 @@ fn hosts(response: &MetastatusResponse) -> Finding {
     }
     let level = match (
         lost.is_empty(),
-        degraded.is_empty() && in_state("unknown") == 0,
+        degraded.is_empty() && in_state(HostState::Unknown) == 0,
     ) {
         (false, _) => Level::Critical,
         (true, false) => Level::Warning,
@@ -249,7 +260,8 @@ fn desired(response: &MetastatusResponse) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use paasta_proto::v1::{CoordinatorStatus, HostStatus};
+    use paasta_proto::v1::{CoordinatorStatus, HostState, HostStatus};
+    use paasta_proto::words::value;
 
     use super::*;
 
@@ -266,7 +278,7 @@ mod tests {
     fn host(state: &str) -> HostStatus {
         HostStatus {
             id: "h1".to_owned(),
-            state: state.to_owned(),
+            state: value::<HostState>(state).expect("a word"),
             ..HostStatus::default()
         }
     }

@@ -1,10 +1,24 @@
 //! Whether a marked commit has arrived at an instance. PaaSTA's rule, with one difference: replicas
 //! count when they are happy, not when they merely run.
 
-use paasta_proto::v1::InstanceStatus;
+use paasta_proto::{
+    v1::{DeployStatus, DesiredState, InstanceStatus, Severity},
+    words::word,
+};
 
-/// In these the desired app is on its way or there; in any other it is stuck.
-const GOING: [&str; 3] = ["running", "deploying", "waiting"];
+/// Whether the desired app is on its way or there; otherwise it is stuck.
+fn is_going(status: DeployStatus) -> bool {
+    match status {
+        DeployStatus::Running | DeployStatus::Deploying | DeployStatus::Waiting => true,
+        DeployStatus::Bouncing
+        | DeployStatus::Delayed
+        | DeployStatus::Stopped
+        | DeployStatus::Held
+        | DeployStatus::LostBrake
+        | DeployStatus::NotDeployed
+        | DeployStatus::Unspecified => false,
+    }
+}
 
 /// How far a commit is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +52,7 @@ pub fn arrival(status: Option<&InstanceStatus>, sha: &str) -> Arrival {
         };
         return waits(0, needed, with_problem(status, why));
     }
-    let stopped = status.desired_state == "stop" || status.wanted == 0;
+    let stopped = status.desired_state() == DesiredState::Stop || status.wanted == 0;
     let desired = status.apps.iter().find(|app| app.desired);
     let counts = desired.and_then(|app| app.counts.as_ref());
     let happy = counts.map_or(0, |counts| counts.happy);
@@ -60,12 +74,9 @@ pub fn arrival(status: Option<&InstanceStatus>, sha: &str) -> Arrival {
         let why = format!("{happy} of {needed} needed replicas are happy");
         return waits(happy, needed, with_reason(status, why));
     }
-    if !GOING.contains(&status.deploy_status.as_str()) {
-        return waits(
-            happy,
-            needed,
-            with_reason(status, status.deploy_status.clone()),
-        );
+    if !is_going(status.deploy_status()) {
+        let word = word::<DeployStatus>(status.deploy_status).into_owned();
+        return waits(happy, needed, with_reason(status, word));
     }
     arrived
 }
@@ -93,7 +104,7 @@ fn with_problem(status: &InstanceStatus, why: String) -> String {
     match status
         .problems
         .iter()
-        .find(|problem| problem.severity == "error")
+        .find(|problem| problem.severity() == Severity::Error)
     {
         Some(problem) => format!("{why}; {}: {}", problem.file, problem.message),
         None => why,
@@ -124,10 +135,10 @@ mod tests {
         }
         InstanceStatus {
             git_sha: SHA.to_owned(),
-            desired_state: "start".to_owned(),
+            desired_state: DesiredState::Start.into(),
             wanted: 3,
             needed: 2,
-            deploy_status: "running".to_owned(),
+            deploy_status: DeployStatus::Running.into(),
             apps,
             ..InstanceStatus::default()
         }
@@ -147,10 +158,10 @@ mod tests {
         assert_eq!(why(&status(3, 1), SHA), "still bouncing, with 2 versions");
         assert_eq!(why(&status(3, 0), &"9".repeat(40)), "still at 3f2a9c0d");
         let mut held = status(3, 0);
-        held.deploy_status = "held".to_owned();
+        held.deploy_status = DeployStatus::Held.into();
         assert_eq!(why(&held, SHA), "held");
         let mut stopped = status(0, 1);
-        stopped.desired_state = "stop".to_owned();
+        stopped.desired_state = DesiredState::Stop.into();
         assert_eq!(why(&stopped, SHA), "");
         assert_eq!(
             why(&InstanceStatus::default(), SHA),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use paasta_proto::v1::{HostStatus, Resources};
+use paasta_proto::v1::{HostState, HostStatus, Resources};
 
 use super::cluster::{Finding, Level, is_full, percent};
 
@@ -31,8 +31,8 @@ pub fn groups(hosts: &[HostStatus], names: &[String]) -> Vec<Group> {
         let values: Vec<&str> = names.iter().map(|name| value(host, name)).collect();
         let group = groups.entry(values).or_default();
         group.hosts += 1;
-        group.up += u32::from(host.state == "up");
-        if host.state != "lost" {
+        group.up += u32::from(host.state() == HostState::Up);
+        if host.state() != HostState::Lost {
             add(&mut group.capacity, host.capacity.unwrap_or_default());
             add(&mut group.used, host.used.unwrap_or_default());
         }
@@ -110,6 +110,9 @@ fn add(sum: &mut Resources, more: Resources) {
 
 #[cfg(test)]
 mod tests {
+    use paasta_proto::v1::HostState;
+    use paasta_proto::words::value;
+
     use super::*;
 
     fn host(pool: &str, region: Option<&str>, state: &str, used: u64) -> HostStatus {
@@ -123,7 +126,7 @@ mod tests {
                 .map(|name| ("region".to_owned(), name.to_owned()))
                 .into_iter()
                 .collect(),
-            state: state.to_owned(),
+            state: value::<HostState>(state).expect("a word"),
             capacity: Some(amounts(1_000)),
             used: Some(amounts(used)),
             ..HostStatus::default()

@@ -1,6 +1,6 @@
 //! Is this instance as it is wanted? The judgement behind the exit code of `paasta status`.
 
-use paasta_proto::v1::{InstanceStatus, Problem};
+use paasta_proto::v1::{DeployStatus, InstanceStatus, Problem, Severity};
 
 use crate::exit::Exit;
 
@@ -44,7 +44,17 @@ pub fn exit(status: &InstanceStatus) -> Exit {
         .apps
         .iter()
         .any(|app| !app.desired && app.replicas > 0);
-    let stuck = matches!(status.deploy_status.as_str(), "held" | "lost-brake");
+    let stuck = match status.deploy_status() {
+        DeployStatus::Held | DeployStatus::LostBrake => true,
+        DeployStatus::Running
+        | DeployStatus::Deploying
+        | DeployStatus::Bouncing
+        | DeployStatus::Waiting
+        | DeployStatus::Delayed
+        | DeployStatus::Stopped
+        | DeployStatus::NotDeployed
+        | DeployStatus::Unspecified => false,
+    };
     // Nothing is wanted: then nothing may be left running.
     let surplus = status.wanted == 0 && status.counts.unwrap_or_default().running > 0;
     match happy < status.wanted || others || stuck || surplus || status.bounce.is_some() {
@@ -55,12 +65,12 @@ pub fn exit(status: &InstanceStatus) -> Exit {
 
 /// Whether the problem keeps a new version from being accepted.
 pub fn is_error(problem: &Problem) -> bool {
-    problem.severity != "warning"
+    problem.severity() != Severity::Warning
 }
 
 #[cfg(test)]
 mod tests {
-    use paasta_proto::v1::{AppStatus, BounceStatus, Counts};
+    use paasta_proto::v1::{AppStatus, BounceStatus, Counts, DeployStatus, Severity};
 
     use super::*;
 
@@ -94,7 +104,7 @@ mod tests {
                 ..Counts::default()
             }),
             apps,
-            deploy_status: "running".to_owned(),
+            deploy_status: DeployStatus::Running.into(),
             ..InstanceStatus::default()
         }
     }
@@ -146,7 +156,7 @@ mod tests {
             }),
             Exit::Unwell
         );
-        let deploy_status = "held".to_owned();
+        let deploy_status = DeployStatus::Held.into();
         assert_eq!(
             exit(&InstanceStatus {
                 deploy_status,
@@ -171,13 +181,13 @@ mod tests {
         };
         assert_eq!(exit(&status), Exit::Failed);
         let warning = Problem {
-            severity: "warning".to_owned(),
+            severity: Severity::Warning.into(),
             ..Problem::default()
         };
         status.problems.push(warning);
         assert_eq!(exit(&status), Exit::Failed);
         status.problems.push(Problem {
-            severity: "error".to_owned(),
+            severity: Severity::Error.into(),
             ..Problem::default()
         });
         assert_eq!(exit(&status), Exit::Unwell);

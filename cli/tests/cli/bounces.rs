@@ -1,6 +1,7 @@
 //! `paasta bounce status|resume|rollback|force`, against a coordinator that notes what it is asked.
 
-use paasta_proto::v1::{BounceStatus, BounceStatusResponse, InstanceBounce, Waiting};
+use paasta_proto::v1::{BounceState, BounceStatus, BounceStatusResponse, InstanceBounce, Waiting};
+use paasta_proto::words::value;
 
 use crate::{
     bouncer::Bouncer,
@@ -22,7 +23,7 @@ fn bouncing(instance: &str, state: &str) -> InstanceBounce {
         desired_app: format!("{instance}.git22222222.config22222222"),
         bounce: Some(BounceStatus {
             method: "crossover".to_owned(),
-            state: state.to_owned(),
+            state: value::<BounceState>(state).expect("a word"),
             ..BounceStatus::default()
         }),
         ..InstanceBounce::default()

@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use paasta_proto::v1::{AppStatus, Counts, InstanceStatus, Waiting};
+use paasta_proto::v1::{AppStatus, Counts, DeployStatus, DesiredState, InstanceStatus, Waiting};
 use tempfile::TempDir;
 
 use crate::{
@@ -454,10 +454,10 @@ fn status(instance: &str, sha: &str, happy: u32) -> InstanceStatus {
         service: "hello".to_owned(),
         instance: instance.to_owned(),
         git_sha: sha.to_owned(),
-        desired_state: "start".to_owned(),
+        desired_state: DesiredState::Start.into(),
         wanted: 3,
         needed: 3,
-        deploy_status: "running".to_owned(),
+        deploy_status: DeployStatus::Running.into(),
         apps: vec![app],
         waiting: vec![Waiting {
             kind: "happy".to_owned(),

@@ -1,8 +1,9 @@
 //! The verbs that change hosts and instances, against a coordinator that notes what it is asked.
 
 use paasta_proto::v1::{
-    BrakeStatusResponse, CheckReplicationResponse, CleanupResponse, HostMaintenance,
-    LeavingReplica, MaintenanceStatusResponse, RemovedInstance, ReplicationStatus, SilentHost,
+    BrakeStatusResponse, CheckReplicationResponse, CleanupResponse, HostMaintenance, HostState,
+    LeavingReplica, MaintenanceStatusResponse, RemovedInstance, ReplicaClass, ReplicationStatus,
+    SilentHost,
 };
 use tonic::Status;
 
@@ -28,13 +29,13 @@ fn host(name: &str, left: usize) -> HostMaintenance {
     let replica = LeavingReplica {
         id: "r5".to_owned(),
         instance: "hello.main".to_owned(),
-        class: "at-risk".to_owned(),
+        class: ReplicaClass::AtRisk.into(),
         waits_for: "a happy replacement".to_owned(),
         ..LeavingReplica::default()
     };
     HostMaintenance {
         host: name.to_owned(),
-        state: "draining".to_owned(),
+        state: HostState::Draining.into(),
         safe: left == 0,
         text: format!("{left} replicas are left"),
         replicas: vec![replica; left],

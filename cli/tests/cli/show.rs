@@ -1,9 +1,11 @@
 //! The verbs that show something, against a coordinator that answers.
 
 use paasta_proto::v1::{
-    AppStatus, CoordinatorStatus, Counts, HostStatus, InstanceStatus, MetastatusResponse,
-    NodeResponse, Problem, ReplicaStatus, Waiting,
+    AppStatus, CoordinatorStatus, Counts, DeployStatus, DesiredState, HostState, HostStatus,
+    InstanceStatus, MetastatusResponse, NodeResponse, Problem, ReplicaClass, ReplicaHealth,
+    ReplicaPhase, ReplicaStatus, Severity, Waiting,
 };
+use paasta_proto::words::value;
 
 use crate::{
     fake::{Fake, NOW_MS, Script},
@@ -29,11 +31,11 @@ fn instance(service: &str, name: &str, wanted: u32, happy: u32) -> InstanceStatu
         instance: name.to_owned(),
         desired_app: app,
         git_sha: "3f2a9c0d00000000000000000000000000000000".to_owned(),
-        desired_state: "start".to_owned(),
+        desired_state: DesiredState::Start.into(),
         wanted,
         counts,
         apps: vec![desired],
-        deploy_status: "running".to_owned(),
+        deploy_status: DeployStatus::Running.into(),
         bounce_method: "crossover".to_owned(),
         desired_since_ms: NOW_MS - 125_000,
         ..InstanceStatus::default()
@@ -42,7 +44,7 @@ fn instance(service: &str, name: &str, wanted: u32, happy: u32) -> InstanceStatu
 
 fn world() -> Script {
     let mut waiting = instance("hello", "worker", 2, 1);
-    waiting.deploy_status = "waiting".to_owned();
+    waiting.deploy_status = DeployStatus::Waiting.into();
     waiting.waiting.push(Waiting {
         kind: "capacity".to_owned(),
         what: "0 of 3 hosts: 3 lack 512 MB memory".to_owned(),
@@ -56,9 +58,9 @@ fn world() -> Script {
         host: "host1".to_owned(),
         address: "10.77.0.11".to_owned(),
         host_port: Some(31234),
-        phase: "running".to_owned(),
-        health: "healthy".to_owned(),
-        class: "happy".to_owned(),
+        phase: ReplicaPhase::Running.into(),
+        health: ReplicaHealth::Healthy.into(),
+        class: ReplicaClass::Happy.into(),
         run: 1,
         started_at_ms: Some(NOW_MS - 61_000),
         ..ReplicaStatus::default()
@@ -74,7 +76,7 @@ fn world() -> Script {
         column: Some(8),
         field: "main.mem".to_owned(),
         message: "expected a number".to_owned(),
-        severity: "error".to_owned(),
+        severity: Severity::Error.into(),
     });
     Script {
         instances: vec![main, waiting, never, broken],
@@ -240,7 +242,7 @@ fn metastatus_is_2_for_a_cluster_in_trouble() {
     };
     let host = |state: &str| HostStatus {
         id: "host1".to_owned(),
-        state: state.to_owned(),
+        state: value::<HostState>(state).expect("a word"),
         ..Default::default()
     };
     let fine = MetastatusResponse {
@@ -364,7 +366,7 @@ fn what_is_read_fits_a_terminal_of_80_columns() {
         id: format!("host{number}.rack-with-a-long-name.example.com"),
         address: format!("10.77.0.{number}"),
         pool: "default".to_owned(),
-        state: "up".to_owned(),
+        state: HostState::Up.into(),
         last_seen_ms: Some(NOW_MS - 500),
         ..Default::default()
     };

@@ -22,7 +22,7 @@ use paasta_coordinator::{
     run::Coordinator,
 };
 use paasta_process::clock::{Clock, SystemClock};
-use paasta_proto::v1::{StatusRequest, StatusResponse, admin_client::AdminClient};
+use paasta_proto::v1::{DeployStatus, StatusRequest, StatusResponse, admin_client::AdminClient};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -79,7 +79,7 @@ async fn measure(cluster: &Cluster, dir: &Path) -> anyhow::Result<()> {
         let mut admin = admin.clone();
         async move {
             let status = one(&mut admin, 0).await.ok()?;
-            (status.instances.first()?.deploy_status == "running").then_some(())
+            (status.instances.first()?.deploy_status() == DeployStatus::Running).then_some(())
         }
     });
     ready.await?;

@@ -9,8 +9,9 @@ use paasta_coordinator_core::{
     state::bounce::BouncePhase,
 };
 use paasta_process::metrics::Page;
+use paasta_proto::words::Words as _;
 
-use crate::rpc::view::{DEPLOY_STATUSES, HOST_STATES, Placed, View};
+use crate::rpc::view::{DEPLOY_STATUSES, HOST_STATES, Placed, View, words};
 
 const CLASSES: [Class; 8] = [
     Class::Happy,
@@ -76,7 +77,9 @@ fn instances(page: &mut Page, view: &View<'_>) {
         "paasta_instances",
         "Instances, by the word that `paasta status` has for them.",
         ["status"],
-        by_status.iter().map(|(word, count)| ([*word], *count)),
+        by_status
+            .iter()
+            .map(|(word, count)| ([word.word()], *count)),
     );
     page.gauge(
         "paasta_replicas_wanted",
@@ -90,7 +93,7 @@ fn instances(page: &mut Page, view: &View<'_>) {
         CLASSES
             .iter()
             .zip(by_class)
-            .map(|(class, count)| ([class.as_str()], count)),
+            .map(|(class, count)| ([words::class(*class).word()], count)),
     );
 }
 
@@ -160,7 +163,7 @@ fn hosts(page: &mut Page, view: &View<'_>) {
         "paasta_hosts",
         "Hosts, by state.",
         ["state"],
-        states.iter().map(|(state, count)| ([*state], *count)),
+        states.iter().map(|(state, count)| ([state.word()], *count)),
     );
     page.gauge(
         "paasta_hosts_runtime_degraded",

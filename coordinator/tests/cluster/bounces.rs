@@ -2,8 +2,9 @@
 //! and forth, and have every replica replaced.
 
 use paasta_proto::v1::{
-    Asker, BounceStatusRequest, EventsRequest, ForceBounceRequest, InstanceBounce, InstanceStatus,
-    OperateResponse, ResumeBounceRequest, RollBackRequest, bounces_client::BouncesClient,
+    Asker, BounceState, BounceStatusRequest, DeployStatus, EventsRequest, ForceBounceRequest,
+    InstanceBounce, InstanceStatus, OperateResponse, ResumeBounceRequest, RollBackRequest,
+    bounces_client::BouncesClient,
 };
 use tonic::transport::Channel;
 
@@ -77,8 +78,9 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
     let mut client = BouncesClient::new(cluster.channel(other.expect("three")));
     cluster.declare("hello", SMALL);
     cluster.deploy("hello", 'a');
-    let is_over =
-        |status: &InstanceStatus| status.deploy_status == "running" && status.bounce.is_none();
+    let is_over = |status: &InstanceStatus| {
+        status.deploy_status() == DeployStatus::Running && status.bounce.is_none()
+    };
     let first = cluster.wait("hello.main", PATIENCE, is_over).await;
     assert_eq!(shown(&mut client, &[]).await, []);
     let calm = shown(&mut client, &["hello.main"]).await.remove(0);
@@ -88,11 +90,14 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
 
     cluster.declare("hello", LARGE);
     cluster.deploy("hello", 'b');
-    let is_held = |status: &InstanceStatus| status.deploy_status == "held";
+    let is_held = |status: &InstanceStatus| status.deploy_status() == DeployStatus::Held;
     let held = cluster.wait("hello.main", PATIENCE, is_held).await;
     let bounce = shown(&mut client, &[]).await.remove(0);
     assert_eq!(bounce.rollback_to, first.desired_app);
-    assert_eq!(bounce.bounce.expect("it is held").state, "held");
+    assert_eq!(
+        bounce.bounce.expect("it is held").state(),
+        BounceState::Held
+    );
     let line = bounce.line.expect("it has numbers");
     assert_eq!((line.to_bring_up, line.old_happy, line.old_apps), (3, 3, 1));
 
@@ -101,7 +106,7 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
     cluster.wait("hello.main", PATIENCE, is_held).await;
     assert_eq!(resume(&mut client, "r1").await.outcome, "done");
     let state = shown(&mut client, &["hello.main"]).await.remove(0).bounce;
-    assert_eq!(state.expect("it bounces").state, "held");
+    assert_eq!(state.expect("it bounces").state(), BounceState::Held);
 
     let unknown = roll_back(&mut client, "b0", "hello.mian", "").await;
     let unknown = unknown.expect_err("there is no such instance");
@@ -121,7 +126,7 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
             .waiting
             .iter()
             .any(|waiting| waiting.kind == "pinned");
-        pinned && status.deploy_status == "running"
+        pinned && status.deploy_status() == DeployStatus::Running
     };
     let back = cluster.wait("hello.main", PATIENCE, is_back).await;
     assert_eq!(back.desired_app, first.desired_app);
@@ -149,7 +154,10 @@ async fn a_first_deploy_is_no_bounce_and_a_forced_bounce_replaces_every_replica(
         .wait("hello.main", PATIENCE, |status| status.bounce.is_some())
         .await;
     assert!(
-        matches!(first.deploy_status.as_str(), "deploying" | "waiting"),
+        matches!(
+            first.deploy_status(),
+            DeployStatus::Deploying | DeployStatus::Waiting
+        ),
         "{first:?}"
     );
     assert_eq!(first.bounce.expect("it is there").from, [""; 0]);
@@ -165,7 +173,7 @@ async fn a_first_deploy_is_no_bounce_and_a_forced_bounce_replaces_every_replica(
     // In the end a forced bounce leaves nothing to wait for.
     let is_over = |status: &InstanceStatus| {
         let another = status.desired_app != running.desired_app;
-        another && status.deploy_status == "running" && status.waiting.is_empty()
+        another && status.deploy_status() == DeployStatus::Running && status.waiting.is_empty()
     };
     let forced = cluster.wait("hello.main", PATIENCE, is_over).await;
     assert_eq!(forced.git_sha, running.git_sha);

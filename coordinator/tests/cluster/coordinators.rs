@@ -14,9 +14,10 @@ use paasta_coordinator::{
     run::{RunError, run},
 };
 use paasta_proto::v1::{
-    HostStatus, InitRequest, InstanceStatus, MetastatusRequest, NodeRequest, NodeResponse,
-    StatusRequest, admin_client::AdminClient, cluster_client::ClusterClient,
-    members_client::MembersClient, snapshots_client::SnapshotsClient,
+    DeployStatus, HostState, HostStatus, InitRequest, InstanceStatus, MetastatusRequest,
+    NodeRequest, NodeResponse, StatusRequest, admin_client::AdminClient,
+    cluster_client::ClusterClient, members_client::MembersClient,
+    snapshots_client::SnapshotsClient,
 };
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::Instant};
@@ -260,7 +261,7 @@ impl Coordinators {
         patience: Duration,
     ) -> InstanceStatus {
         self.wait(instance, patience, |status| {
-            status.deploy_status == "running"
+            status.deploy_status() == DeployStatus::Running
                 && status
                     .counts
                     .as_ref()
@@ -307,7 +308,7 @@ impl Coordinators {
         let deadline = Instant::now() + ANSWER;
         while Instant::now() < deadline {
             let asked = self.admin(1).metastatus(MetastatusRequest::default()).await;
-            let up = |host: &&HostStatus| host.state == "up" && host.connected;
+            let up = |host: &&HostStatus| host.state() == HostState::Up && host.connected;
             if asked.is_ok_and(|told| told.get_ref().hosts.iter().filter(up).count() == count) {
                 return;
             }

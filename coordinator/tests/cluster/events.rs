@@ -1,6 +1,6 @@
 //! Following events: what one coordinator began to tell, another one goes on with.
 
-use paasta_proto::v1::{Event, EventsRequest, FollowRequest};
+use paasta_proto::v1::{DeployStatus, Event, EventsRequest, FollowRequest};
 use tonic::Code;
 
 use super::{agent::FakeAgent, coordinators::Coordinators};
@@ -67,7 +67,7 @@ async fn events_are_followed_over_elections_without_gaps_or_doubles() {
     assert_eq!(ended.await, None);
     cluster
         .wait("hello.main", PATIENCE, |status| {
-            status.deploy_status == "running" && status.git_sha.starts_with('b')
+            status.deploy_status() == DeployStatus::Running && status.git_sha.starts_with('b')
         })
         .await;
     // A follower tells the same.

@@ -5,8 +5,8 @@
 use std::{fs, net::TcpListener, path::Path, process::Command, time::Duration};
 
 use paasta_proto::v1::{
-    Asker, Change, HistoryRequest, OperateResponse, OverrideRequest, PokeRequest, RemotesRequest,
-    deploys_client::DeploysClient,
+    Asker, Change, DeployStatus, HistoryRequest, OperateResponse, OverrideRequest, PokeRequest,
+    RemotesRequest, deploys_client::DeploysClient,
 };
 use tokio::time::Instant;
 use tonic::{
@@ -171,7 +171,7 @@ async fn a_tag_becomes_replicas_and_outlives_leaders_and_git() {
     poke(&cluster, 1, &[tag]).await;
     let arrived = |sha: String| {
         move |status: &paasta_proto::v1::InstanceStatus| {
-            status.git_sha == sha && status.deploy_status == "running"
+            status.git_sha == sha && status.deploy_status() == DeployStatus::Running
         }
     };
     cluster.wait(MAIN, PATIENCE, arrived(second.clone())).await;
@@ -248,7 +248,9 @@ async fn an_override_lasts_until_the_next_deploy_whoever_leads() {
     let stopped = ask(&cluster, "one", "stop", None).await;
     assert_eq!(stopped.outcome, "done", "{}", stopped.text);
     let status = cluster
-        .wait(MAIN, PATIENCE, |status| status.deploy_status == "stopped")
+        .wait(MAIN, PATIENCE, |status| {
+            status.deploy_status() == DeployStatus::Stopped
+        })
         .await;
     let known = status.overridden.expect("it is told");
     assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
+use paasta_proto::v1::DeployStatus;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -75,7 +76,7 @@ async fn the_api_answers_as_its_description_says() {
     let main = cluster.wait_running("hello.main", 3, PATIENCE).await;
     cluster
         .wait("hello.web", PATIENCE, |status| {
-            status.deploy_status == "waiting"
+            status.deploy_status() == DeployStatus::Waiting
         })
         .await;
     let description = Description(get(cluster.http(1), "/v1/openapi.json").await.json());

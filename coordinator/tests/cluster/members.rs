@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use paasta_proto::v1::{
-    AddMemberRequest, ChangeMembersResponse, ListMembersRequest, ListMembersResponse,
+    AddMemberRequest, ChangeMembersResponse, DeployStatus, ListMembersRequest, ListMembersResponse,
     PromoteMemberRequest, RemoveMemberRequest, TransferLeaderRequest,
 };
 use tokio::time::Instant;
@@ -169,7 +169,7 @@ async fn one_coordinator_becomes_three_and_five_and_a_dead_one_is_removed() {
     cluster.deploy("hello", 'b');
     let moved = cluster
         .wait("hello.main", PATIENCE, |status| {
-            status.git_sha.starts_with('b') && status.deploy_status == "running"
+            status.git_sha.starts_with('b') && status.deploy_status() == DeployStatus::Running
         })
         .await;
     assert_eq!(moved.wanted, 2);
@@ -198,7 +198,7 @@ async fn leadership_is_handed_over_under_writes_and_nothing_is_lost() {
         assert!(handed.text.contains("leads"), "{}", handed.text);
         cluster
             .wait("hello.main", PATIENCE, |status| {
-                status.git_sha.starts_with(digit) && status.deploy_status == "running"
+                status.git_sha.starts_with(digit) && status.deploy_status() == DeployStatus::Running
             })
             .await;
     }

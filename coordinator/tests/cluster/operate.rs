@@ -5,9 +5,9 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use paasta_proto::v1::{
     Asker, BrakeStatusRequest, CheckReplicationRequest, CleanupRequest, CleanupResponse,
-    DrainHostRequest, EventsRequest, ListRequest, MaintenanceStatusRequest, MetastatusRequest,
-    OperateResponse, ReleaseBrakeRequest, RemoveHostRequest, ReplicationStatus,
-    ResetBackoffRequest, UndrainHostRequest, operate_client::OperateClient,
+    DeployStatus, DrainHostRequest, EventsRequest, ListRequest, MaintenanceStatusRequest,
+    MetastatusRequest, OperateResponse, ReleaseBrakeRequest, RemoveHostRequest, ReplicaClass,
+    ReplicationStatus, ResetBackoffRequest, UndrainHostRequest, operate_client::OperateClient,
 };
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
@@ -221,7 +221,9 @@ async fn silent_hosts_are_replaced_when_an_operator_says_that_they_are_lost() {
     cluster
         .wait("hello.main", PATIENCE, |status| {
             let here = status.replicas.iter().filter(|r| r.host == "host-4");
-            here.filter(|replica| replica.class == "happy").count() == 4
+            here.filter(|replica| replica.class() == ReplicaClass::Happy)
+                .count()
+                == 4
         })
         .await;
     assert_eq!(left.running(), 4);
@@ -329,7 +331,7 @@ async fn what_is_no_longer_deployed_goes_and_what_cannot_be_read_stays() {
     fs::write(soa(&cluster, "b").join("deployments.json"), r#"{"v1": {}}"#).expect("written");
     let gone = cluster
         .wait("b.main", PATIENCE, |status| {
-            status.deploy_status == "not-deployed"
+            status.deploy_status() == DeployStatus::NotDeployed
         })
         .await;
     assert!(

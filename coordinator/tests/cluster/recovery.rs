@@ -15,7 +15,7 @@ use paasta_coordinator::{
 };
 use paasta_coordinator_core::state::ClusterState;
 use paasta_process::saved::{Incoming, Saved};
-use paasta_proto::v1::{AddMemberRequest, NodeRequest, SaveSnapshotRequest};
+use paasta_proto::v1::{AddMemberRequest, DeployStatus, NodeRequest, SaveSnapshotRequest};
 
 use super::{
     agent::FakeAgent,
@@ -183,7 +183,7 @@ async fn a_survivor_of_a_lost_majority_goes_on_alone_and_nothing_running_is_touc
     cluster.deploy("hello", 'b');
     cluster
         .wait("hello.main", PATIENCE, |status| {
-            status.git_sha.starts_with('b') && status.deploy_status == "running"
+            status.git_sha.starts_with('b') && status.deploy_status() == DeployStatus::Running
         })
         .await;
     let fresh = cluster.spare(7).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use paasta_proto::v1::Problem;
+use paasta_proto::v1::{Problem, Severity};
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::release::{DEPLOYMENTS, INSTANCES};
 use paasta_tests::run::{eventually, throughout};
@@ -112,7 +112,7 @@ fn named(cluster: &Cluster, mistake: &Mistake) -> Result<Problem> {
         let found = all.iter().find(|problem| {
             let place = problem.line.is_some() && (line.is_none() || problem.line == line);
             place
-                && problem.severity == "error"
+                && problem.severity() == Severity::Error
                 && problem.file.contains("hello/marathon-")
                 && (problem.field.contains(mistake.word) || problem.message.contains(mistake.word))
         });
@@ -198,7 +198,7 @@ fn deployments_that_are_not_json(story: &Story, cluster: &Cluster) -> Result<()>
         let named = all.iter().any(|problem| {
             problem.file.ends_with(DEPLOYMENTS)
                 && problem.line == Some(2)
-                && problem.severity == "error"
+                && problem.severity() == Severity::Error
         });
         ensure!(named, "{all:#?}");
         Ok(())

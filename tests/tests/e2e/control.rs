@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use paasta_proto::v1::InstanceStatus;
+use paasta_proto::v1::{DeployStatus, InstanceStatus};
 use paasta_tests::cluster::{Cluster, operator::Said};
 
 use super::scene::{BOUNCE, MAIN, SOON, Story, WORKER, ids};
@@ -61,7 +61,7 @@ fn stopped_started_restarted(story: &Story, cluster: &Cluster) -> Result<()> {
     let (before, worker) = (ids(cluster, MAIN)?, ids(cluster, WORKER)?);
     let which = ["-c", "demo", "-i", "main"];
     succeed(cluster, "stop", &which)?;
-    let stopped = |status: &InstanceStatus| status.deploy_status == "stopped";
+    let stopped = |status: &InstanceStatus| status.deploy_status() == DeployStatus::Stopped;
     cluster.wait_until(BOUNCE, MAIN, "it is stopped", stopped)?;
     ensure!(ids(cluster, MAIN)?.is_empty(), "containers are left");
     succeed(cluster, "start", &which)?;
@@ -175,7 +175,7 @@ fn an_emergency(story: &Story, cluster: &Cluster) -> Result<()> {
         "{said:#?}"
     );
     act("emergency-stop", &[])?;
-    let stopped = |status: &InstanceStatus| status.deploy_status == "stopped";
+    let stopped = |status: &InstanceStatus| status.deploy_status() == DeployStatus::Stopped;
     cluster.wait_until(BOUNCE, MAIN, "it is stopped", stopped)?;
     act("autoscale", &["--clear"])?;
     cluster.settled(BOUNCE, MAIN, 3).map(drop)

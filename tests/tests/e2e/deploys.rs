@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use paasta_proto::v1::InstanceStatus;
+use paasta_proto::v1::{InstanceStatus, ReplicaHealth};
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::containers::running_by_host;
 use paasta_tests::http::get;
@@ -191,7 +191,8 @@ fn broken_versions(story: &Story, cluster: &mut Cluster) -> Result<()> {
                         .is_some_and(|bounce| bounce.old_happy == 3)
                     && status.replicas.iter().any(|replica| {
                         replica.app == status.desired_app
-                            && (replica.failures > 0 || replica.health == "unhealthy")
+                            && (replica.failures > 0
+                                || replica.health() == ReplicaHealth::Unhealthy)
                     })
             },
         )?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use paasta_proto::v1::HostStatus;
+use paasta_proto::v1::{HostState, HostStatus, ReplicaClass};
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::containers::Container;
 use paasta_tests::http::get;
@@ -102,7 +102,7 @@ fn agents(story: &Story, cluster: &mut Cluster) -> Result<()> {
     }
     for index in [1, 2] {
         host_becomes(cluster, index, "up", |host| {
-            host.connected && host.state == "up"
+            host.connected && host.state() == HostState::Up
         })?;
     }
     cluster.settled(SOON, MAIN, 3)?;
@@ -252,10 +252,17 @@ fn all_coordinators(story: &Story, cluster: &mut Cluster) -> Result<()> {
 fn moved_away(cluster: &Cluster, name: &str) -> Result<()> {
     let what = format!("three happy replicas on other hosts than {name}");
     let status = cluster.wait_until(BOUNCE, MAIN, &what, |status| {
-        let happy = status.replicas.iter().filter(|one| one.class == "happy");
+        let happy = status
+            .replicas
+            .iter()
+            .filter(|one| one.class() == ReplicaClass::Happy);
         happy.clone().count() == 3 && happy.clone().all(|one| one.host != name)
     })?;
-    for replica in status.replicas.iter().filter(|one| one.class == "happy") {
+    for replica in status
+        .replicas
+        .iter()
+        .filter(|one| one.class() == ReplicaClass::Happy)
+    {
         let port = replica.host_port.context("a happy replica has a port")?;
         let address = format!("{}:{port}", replica.address).parse()?;
         get(address, "/status").with_context(|| format!("replica {}", replica.id))?;
@@ -282,7 +289,7 @@ fn a_host(story: &Story, cluster: &mut Cluster) -> Result<()> {
     story.phase("the host comes back: no surplus");
     cluster.start_host(2)?;
     host_becomes(cluster, 2, "up", |host| {
-        host.connected && host.state == "up"
+        host.connected && host.state() == HostState::Up
     })?;
     no_surplus(cluster)
 }
@@ -308,7 +315,7 @@ fn a_wire(story: &Story, cluster: &Cluster) -> Result<()> {
     story.phase("heal it: nothing is there twice");
     cluster.hosts.heal(index)?;
     host_becomes(cluster, index, "up", |host| {
-        host.connected && host.state == "up"
+        host.connected && host.state() == HostState::Up
     })?;
     no_surplus(cluster)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use paasta_proto::v1::HostStatus;
+use paasta_proto::v1::{HostState, HostStatus};
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::containers::{Container, containers};
 use paasta_tests::disk::Filler;
@@ -83,7 +83,7 @@ fn degraded(cluster: &Cluster, host: &Host) -> Result<()> {
     ensure!(
         found.runtime_degraded.contains("listing containers fails")
             && found.runtime_degraded_since_ms > 1_700_000_000_000
-            && found.state == "up",
+            && found.state() == HostState::Up,
         "{found:#?}"
     );
     Ok(())

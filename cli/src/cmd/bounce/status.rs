@@ -2,7 +2,9 @@
 
 use paasta_common::id::InstanceId;
 use paasta_process::help::examples;
-use paasta_proto::v1::{BounceStatusRequest, InstanceBounce, bounces_client::BouncesClient};
+use paasta_proto::v1::{
+    BounceState, BounceStatusRequest, InstanceBounce, bounces_client::BouncesClient,
+};
 
 use super::EXITS;
 use crate::{
@@ -55,11 +57,14 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// Whether it will not end by itself, or not in time.
 fn needs_someone(one: &InstanceBounce) -> bool {
-    let stuck = |state: &str| matches!(state, "held" | "overdue");
+    let stuck = |state| match state {
+        BounceState::Held | BounceState::Overdue => true,
+        BounceState::Going | BounceState::RollingBack | BounceState::Unspecified => false,
+    };
     let rolled_back = one.waiting.iter().any(|waiting| waiting.kind == "pinned");
     rolled_back
         || one
             .bounce
             .as_ref()
-            .is_some_and(|bounce| stuck(&bounce.state))
+            .is_some_and(|bounce| stuck(bounce.state()))
 }

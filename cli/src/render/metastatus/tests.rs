@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{render::view_80, verdict::cluster::findings};
+use paasta_proto::words::value;
 
 const NOW: u64 = 1_763_903_530_000;
 
@@ -21,7 +22,7 @@ fn host(id: &str, state: &str, seen: u64) -> HostStatus {
         id: id.to_owned(),
         address: "10.77.0.11".to_owned(),
         pool: "default".to_owned(),
-        state: state.to_owned(),
+        state: value::<HostState>(state).expect("a word"),
         capacity: Some(Resources {
             cpus_milli: 4000,
             mem_mb: 8192,

@@ -1,6 +1,10 @@
 //! Golden text at 80 columns: a quiet instance, a bounce with everything going on, one in trouble.
 
-use paasta_proto::v1::{Problem, ReplicaStatus, Waiting};
+use paasta_proto::v1::{
+    BounceState, DeadlineAction, DeployStatus, DesiredState, Problem, ReplicaClass, ReplicaHealth,
+    ReplicaPhase, ReplicaStatus, Severity, Waiting,
+};
+use paasta_proto::words::value;
 
 use super::*;
 use crate::render::view_80;
@@ -34,9 +38,9 @@ fn replica(id: &str, app: &str, phase: &str, class: &str) -> ReplicaStatus {
         host: "host1".to_owned(),
         address: "10.77.0.11".to_owned(),
         host_port: Some(31234),
-        phase: phase.to_owned(),
-        health: "healthy".to_owned(),
-        class: class.to_owned(),
+        phase: value::<ReplicaPhase>(phase).expect("a word"),
+        health: ReplicaHealth::Healthy.into(),
+        class: value::<ReplicaClass>(class).expect("a word"),
         run: 1,
         started_at_ms: Some(NOW - 125_000),
         ..ReplicaStatus::default()
@@ -52,11 +56,11 @@ fn quiet() -> InstanceStatus {
         instance: "main".to_owned(),
         desired_app: NEW.to_owned(),
         git_sha: "3f2a9c0d5e6f708192a3b4c5d6e7f8091a2b3c4d".to_owned(),
-        desired_state: "start".to_owned(),
+        desired_state: DesiredState::Start.into(),
         wanted: 3,
         counts: counts(3, 0, 3),
         apps: vec![app(NEW, true, 3, 0)],
-        deploy_status: "running".to_owned(),
+        deploy_status: DeployStatus::Running.into(),
         bounce_method: "crossover".to_owned(),
         desired_since_ms: NOW - 7_200_000,
         ..InstanceStatus::default()
@@ -137,7 +141,7 @@ fn the_bounds_of_autoscaling_say_where_the_number_comes_from() {
         ),
         ("stop", None, "2 to 9 instances; stopped"),
     ] {
-        status.desired_state = desired.to_owned();
+        status.desired_state = value::<DesiredState>(desired).expect("a word");
         status.overridden = known;
         let text = render(&answer(vec![status.clone()]), &view_80());
         // Long ones go on in the next line.
@@ -154,7 +158,7 @@ fn a_quiet_instance() {
 
 #[test]
 fn a_bounce_in_full() {
-    let mut failing = replica("r12", NEW, "backoff", "unhealthy");
+    let mut failing = replica("r12", NEW, "starting", "unhappy");
     failing.run = 4;
     failing.failures = 3;
     failing.host_port = None;
@@ -170,8 +174,8 @@ fn a_bounce_in_full() {
             started_at_ms: NOW - 95_000,
             last_progress_at_ms: NOW - 30_000,
             deadline_ms: Some(NOW + 505_000),
-            on_deadline: "go_on".to_owned(),
-            state: "going".to_owned(),
+            on_deadline: DeadlineAction::GoOn.into(),
+            state: BounceState::Going.into(),
             new_happy: 1,
             new_wanted: 3,
             old_happy: 2,
@@ -193,9 +197,9 @@ fn a_bounce_in_full() {
             replica("r11", NEW, "running", "happy"),
             failing,
             replica("r7", OLD, "running", "draining"),
-            replica("r8", OLD, "placed", "at_risk"),
+            replica("r8", OLD, "placed", "at-risk"),
         ],
-        deploy_status: "bouncing".to_owned(),
+        deploy_status: DeployStatus::Bouncing.into(),
         ..quiet()
     };
     assert_eq!(render(&answer(vec![status]), &view_80()), BOUNCE);
@@ -209,7 +213,7 @@ fn instances_in_trouble() {
         git_sha: String::new(),
         counts: None,
         apps: Vec::new(),
-        deploy_status: "not-deployed".to_owned(),
+        deploy_status: DeployStatus::NotDeployed.into(),
         desired_since_ms: 0,
         ..quiet()
     };
@@ -220,24 +224,23 @@ fn instances_in_trouble() {
         field: "worker.mem".to_owned(),
         message: "expected a number of MiB that is at least 32, and found the text \"lots\""
             .to_owned(),
-        severity: "error".to_owned(),
+        severity: Severity::Error.into(),
     };
     let broken = InstanceStatus {
         instance: "worker".to_owned(),
-        desired_state: "stop".to_owned(),
+        desired_state: DesiredState::Stop.into(),
         wanted: 0,
         counts: counts(0, 0, 0),
         apps: Vec::new(),
-        deploy_status: "stopped".to_owned(),
+        deploy_status: DeployStatus::Stopped.into(),
         problems: vec![problem],
         ..quiet()
     };
     let mut response = answer(vec![never, broken]);
     let message = "not a service: there is no service.yaml".to_owned();
-    let (file, severity) = ("scratch".to_owned(), "warning".to_owned());
     response.problems.push(Problem {
-        file,
-        severity,
+        file: "scratch".to_owned(),
+        severity: Severity::Warning.into(),
         message,
         ..Problem::default()
     });
@@ -289,7 +292,7 @@ cluster: demo
           hosts that refuse: 7 lack 512 MB memory, 5 not in pool gpu
     ID   HOST   ADDRESS           GIT       STATE     UP     RUN  FAILS  NEXT
     r11  host1  10.77.0.11:31234  3f2a9c0d  healthy   2m 5s  1    0      -
-    r12  host1  -                 3f2a9c0d  backoff   -      4    3      in 20s
+    r12  host1  -                 3f2a9c0d  starting  -      4    3      in 20s
     r7   host1  10.77.0.11:31234  11111111  draining  2m 5s  1    0      -
     r8   host1  10.77.0.11:31234  11111111  at-risk   -      1    0      -
     r12: exited with code 1 after 2 s; the last lines were: thread main

@@ -1,6 +1,6 @@
 //! Golden text at 80 columns: an instance that waits for room, and why.
 
-use paasta_proto::v1::{Counts, Event, InstanceStatus, Waiting};
+use paasta_proto::v1::{Counts, DeployStatus, DesiredState, Event, InstanceStatus, Waiting};
 
 use super::*;
 use crate::render::view_80;
@@ -20,14 +20,14 @@ fn the_reason_comes_first_and_the_story_last() {
         instance: "main".to_owned(),
         desired_app: "hello.main.git3f2a9c0d.config94232c5b".to_owned(),
         git_sha: "3f2a9c0d".to_owned(),
-        desired_state: "start".to_owned(),
+        desired_state: DesiredState::Start.into(),
         wanted: 3,
         counts: Some(Counts {
             happy: 2,
             running: 2,
             ..Counts::default()
         }),
-        deploy_status: "waiting".to_owned(),
+        deploy_status: DeployStatus::Waiting.into(),
         waiting: vec![waiting],
         ..InstanceStatus::default()
     };

@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, Query, State};
 use paasta_process::http::Problem;
-use paasta_proto::v1::{AppStatus, InstanceStatus, ReplicaStatus};
+use paasta_proto::{
+    v1::{
+        AppStatus, DeployStatus, DesiredState, InstanceStatus, ReplicaHealth, ReplicaPhase,
+        ReplicaStatus,
+    },
+    words,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Json, Named, delay::refusals, status_of};
@@ -136,10 +142,10 @@ pub(super) async fn get(
     Ok(Json(Status {
         marathon: Marathon {
             app_count: status.apps.iter().filter(|app| app.replicas > 0).count(),
-            deploy_status: word(&status.deploy_status),
+            deploy_status: word(status.deploy_status()),
             running_instance_count: status.counts.unwrap_or_default().running,
             expected_instance_count: status.wanted,
-            desired_state: status.desired_state.clone(),
+            desired_state: words::word::<DesiredState>(status.desired_state).into_owned(),
             desired_app_id: status.desired_app.clone(),
             bounce_method: status.bounce_method.clone(),
             backoff_seconds: backoff(&status.replicas, now_ms),
@@ -174,9 +180,9 @@ impl Task {
             host: replica.address.clone(),
             hostname: replica.host.clone(),
             port: replica.host_port,
-            state: replica.phase.clone(),
+            state: words::word::<ReplicaPhase>(replica.phase).into_owned(),
             deployed_timestamp: seconds(replica.started_at_ms.unwrap_or(replica.placed_at_ms)),
-            is_healthy: replica.health == "healthy",
+            is_healthy: replica.health() == ReplicaHealth::Healthy,
         }
     }
 
@@ -191,19 +197,46 @@ fn seconds(ms: u64) -> f64 {
 }
 
 fn runs(replica: &ReplicaStatus) -> bool {
-    matches!(replica.phase.as_str(), "running" | "draining")
+    match replica.phase() {
+        ReplicaPhase::Running | ReplicaPhase::Draining => true,
+        ReplicaPhase::Placed
+        | ReplicaPhase::Accepted
+        | ReplicaPhase::Pulling
+        | ReplicaPhase::Starting
+        | ReplicaPhase::BackingOff
+        | ReplicaPhase::Stopping
+        | ReplicaPhase::Gone
+        | ReplicaPhase::Lost
+        | ReplicaPhase::Unspecified => false,
+    }
+}
+
+fn is_staged(replica: &ReplicaStatus) -> bool {
+    match replica.phase() {
+        ReplicaPhase::Placed
+        | ReplicaPhase::Accepted
+        | ReplicaPhase::Pulling
+        | ReplicaPhase::Starting => true,
+        ReplicaPhase::Running
+        | ReplicaPhase::BackingOff
+        | ReplicaPhase::Draining
+        | ReplicaPhase::Stopping
+        | ReplicaPhase::Gone
+        | ReplicaPhase::Lost
+        | ReplicaPhase::Unspecified => false,
+    }
 }
 
 /// PaaSTA's word, where it has one.
-fn word(status: &str) -> &'static str {
+fn word(status: DeployStatus) -> &'static str {
     match status {
-        "running" => "Running",
-        "deploying" | "bouncing" => "Deploying",
-        "waiting" | "lost-brake" => "Waiting",
-        "delayed" => "Delayed",
-        "stopped" => "Stopped",
-        "held" => "Held",
-        _ => "NotRunning",
+        DeployStatus::Running => "Running",
+        DeployStatus::Deploying | DeployStatus::Bouncing => "Deploying",
+        DeployStatus::Waiting | DeployStatus::LostBrake => "Waiting",
+        DeployStatus::Delayed => "Delayed",
+        DeployStatus::Stopped => "Stopped",
+        DeployStatus::Held => "Held",
+        DeployStatus::NotDeployed | DeployStatus::Unspecified => "NotRunning",
     }
 }
 
@@ -220,12 +253,7 @@ fn app(app: &AppStatus, status: &InstanceStatus, now_ms: u64, verbose: bool) -> 
         .filter(|replica| replica.app == app.app)
         .cloned()
         .collect();
-    let staged = of_it.iter().filter(|replica| {
-        matches!(
-            replica.phase.as_str(),
-            "placed" | "accepted" | "pulling" | "starting"
-        )
-    });
+    let staged = of_it.iter().filter(|replica| is_staged(replica));
     let refused = refusals(status).into_iter().filter(|_| app.desired);
     App {
         app_id: app.app.clone(),
@@ -235,7 +263,7 @@ fn app(app: &AppStatus, status: &InstanceStatus, now_ms: u64, verbose: bool) -> 
         tasks_total: app.replicas,
         create_timestamp: seconds(app.created_at_ms),
         deploy_status: match app.desired {
-            true => word(&status.deploy_status),
+            true => word(status.deploy_status()),
             false => "Stopped",
         },
         backoff_seconds: backoff(&of_it, now_ms),

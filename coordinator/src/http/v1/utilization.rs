@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Query, State};
 use paasta_process::http::Problem;
-use paasta_proto::v1::{HostStatus, Resources};
+use paasta_proto::v1::{HostState, HostStatus, Resources};
 use serde::{Deserialize, Serialize};
 
 use super::{Json, cluster};
@@ -55,7 +55,7 @@ pub(super) async fn get(
         let passes = |(attribute, values): &(&str, Vec<&str>)| {
             values.contains(&attribute_of(host, attribute))
         };
-        host.state != "lost" && filters.iter().all(passes)
+        host.state() != HostState::Lost && filters.iter().all(passes)
     });
     let mut groups: BTreeMap<Vec<&str>, Vec<&HostStatus>> = BTreeMap::new();
     for host in hosts {

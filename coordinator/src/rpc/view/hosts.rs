@@ -8,8 +8,13 @@ use paasta_proto::{convert, v1};
 
 use super::View;
 
-/// Every word of [`View::host_state`].
-pub(crate) const HOST_STATES: [&str; 4] = ["up", "unknown", "draining", "lost"];
+/// Every value of [`View::host_state`].
+pub(crate) const HOST_STATES: [v1::HostState; 4] = [
+    v1::HostState::Up,
+    v1::HostState::Unknown,
+    v1::HostState::Draining,
+    v1::HostState::Lost,
+];
 
 /// The hosts of a pool that are not lost, summed up.
 #[derive(Default)]
@@ -117,13 +122,13 @@ impl View<'_> {
         pools.into_iter().map(status).collect()
     }
 
-    /// One word for how the host stands.
-    pub(crate) fn host_state(&self, id: &HostId, host: &Host) -> &'static str {
+    /// How the host stands.
+    pub(crate) fn host_state(&self, id: &HostId, host: &Host) -> v1::HostState {
         match self.observed.hosts.get(id) {
-            _ if host.is_lost() => "lost",
-            _ if host.maintenance.is_some() => "draining",
-            Some(heard) if heard.lease_until >= self.now => "up",
-            _ => "unknown",
+            _ if host.is_lost() => v1::HostState::Lost,
+            _ if host.maintenance.is_some() => v1::HostState::Draining,
+            Some(heard) if heard.lease_until >= self.now => v1::HostState::Up,
+            _ => v1::HostState::Unknown,
         }
     }
 
@@ -140,7 +145,7 @@ impl View<'_> {
             address: host.info.address.clone(),
             pool: host.info.pool.clone(),
             attributes: host.info.attributes.clone(),
-            state: state.to_owned(),
+            state: state.into(),
             capacity: Some(convert::resources_to_wire(
                 self.state.allocatable(&host.info),
             )),

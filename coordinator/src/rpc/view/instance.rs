@@ -18,9 +18,9 @@ use paasta_coordinator_core::{
         overrides::Override,
     },
 };
-use paasta_proto::v1;
+use paasta_proto::v1::{self, DeployStatus};
 
-use super::{View, problem};
+use super::{View, problem, words};
 
 /// How many replicas of an instance there are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,16 +33,16 @@ pub(crate) struct Placed {
     pub(crate) old: u32,
 }
 
-/// Every word of [`View::deploy_status`].
-pub(crate) const DEPLOY_STATUSES: [&str; 8] = [
-    "running",
-    "deploying",
-    "bouncing",
-    "waiting",
-    "delayed",
-    "stopped",
-    "held",
-    "lost-brake",
+/// Every value of [`View::deploy_status`].
+pub(crate) const DEPLOY_STATUSES: [DeployStatus; 8] = [
+    DeployStatus::Running,
+    DeployStatus::Deploying,
+    DeployStatus::Bouncing,
+    DeployStatus::Waiting,
+    DeployStatus::Delayed,
+    DeployStatus::Stopped,
+    DeployStatus::Held,
+    DeployStatus::LostBrake,
 ];
 
 impl View<'_> {
@@ -50,8 +50,8 @@ impl View<'_> {
         let mut status = v1::InstanceStatus {
             service: id.service.to_string(),
             instance: id.instance.to_string(),
-            deploy_status: "not-deployed".to_owned(),
-            desired_state: "start".to_owned(),
+            deploy_status: DeployStatus::NotDeployed.into(),
+            desired_state: v1::DesiredState::Start.into(),
             problems: self.state.problems_of(id).map(problem).collect(),
             ..v1::InstanceStatus::default()
         };
@@ -65,8 +65,8 @@ impl View<'_> {
         status.git_sha = app.map(|app| app.spec.git_sha.clone()).unwrap_or_default();
         status.desired_since_ms = app.map_or(0, |app| app.created_at.0);
         status.desired_state = match instance.spec.desired_state {
-            DesiredState::Start => "start".to_owned(),
-            DesiredState::Stop => "stop".to_owned(),
+            DesiredState::Start => v1::DesiredState::Start.into(),
+            DesiredState::Stop => v1::DesiredState::Stop.into(),
         };
         status.wanted = instance.wanted();
         status.needed = instance.spec.bounce.margin.of(instance.wanted());
@@ -102,7 +102,7 @@ impl View<'_> {
                 placed.old += app.replicas;
             }
         }
-        status.deploy_status = self.deploy_status(id, instance, placed).to_owned();
+        status.deploy_status = self.deploy_status(id, instance, placed).into();
         if replicas {
             status.replicas = self
                 .state
@@ -145,42 +145,46 @@ impl View<'_> {
         apps
     }
 
-    /// One word for how the desired app stands.
+    /// How the desired app stands.
     pub(crate) fn deploy_status(
         &self,
         id: &InstanceId,
         instance: &Instance,
         placed: Placed,
-    ) -> &'static str {
+    ) -> DeployStatus {
         let wanted = instance.wanted();
         if wanted == 0 && placed.new + placed.old == 0 {
-            return "stopped";
+            return DeployStatus::Stopped;
         }
         if instance.bounce.as_ref().is_some_and(BounceRecord::is_held) {
-            return "held";
+            return DeployStatus::Held;
         }
         // The first deploy is a bounce from nothing: with one version only, it is being deployed.
         if placed.old > 0 {
-            return "bouncing";
+            return DeployStatus::Bouncing;
         }
         if placed.happy == wanted && placed.new == wanted {
-            return "running";
+            return DeployStatus::Running;
         }
         let report = self.report.instances.get(id);
         let waits_for = |wanted: fn(&Awaited) -> bool| {
             report.is_some_and(|report| report.waiting.iter().any(|on| wanted(&on.what)))
         };
         if waits_for(|what| matches!(what, Awaited::MassFailureBrake)) {
-            return "lost-brake";
+            return DeployStatus::LostBrake;
         }
         if waits_for(|what| matches!(what, Awaited::Capacity { .. })) {
-            return "waiting";
+            return DeployStatus::Waiting;
         }
         let backing_off = self.state.replicas_of(id).any(|(id, replica)| {
             self.replica_report(id, &replica.host)
                 .is_some_and(|report| report.phase == Phase::BackingOff)
         });
-        if backing_off { "delayed" } else { "deploying" }
+        if backing_off {
+            DeployStatus::Delayed
+        } else {
+            DeployStatus::Deploying
+        }
     }
 }
 
@@ -230,10 +234,10 @@ fn bounce_status(
     bounce: &BounceRecord,
 ) -> v1::BounceStatus {
     let state = match (bounce.phase, instance.other_version()) {
-        (BouncePhase::Held { .. }, _) => "held",
-        (_, Some(pin)) if pin.app == bounce.to => "rolling-back",
-        (BouncePhase::Overdue { .. }, _) => "overdue",
-        (BouncePhase::Running, _) => "going",
+        (BouncePhase::Held { .. }, _) => v1::BounceState::Held,
+        (_, Some(pin)) if pin.app == bounce.to => v1::BounceState::RollingBack,
+        (BouncePhase::Overdue { .. }, _) => v1::BounceState::Overdue,
+        (BouncePhase::Running, _) => v1::BounceState::Going,
     };
     let report = report.filter(|report| report.desired == bounce.to);
     let (new, old) = report
@@ -246,8 +250,8 @@ fn bounce_status(
         started_at_ms: bounce.started_at.0,
         last_progress_at_ms: bounce.last_progress_at.0,
         deadline_ms: bounce.deadline().map(|deadline| deadline.0),
-        on_deadline: on_deadline(instance.spec.bounce.on_deadline).to_owned(),
-        state: state.to_owned(),
+        on_deadline: words::on_deadline(instance.spec.bounce.on_deadline).into(),
+        state: state.into(),
         new_happy: new.happy,
         new_wanted: instance.wanted(),
         old_happy: old.happy,
@@ -259,14 +263,6 @@ fn bounce_status(
             + old.stopping
             + old.unknown
             + old.lost,
-    }
-}
-
-fn on_deadline(action: OnDeadline) -> &'static str {
-    match action {
-        OnDeadline::GoOn => "go_on",
-        OnDeadline::Hold => "hold",
-        OnDeadline::Rollback => "rollback",
     }
 }
 

@@ -9,7 +9,7 @@ use paasta_coordinator_core::plan::{
 };
 use paasta_proto::v1;
 
-use super::{View, hosts::number};
+use super::{View, hosts::number, words};
 use crate::rpc::status::RpcError;
 
 impl View<'_> {
@@ -92,12 +92,12 @@ impl View<'_> {
             id: leaving.id.to_string(),
             instance: leaving.instance.to_string(),
             app: leaving.app.to_string(),
-            class: leaving.class.as_str().to_owned(),
+            class: words::class(leaving.class).into(),
             waits_for: leaving.waits_for.clone(),
         });
         v1::HostMaintenance {
             host: id.to_string(),
-            state: found.standing.as_str().to_owned(),
+            state: words::standing(found.standing).into(),
             safe: found.is_safe(),
             text: found.to_string(),
             since_ms: wish.as_ref().map_or(0, |wish| wish.since.0),

@@ -8,12 +8,13 @@ mod instance;
 mod maintenance;
 mod replica;
 mod replication;
+pub(crate) mod words;
 
 use std::collections::BTreeSet;
 
 use paasta_common::{
     id::{InstanceId, ServiceName},
-    problem::{Problem, Severity},
+    problem::Problem,
     time::Timestamp,
 };
 use paasta_coordinator_core::{
@@ -228,17 +229,13 @@ impl View<'_> {
 }
 
 fn problem(problem: &Problem) -> v1::Problem {
-    let severity = match problem.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
     v1::Problem {
         file: problem.file.clone(),
         line: problem.line,
         column: problem.column,
         field: problem.field.clone(),
         message: problem.message.clone(),
-        severity: severity.to_owned(),
+        severity: words::severity(problem.severity).into(),
     }
 }
 

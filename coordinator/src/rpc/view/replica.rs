@@ -8,7 +8,7 @@ use paasta_common::{
 use paasta_coordinator_core::{plan::class::Class, state::Replica};
 use paasta_proto::{convert, v1};
 
-use super::View;
+use super::{View, words};
 
 impl View<'_> {
     /// What the host says of the replica, if it said anything since this leader leads.
@@ -42,15 +42,13 @@ impl View<'_> {
         let last_end = report.and_then(|report| report.last_end.as_ref());
         let host = self.state.host(&replica.host);
         let phase = match report {
-            _ if host.is_some_and(|host| host.is_lost()) => "lost",
-            Some(report) => report.phase.as_str(),
-            None => "placed",
+            _ if host.is_some_and(|host| host.is_lost()) => v1::ReplicaPhase::Lost,
+            Some(report) => words::phase(report.phase),
+            None => v1::ReplicaPhase::Placed,
         };
-        let want = match replica.want {
-            Want::Run => "run",
-            Want::Drain => "drain",
-            Want::Stop => "stop",
-        };
+        let health = report.map_or(v1::ReplicaHealth::Unknown, |report| {
+            words::health(report.health)
+        });
         v1::ReplicaStatus {
             id: id.to_string(),
             app: replica.app.to_string(),
@@ -59,12 +57,10 @@ impl View<'_> {
                 .map(|host| host.info.address.clone())
                 .unwrap_or_default(),
             host_port: report.and_then(|report| report.host_port).map(u32::from),
-            phase: phase.to_owned(),
-            health: report
-                .map_or("unknown", |report| report.health.as_str())
-                .to_owned(),
-            class: self.class(id, replica).as_str().to_owned(),
-            want: want.to_owned(),
+            phase: phase.into(),
+            health: health.into(),
+            class: words::class(self.class(id, replica)).into(),
+            want: words::want(replica.want).into(),
             started_at_ms: report.and_then(|report| report.started_at).map(|at| at.0),
             container: report.and_then(|report| report.container.clone()),
             run: report.map_or(0, |report| report.run),

@@ -1,0 +1,104 @@
+//! The closed sets of words of the wire, as text: for JSON, for people and for labels.
+
+use std::{borrow::Cow, marker::PhantomData};
+
+use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+/// What stands before the number of a value that this program does not know.
+const UNRECOGNIZED: &str = "unrecognized-";
+
+/// An enum of the wire.
+pub trait Words: Copy + Into<i32> {
+    /// Every value but the one that is not given, with its word.
+    const WORDS: &'static [(i32, &'static str)];
+
+    /// The word of this value; empty for the one that is not given.
+    fn word(self) -> &'static str {
+        known::<Self>(self.into()).unwrap_or_default()
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/paasta.v1.words.rs"));
+
+/// The word of a value as it came over the wire: empty when it was not given, and
+/// `unrecognized-NUMBER` for one that only a newer program knows.
+pub fn word<T: Words>(value: i32) -> Cow<'static, str> {
+    match known::<T>(value) {
+        Some(word) => Cow::Borrowed(word),
+        None if value == 0 => Cow::Borrowed(""),
+        None => Cow::Owned(format!("{UNRECOGNIZED}{value}")),
+    }
+}
+
+fn known<T: Words>(value: i32) -> Option<&'static str> {
+    let found = T::WORDS.iter().find(|(number, _)| *number == value);
+    found.map(|(_, word)| *word)
+}
+
+/// The value of a word; empty is 0, the one that is not given.
+pub fn value<T: Words>(word: &str) -> Option<i32> {
+    if word.is_empty() {
+        return Some(0);
+    }
+    let found = T::WORDS.iter().find(|(_, known)| *known == word);
+    let unrecognized = || word.strip_prefix(UNRECOGNIZED)?.parse().ok();
+    found.map(|(number, _)| *number).or_else(unrecognized)
+}
+
+/// Writes a field of the enum `T` as its word and reads it, for `#[serde(with)]`.
+#[derive(Debug)]
+pub struct Word<T>(PhantomData<T>);
+
+impl<T: Words> Word<T> {
+    /// The word of the value.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(value: &i32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&word::<T>(*value))
+    }
+
+    /// The value of the word.
+    ///
+    /// # Errors
+    /// For a word that is none of the enum's, which are named; those of the deserializer.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        value::<T>(&text).ok_or_else(|| {
+            let known: Vec<&str> = T::WORDS.iter().map(|(_, word)| *word).collect();
+            D::Error::custom(format!("{text:?} is not one of {}", known.join(", ")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::{BounceStatus, DeadlineAction, ReplicaClass, ReplicaStatus};
+
+    #[test]
+    fn a_word_is_the_name_of_its_value() {
+        assert_eq!(ReplicaClass::AtRisk.word(), "at-risk");
+        assert_eq!(ReplicaClass::Unspecified.word(), "");
+        assert_eq!(DeadlineAction::GoOn.word(), "go_on");
+        assert_eq!(word::<ReplicaClass>(99), "unrecognized-99");
+    }
+
+    #[test]
+    fn messages_have_words_in_json_and_read_them() {
+        for class in [0, ReplicaClass::Unhappy.into(), 99] {
+            let replica = ReplicaStatus {
+                class,
+                ..ReplicaStatus::default()
+            };
+            let text = serde_json::to_value(&replica).expect("it is JSON");
+            assert_eq!(text["class"], *word::<ReplicaClass>(class));
+            let read: ReplicaStatus = serde_json::from_value(text).expect("it reads");
+            assert_eq!(read, replica);
+        }
+        let wrong = serde_json::from_str::<BounceStatus>(r#"{"state": "gone"}"#);
+        let text = wrong.expect_err("no such word").to_string();
+        let said = r#""gone" is not one of going, overdue, held, rolling-back"#;
+        assert!(text.starts_with(said), "{text}");
+    }
+}
