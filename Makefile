@@ -8,11 +8,13 @@ export CARGO_TERM_COLOR ?= auto
 
 # Test programs that need nothing but this machine's files and loopback.
 QUIET := cli soa cluster store bad_hosts bounces placement properties replication steps upkeep tidy
+# Faults on real coordinators: root, for mount namespaces.
+HOSTILE := hostile
 # Those that need Docker and root.
 REAL := adoption binary docker demo e2e hosts prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt lint unit test install bench sim planted e2e demo demo-down docs schemas fix
+.PHONY: help build check fmt lint unit test install bench sim planted hostile e2e demo demo-down docs schemas fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +33,7 @@ lint:
 unit:
 	$(CARGO) test --workspace --locked --lib --bins $(QUIET:%=--test %)
 
-test: install check sim planted e2e docs ## Everything that continuous integration runs, Docker included
+test: install check sim planted hostile e2e docs ## Everything that continuous integration runs, Docker included
 
 install:
 	@if [ -x deploy/demo/install.sh ]; then deploy/demo/install.sh; fi
@@ -45,6 +47,9 @@ sim: ## Simulate whole clusters in virtual time: SEEDS seeds from SEED on
 
 planted: ## Show that the simulation repeats itself and finds a planted fault for each invariant
 	$(CARGO) test --workspace --locked --test sim
+
+hostile: build ## Faults on three real coordinators under a check of linearizability; prints what each costs (root)
+	$(CARGO) test --workspace --locked $(HOSTILE:%=--test %) -- --nocapture --test-threads=1
 
 e2e: build ## The tests on real processes, hosts and Docker (root)
 	$(CARGO) test --workspace --locked $(REAL:%=--test %) -- --test-threads=1

@@ -8,7 +8,7 @@ use paasta_tests::tidy::{
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
-const MAY_SLEEP: [(&str, &str); 8] = [
+const MAY_SLEEP: [(&str, &str); 10] = [
     (
         "coordinator/tests/cluster/agent.rs",
         "an agent pauses before it tries the next coordinator",
@@ -40,6 +40,14 @@ const MAY_SLEEP: [(&str, &str); 8] = [
     (
         "tests/src/run.rs",
         "`eventually` looks at other processes and hosts, which cannot wake it",
+    ),
+    (
+        "tests/src/hostile/",
+        "clients and the referee pause between two calls; every other loop has a deadline",
+    ),
+    (
+        "tests/tests/hostile/",
+        "a fault lasts for a while, whatever the cluster does; each wait has a deadline",
     ),
 ];
 
@@ -151,7 +159,10 @@ fn make_runs_every_test_program_once() {
         let line = makefile.lines().find_map(|line| line.strip_prefix(name));
         line.expect("the list is there").split_whitespace()
     };
-    let mut named: Vec<&str> = list("QUIET := ").chain(list("REAL := ")).collect();
+    let mut named: Vec<&str> = list("QUIET := ")
+        .chain(list("HOSTILE := "))
+        .chain(list("REAL := "))
+        .collect();
     // By a goal of its own.
     named.push("sim");
     named.sort_unstable();
