@@ -3,12 +3,13 @@
 //! keep their floors.
 
 mod hostile {
+    pub(crate) mod colour;
     pub(crate) mod faults;
     pub(crate) mod stage;
 }
 
 use anyhow::Result;
-use hostile::{faults::Fault, stage::Stage};
+use hostile::{colour::unhappy_is_red, faults::Fault, stage::Stage};
 use paasta_tests::hostile::report::{save, table};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,6 +31,14 @@ async fn registers_replicas_and_floors_hold_through_every_fault() -> Result<()> 
         stage.calls,
         save(&rows)?.display()
     );
+    stage.end().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unhappy_replica_is_red_on_a_terminal() -> Result<()> {
+    let stage = Stage::set().await?;
+    tokio::task::block_in_place(|| unhappy_is_red(&stage))?;
     stage.end().await;
     Ok(())
 }

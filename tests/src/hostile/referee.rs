@@ -88,30 +88,76 @@ impl Drop for Referee {
     }
 }
 
+/// A container that runs.
+struct Running {
+    /// The engine's number.
+    host: usize,
+    name: String,
+    replica: String,
+    serves: bool,
+}
+
 /// One look at all engines.
 pub fn look(engines: &[FakeEngine], age_ms: u64) -> Look {
     let now = SystemClock.now();
+    let running = engines.iter().enumerate().flat_map(|(host, engine)| {
+        let all = engine.containers().into_iter();
+        let running = all.filter(|(_, one)| one.state == ContainerState::Running);
+        running.map(move |(name, one)| Running {
+            host,
+            replica: one.spec.labels.get(REPLICA).unwrap_or(&name).clone(),
+            name,
+            serves: now.since_ms(one.created_at) >= age_ms,
+        })
+    });
+    judge(running)
+}
+
+fn judge(running: impl Iterator<Item = Running>) -> Look {
     let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut seen = Look::default();
-    for (at, engine) in engines.iter().enumerate() {
-        for (name, container) in engine.containers() {
-            if container.state != ContainerState::Running {
-                continue;
-            }
-            seen.running += 1;
-            seen.serving += usize::from(now.since_ms(container.created_at) >= age_ms);
-            let replica = container.spec.labels.get(REPLICA).cloned();
-            let replica = replica.unwrap_or_else(|| name.clone());
-            of.entry(replica)
-                .or_default()
-                .push(format!("{name} on host {at}"));
-        }
+    for one in running {
+        seen.running += 1;
+        seen.serving += usize::from(one.serves);
+        let where_it_is = format!("{} on host {}", one.name, one.host);
+        of.entry(one.replica).or_default().push(where_it_is);
     }
     for (replica, containers) in of {
         if containers.len() > 1 {
-            seen.faults
-                .push(format!("{replica} runs twice: {}", containers.join(", ")));
+            let text = format!("{replica} runs twice: {}", containers.join(", "));
+            seen.faults.push(text);
         }
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(host: usize, replica: &str) -> Running {
+        Running {
+            host,
+            name: format!("paasta-hello.main-{replica}-1"),
+            replica: replica.to_owned(),
+            serves: true,
+        }
+    }
+
+    #[test]
+    fn two_containers_of_a_replica_and_too_few_that_serve_are_faults() {
+        let fine = judge([running(0, "r1"), running(1, "r2")].into_iter());
+        assert_eq!((fine.running, fine.serving, fine.faults.len()), (2, 2, 0));
+        let twice = judge([running(0, "r1"), running(1, "r1")].into_iter());
+        let said = "r1 runs twice: paasta-hello.main-r1-1 on host 0, \
+                    paasta-hello.main-r1-1 on host 1";
+        assert_eq!(twice.faults, [said]);
+        let mut found = Found {
+            floor: Some(3),
+            ..Found::default()
+        };
+        found.judge(fine);
+        assert_eq!(found.faults, ["2 serve, 3 must"]);
+        assert_eq!(found.fewest, Some(2));
+    }
 }

@@ -138,6 +138,19 @@ impl Stage {
         ))
     }
 
+    /// Where the coordinators are.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let all = MEMBERS.into_iter();
+        all.map(|id| self.arena.address(id).to_string()).collect()
+    }
+
+    /// From now on every health check fails.
+    pub(crate) fn fail_checks(&self) {
+        for engine in &self.engines {
+            engine.faults(|faults| faults.exec_code = 1);
+        }
+    }
+
     /// Ends the clients in good order.
     pub(crate) async fn end(self) {
         self.clients.stop().await;
