@@ -14,6 +14,7 @@ pub mod images;
 pub mod lanes;
 pub mod ledger;
 pub mod logs;
+pub mod machine;
 pub mod metrics;
 pub mod mounts;
 pub mod options;

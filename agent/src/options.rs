@@ -10,7 +10,7 @@ use paasta_common::{
     app::Resources,
     config::SystemConfig,
     host::HostInfo,
-    id::{HostId, IdError},
+    id::{ClusterName, HostId, IdError},
 };
 
 use crate::{
@@ -31,6 +31,8 @@ pub struct Options {
     pub settings: HostSettings,
     /// Which mounts of the host containers are given.
     pub mounts: Mounts,
+    /// The cluster in the configuration.
+    pub cluster: Option<ClusterName>,
     /// `HOST:PORT` of any coordinators.
     pub coordinators: Vec<String>,
     /// The ledger and the sandboxes.
@@ -134,9 +136,11 @@ impl Options {
             attributes: ours.attributes.clone(),
             capacity: offered(system, &state_dir)?,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            machine: None,
         };
         Ok(Self {
             host,
+            cluster: system.cluster.clone(),
             settings,
             mounts: Mounts::new(system),
             coordinators: ours.coordinators.clone(),

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{app::Resources, id::HostId};
+use crate::{
+    app::Resources,
+    id::{HostId, MachineId},
+};
 
 /// A host as its agent describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ pub struct HostInfo {
     pub capacity: Resources,
     /// The version of its agent.
     pub agent_version: String,
+    /// The machine; `None` from an agent of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineId>,
 }
 
 impl HostInfo {

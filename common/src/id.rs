@@ -96,6 +96,11 @@ name!(
     HostId, "host id", host_rule
 );
 name!(
+    /// The id of a machine: drawn at random by its agent, once, and kept in its state directory. A
+    /// host id is a name that two machines may be given by mistake; this is not.
+    MachineId, "machine id", machine_rule
+);
+name!(
     /// The id of one version of an instance, `S.I.gitXXXXXXXX.configXXXXXXXX`, every `_` of the
     /// names written `--` (PaaSTA's rule).
     AppId, "app id", app_rule
@@ -260,6 +265,14 @@ fn no_double_dash(text: &str) -> Result<(), &'static str> {
     match ["--", "-_", "_-"].iter().any(|pair| text.contains(pair)) {
         true => Err("'--', '-_' and '_-' are reserved: app ids write '_' as '--'"),
         false => Ok(()),
+    }
+}
+
+fn machine_rule(text: &str) -> Result<(), &'static str> {
+    let digits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    match text.len() == 32 && text.bytes().all(digits) {
+        true => Ok(()),
+        false => Err("it has 32 hexadecimal digits in lower case"),
     }
 }
 

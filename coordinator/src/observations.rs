@@ -115,6 +115,13 @@ impl Observations {
         })
     }
 
+    /// Another machine, at `address`, was refused under the host's id.
+    pub fn rival(&self, host: &HostId, address: &str, now: Timestamp) {
+        if let Some(known) = self.observed.write().hosts.get_mut(host) {
+            known.rival = Some((address.to_owned(), now));
+        }
+    }
+
     /// The session ended; the lease runs on.
     pub fn disconnect(&self, host: &HostId, session: u64) {
         if self.sessions.lock().newest.get(host) != Some(&session) {

@@ -74,6 +74,7 @@ impl Options {
             election_timeout_min_ms: ours.election_timeout_min_ms,
             election_timeout_max_ms: ours.election_timeout_max_ms,
             snapshot_every: ours.snapshot_every,
+            cluster_name: system.cluster.as_ref().map(ToString::to_string),
             ..RaftOptions::new(node_id, &ours.advertise, &ours.data_dir)
         };
         let plan = PlanSettings {

@@ -3,6 +3,7 @@
 use std::{io, sync::Arc};
 
 use arc_swap::ArcSwap;
+use paasta_common::id::ClusterName;
 use paasta_coordinator_core::plan::report::Report;
 use paasta_process::{
     clock::{Clock, SystemClock},
@@ -55,6 +56,18 @@ pub enum RunError {
     /// The gRPC endpoint.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The data directory is of another cluster than the configuration.
+    #[error(
+        "the configuration names cluster {configured}, and the data directory {dir} is of cluster {stored}: correct `cluster`, or name the data directory of this cluster"
+    )]
+    OtherCluster {
+        /// By the configuration.
+        configured: ClusterName,
+        /// By the state in the data directory.
+        stored: ClusterName,
+        /// The data directory.
+        dir: String,
+    },
     /// The HTTP endpoint.
     #[error(transparent)]
     Http(#[from] http::BindError),
@@ -111,6 +124,8 @@ pub struct Coordinator {
     /// What leads, with everything it works with.
     pub leader: Leader,
     services: Services,
+    configured: Option<ClusterName>,
+    dir: String,
     shutdown: CancellationToken,
 }
 
@@ -146,10 +161,14 @@ impl Coordinator {
             &format!("coordinator {}", options.raft.node_id),
         )
         .counted(metrics);
+        let configured = options.system.cluster.clone();
+        let dir = options.raft.data_dir.display().to_string();
         let (leader, services) = build(options, clock, machine, proposer, &shutdown);
         Ok(Self {
             leader,
             services,
+            configured,
+            dir,
             shutdown,
         })
     }
@@ -164,6 +183,12 @@ impl Coordinator {
         C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let shutdown = self.shutdown;
+        let checking = check_cluster(
+            self.leader.machine.clone(),
+            self.configured,
+            self.dir,
+            shutdown.clone(),
+        );
         let consensus = self.leader.consensus.clone();
         let counting = self.leader.metrics.clone().follow(consensus.watch());
         let counting = tokio::spawn(counting);
@@ -174,10 +199,46 @@ impl Coordinator {
             shutdown.cancel();
             result
         };
-        let ((), served) = tokio::join!(leading, serving);
+        let ((), served, checked) = tokio::join!(leading, serving, checking);
         counting.abort();
         consensus.shutdown().await;
+        checked?;
         served.map_err(RunError::from)
+    }
+}
+
+/// Waits for the name of the cluster in the replicated state, and ends the coordinator if its
+/// configuration names another one.
+async fn check_cluster(
+    machine: ClusterMachine,
+    configured: Option<ClusterName>,
+    dir: String,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let Some(configured) = configured else {
+        return Ok(());
+    };
+    let mut applied = machine.watch();
+    loop {
+        applied.borrow_and_update();
+        let stored = machine.read().cluster().map(|cluster| cluster.name.clone());
+        match stored {
+            Some(stored) if stored == configured => return Ok(()),
+            Some(stored) => {
+                shutdown.cancel();
+                return Err(RunError::OtherCluster {
+                    configured,
+                    stored,
+                    dir,
+                });
+            }
+            None => {}
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            changed = applied.changed() => if changed.is_err() { return Ok(()) },
+        }
     }
 }
 
@@ -239,7 +300,6 @@ fn build(
         gate: gate.clone(),
         consensus: consensus.clone(),
         machine: machine.clone(),
-        peers: peers.clone(),
     };
     let snapshots = SnapshotsService::new(
         gate.clone(),

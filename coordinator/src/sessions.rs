@@ -5,9 +5,13 @@
 use std::{sync::Arc, time::Duration};
 
 use paasta_common::{assignment::Assignment, host::HostInfo, id::HostId};
-use paasta_coordinator_core::state::{
-    command::{Command, RegisterHost},
-    outcome::Outcome,
+use paasta_coordinator_core::{
+    claim::claim,
+    state::{
+        command::{Command, RefuseHost, RegisterHost},
+        host::RefusedMachine,
+        outcome::Outcome,
+    },
 };
 use paasta_process::clock::Clock;
 use paasta_proto::{convert, v1};
@@ -24,6 +28,8 @@ use crate::{
 pub const OUTBOX_MAX: usize = 64;
 /// How long an agent may take for its hello and for its complete report.
 const OPENING: Duration = Duration::from_secs(10);
+/// The most characters of a name of another cluster that are repeated in a refusal.
+const NAME_SHOWN: usize = 64;
 /// Between two assignments to one host, at least; the first change goes at once.
 const COALESCE: Duration = Duration::from_millis(50);
 
@@ -96,6 +102,7 @@ impl Sessions {
         outbox: &Outbox,
     ) -> Result<(), Status> {
         let (info, serves_logs) = self.hello(inbox).await?;
+        self.claim(&info).await?;
         self.register(&info).await?;
         let number = self.observations.connect(&info.id, self.clock.now());
         let mut session = Session {
@@ -132,6 +139,14 @@ impl Sessions {
         let Some(ours) = self.machine.read().cluster().cloned() else {
             return Err(RpcError::Uninitialized.into());
         };
+        if !hello.cluster.is_empty() && hello.cluster != ours.name.as_str() {
+            let theirs: String = hello.cluster.chars().take(NAME_SHOWN).collect();
+            let text = format!(
+                "its configuration names cluster {theirs:?}, and this is cluster {}: correct `cluster` or `agent.coordinators` there",
+                ours.name
+            );
+            return Err(protocol(info.id.as_str(), &text));
+        }
         if let Some(accepted) = hello.accepted {
             if accepted.cluster_id != ours.id {
                 let text = format!(
@@ -146,6 +161,36 @@ impl Sessions {
             }
         }
         Ok((info, hello.serves_logs))
+    }
+
+    /// Refuses a machine under the id of another one whose lease lives, with one event for each.
+    async fn claim(&self, info: &HostInfo) -> Result<(), Status> {
+        let now = self.clock.now();
+        let (taken, noted) = {
+            let state = self.machine.read();
+            let known = state.host(&info.id);
+            let Err(taken) = claim(known, &self.observations.read(), info, now) else {
+                return Ok(());
+            };
+            let refused = RefusedMachine {
+                machine: info.machine.clone(),
+                address: info.address.clone(),
+            };
+            let noted = known.is_some_and(|host| host.refused.as_ref() == Some(&refused));
+            (taken, noted)
+        };
+        self.observations.rival(&info.id, &info.address, now);
+        if !noted {
+            tracing::warn!(host = %info.id, address = info.address, "a second machine has this id");
+            let command = Command::RefuseHost(RefuseHost {
+                host: info.id.clone(),
+                machine: info.machine.clone(),
+                address: info.address.clone(),
+            });
+            // Without the event it is refused all the same; the next try writes it.
+            let _ = self.proposer.propose(command).await;
+        }
+        Err(RpcError::IdTaken(taken).into())
     }
 
     /// Makes the host known, and up again when it was lost. Only a difference is a write.

@@ -5,6 +5,7 @@
 mod cluster {
     pub(crate) mod agent;
     mod bounces;
+    mod claims;
     pub(crate) mod coordinators;
     mod events;
     mod git;

@@ -4,9 +4,11 @@ mod store {
     mod churn;
     mod cluster;
     mod damage;
+    mod forged;
     mod growth;
     mod harness;
     mod kill;
+    mod lost;
     mod members;
     mod reopen;
     mod silent;

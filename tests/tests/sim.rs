@@ -109,4 +109,14 @@ mod simulation {
     fn a_planner_that_changes_its_mind_is_found() {
         caught(Plant::I12);
     }
+
+    #[test]
+    fn an_empty_store_that_passes_for_the_lost_one_is_found() {
+        caught(Plant::Stores);
+    }
+
+    #[test]
+    fn a_coordinator_that_believes_any_term_is_found() {
+        caught(Plant::Terms);
+    }
 }

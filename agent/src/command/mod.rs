@@ -2,6 +2,7 @@
 
 mod explain;
 mod images;
+mod left;
 mod reap;
 mod run;
 

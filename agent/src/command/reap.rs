@@ -11,15 +11,17 @@ use paasta_agent_core::{
     reap::{Verdict, reapable},
     state::LocalState,
 };
+use paasta_common::id::HostId;
 use paasta_process::{
     clock::{Clock, SystemClock},
     help::examples,
 };
 
-use super::{ConfigArgs, at_rest, runtime};
+use super::{ConfigArgs, at_rest, left, runtime};
 use crate::{
     engine::{Engine, docker::DockerEngine},
     lanes::{reap_one, within},
+    machine::Machine,
     options::Options,
 };
 
@@ -28,13 +30,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The flags of `reap`.
 #[derive(Debug, Args)]
-#[command(after_help = examples(&["paasta-agent reap --dry-run"], ""))]
+#[command(after_help = examples(&[
+        "paasta-agent reap --dry-run",
+        "paasta-agent reap --left-by web1-old --dry-run",
+    ], ""))]
 pub struct ReapArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Only say what would be removed.
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Remove the containers that this agent left under a host id that it had before.
+    #[arg(long, value_name = "HOST_ID")]
+    left_by: Option<HostId>,
 }
 
 /// Reaps, and returns what to print.
@@ -44,6 +52,11 @@ pub struct ReapArgs {
 pub fn reap(args: ReapArgs) -> anyhow::Result<String> {
     let system = args.config.load()?;
     let options = Options::new(&system)?;
+    if let Some(left_by) = &args.left_by {
+        let machine = Machine::open(&options.state_dir, &options.host.id)?;
+        let engine = DockerEngine::new(&options.docker_socket, &options.credentials);
+        return runtime()?.block_on(left::reap(&engine, &machine, left_by, args.dry_run));
+    }
     let (_held, state) = at_rest(&options, args.dry_run)?;
     let engine = DockerEngine::new(&options.docker_socket, &options.credentials);
     runtime()?.block_on(sweep(&engine, &options, &state, args.dry_run))

@@ -13,12 +13,13 @@ use paasta_process::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, left};
 use crate::{
     agent::{Agent, Parts},
     capacity,
     engine::{Engine, docker::DockerEngine},
     http::Api,
+    machine::Machine,
     options::Options,
     session::{PlainDial, Sessions},
     watch::Pace,
@@ -48,7 +49,9 @@ pub struct RunArgs {
 /// When the configuration or the ledger can not be used.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let system = args.config.load()?;
-    let options = Options::new(&system)?;
+    let mut options = Options::new(&system)?;
+    let machine = Machine::open(&options.state_dir, &options.host.id)?;
+    options.host.machine = Some(machine.id.clone());
     let http_listen = http_address(
         "agent.http_listen",
         &system.agent.http_listen,
@@ -64,12 +67,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         .context("the runtime can not start")?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signals().context("signals can not be handled")?;
-        serve(options, http_listen, dial, shutdown).await
+        serve(options, &machine, http_listen, dial, shutdown).await
     })
 }
 
 async fn serve(
     options: Options,
+    machine: &Machine,
     http_listen: Option<SocketAddr>,
     dial: PlainDial,
     shutdown: CancellationToken,
@@ -82,10 +86,17 @@ async fn serve(
         Some(address) => Some(http::bind(address).await?),
         None => None,
     };
-    let agent = Agent::start(parts(&options, engine), shutdown.clone())?;
+    let agent = Agent::start(parts(&options, Arc::clone(&engine)), shutdown.clone())?;
+    let left = {
+        let (machine, shutdown) = (machine.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            tokio::select! { biased; () = shutdown.cancelled() => {}, () = left::report(&*engine, &machine) => {} }
+        })
+    };
     let sessions = Sessions {
         agent: agent.handle.clone(),
         boot_id: capacity::boot_id().context("the boot id can not be read")?,
+        cluster: options.cluster.clone(),
         coordinators: options.coordinators.clone(),
         dial: Arc::new(dial),
         host: options.host,
@@ -108,6 +119,7 @@ async fn serve(
     agent.task.await.context("the agent failed")?;
     talking.await.context("the session failed")?;
     reading.await.context("the HTTP endpoint failed")?;
+    left.await.context("the list of former containers failed")?;
     tracing::info!("agent stopped; containers go on");
     Ok(())
 }

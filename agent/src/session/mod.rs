@@ -7,7 +7,7 @@ mod dial;
 
 use std::{sync::Arc, time::Duration};
 
-use paasta_common::{assignment::Assignment, host::HostInfo};
+use paasta_common::{assignment::Assignment, host::HostInfo, id::ClusterName};
 use paasta_process::backoff::Retry;
 use paasta_proto::{
     convert,
@@ -47,6 +47,8 @@ pub struct Sessions {
     pub host: HostInfo,
     /// Changes with every boot.
     pub boot_id: String,
+    /// The cluster in the configuration; any other one refuses this agent.
+    pub cluster: Option<ClusterName>,
     /// `HOST:PORT` of any coordinators.
     pub coordinators: Vec<String>,
     /// Makes connections.
@@ -95,6 +97,7 @@ impl Sessions {
         let mut turn = 0;
         let mut named: Option<String> = None;
         let mut stale_after = STALE_AFTER;
+        let mut last_error = String::new();
         loop {
             let address = match named.take() {
                 Some(address) => address,
@@ -108,6 +111,7 @@ impl Sessions {
             let ended = self.converse(&address, stale_after, &mut lease).await;
             if let Some(lease) = lease {
                 retry.reset();
+                last_error.clear();
                 stale_after = lease;
             }
             match ended {
@@ -119,7 +123,15 @@ impl Sessions {
                     tracing::info!(coordinator = address, reason, to, "reconnecting");
                     named = Some(to).filter(|to| !to.is_empty());
                 }
-                Err(error) => tracing::warn!(coordinator = address, %error, "no session"),
+                Err(error) => {
+                    // Every coordinator gives the same refusal, again and again: one line.
+                    let text = error.to_string();
+                    match text == last_error {
+                        true => tracing::debug!(coordinator = address, %error, "no session"),
+                        false => tracing::warn!(coordinator = address, %error, "no session"),
+                    }
+                    last_error = text;
+                }
             }
             sleep(retry.next_delay()).await;
         }
@@ -259,6 +271,11 @@ impl Sessions {
             boot_id: self.boot_id.clone(),
             accepted,
             serves_logs: true,
+            cluster: self
+                .cluster
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }
     }
 }

@@ -122,6 +122,7 @@ fn host() -> HostInfo {
         attributes: Default::default(),
         capacity: Resources::default(),
         agent_version: "0".to_owned(),
+        machine: None,
     }
 }
 
@@ -131,6 +132,7 @@ fn talk(world: &World, coordinators: &[SocketAddr]) -> CancellationToken {
         agent: world.agent.handle.clone(),
         host: host(),
         boot_id: "boot".to_owned(),
+        cluster: None,
         coordinators: coordinators.iter().map(ToString::to_string).collect(),
         dial: Arc::new(PlainDial::default()),
     };
@@ -305,6 +307,7 @@ async fn the_next_address_is_tried_and_a_named_one_first() {
         agent: world.agent.handle.clone(),
         host: host(),
         boot_id: "boot".to_owned(),
+        cluster: None,
         coordinators: ["a:1", "b:1", "c:1"].map(str::to_owned).to_vec(),
         dial: Arc::new(Arc::clone(&refuse)),
     };
@@ -348,6 +351,7 @@ async fn the_next_connection_goes_stale_with_the_lease_that_the_coordinator_chos
         agent: world.agent.handle.clone(),
         host: host(),
         boot_id: "boot".to_owned(),
+        cluster: None,
         coordinators: vec![address.to_string()],
         dial: Arc::new(Noting(Arc::clone(&noted))),
     };

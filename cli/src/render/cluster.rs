@@ -20,6 +20,10 @@ pub fn render(answers: &[Answer], view: &View) -> String {
     for (address, answer) in answers {
         match answer {
             Ok(node) => {
+                if !node.refused.is_empty() {
+                    let words = view.paint(Tone::Bad, &super::plain(&node.refused));
+                    silent.push_str(&format!("{address}: {words}\n"));
+                }
                 let tone = match node.role.as_str() {
                     "leader" => Tone::Good,
                     "candidate" | "uninitialized" => Tone::Bad,

@@ -3,7 +3,7 @@
 use paasta_proto::v1::{ListMembersResponse, Member};
 
 use super::{
-    Tone, View,
+    Tone, View, plain,
     table::{Field, field, table},
     time::span,
 };
@@ -32,6 +32,14 @@ pub fn render(list: &ListMembersResponse, view: &View) -> String {
             some => some.to_string(),
         }
     ));
+    for member in list.members.iter().filter(|one| !one.refused.is_empty()) {
+        let words = format!(
+            "coordinator {} takes no part: {}",
+            member.id,
+            plain(&member.refused)
+        );
+        text.push_str(&format!("{}\n", view.paint(Tone::Bad, &words)));
+    }
     if list.changing {
         let words = "a change of members is not complete: repeat it";
         text.push_str(&format!("{}\n", view.paint(Tone::Bad, words)));
@@ -57,7 +65,10 @@ fn row(member: &Member) -> Vec<Field> {
     vec![
         field(member.id),
         field(&member.address),
-        (member.role.clone(), Some(tone)),
+        match member.refused.is_empty() {
+            true => (member.role.clone(), Some(tone)),
+            false => ("refused".to_owned(), Some(Tone::Bad)),
+        },
         field(number(member.matched_index)),
         field(number(member.lag)),
         answered,
@@ -80,6 +91,7 @@ mod tests {
             lag: matched_index.map(|at| 120 - at),
             last_answer_ms,
             snapshot_index: (id == 1).then_some(100),
+            refused: String::new(),
         };
         let list = ListMembersResponse {
             cluster: "demo".to_owned(),
@@ -94,6 +106,14 @@ mod tests {
             changing: true,
             ..ListMembersResponse::default()
         };
+        let mut lost = list.clone();
+        lost.members[1].refused = "another store".to_owned();
+        let shown = render(&lost, &view_80());
+        assert!(shown.contains("2   10.0.0.2:7401  refused"), "{shown}");
+        assert!(
+            shown.contains("coordinator 2 takes no part: another store"),
+            "{shown}"
+        );
         let wanted = "\
 cluster: demo (id c1), epoch 2, term 7
 ID  ADDRESS        ROLE     LOG  LAG  ANSWERED  SNAPSHOT

@@ -109,7 +109,8 @@ fn coordinators(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Findin
         .iter()
         .filter(|one| one.role != "learner")
         .collect();
-    let silent = voters.iter().filter(|one| silent.contains(&one.id));
+    let out = |id: &u64, refused: &str| silent.contains(id) || !refused.is_empty();
+    let silent = voters.iter().filter(|one| out(&one.id, &one.refused));
     let silent: Vec<String> = silent
         .map(|one| format!("{} ({})", one.id, one.address))
         .collect();
@@ -136,6 +137,16 @@ fn coordinators(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Findin
             }
         }
     };
+    for one in response
+        .coordinators
+        .iter()
+        .filter(|one| !one.refused.is_empty())
+    {
+        text.push_str(&format!(
+            "; coordinator {} takes no part: {}",
+            one.id, one.refused
+        ));
+    }
     Finding {
         subject,
         level,
@@ -191,9 +202,22 @@ fn hosts(response: &MetastatusResponse) -> Finding {
             degraded.join(", ")
         ));
     }
+    let rivals = response
+        .hosts
+        .iter()
+        .filter(|host| !host.rival_address.is_empty());
+    let rivals: Vec<String> = rivals
+        .map(|host| format!("{} ({})", host.id, host.rival_address))
+        .collect();
+    if !rivals.is_empty() {
+        text.push_str(&format!(
+            "; a second machine is refused under the id of {}",
+            rivals.join(", ")
+        ));
+    }
     let level = match (
         lost.is_empty(),
-        degraded.is_empty() && in_state(HostState::Unknown) == 0,
+        degraded.is_empty() && rivals.is_empty() && in_state(HostState::Unknown) == 0,
     ) {
         (false, _) => Level::Critical,
         (true, false) => Level::Warning,

@@ -140,6 +140,7 @@ fn members(last_answer_ms: Option<u64>) -> ListMembersResponse {
         lag: Some(0),
         last_answer_ms,
         snapshot_index: None,
+        refused: String::new(),
     };
     ListMembersResponse {
         cluster: "demo".to_owned(),

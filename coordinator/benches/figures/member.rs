@@ -12,7 +12,7 @@ use paasta_coordinator::{
     rpc::server::connections,
 };
 use paasta_proto::v1::{
-    RaftPayload, SnapshotChunk,
+    IntroduceRequest, Introduction, RaftPayload, SnapshotChunk,
     raft_service_server::{RaftService, RaftServiceServer},
 };
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,13 @@ async fn serve(place: Place) -> anyhow::Result<()> {
             .iter()
             .map(|(id, address)| (*id, address.to_string()))
             .collect();
-        tokio::spawn(async move { consensus.init(CLUSTER, members).await });
+        let members: std::collections::BTreeMap<u64, String> = members;
+        tokio::spawn(async move {
+            // The others may not listen yet.
+            while consensus.init(CLUSTER, members.clone()).await.is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        });
     }
     tokio::try_join!(peers, clients)?;
     Ok(())
@@ -124,6 +130,13 @@ impl RaftService for Door {
         let command = request.into_inner().data.to_vec();
         let outcome = self.0.propose(command, DEADLINE).await;
         Ok(answer(outcome.map_err(refused)?))
+    }
+
+    async fn introduce(
+        &self,
+        _: Request<IntroduceRequest>,
+    ) -> Result<Response<Introduction>, Status> {
+        Err(Status::unimplemented("not measured"))
     }
 
     async fn install_snapshot(

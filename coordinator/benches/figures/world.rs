@@ -63,6 +63,7 @@ pub(crate) fn host(number: usize) -> HostInfo {
             gpus: 0,
         },
         agent_version: "0.1.0".to_owned(),
+        machine: None,
     }
 }
 

@@ -27,6 +27,9 @@ async fn healthz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
 /// what it has.
 async fn readyz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     let status = api.admin.consensus.status();
+    if let Some(why) = &status.refused_here {
+        return Err(Problem::new(503, why.as_str()));
+    }
     if status.is_uninitialized() {
         let words = "not part of a cluster yet: `paasta cluster init`, or `paasta coordinator add`";
         return Err(Problem::new(503, words));

@@ -9,6 +9,7 @@ fn nothing_yet() -> RaftStatus {
         node_id: 1,
         cluster_id: None,
         epoch: 0,
+        store: String::new(),
         role: crate::raft::Role::Learner,
         term: 0,
         leader: None,
@@ -24,6 +25,8 @@ fn nothing_yet() -> RaftStatus {
         since_heard: None,
         answered: BTreeMap::new(),
         matched: BTreeMap::new(),
+        refused: BTreeMap::new(),
+        refused_here: None,
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
 mod tests {
     use super::*;
     use crate::raft::types::{Command, CommittedLeader, Entry, LogId, Node, TypeConfig, Vote};
+    use crate::store::StoreId;
     use openraft::{EntryPayload, Membership, raft::AppendEntriesRequest};
 
     #[test]
@@ -51,12 +52,14 @@ mod tests {
                 1,
                 Node {
                     address: "a:1".into(),
+                    store: None,
                 },
             ),
             (
                 4,
                 Node {
                     address: "b:2".into(),
+                    store: Some(StoreId::from_bits(7)),
                 },
             ),
         ];

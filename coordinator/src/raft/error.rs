@@ -1,9 +1,9 @@
 //! What can go wrong with consensus, for the rest of the coordinator.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use super::status::Peer;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreId};
 
 /// Why consensus cannot start, or cannot do as it is told.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +45,68 @@ pub enum RaftError {
         /// The other one.
         given: u64,
     },
+    /// A member's number with another store than the member has.
+    #[error(
+        "coordinator {node} has store {given}, and the cluster knows it by store {known}: its data \
+         directory was lost, emptied or replaced, and with it what it had voted and acknowledged. \
+         It takes no part in the cluster. Bring its old data directory back, or remove it \
+         (`paasta coordinator remove {node}`), give the machine a new id (`paasta-coordinator \
+         rejoin`) and add that (`paasta coordinator add`)"
+    )]
+    OtherStore {
+        /// The member.
+        node: u64,
+        /// The store it has by the members' configuration.
+        known: StoreId,
+        /// The one that is there.
+        given: StoreId,
+    },
+    /// An empty store that is taken for a member's.
+    #[error(
+        "coordinator {node} has an empty store, and coordinator {from_node} does not name it: it \
+         was a member that lost its data directory, or the other one runs an older version. In the \
+         first case remove it (`paasta coordinator remove {node}`), give the machine a new id \
+         (`paasta-coordinator rejoin`) and add that (`paasta coordinator add`); in the second, \
+         upgrade the other coordinators first"
+    )]
+    NotNamed {
+        /// This node.
+        node: u64,
+        /// The sender.
+        from_node: u64,
+    },
+    /// A member that does not say which store it has.
+    #[error(
+        "coordinator {node} does not name its store: it runs a version from before the cluster \
+         knew its members by their stores; upgrade it again"
+    )]
+    NoStoreNamed {
+        /// The member.
+        node: u64,
+    },
+    /// The store holds a term that nothing honest has made.
+    #[error(
+        "the store in {dir} holds term {term}, which no elections can have made: a faulty member or \
+         a damaged disk did. If the other coordinators have a quorum, remove this one (`paasta \
+         coordinator remove`), give the machine a new id (`paasta-coordinator rejoin`) and add \
+         that; if they have none, begin again from this store (`paasta-coordinator recover`)"
+    )]
+    ImpossibleTerm {
+        /// The data directory.
+        dir: PathBuf,
+        /// The term.
+        term: u64,
+    },
+    /// One of the members given to `init` is in a cluster already, which may be this very one.
+    #[error("coordinator {} is in a cluster already, id {cluster}", .member.id)]
+    Elsewhere {
+        /// That member.
+        member: Peer,
+        /// Its cluster.
+        cluster: String,
+    },
     /// The members given to `init` do not make sense.
-    #[error("cannot start a cluster of these members: {0}")]
+    #[error("no cluster was made of these members: {0}")]
     Members(String),
     /// The store is in order, but the machine could not be rebuilt from it.
     #[error("cannot rebuild the state of the cluster from the store: {0}")]

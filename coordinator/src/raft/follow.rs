@@ -26,6 +26,7 @@ type End = Arc<Mutex<Option<Status>>>;
 
 /// Answers the messages until they end or this node hangs up.
 pub(super) fn follow(rpc: RaftRpc, messages: Streaming<RaftPayload>) -> Answers {
+    let own = rpc.identity.store().to_string();
     let (end, closing) = (End::default(), rpc.closing.clone());
     let requests = requests(rpc.clone(), messages, Arc::clone(&end));
     let answers = rpc.raft.stream_append(requests);
@@ -37,9 +38,9 @@ pub(super) fn follow(rpc: RaftRpc, messages: Streaming<RaftPayload>) -> Answers 
         }
         let data = codec::encode(&answer).map_err(|error| unreadable(&error))?;
         // Whose stream it is tells whom it is for.
-        let data = data.into();
         Ok(RaftPayload {
-            data,
+            data: data.into(),
+            from_store: own.clone(),
             ..RaftPayload::default()
         })
     });
@@ -65,7 +66,9 @@ fn requests(
                     return Ok(None);
                 };
                 rpc.identity.admit(&message).await?;
-                let request = codec::decode(&message.data).map_err(|error| unreadable(&error))?;
+                let request: AppendEntriesRequest<TypeConfig> =
+                    codec::decode(&message.data).map_err(|error| unreadable(&error))?;
+                rpc.identity.check_claims(message.from_node, &request)?;
                 Ok::<_, Status>(Some(request))
             };
             match request.await {

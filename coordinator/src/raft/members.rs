@@ -30,7 +30,8 @@ type Changed =
 
 impl Consensus {
     /// Adds a node that receives the log without a vote, and waits until it has caught up. Its id
-    /// must never have been used in this cluster. Harmless if it is a member at that address.
+    /// must never have been used in this cluster. It is asked first, and becomes a member by the
+    /// store it has. Harmless if it is a member at that address.
     ///
     /// # Errors
     /// A [`MemberError`]. After a timeout the node may be a learner; the call can be repeated.
@@ -45,7 +46,9 @@ impl Consensus {
         let status = self.status();
         let known = status.voters.get(&id).or_else(|| status.learners.get(&id));
         match known {
-            Some(known) if known == address => {}
+            Some(known) if known == address => {
+                self.ask_newcomer(id, address).await?;
+            }
             Some(known) => {
                 return Err(MemberError::Taken {
                     id,
@@ -53,9 +56,7 @@ impl Consensus {
                 });
             }
             None => {
-                let node = Node {
-                    address: address.to_owned(),
-                };
+                let node = self.ask_newcomer(id, address).await?;
                 self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, node)])), until)
                     .await?;
             }
@@ -146,7 +147,7 @@ impl Consensus {
     }
 
     /// Takes the turn and finishes what an earlier change, or an earlier leader, left half done.
-    async fn begin_change(
+    pub(super) async fn begin_change(
         &self,
         until: Instant,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, MemberError> {
@@ -161,7 +162,7 @@ impl Consensus {
     }
 
     /// Proposes a change and waits until its outcome is committed and uniform.
-    async fn change(&self, changes: Changes, until: Instant) -> Result<(), MemberError> {
+    pub(super) async fn change(&self, changes: Changes, until: Instant) -> Result<(), MemberError> {
         let keep_as_learners = true;
         let changed = self.raft().change_membership(changes, keep_as_learners);
         let changed: Changed = timeout_at(until, changed)

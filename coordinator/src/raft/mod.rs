@@ -10,16 +10,26 @@
 //! before it answers; from then on it refuses any other, and so does its store. With the id goes an
 //! epoch, which a recovery ([`seed()`]) raises: members of before and after it refuse each other.
 //!
+//! # The members' stores
+//! A member is a number and the random id of its store, both in the members' configuration. Every
+//! message names the store it comes from and the one it is for; any other is refused, in both
+//! directions, with the words that lead to a mend. [`Consensus::init`] and
+//! [`Consensus::add_learner`] ask each coordinator for its store before it becomes a member;
+//! members of a cluster that an older version made are asked by their leader (`enrol`).
+//!
 //! Not here: what commands mean (`paasta-coordinator-core`), who may propose them (`rpc`), and
 //! anything that only the leader does (`leader`).
 
 mod codec;
 mod dial;
+mod enrol;
 mod entry;
 mod error;
 mod follow;
+mod handover;
 mod heard;
 mod identity;
+mod introduce;
 mod log_store;
 mod machine;
 mod members;
@@ -30,6 +40,7 @@ mod peer;
 mod propose;
 mod receive;
 mod replicate;
+mod roster;
 mod runtime;
 mod seed;
 mod send;
@@ -37,6 +48,7 @@ mod service;
 mod state_machine;
 mod status;
 mod survey;
+mod terms;
 mod types;
 
 pub use dial::{Dial, DialError, Keepalive, PlainDial};
@@ -50,4 +62,5 @@ pub use seed::{Seed, seed};
 pub use state_machine::{SnapshotBuilder, StateMachine};
 pub use status::{Peer, RaftStatus, Role};
 pub use survey::{Survey, survey};
+pub use terms::UNSEEN_ELECTIONS;
 pub use types::{Command, Node, Outcome, TypeConfig};

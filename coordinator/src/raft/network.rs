@@ -25,6 +25,7 @@ use tonic::transport::Channel;
 use super::{
     codec,
     dial::{Dial, DialError, Keepalive},
+    handover::Handover,
     identity::Identity,
     options::RaftOptions,
     peer::{Client, PeerClient, within},
@@ -38,6 +39,7 @@ use crate::store::{IoMode, SnapshotFile};
 /// Makes the clients, and keeps the connections they share.
 pub(super) struct Network {
     identity: Arc<Identity>,
+    handover: Arc<Handover>,
     dial: Arc<dyn Dial>,
     keepalive: Keepalive,
     append_timeout: Duration,
@@ -53,9 +55,14 @@ enum Purpose {
 }
 
 impl Network {
-    pub(super) fn new(options: &RaftOptions, identity: Arc<Identity>) -> Self {
+    pub(super) fn new(
+        options: &RaftOptions,
+        identity: Arc<Identity>,
+        handover: Arc<Handover>,
+    ) -> Self {
         Self {
             identity,
+            handover,
             dial: Arc::clone(&options.dial),
             keepalive: options.keepalive,
             append_timeout: options.append_timeout,
@@ -67,7 +74,9 @@ impl Network {
     fn client(&mut self, peer: u64, node: &Node, purpose: Purpose) -> PeerClient {
         PeerClient {
             identity: Arc::clone(&self.identity),
+            handover: Arc::clone(&self.handover),
             peer,
+            store: node.store,
             client: self
                 .channel(peer, node, purpose)
                 .map(limited)
@@ -165,6 +174,8 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         message: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.handover
+            .begins(message.from_leader(), *message.to_node_id());
         let send =
             |mut client: Client, request| async move { client.transfer_leader(request).await };
         self.call(RPCTypes::TransferLeader, option.hard_ttl(), &message, send)
@@ -191,8 +202,8 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             closed = cancel => return Err(closed.into()),
             answer = sending => answer,
         };
-        let data =
+        let answer =
             answer.map_err(|status| self.failed(RPCTypes::InstallSnapshot, limit, &status))?;
-        Ok(codec::decode(&data).map_err(|error| Unreachable::new(&error))?)
+        Ok(self.taken(&answer)?)
     }
 }

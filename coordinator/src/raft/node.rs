@@ -1,6 +1,10 @@
 //! One node of the cluster, as the rest of the coordinator uses it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use openraft::{
     async_runtime::watch::WatchReceiver,
@@ -15,7 +19,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    dial::{Dial, Keepalive},
+    enrol::enrol,
     error::{InitOutcome, RaftError},
+    handover::Handover,
     heard::Heard,
     identity::Identity,
     log_store::LogStore,
@@ -23,12 +30,14 @@ use super::{
     network::Network,
     options::RaftOptions,
     receive::Receiver,
+    runtime::random_store_id,
     service::{MAX_MESSAGE_BYTES, RaftRpc},
     state_machine::StateMachine,
     status::{RaftStatus, Role},
-    types::{Node, Raft},
+    terms::{TERM_MAX, Terms},
+    types::Raft,
 };
-use crate::store::{IoMode, LogHandle, Store, StoreOptions};
+use crate::store::{IoMode, Log, LogHandle, Store, StoreOptions};
 
 /// The consensus service for a tonic router; it has raised the message limits it needs.
 pub type RaftServer = RaftServiceServer<RaftRpc>;
@@ -48,9 +57,12 @@ pub struct Consensus {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     raft: Raft,
     identity: Arc<Identity>,
+    handover: Arc<Handover>,
+    dial: Arc<dyn Dial>,
+    keepalive: Keepalive,
     receiver: Receiver,
     heard: Arc<Heard>,
     patience: Duration,
@@ -79,9 +91,9 @@ impl Consensus {
         let config = Arc::new(options.openraft()?);
         let Store { log, snapshots } = open_store(&options).await?;
         let handle = log.downgrade();
-        let cluster = options.cluster_id.clone();
-        let identity = Arc::new(Identity::new(options.node_id, cluster, handle.clone()));
-        let network = Network::new(&options, Arc::clone(&identity));
+        let identity = Arc::new(identity(&options, &log)?);
+        let handover = Arc::new(Handover::new(options.patience() / 3));
+        let network = Network::new(&options, Arc::clone(&identity), Arc::clone(&handover));
         let state_machine = StateMachine::new(machine, snapshots.clone(), options.io);
         let log_store = LogStore::new(log);
         let raft = Raft::new(options.node_id, config, network, log_store, state_machine);
@@ -89,11 +101,15 @@ impl Consensus {
             .await
             .map_err(|fatal| RaftError::Restore(fatal.to_string()))?;
         started(&raft).await?;
+        identity.follow(&raft.metrics().borrow_watched().membership_config);
         let heard = Arc::new(Heard::default());
         let (status, watcher) = watch_status(&raft, &identity, &heard);
         let inner = Inner {
             raft,
             identity,
+            handover,
+            dial: Arc::clone(&options.dial),
+            keepalive: options.keepalive,
             receiver: Receiver::new(snapshots, options.io),
             heard,
             patience: options.patience(),
@@ -103,9 +119,14 @@ impl Consensus {
             log: handle,
             closing: CancellationToken::new(),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Arc::new(inner);
+        tokio::spawn(enrol(Arc::downgrade(&inner)));
+        Ok(Self { inner })
+    }
+
+    /// This node again, for a task that must not keep it.
+    pub(super) fn again(inner: &Weak<Inner>) -> Option<Self> {
+        inner.upgrade().map(|inner| Self { inner })
     }
 
     /// The service through which the other coordinators reach this one.
@@ -114,6 +135,7 @@ impl Consensus {
         let rpc = RaftRpc {
             raft: inner.raft.clone(),
             identity: Arc::clone(&inner.identity),
+            handover: Arc::clone(&inner.handover),
             receiver: inner.receiver.clone(),
             heard: Arc::clone(&inner.heard),
             closing: inner.closing.clone(),
@@ -128,7 +150,9 @@ impl Consensus {
     /// several of the voters are told the same at once.
     ///
     /// # Errors
-    /// If this node belongs to another cluster, is not among `members`, or cannot write.
+    /// If this node belongs to another cluster or one of other members, is not among `members`, or
+    /// cannot write; if any other of them does not answer, has another id or is in a cluster.
+    /// Nothing was made then.
     pub async fn init(
         &self,
         cluster_id: &str,
@@ -146,28 +170,44 @@ impl Consensus {
                 "this node, {node_id}, is not one of them"
             )));
         }
-        self.inner.identity.learn(cluster_id, None).await?;
         let raft = &self.inner.raft;
-        if raft
-            .is_initialized()
-            .await
-            .map_err(|_| RaftError::Stopped)?
-        {
-            return Ok(InitOutcome::AlreadyInitialized);
+        let made = raft.is_initialized().await;
+        if made.map_err(|_| RaftError::Stopped)? {
+            self.inner.identity.learn(cluster_id, None).await?;
+            return self.made_before(&members);
         }
-        let nodes: BTreeMap<_, _> = members
-            .into_iter()
-            .map(|(id, address)| (id, Node { address }))
-            .collect();
+        let nodes = self.ask_members(&members).await?;
+        self.inner.identity.learn(cluster_id, None).await?;
         match timeout(INIT_WAIT, raft.initialize(nodes)).await {
             Err(_) => Err(RaftError::TimedOut(INIT_WAIT)),
             Ok(Ok(())) => Ok(InitOutcome::Initialized),
             Ok(Err(Failure::APIError(InitializeError::NotAllowed(_)))) => {
-                Ok(InitOutcome::AlreadyInitialized)
+                self.made_before(&members)
             }
             Ok(Err(Failure::APIError(other))) => Err(RaftError::Members(other.to_string())),
             Ok(Err(Failure::Fatal(_))) => Err(RaftError::Stopped),
         }
+    }
+
+    /// The cluster exists already: it must be the one that was asked for.
+    fn made_before(&self, members: &BTreeMap<u64, String>) -> Result<InitOutcome, RaftError> {
+        let voters = self.status().voters;
+        if voters == *members {
+            return Ok(InitOutcome::AlreadyInitialized);
+        }
+        let list = |members: &BTreeMap<u64, String>| {
+            let each = members
+                .iter()
+                .map(|(id, address)| format!("{id}={address}"));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        Err(RaftError::Members(format!(
+            "coordinator {} is in a cluster of {} already, not of {}; nothing was changed. Members \
+             are changed by `paasta coordinator add` and `remove`",
+            self.inner.identity.node(),
+            list(&voters),
+            list(members)
+        )))
     }
 
     /// What this node knows right now.
@@ -209,6 +249,15 @@ impl Consensus {
         &self.inner.raft
     }
 
+    pub(super) fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    /// How the others are reached.
+    pub(super) fn dial(&self) -> (&dyn Dial, &Keepalive) {
+        (&*self.inner.dial, &self.inner.keepalive)
+    }
+
     pub(super) fn patience(&self) -> Duration {
         self.inner.patience
     }
@@ -228,11 +277,28 @@ async fn started(raft: &Raft) -> Result<(), RaftError> {
         .map_err(|fatal| RaftError::Restore(fatal.to_string()))
 }
 
+/// Who this node is, by its store.
+fn identity(options: &RaftOptions, log: &Log) -> Result<Identity, RaftError> {
+    let term = log.vote().map_or(0, |vote| vote.term);
+    let last = log.last().map_or(0, |last| last.term);
+    let term = term.max(last);
+    if term > TERM_MAX && options.unseen_elections != u64::MAX {
+        let dir = options.data_dir.clone();
+        return Err(RaftError::ImpossibleTerm { dir, term });
+    }
+    let pace = Duration::from_millis(options.election_timeout_min_ms);
+    let terms = Terms::new(term, options.unseen_elections, pace);
+    let (hard, cluster) = (log.hard_state(), options.cluster_id.clone());
+    let name = options.cluster_name.clone();
+    Ok(Identity::new(&hard, cluster, name, log.downgrade(), terms))
+}
+
 async fn open_store(options: &RaftOptions) -> Result<Store, RaftError> {
     let store = StoreOptions {
         dir: options.data_dir.clone(),
         node: options.node_id,
         cluster: options.cluster_id.clone(),
+        fresh: options.fresh_store.unwrap_or_else(random_store_id),
         io: options.io,
         timer: options.flush_timer.clone(),
     };
@@ -260,6 +326,7 @@ fn watch_status(
             let ended = metrics.changed().await.is_err();
             // Cloned at once: a guard that is held stops the core of the consensus.
             let latest = metrics.borrow_watched().clone();
+            identity.follow(&latest.membership_config);
             let mut latest = RaftStatus::from_metrics(&latest, &identity, &heard);
             if ended {
                 latest.role = Role::Stopped;

@@ -7,8 +7,9 @@ use openraft::{Config, SnapshotPolicy};
 use super::{
     dial::{Dial, Keepalive, PlainDial},
     error::RaftError,
+    terms::UNSEEN_ELECTIONS,
 };
-use crate::store::{FlushTimer, IoMode};
+use crate::store::{FlushTimer, IoMode, StoreId};
 
 /// The largest command that can be proposed, in bytes.
 pub const MAX_COMMAND_BYTES: usize = 4 << 20;
@@ -30,6 +31,9 @@ pub struct RaftOptions {
     pub node_id: u64,
     /// `host:port` under which the other coordinators reach this one.
     pub address: String,
+    /// The name of the cluster in this node's configuration. A coordinator that is configured for
+    /// another one does not become a member.
+    pub cluster_name: Option<String>,
     /// The directory for the log, the vote and snapshots; nothing else may live in it.
     pub data_dir: PathBuf,
     /// The cluster this node was told to join, if it was told: any other is refused from the
@@ -57,6 +61,11 @@ pub struct RaftOptions {
     pub keepalive: Keepalive,
     /// How peers are reached.
     pub dial: Arc<dyn Dial>,
+    /// The id that the store gets if it has none; drawn at random when absent.
+    pub fresh_store: Option<StoreId>,
+    /// How many elections may have gone by that this node did not hear of: a message with a term
+    /// beyond them is refused.
+    pub unseen_elections: u64,
     /// Who waits for the disk.
     pub io: IoMode,
     /// Hears how long flushes of the log take.
@@ -80,6 +89,7 @@ impl RaftOptions {
             node_id,
             address: address.into(),
             data_dir: data_dir.into(),
+            cluster_name: None,
             cluster_id: None,
             heartbeat_ms: 100,
             election_timeout_min_ms: 200,
@@ -90,6 +100,8 @@ impl RaftOptions {
             snapshot_timeout: Duration::from_secs(300),
             keepalive: Keepalive::default(),
             dial: Arc::new(PlainDial),
+            fresh_store: None,
+            unseen_elections: UNSEEN_ELECTIONS,
             io: IoMode::Threaded,
             flush_timer: FlushTimer::default(),
         }

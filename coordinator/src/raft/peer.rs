@@ -11,8 +11,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
-use super::{codec, dial::DialError, identity::Identity, types::TypeConfig};
-use crate::store::IoMode;
+use super::{
+    codec, dial::DialError, handover::Handover, identity::Identity, terms::Claims,
+    types::TypeConfig,
+};
+use crate::store::{IoMode, StoreId};
 
 pub(super) type Client = RaftServiceClient<Channel>;
 
@@ -20,7 +23,10 @@ pub(super) type Client = RaftServiceClient<Channel>;
 #[derive(Clone)]
 pub(super) struct PeerClient {
     pub(super) identity: Arc<Identity>,
+    pub(super) handover: Arc<Handover>,
     pub(super) peer: u64,
+    /// The store it has by the members' configuration; `None` if that does not say.
+    pub(super) store: Option<StoreId>,
     pub(super) client: Result<Client, Arc<DialError>>,
     /// How long the answer to an append may take.
     pub(super) append_timeout: Duration,
@@ -37,7 +43,7 @@ impl PeerClient {
         send: impl FnOnce(Client, Request<RaftPayload>) -> F,
     ) -> Result<A, RPCError<TypeConfig>>
     where
-        A: DeserializeOwned,
+        A: DeserializeOwned + Claims,
         F: Future<Output = Result<Response<RaftPayload>, Status>>,
     {
         let client = self.client()?;
@@ -46,8 +52,25 @@ impl PeerClient {
         request.set_timeout(limit);
         let answer = within(limit, send(client, request)).await;
         let answer = answer.map_err(|status| self.failed(what, limit, &status))?;
-        let data = answer.into_inner().data;
-        Ok(codec::decode(&data).map_err(|error| Unreachable::new(&error))?)
+        Ok(self.taken(&answer.into_inner())?)
+    }
+
+    /// Reads an answer that comes from the store it should come from and claims what can be true.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn taken<A>(&self, answer: &RaftPayload) -> Result<A, Unreachable<TypeConfig>>
+    where
+        A: DeserializeOwned + Claims,
+    {
+        let identity = &self.identity;
+        let known = identity.check_sender(self.peer, &answer.from_store);
+        known.map_err(|status| Unreachable::new(&status))?;
+        let message: A = codec::decode(&answer.data).map_err(|error| Unreachable::new(&error))?;
+        let fits = identity.check_claims(self.peer, &message);
+        fits.map_err(|status| Unreachable::new(&status))?;
+        identity.roster.accepted(self.peer);
+        Ok(message)
     }
 
     /// The way to it.
@@ -65,7 +88,7 @@ impl PeerClient {
     /// If this node belongs to no cluster yet.
     pub(super) fn addressed(&self, data: Vec<u8>) -> Result<RaftPayload, Unreachable<TypeConfig>> {
         self.identity
-            .address(self.peer, data)
+            .address(self.peer, self.store, data)
             .ok_or_else(|| Unreachable::from_string("this node belongs to no cluster yet"))
     }
 
@@ -77,6 +100,9 @@ impl PeerClient {
         status: &Status,
     ) -> RPCError<TypeConfig> {
         let id = self.identity.node();
+        if status.code() == Code::FailedPrecondition {
+            self.identity.roster.refused(self.peer, status.message());
+        }
         match status.code() {
             Code::DeadlineExceeded | Code::Cancelled => Timeout {
                 action,

@@ -145,8 +145,7 @@ async fn next(
         Ok(None) => in_flight.broken.lock().take().map(Err),
         Ok(Some(answer)) => {
             in_flight.answered();
-            let answer = codec::decode(&answer.data);
-            Some(answer.map_err(|error| Unreachable::new(&error).into()))
+            Some(peer.taken(&answer).map_err(Into::into))
         }
     }
 }

@@ -6,7 +6,9 @@ use std::{future::Future, sync::OnceLock, time::Duration};
 use openraft_rt::{AsyncRuntime, OptionalSend};
 use openraft_rt_tokio::TokioRuntime;
 use parking_lot::Mutex;
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+
+use crate::store::StoreId;
 
 static FIXED: OnceLock<Mutex<StdRng>> = OnceLock::new();
 
@@ -15,6 +17,11 @@ static FIXED: OnceLock<Mutex<StdRng>> = OnceLock::new();
 /// changes nothing.
 pub fn fix_randomness(seed: u64) {
     FIXED.get_or_init(|| Mutex::new(StdRng::seed_from_u64(seed)));
+}
+
+/// An id for a store that has none.
+pub(super) fn random_store_id() -> StoreId {
+    StoreId::from_bits(Runtime::thread_rng().random())
 }
 
 /// tokio, as openraft wants it.

@@ -16,9 +16,10 @@ use super::{
     codec,
     entry::to_log_id,
     error::RaftError,
+    runtime::random_store_id,
     types::{Node, SnapshotMeta, StoredMembership},
 };
-use crate::store::{Ballot, FlushTimer, IoMode, Position, Store, StoreOptions};
+use crate::store::{Ballot, FlushTimer, IoMode, Position, Store, StoreId, StoreOptions};
 
 /// The first member of a cluster that begins with a state.
 #[derive(Clone, Debug)]
@@ -52,6 +53,7 @@ pub async fn seed(
         dir: seed.dir.clone(),
         node: seed.node,
         cluster: None,
+        fresh: random_store_id(),
         io: IoMode::Inline,
         timer: FlushTimer::default(),
     })?;
@@ -65,7 +67,8 @@ pub async fn seed(
         term: seed.term,
         index: seed.index,
     };
-    let meta = codec::encode(&members(seed, last)?).map_err(|error| disk(error.into()))?;
+    let own = store.log.hard_state().store_id();
+    let meta = codec::encode(&members(seed, own, last)?).map_err(|error| disk(error.into()))?;
     let snapshot = store.snapshots.write(Some(last), &meta, body);
     snapshot.map_err(disk)?;
     let log = &store.log;
@@ -83,9 +86,10 @@ pub async fn seed(
 }
 
 /// A configuration of this member alone, as of the state's place in the log.
-fn members(seed: &Seed, last: Position) -> Result<SnapshotMeta, RaftError> {
+fn members(seed: &Seed, own: Option<StoreId>, last: Position) -> Result<SnapshotMeta, RaftError> {
     let node = Node {
         address: seed.address.clone(),
+        store: own,
     };
     let members = Membership::new(
         vec![BTreeSet::from([seed.node])],

@@ -3,7 +3,6 @@
 
 use std::io;
 
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use paasta_proto::v1::{RaftPayload, SnapshotChunk, raft_service_client::RaftServiceClient};
 use tokio::sync::oneshot;
@@ -14,13 +13,13 @@ use crate::store::{IoMode, SnapshotFile};
 /// Bytes of the file in one message.
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
 
-/// Sends the file and returns the answer's data.
+/// Sends the file and returns the answer.
 pub(super) async fn snapshot(
     mut client: RaftServiceClient<Channel>,
     head: RaftPayload,
     file: SnapshotFile,
     io: IoMode,
-) -> Result<Bytes, Status> {
+) -> Result<RaftPayload, Status> {
     let (broken, reading) = oneshot::channel();
     let chunks = chunks(head, file, io, broken);
     let mut sending = std::pin::pin!(client.install_snapshot(chunks));
@@ -31,7 +30,7 @@ pub(super) async fn snapshot(
         }
         answer = &mut sending => answer,
     };
-    Ok(answer?.into_inner().data)
+    Ok(answer?.into_inner())
 }
 
 /// The messages. If the file cannot be read, the stream never ends by itself, so that a part is

@@ -2,7 +2,13 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use paasta_proto::v1::{RaftPayload, SnapshotChunk, raft_service_server::RaftService};
+use openraft::{
+    async_runtime::watch::WatchReceiver,
+    raft::{TransferLeaderRequest, VoteRequest},
+};
+use paasta_proto::v1::{
+    IntroduceRequest, Introduction, RaftPayload, SnapshotChunk, raft_service_server::RaftService,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -11,11 +17,13 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     codec::{self, CodecError},
     follow::{Answers, follow},
+    handover::Handover,
     heard::Heard,
     identity::Identity,
     receive::Receiver,
     state_machine::read_meta,
-    types::{Raft, Snapshot, Vote},
+    terms::Claims,
+    types::{Raft, Snapshot, TypeConfig, Vote},
 };
 
 /// The largest message of this service, both ways: the records of one append are bounded to about
@@ -33,6 +41,7 @@ const INSTALL_WAIT: Duration = Duration::from_secs(300);
 pub struct RaftRpc {
     pub(super) raft: Raft,
     pub(super) identity: Arc<Identity>,
+    pub(super) handover: Arc<Handover>,
     pub(super) receiver: Receiver,
     pub(super) heard: Arc<Heard>,
     /// Ends the streams that would not end by themselves.
@@ -47,21 +56,22 @@ impl RaftRpc {
         handle: impl FnOnce(M) -> F,
     ) -> Result<Response<RaftPayload>, Status>
     where
-        M: DeserializeOwned,
+        M: DeserializeOwned + Claims,
         A: Serialize,
         E: std::fmt::Display,
         F: Future<Output = Result<A, E>>,
     {
         let request = request.into_inner();
         self.identity.admit(&request).await?;
-        let message = codec::decode(&request.data).map_err(|error| unreadable(&error))?;
+        let message: M = codec::decode(&request.data).map_err(|error| unreadable(&error))?;
+        self.identity.check_claims(request.from_node, &message)?;
         let answer = within(ANSWER_WAIT, handle(message)).await?;
         self.reply(request.from_node, &answer)
     }
 
     fn reply(&self, to: u64, answer: &impl Serialize) -> Result<Response<RaftPayload>, Status> {
         let data = codec::encode(answer).map_err(|error| unreadable(&error))?;
-        let reply = self.identity.address(to, data);
+        let reply = self.identity.address(to, None, data);
         reply
             .map(Response::new)
             .ok_or_else(|| Status::unavailable("this node has no cluster"))
@@ -81,8 +91,14 @@ impl RaftService for RaftRpc {
     }
 
     async fn vote(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
-        self.answer(request, |message| self.raft.vote(message))
-            .await
+        let handle = |mut message: VoteRequest<TypeConfig>| async move {
+            if message.leadership_transfer {
+                let asks = message.vote.leader_id;
+                message.leadership_transfer = self.handover.was_to(asks.voted_for, asks.term).await;
+            }
+            self.raft.vote(message).await
+        };
+        self.answer(request, handle).await
     }
 
     async fn pre_vote(
@@ -97,8 +113,38 @@ impl RaftService for RaftRpc {
         &self,
         request: Request<RaftPayload>,
     ) -> Result<Response<RaftPayload>, Status> {
-        self.answer(request, |message| self.raft.handle_transfer_leader(message))
-            .await
+        let handle = |message: TransferLeaderRequest<TypeConfig>| async move {
+            let own = self.raft.metrics().borrow_watched().vote;
+            // Only the leader that this node follows hands anything over.
+            if own == *message.from_leader() {
+                self.handover
+                    .begins(message.from_leader(), *message.to_node_id());
+            }
+            self.raft.handle_transfer_leader(message).await
+        };
+        self.answer(request, handle).await
+    }
+
+    async fn introduce(
+        &self,
+        _: Request<IntroduceRequest>,
+    ) -> Result<Response<Introduction>, Status> {
+        let identity = &self.identity;
+        let empty = identity
+            .is_new()
+            .map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(Introduction {
+            node: identity.node(),
+            store: identity.store().to_string(),
+            // A name that an `init` left which was cut short binds it to nothing.
+            cluster_id: match empty {
+                true => String::new(),
+                false => identity.cluster().unwrap_or_default(),
+            },
+            epoch: identity.epoch(),
+            empty,
+            cluster: identity.cluster_name().to_owned(),
+        }))
     }
 
     async fn install_snapshot(
@@ -112,6 +158,9 @@ impl RaftService for RaftRpc {
         let (head, file) = self.receiver.receive(request.into_inner(), admit).await?;
         let vote: Vote = codec::decode(&head.data).map_err(|error| unreadable(&error))?;
         let meta = read_meta(&file).map_err(|error| Status::data_loss(error.to_string()))?;
+        let claims = (vote, meta);
+        self.identity.check_claims(head.from_node, &claims)?;
+        let (vote, meta) = claims;
         let snapshot = Snapshot {
             meta,
             snapshot: file,

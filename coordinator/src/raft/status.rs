@@ -48,6 +48,8 @@ pub struct RaftStatus {
     pub cluster_id: Option<String>,
     /// The epoch of that cluster; 0 while it belongs to none.
     pub epoch: u64,
+    /// The id of its store.
+    pub store: String,
     /// What it is there.
     pub role: Role,
     /// The newest term it knows.
@@ -79,6 +81,11 @@ pub struct RaftStatus {
     pub answered: BTreeMap<u64, Duration>,
     /// On a leader: the last index each other member is known to have.
     pub matched: BTreeMap<u64, Option<u64>>,
+    /// Why each member that takes no part does not: its store, its cluster or what it claims is
+    /// wrong. What it once held says nothing then, and is not in `matched`.
+    pub refused: BTreeMap<u64, String>,
+    /// Why this node itself is refused by the members, in the last refusal.
+    pub refused_here: Option<String>,
 }
 
 impl Role {
@@ -115,11 +122,14 @@ impl RaftStatus {
             }
         });
         let answered = metrics.heartbeat.iter().flatten();
+        let refused = identity.roster.refusals();
         let matched = metrics.replication.iter().flatten();
+        let matched = matched.filter(|(id, _)| !refused.contains_key(*id));
         Self {
             node_id: metrics.id,
             cluster_id: identity.cluster(),
             epoch: identity.epoch(),
+            store: identity.store().to_string(),
             role: role(metrics),
             term: metrics.current_term,
             leader,
@@ -140,6 +150,11 @@ impl RaftStatus {
             matched: matched
                 .map(|(id, at)| (*id, at.map(|at| at.index())))
                 .collect(),
+            refused_here: identity
+                .roster
+                .outside(metrics.id)
+                .or_else(|| refused.get(&metrics.id).cloned()),
+            refused,
         }
     }
 
@@ -168,6 +183,7 @@ impl RaftStatus {
     pub(super) fn differs_in_kind(&self, other: &Self) -> bool {
         (self.role, self.term, &self.leader) != (other.role, other.term, &other.leader)
             || (&self.voters, &self.learners) != (&other.voters, &other.learners)
+            || (&self.refused, &self.refused_here) != (&other.refused, &other.refused_here)
             || (self.changing, &self.cluster_id) != (other.changing, &other.cluster_id)
     }
 }

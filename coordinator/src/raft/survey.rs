@@ -9,7 +9,9 @@ use super::{
     entry::from_record,
     error::RaftError,
     machine::Machine,
+    runtime::random_store_id,
     state_machine::read_meta,
+    terms::TERM_MAX,
     types::{Command, Node},
 };
 use crate::store::{FlushTimer, IoMode, Position, Store, StoreOptions, identity_of};
@@ -26,7 +28,7 @@ pub struct Survey {
     pub cluster_id: String,
     /// The cluster's epoch, from 1.
     pub epoch: u64,
-    /// The newest term it knows.
+    /// The newest term it knows that elections can have made.
     pub term: u64,
     /// The last record, committed or not.
     pub last: Option<Position>,
@@ -50,6 +52,7 @@ pub async fn survey(dir: &Path, machine: &dyn Machine) -> Result<Survey, RaftErr
         dir: dir.to_owned(),
         node: owner.node,
         cluster: None,
+        fresh: random_store_id(),
         io: IoMode::Inline,
         timer: FlushTimer::default(),
     })?;
@@ -60,7 +63,7 @@ pub async fn survey(dir: &Path, machine: &dyn Machine) -> Result<Survey, RaftErr
     let mut found = Survey {
         node: hard.node,
         epoch: hard.epoch.max(1),
-        term: log.vote().map_or(0, |vote| vote.term),
+        term: log.vote().map_or(0, |vote| possible(vote.term)),
         cluster_id: hard.cluster,
         last: log.last(),
         committed: log.committed().map(|at| at.index),
@@ -75,6 +78,9 @@ pub async fn survey(dir: &Path, machine: &dyn Machine) -> Result<Survey, RaftErr
         let meta = read_meta(&file).map_err(RaftError::Disk)?;
         found.voters = voters(meta.last_membership.membership());
         found.snapshot = file.head().last;
+        found.term = found
+            .term
+            .max(found.snapshot.map_or(0, |last| possible(last.term)));
         next = found.snapshot.map_or(0, |last| last.index + 1);
     }
     found.last = found.last.max(found.snapshot);
@@ -86,7 +92,7 @@ pub async fn survey(dir: &Path, machine: &dyn Machine) -> Result<Survey, RaftErr
         }
         for record in records {
             next = record.position.index + 1;
-            found.term = found.term.max(record.position.term);
+            found.term = found.term.max(possible(record.position.term));
             let entry = from_record(record).map_err(RaftError::Disk)?;
             match entry.payload {
                 EntryPayload::Blank => {}
@@ -98,6 +104,12 @@ pub async fn survey(dir: &Path, machine: &dyn Machine) -> Result<Survey, RaftErr
         }
     }
     Ok(found)
+}
+
+/// A term that no election can have made is forgotten: the cluster that begins again has a new
+/// epoch, and nobody compares terms of two epochs.
+fn possible(term: u64) -> u64 {
+    if term > TERM_MAX { 0 } else { term }
 }
 
 fn voters(members: &Membership<u64, Node>) -> BTreeMap<u64, String> {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{runtime::Runtime, state_machine::StateMachine};
+use crate::store::StoreId;
 
 /// One command, opaque here: only the [`Machine`](super::Machine) understands it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,10 @@ pub struct Outcome(pub Vec<u8>);
 pub struct Node {
     /// `host:port` of its gRPC endpoint.
     pub address: String,
+    /// The id of its store; `None` in a configuration that an older version wrote. Any other store
+    /// under the member's id is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreId>,
 }
 
 openraft::declare_raft_types!(

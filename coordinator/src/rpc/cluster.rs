@@ -12,13 +12,13 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
-    peers::{Peers, forwarded},
+    peers::{Peers, forwarded, was_forwarded},
     status::RpcError,
 };
 use crate::{
     machine::ClusterMachine,
     propose::Proposer,
-    raft::{Consensus, InitOutcome, Peer, RaftStatus},
+    raft::{Consensus, InitOutcome, Peer, RaftError, RaftStatus},
 };
 
 /// How long making the cluster may take, elections included.
@@ -94,7 +94,16 @@ impl ClusterService {
             applied.borrow_and_update();
             let status = raft.borrow_and_update().clone();
             if let Some(cluster) = self.machine.read().cluster() {
-                return Ok(cluster.id.clone());
+                return match cluster.name == *name {
+                    true => Ok(cluster.id.clone()),
+                    false => Err(RpcError::BadRequest {
+                        field: "cluster",
+                        message: format!(
+                            "this coordinator is of cluster {}, not of {name}; nothing was changed",
+                            cluster.name
+                        ),
+                    }),
+                };
             }
             match status.leader {
                 Some(_) if status.is_leader() => self.write_identity(id, name).await,
@@ -131,16 +140,23 @@ impl ClusterService {
 #[tonic::async_trait]
 impl Cluster for ClusterService {
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
+        let forwarded_here = was_forwarded(&request);
         let request = request.into_inner();
         let name = self.checked(&request)?;
         let members: BTreeMap<u64, String> = request.members.clone().into_iter().collect();
         let known = self.consensus.status().cluster_id;
         let id = known.unwrap_or_else(|| Uuid::now_v7().to_string());
-        let outcome = self
-            .consensus
-            .init(&id, members)
-            .await
-            .map_err(RpcError::from)?;
+        let outcome = match self.consensus.init(&id, members).await {
+            // It may be the very cluster that is asked for, of which this member has not heard.
+            Err(RaftError::Elsewhere { member, .. }) if !forwarded_here => {
+                let cluster_id = self.pass_on(&member, &request).await?;
+                return Ok(Response::new(InitResponse {
+                    cluster_id,
+                    created: false,
+                }));
+            }
+            outcome => outcome.map_err(RpcError::from)?,
+        };
         let created = matches!(outcome, InitOutcome::Initialized);
         // Also when the cluster existed: an earlier init may have died between the two steps.
         let identity = self.identity(&id, &request, &name);
@@ -176,6 +192,8 @@ impl Cluster for ClusterService {
             cluster: cluster.map(|c| c.name.to_string()).unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: status.epoch,
+            store: status.store,
+            refused: status.refused_here.unwrap_or_default(),
         }))
     }
 }

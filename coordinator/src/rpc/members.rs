@@ -6,27 +6,25 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::FutureExt;
 use paasta_proto::v1::{
     AddMemberRequest, ChangeMembersResponse, ListMembersRequest, ListMembersResponse, Member,
-    NodeRequest, NodeResponse, PromoteMemberRequest, RemoveMemberRequest, TransferLeaderRequest,
-    cluster_client::ClusterClient, members_client::MembersClient, members_server::Members,
+    PromoteMemberRequest, RemoveMemberRequest, TransferLeaderRequest,
+    members_client::MembersClient, members_server::Members,
 };
 use tonic::{Request, Response, Status};
 
 use super::{
     gate::{Gate, Route},
-    peers::{Peers, forwarded},
+    peers::forwarded,
     status::RpcError,
 };
 use crate::{
     machine::ClusterMachine,
-    raft::{Consensus, MemberError, Peer, RaftStatus},
+    raft::{Consensus, MemberError, RaftStatus},
 };
 
 /// How long a change may take when the request does not say.
 const WAIT: Duration = Duration::from_secs(60);
 /// The longest that a request may ask for.
 const WAIT_MAX: Duration = Duration::from_secs(600);
-/// How long a coordinator that is to be added may take to say who it is.
-const INTRODUCTION: Duration = Duration::from_secs(3);
 /// A voter that answered the leader this lately counts as being there.
 const LATELY: Duration = Duration::from_secs(5);
 /// What passing a call on may cost beyond the change itself.
@@ -42,8 +40,6 @@ pub struct MembersService {
     pub consensus: Consensus,
     /// The replicated state: the cluster's name.
     pub machine: ClusterMachine,
-    /// Channels to the other coordinators.
-    pub peers: Peers,
 }
 
 impl MembersService {
@@ -87,8 +83,6 @@ impl MembersService {
                 format!("{address} is the address of coordinator {other}"),
             ));
         }
-        let node = self.introduction(id, address).await?;
-        check_newcomer(&status, id, &node)?;
         let deadline = wait(asked.wait_ms);
         let added = self.consensus.add_learner(id, address, deadline).await;
         added.map_err(RpcError::from)?;
@@ -101,22 +95,6 @@ impl MembersService {
             }
         };
         self.done(known.is_none(), text)
-    }
-
-    /// Asks the coordinator at `address` who it is: a wrong address or id would otherwise show only
-    /// as a member that never catches up.
-    async fn introduction(&self, id: u64, address: &str) -> Result<NodeResponse, RpcError> {
-        let address = address.to_owned();
-        let peer = Peer {
-            id,
-            address: address.clone(),
-        };
-        let mut client = ClusterClient::new(self.peers.channel(&peer)?);
-        let asked = tokio::time::timeout(INTRODUCTION, client.node(NodeRequest {})).await;
-        match asked {
-            Ok(Ok(node)) => Ok(node.into_inner()),
-            Ok(Err(_)) | Err(_) => Err(RpcError::NoIntroduction { id, address }),
-        }
     }
 
     async fn promote_here(&self, asked: &PromoteMemberRequest) -> Changed {
@@ -220,42 +198,6 @@ impl Members for MembersService {
     }
 }
 
-/// Whether the coordinator that introduced itself may become, or be, member `id`.
-fn check_newcomer(status: &RaftStatus, id: u64, node: &NodeResponse) -> Result<(), RpcError> {
-    let refuse = |why: String| Err(MemberError::Refused(why).into());
-    if node.id != id {
-        return refuse(format!(
-            "the coordinator there says that its id is {}, not {id}",
-            node.id
-        ));
-    }
-    if node.role == "uninitialized" {
-        // It would vote again in terms in which it voted before.
-        let had_log = status.matched.get(&id).is_some_and(Option::is_some);
-        return match had_log {
-            false => Ok(()),
-            true => refuse(format!(
-                "coordinator {id} is a member that has lost its store: remove it, and add it \
-                 again under a new id (`paasta-coordinator rejoin`)"
-            )),
-        };
-    }
-    if status.cluster_id.as_ref() != Some(&node.cluster_id) {
-        return refuse(format!(
-            "coordinator {id} belongs to cluster {}; start it with an empty data directory",
-            node.cluster_id
-        ));
-    }
-    if node.epoch != status.epoch {
-        return refuse(format!(
-            "coordinator {id} is of epoch {} of this cluster, which is in epoch {} now: bring \
-             it back with an empty store and a new id (`paasta-coordinator rejoin`)",
-            node.epoch, status.epoch
-        ));
-    }
-    Ok(())
-}
-
 fn members(status: &RaftStatus) -> Vec<Member> {
     let mut members: Vec<Member> = all(status).map(|(id, at)| member(status, id, at)).collect();
     members.sort_by_key(|member| member.id);
@@ -289,6 +231,7 @@ fn member(status: &RaftStatus, id: u64, address: &str) -> Member {
         lag: matched_index.map(|at| status.last_log.unwrap_or(at).saturating_sub(at)),
         last_answer_ms,
         snapshot_index: status.snapshot.filter(|_| own),
+        refused: status.refused.get(&id).cloned().unwrap_or_default(),
     }
 }
 

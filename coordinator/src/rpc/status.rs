@@ -44,16 +44,6 @@ pub enum RpcError {
     /// The coordinators cannot be changed so, or not now.
     #[error(transparent)]
     Member(#[from] crate::raft::MemberError),
-    /// A coordinator that is to be added does not answer.
-    #[error(
-        "no coordinator answers at {address}: start {id} there first (paasta-coordinator run --node-id {id}), and check the address"
-    )]
-    NoIntroduction {
-        /// The one to be added.
-        id: u64,
-        /// Where it should be.
-        address: String,
-    },
     /// Something of which there may be only one is going on.
     #[error("{what}; try again later")]
     Busy {
@@ -78,6 +68,9 @@ pub enum RpcError {
         /// What was expected.
         message: String,
     },
+    /// The host id belongs to another machine.
+    #[error(transparent)]
+    IdTaken(#[from] paasta_coordinator_core::claim::IdTaken),
     /// Another coordinator's answer, passed on as it came.
     #[error("{}", .0.message())]
     Peer(Box<Status>),
@@ -104,7 +97,7 @@ impl From<RpcError> for Status {
                 ProposalError::Undecodable { .. } => Self::internal(text),
             },
             RpcError::Member(error) => Self::new(member_code(&error), text),
-            RpcError::NoIntroduction { .. } => Self::failed_precondition(text),
+            RpcError::IdTaken(_) => Self::already_exists(text),
             RpcError::Busy { .. } => Self::resource_exhausted(text),
             RpcError::Save { .. } => Self::internal(text),
             RpcError::Peer(status) => *status,

@@ -4,6 +4,8 @@
 
 use prost::Message;
 
+use super::id::StoreId;
+
 /// A vote, in the words of the store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Message)]
 pub struct Ballot {
@@ -74,9 +76,17 @@ pub struct HardState {
     /// is no cluster. Stores of different epochs never mix.
     #[prost(uint64, tag = "7")]
     pub epoch: u64,
+    /// The id of this store, as text; empty in one that an older version made, until it is opened.
+    #[prost(string, tag = "8")]
+    pub store: String,
 }
 
 impl HardState {
+    /// The id of this store; `None` in one that an older version made and none has opened since.
+    pub fn store_id(&self) -> Option<StoreId> {
+        self.store.parse().ok()
+    }
+
     /// Whether this store has taken no part in any consensus yet.
     pub fn is_pristine(&self) -> bool {
         self.vote.is_none() && self.durable.is_none() && self.purged.is_none()

@@ -17,6 +17,7 @@ use super::{
     error::{Damage, StoreError},
     flush::{Flusher, IoMode},
     hardstate::HardState,
+    id::StoreId,
     log::{Log, State},
     slots::Slots,
     snapshot::Snapshots,
@@ -40,6 +41,9 @@ pub struct StoreOptions {
     pub node: u64,
     /// The cluster it must belong to, if that is known beforehand.
     pub cluster: Option<String>,
+    /// The id that the store gets if it has none: because it is made now, or because an older
+    /// version made it.
+    pub fresh: StoreId,
     /// Who waits for the disk.
     pub io: IoMode,
     /// Hears how long flushes take.
@@ -103,7 +107,7 @@ fn open_locked(options: &StoreOptions, owner: File) -> Result<Store, StoreError>
         what,
     };
     let log_dir = dir.join("log");
-    let hard = match Slots::open(dir)? {
+    let mut hard = match Slots::open(dir)? {
         Some(hard) => hard.map_err(damaged)?,
         None if log_dir.exists() => {
             let what = "the file `hardstate` with the vote is missing";
@@ -113,11 +117,13 @@ fn open_locked(options: &StoreOptions, owner: File) -> Result<Store, StoreError>
             dir,
             HardState {
                 node: options.node,
+                store: options.fresh.to_string(),
                 ..HardState::default()
             },
         )?,
     };
     check_owner(options, hard.state())?;
+    name_store(&mut hard, options.fresh, dir)?;
     if !hard.state().is_pristine() && !log_dir.join("db").exists() {
         return Err(damaged(
             format!("the log in {} is missing", log_dir.display()).into(),
@@ -169,6 +175,26 @@ fn check_owner(options: &StoreOptions, hard: &HardState) -> Result<(), StoreErro
         }
         _ => Ok(()),
     }
+}
+
+/// Gives a store of an older version its id, before anything is answered under it.
+fn name_store(hard: &mut Slots, fresh: StoreId, dir: &Path) -> Result<(), StoreError> {
+    let state = hard.state().clone();
+    if state.store_id().is_some() {
+        return Ok(());
+    }
+    if !state.store.is_empty() {
+        return Err(StoreError::Damaged {
+            dir: dir.to_owned(),
+            what: "the id of the store in the file `hardstate` is none".to_owned(),
+        });
+    }
+    let named = HardState {
+        store: fresh.to_string(),
+        ..state
+    };
+    hard.write(named)
+        .map_err(StoreError::io("cannot write", dir))
 }
 
 /// Records are purged only after a durable snapshot covers them.

@@ -150,6 +150,7 @@ impl Worker {
                 .as_ref()
                 .map(|held| convert::fence_to_wire(&held.fence)),
             serves_logs: true,
+            cluster: "demo".to_owned(),
         };
         for kind in [Kind::Hello(hello), self.report(true)] {
             if outbox.send(message(kind)).await.is_err() {
@@ -275,7 +276,7 @@ impl Worker {
     }
 }
 
-fn info(number: usize) -> HostInfo {
+pub(crate) fn info(number: usize) -> HostInfo {
     HostInfo {
         id: format!("host-{number}").parse().expect("a host id"),
         address: format!("10.0.0.{number}"),
@@ -288,6 +289,7 @@ fn info(number: usize) -> HostInfo {
             gpus: 0,
         },
         agent_version: "test".to_owned(),
+        machine: None,
     }
 }
 

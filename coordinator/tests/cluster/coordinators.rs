@@ -31,6 +31,8 @@ pub(crate) struct Coordinators {
     dir: TempDir,
     /// What each coordinator is told of the pools when it starts.
     pub(crate) pools: Pools,
+    /// The cluster in the configuration of each coordinator that starts.
+    pub(crate) name: String,
     addresses: BTreeMap<u64, SocketAddr>,
     http: BTreeMap<u64, SocketAddr>,
     running: BTreeMap<u64, (CancellationToken, JoinHandle<()>)>,
@@ -74,6 +76,7 @@ impl Coordinators {
         let mut cluster = Self {
             dir,
             pools: Pools::new(),
+            name: "demo".to_owned(),
             addresses: free_addresses(count),
             http,
             running: BTreeMap::new(),
@@ -359,7 +362,7 @@ impl Coordinators {
         AdminClient::new(self.channel(id))
     }
 
-    async fn node(&self, id: u64) -> Option<NodeResponse> {
+    pub(crate) async fn node(&self, id: u64) -> Option<NodeResponse> {
         let answer = ClusterClient::new(self.channel(id))
             .node(NodeRequest {})
             .await;
@@ -380,7 +383,7 @@ impl Coordinators {
 
     fn options(&self, id: u64) -> Options {
         let mut system = SystemConfig {
-            cluster: Some("demo".parse().expect("a name")),
+            cluster: Some(self.name.parse().expect("a name")),
             docker_registry: Some("registry:5000".to_owned()),
             soa_dir: self.soa().to_string_lossy().into_owned(),
             sensu_host: None,

@@ -7,7 +7,12 @@ use std::{
 
 use paasta_coordinator::raft::{MemberError, RaftOptions, Role};
 
-use super::harness::{PATIENCE, TestNode, acknowledged, alike, eventually, leader, three};
+use tokio::net::TcpListener;
+
+use super::{
+    harness::{PATIENCE, TestNode, acknowledged, alike, eventually, leader, three},
+    silent::Silent,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_of_one_grows_to_three_and_sheds_the_first() {
@@ -108,13 +113,24 @@ async fn a_learner_that_is_not_there_is_said_not_to_catch_up() {
         .consensus
         .add_learner(9, "127.0.0.1:1", Duration::from_secs(1))
         .await;
-    assert_eq!(nobody, Err(MemberError::NotCaughtUp(9)));
+    assert!(matches!(nobody, Err(MemberError::Refused(_))), "{nobody:?}");
+    assert!(!leading.status().learners.contains_key(&9));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let silent = Silent::of(9);
+    let server = silent.serve(listener);
+    let silent = leading
+        .consensus
+        .add_learner(9, &address, Duration::from_secs(1))
+        .await;
+    assert_eq!(silent, Err(MemberError::NotCaughtUp(9)));
     acknowledged(&nodes, "b", b"").await;
     let again = || async {
         let leading = leader(&nodes).await;
         leading.consensus.remove(9, PATIENCE).await.ok()
     };
     eventually("the removal", again).await;
+    server.abort();
     for node in nodes {
         node.stop().await;
     }

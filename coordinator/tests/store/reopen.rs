@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use paasta_coordinator::store::{
-    Ballot, FlushTimer, IoMode, Log, Position, Record, Store, StoreError, StoreOptions,
+    Ballot, FlushTimer, IoMode, Log, Position, Record, Store, StoreError, StoreId, StoreOptions,
 };
 use tokio::sync::oneshot;
 
@@ -12,6 +12,7 @@ pub(super) fn options(dir: &Path) -> StoreOptions {
         dir: dir.to_owned(),
         node: 1,
         cluster: None,
+        fresh: StoreId::from_bits(7),
         io: IoMode::Threaded,
         timer: FlushTimer::default(),
     }

@@ -11,12 +11,16 @@ use std::{
 };
 
 use futures_util::stream::{self, BoxStream, StreamExt};
-use paasta_coordinator::raft::RaftOptions;
+use paasta_coordinator::{raft::RaftOptions, store::StoreId};
 use paasta_proto::v1::{
-    RaftPayload, SnapshotChunk,
+    IntroduceRequest, Introduction, RaftPayload, SnapshotChunk,
     raft_service_server::{RaftService, RaftServiceServer},
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinHandle,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -27,7 +31,8 @@ const RECORD_BYTES: usize = 1000;
 
 /// Counts the streams on which a record came.
 #[derive(Clone, Default)]
-struct Silent {
+pub(super) struct Silent {
+    id: u64,
     streams: Arc<AtomicU32>,
 }
 
@@ -67,11 +72,49 @@ impl RaftService for Silent {
         std::future::pending().await
     }
 
+    async fn introduce(
+        &self,
+        _: Request<IntroduceRequest>,
+    ) -> Result<Response<Introduction>, Status> {
+        Ok(Response::new(Introduction {
+            node: self.id,
+            store: StoreId::from_bits(u128::from(self.id)).to_string(),
+            empty: true,
+            ..Introduction::default()
+        }))
+    }
+
     async fn install_snapshot(
         &self,
         _: Request<Streaming<SnapshotChunk>>,
     ) -> Result<Response<RaftPayload>, Status> {
         std::future::pending().await
+    }
+}
+
+impl Silent {
+    /// Under this id.
+    pub(super) fn of(id: u64) -> Self {
+        Self {
+            id,
+            ..Self::default()
+        }
+    }
+
+    /// The same, on one connection.
+    fn serve_one(&self, connection: TcpStream) -> JoinHandle<()> {
+        let service = RaftServiceServer::new(self.clone());
+        let server = tonic::transport::Server::builder().add_service(service);
+        let one = stream::iter([Ok::<_, std::io::Error>(connection)]).chain(stream::pending());
+        tokio::spawn(async move { server.serve_with_incoming(one).await.expect("it serves") })
+    }
+
+    /// Says who it is, and nothing else.
+    pub(super) fn serve(&self, listener: TcpListener) -> JoinHandle<()> {
+        let service = RaftServiceServer::new(self.clone());
+        let server = tonic::transport::Server::builder().add_service(service);
+        let serving = server.serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(async move { serving.await.expect("it serves") })
     }
 }
 
@@ -99,10 +142,8 @@ async fn a_follower_that_never_answers_is_asked_again_and_holds_up_nobody() {
     let dir = tempfile::tempdir().expect("a directory");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it is bound").to_string();
-    let silent = Silent::default();
-    let service = RaftServiceServer::new(silent.clone());
-    let server = tonic::transport::Server::builder().add_service(service);
-    let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let silent = Silent::of(3);
+    let server = silent.serve(listener);
     let nodes = two_and(address, dir.path()).await;
     // Each stream is given up for one request that was not answered in time.
     let asked_again = || async {
@@ -123,13 +164,22 @@ async fn a_follower_that_hangs_up_is_dialled_with_pauses() {
     let address = listener.local_addr().expect("it is bound").to_string();
     let dialled = Arc::new(AtomicU32::new(0));
     let counting = Arc::clone(&dialled);
+    let introducing = Silent::of(3);
+    let made = Arc::new(Notify::new());
+    let making = Arc::clone(&made);
     let server = tokio::spawn(async move {
+        // Who is asked to be a member answers; then it only hangs up.
+        let (first, _) = listener.accept().await.expect("it is asked");
+        let introduced = introducing.serve_one(first);
+        making.notified().await;
+        introduced.abort();
         while let Ok((connection, _)) = listener.accept().await {
             counting.fetch_add(1, Ordering::Relaxed);
             drop(connection);
         }
     });
     let nodes = two_and(address, dir.path()).await;
+    made.notify_one();
     let (before, began) = (dialled.load(Ordering::Relaxed), Instant::now());
     let more = || async { (dialled.load(Ordering::Relaxed) >= before + 20).then_some(()) };
     eventually("20 more", more).await;

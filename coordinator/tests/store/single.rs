@@ -130,6 +130,7 @@ async fn messages_of_others_are_refused() {
         from_node: 2,
         to_node,
         epoch: 1,
+        ..RaftPayload::default()
     };
     let cases = [
         (

@@ -8,7 +8,7 @@ use openraft::{
 };
 use paasta_coordinator::{
     raft::{LogStore, StateMachine, TypeConfig},
-    store::{FlushTimer, IoMode, Store, StoreOptions},
+    store::{FlushTimer, IoMode, Store, StoreId, StoreOptions},
 };
 
 use super::harness::Pairs;
@@ -24,6 +24,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for Bui
             dir: dir.path().to_owned(),
             node: 0,
             cluster: None,
+            fresh: StoreId::from_bits(7),
             io: self.0,
             timer: FlushTimer::default(),
         };

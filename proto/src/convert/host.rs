@@ -22,6 +22,10 @@ pub fn host_from_wire(wire: v1::Host) -> Result<HostInfo, WireError> {
         attributes: wire.attributes,
         capacity: resources_from_wire(required(wire.capacity, "capacity")?),
         agent_version: wire.agent_version,
+        machine: match wire.machine.as_str() {
+            "" => None,
+            text => Some(parsed(text, "machine")?),
+        },
     })
 }
 
@@ -34,6 +38,11 @@ pub fn host_to_wire(host: &HostInfo) -> v1::Host {
         attributes: host.attributes.clone(),
         capacity: Some(resources_to_wire(host.capacity)),
         agent_version: host.agent_version.clone(),
+        machine: host
+            .machine
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
     }
 }
 

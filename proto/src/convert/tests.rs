@@ -185,6 +185,7 @@ fn a_host_and_its_reports_survive_the_wire() {
             gpus: 0,
         },
         agent_version: "0.1.0".to_owned(),
+        machine: Some("0123456789abcdef0123456789abcdef".parse().unwrap()),
     };
     assert_eq!(host_from_wire(host_to_wire(&host)).unwrap(), host);
     let bare = ReplicaReport {

@@ -13,6 +13,7 @@ pub mod i6_outage;
 pub mod i7_brake;
 pub mod i8_waiting;
 pub mod i9_bounded;
+pub mod members;
 
 mod seen;
 

@@ -15,7 +15,11 @@ use paasta_agent::{
 use paasta_agent_core::settings::HostSettings;
 use paasta_common::config::SystemConfig;
 use paasta_coordinator::{
-    options::Options, raft::RaftOptions, run::Coordinator, store::IoMode, witness::Watched,
+    options::Options,
+    raft::{RaftOptions, UNSEEN_ELECTIONS},
+    run::Coordinator,
+    store::{IoMode, StoreId},
+    witness::Watched,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -89,6 +93,14 @@ fn coordinator_options(
             Some(Plant::I9) => 1_000_000,
             _ => world.shape.snapshot_every,
         },
+        fresh_store: match world.plant {
+            Some(Plant::Stores) => Some(StoreId::from_bits(seat.id.into())),
+            _ => None,
+        },
+        unseen_elections: match world.plant {
+            Some(Plant::Terms) => u64::MAX,
+            _ => UNSEEN_ELECTIONS,
+        },
         keep_log: world.shape.keep_log,
         dial: Arc::new(Dialler(seat.knife.clone())),
         io: IoMode::Inline,
@@ -116,6 +128,7 @@ pub(crate) async fn agent(world: Arc<World>, at: usize) -> turmoil::Result {
         agent: agent.handle.clone(),
         host: seat.info.clone(),
         boot_id: format!("boot-{boot}"),
+        cluster: Some(CLUSTER.parse()?),
         coordinators: coordinators.map(CoordinatorSeat::address).collect(),
         dial: Arc::new(Dialler(seat.knife.clone())),
     };

@@ -9,6 +9,7 @@ mod converge;
 mod engine;
 mod eye;
 mod fleet;
+mod forger;
 mod hosts;
 mod intruders;
 mod judge;

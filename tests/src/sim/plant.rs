@@ -42,11 +42,15 @@ pub enum Plant {
     I10,
     /// The plan depends on more than it is given.
     I12,
+    /// A store that is made anew has the id of the one before it.
+    Stores,
+    /// Any term is believed.
+    Terms,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -58,6 +62,8 @@ impl Plant {
         Self::I9,
         Self::I10,
         Self::I12,
+        Self::Stores,
+        Self::Terms,
     ];
 }
 

@@ -17,7 +17,7 @@ use super::{
     acts::People,
     converge::{satisfied, unsettled},
     fleet::Fleet,
-    hosts,
+    forger, hosts,
     operator::Act,
     plant::Plant,
     shape::Shape,
@@ -153,6 +153,10 @@ fn build<'a>(world: &Arc<World>, seed: u64) -> Sim<'a> {
     {
         let world = Arc::clone(world);
         sim.host(user::NAME, move || user::ask(Arc::clone(&world)));
+    }
+    {
+        let world = Arc::clone(world);
+        sim.host(forger::NAME, move || forger::send(Arc::clone(&world)));
     }
     for (at, seat) in world.agents.iter().enumerate() {
         let world = Arc::clone(world);
@@ -319,6 +323,7 @@ impl Simulation<'_> {
     }
 
     fn look(&mut self) {
+        self.storm.watch_members(&self.world);
         for (seat, up) in self.world.up() {
             let status = up.leader.consensus.status();
             let (purged, last) = (status.purged.unwrap_or(0), status.last_log.unwrap_or(0));

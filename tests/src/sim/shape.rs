@@ -42,6 +42,10 @@ pub enum Kind {
     CrashCoordinator,
     /// All of them are, at once.
     CrashControlPlane,
+    /// A coordinator comes back with an empty data directory, until the right one is found.
+    LoseStore,
+    /// A member sends what no honest member sends.
+    Forge,
     /// A coordinator is cut off from some of the others.
     CutCoordinators,
     /// Messages go one way only.
@@ -86,9 +90,11 @@ pub enum Kind {
 }
 
 /// All kinds, with how likely each is where it occurs.
-const KINDS: [(Kind, u32); 22] = [
+const KINDS: [(Kind, u32); 24] = [
     (Kind::CrashCoordinator, 6),
     (Kind::CrashControlPlane, 1),
+    (Kind::LoseStore, 2),
+    (Kind::Forge, 2),
     (Kind::CutCoordinators, 6),
     (Kind::CutOneWay, 3),
     (Kind::SlowLink, 3),
@@ -151,6 +157,8 @@ impl Shape {
             Plant::I5 => vec![Kind::Intruder],
             Plant::I7 => vec![Kind::MassFailure],
             Plant::I10 => vec![Kind::BreakConfig],
+            Plant::Stores => vec![Kind::LoseStore],
+            Plant::Terms => vec![Kind::Forge],
             Plant::I2 | Plant::I4 | Plant::I8 | Plant::I9 | Plant::I12 => Vec::new(),
         };
         if plant == Plant::I12 {

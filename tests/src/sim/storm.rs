@@ -1,7 +1,11 @@
 //! The faults of a simulation: what befalls the network, the processes, the hosts, the clocks and
 //! the engines, and how each of it ends again.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use paasta_agent::agent::{Happened, Order};
 use paasta_agent_core::{labels, observed::ContainerState};
@@ -11,12 +15,13 @@ use tokio::sync::oneshot;
 use turmoil::Sim;
 
 use super::{
-    intruders,
+    forger, intruders,
     plant::{self, Plant},
     shape::Kind,
     watch::Watch,
     world::{AgentSeat, CoordinatorSeat, World},
 };
+use crate::checkers::members;
 
 /// The most orders kept of each host, to arrive once more.
 const ORDERS_KEPT: usize = 50;
@@ -28,6 +33,7 @@ enum End {
     Release(String, String),
     RightClock(String),
     MendEngine(String),
+    GiveBack(String),
 }
 
 /// The faults under way.
@@ -37,6 +43,8 @@ pub(crate) struct Storm {
     down: BTreeMap<String, ()>,
     /// Orders that hosts have obeyed.
     orders: BTreeMap<String, Vec<Assignment>>,
+    /// Coordinators that have an empty store in place of their own.
+    lost_stores: BTreeSet<String>,
     /// What the disks held when a planted fault will say they were last flushed.
     old_disks: bool,
 }
@@ -47,6 +55,7 @@ impl Storm {
             under_way: Vec::new(),
             down: BTreeMap::new(),
             orders: BTreeMap::new(),
+            lost_stores: BTreeSet::new(),
             old_disks: false,
         }
     }
@@ -84,6 +93,11 @@ impl Storm {
                 let until = until(chance, 100..5_000);
                 self.crash(sim, world, &seat.name, Some(until));
             }
+            Kind::LoseStore => {
+                let until = until(chance, 2_000..12_000);
+                self.lose_store(sim, world, until, chance);
+            }
+            Kind::Forge => forger::forge(world, chance),
             Kind::CrashControlPlane => {
                 let until = until(chance, 2_000..9_000);
                 self.crash_control_plane(sim, world, watch, until);
@@ -191,6 +205,7 @@ impl Storm {
                 world.note(&name, format_args!("clock is right again"));
                 clock_of(world, &name, 0);
             }
+            End::GiveBack(name) => self.give_back(sim, world, &name),
             End::MendEngine(name) => {
                 world.note(&name, format_args!("engine works again"));
                 let seat = world.agents.iter().find(|seat| seat.name == name);
@@ -224,6 +239,64 @@ impl Storm {
         sim.crash(name);
         if let Some(until) = until {
             self.under_way.push((until, End::Start(name.to_owned())));
+        }
+    }
+
+    /// A member starts again on an empty directory. One at a time, and only one of those that vote:
+    /// what is lost for good an operator would have to replace.
+    fn lose_store(&mut self, sim: &mut Sim<'_>, world: &World, until: u64, chance: &mut StdRng) {
+        let Some((_, _, status)) = world.leader() else {
+            return;
+        };
+        let seats: Vec<&CoordinatorSeat> = world
+            .coordinators
+            .values()
+            .filter(|seat| !seat.has_left() && status.voters.contains_key(&seat.id))
+            .collect();
+        if seats.is_empty() || status.changing || !self.lost_stores.is_empty() {
+            return;
+        }
+        let seat = seats[chance.random_range(0..seats.len())];
+        let soon = world.clock.elapsed_ms() + chance.random_range(10..500);
+        self.crash(sim, world, &seat.name, Some(soon));
+        if std::fs::rename(&seat.dir, seat.dir.with_extension("lost")).is_ok() {
+            world.note(&seat.name, format_args!("loses its store"));
+            self.lost_stores.insert(seat.name.clone());
+            self.under_way
+                .push((until, End::GiveBack(seat.name.clone())));
+        }
+    }
+
+    /// The right data directory is there again.
+    fn give_back(&mut self, sim: &mut Sim<'_>, world: &World, name: &str) {
+        let mut seats = world.coordinators.values();
+        let Some(seat) = seats.find(|seat| seat.name == name) else {
+            return;
+        };
+        let was_up = !self.down.contains_key(name);
+        if was_up {
+            self.crash(sim, world, name, None);
+        }
+        // What cannot be moved shows as a member that never comes back.
+        let _ = std::fs::remove_dir_all(&seat.dir);
+        let _ = std::fs::rename(seat.dir.with_extension("lost"), &seat.dir);
+        self.lost_stores.remove(name);
+        world.note(name, format_args!("has its store again"));
+        if was_up {
+            self.end(sim, world, End::Start(name.to_owned()));
+        }
+    }
+
+    /// Looks at what consensus must not have let happen.
+    pub(crate) fn watch_members(&self, world: &World) {
+        for (seat, up) in world.up() {
+            let status = up.leader.consensus.status();
+            let mut judge = world.judge.lock();
+            judge.blame(members::possible(&seat.name, status.term));
+            if self.lost_stores.contains(&seat.name) {
+                let last = status.last_log;
+                judge.blame(members::took_part(&seat.name, status.term, last));
+            }
         }
     }
 

@@ -2,21 +2,25 @@
 //! the clock, the trace and the judge. All of it is on one thread; the locks are for the types.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use paasta_agent::agent::Handle;
-use paasta_common::{app::Resources, host::HostInfo, id::HostId};
+use paasta_common::{
+    app::Resources,
+    host::HostInfo,
+    id::{HostId, MachineId},
+};
 use paasta_coordinator::{leader::Leader, raft::RaftStatus};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
-    clock::HostClock, engine::SimEngine, judge::Judge, network::Knife, operator::Act, plant::Plant,
-    shape::Shape, trace::Trace,
+    clock::HostClock, engine::SimEngine, forger::Forgery, judge::Judge, network::Knife,
+    operator::Act, plant::Plant, shape::Shape, trace::Trace,
 };
 
 /// The room of one coordinator.
@@ -61,6 +65,8 @@ pub(crate) struct World {
     pub(crate) coordinators: BTreeMap<u64, CoordinatorSeat>,
     pub(crate) agents: Vec<AgentSeat>,
     pub(crate) judge: Mutex<Judge>,
+    /// Forged messages that are not sent yet.
+    pub(crate) forgeries: Mutex<VecDeque<Forgery>>,
     trace: Mutex<Trace>,
 }
 
@@ -98,6 +104,7 @@ impl World {
             coordinators: coordinators.collect(),
             agents: agents.collect(),
             judge: Mutex::new(Judge::new(&shape, plant)),
+            forgeries: Mutex::default(),
             soa: dir.join("soa"),
             shape,
             plant,
@@ -187,5 +194,6 @@ fn host(number: usize) -> HostInfo {
             gpus: 0,
         },
         agent_version: "0.1.0".to_owned(),
+        machine: MachineId::new(&format!("{number:032x}")).ok(),
     }
 }

@@ -39,6 +39,9 @@ pub struct HostObserved {
     pub accepted_generation: u64,
     /// Whether its container runtime can be worked with.
     pub runtime: Runtime,
+    /// The address of another machine that was refused under its id, and when that last was.
+    #[serde(default)]
+    pub rival: Option<(String, Timestamp)>,
     /// Its replicas, as last reported. A replica reported as gone may be left out.
     pub replicas: BTreeMap<ReplicaId, ReplicaReport>,
 }
@@ -103,6 +106,7 @@ impl HostObserved {
             complete_report: false,
             accepted_generation: 0,
             runtime: Runtime::Ok,
+            rival: None,
             replicas: BTreeMap::new(),
         }
     }

@@ -70,7 +70,7 @@ impl Touched {
             },
             Command::SetOverride(one) => self.instance(&one.instance),
             // What follows from them is another command.
-            Command::SetAlert(_) | Command::SetVersions(_) => {}
+            Command::SetAlert(_) | Command::SetVersions(_) | Command::RefuseHost(_) => {}
             Command::Init(_)
             | Command::RegisterHost(_)
             | Command::HostLost(_)

@@ -1,7 +1,7 @@
 //! A host as the cluster knows it. Whether it is heard from right now is not here: that is
 //! observed, and held by the leader.
 
-use paasta_common::{host::HostInfo, time::Timestamp};
+use paasta_common::{host::HostInfo, id::MachineId, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A registered host.
@@ -18,6 +18,18 @@ pub struct Host {
     pub generation: u64,
     /// When it first registered.
     pub registered_at: Timestamp,
+    /// The last machine that was refused under this id; `None` after the id changed hands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedMachine>,
+}
+
+/// A machine that was refused under the id of another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedMachine {
+    /// Its id; `None` from an agent of an older version.
+    pub machine: Option<MachineId>,
+    /// The address of its containers' ports.
+    pub address: String,
 }
 
 /// Whether a host counts as being there.

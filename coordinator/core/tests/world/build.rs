@@ -103,6 +103,7 @@ pub(crate) fn host(number: usize) -> HostInfo {
         attributes: BTreeMap::from([("region".to_owned(), region.to_owned())]),
         capacity: resources(8_000, 8_192),
         agent_version: "0.1.0".to_owned(),
+        machine: None,
     }
 }
 

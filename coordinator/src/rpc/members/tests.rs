@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::raft::Role;
+use crate::raft::{Peer, Role};
 
 fn status() -> RaftStatus {
     let at = |id: u64| (id, format!("h{id}:7000"));
@@ -11,6 +11,7 @@ fn status() -> RaftStatus {
         node_id: 1,
         cluster_id: Some("c".to_owned()),
         epoch: 1,
+        store: String::new(),
         role: Role::Leader,
         term: 4,
         leader: Some(Peer {
@@ -29,6 +30,8 @@ fn status() -> RaftStatus {
         since_heard: None,
         answered: BTreeMap::from([(2, Duration::from_millis(70)), (3, Duration::from_secs(60))]),
         matched: BTreeMap::from([(2, Some(98)), (3, Some(40)), (4, None)]),
+        refused: BTreeMap::new(),
+        refused_here: None,
     }
 }
 
@@ -96,32 +99,11 @@ fn addresses_and_waits_are_checked() {
 }
 
 #[test]
-fn only_the_new_and_those_of_this_very_cluster_are_taken() {
-    let status = status();
-    let node = |id, role: &str, cluster: &str, epoch| NodeResponse {
-        id,
-        role: role.to_owned(),
-        cluster_id: cluster.to_owned(),
-        epoch,
-        ..NodeResponse::default()
-    };
-    let fine = [
-        (9, node(9, "uninitialized", "", 0)),
-        // An `init` that was cut short left a name, and nothing else.
-        (9, node(9, "uninitialized", "x", 1)),
-        (3, node(3, "follower", "c", 1)),
-    ];
-    for (id, node) in fine {
-        assert!(check_newcomer(&status, id, &node).is_ok(), "{node:?}");
-    }
-    let refused = [
-        (9, node(8, "uninitialized", "", 0), "says that its id is 8"),
-        (9, node(9, "follower", "x", 1), "belongs to cluster x"),
-        (9, node(9, "candidate", "c", 2), "is of epoch 2"),
-        (3, node(3, "uninitialized", "", 0), "has lost its store"),
-    ];
-    for (id, node, why) in refused {
-        let error = check_newcomer(&status, id, &node).expect_err(why);
-        assert!(error.to_string().contains(why), "{error}");
-    }
+fn a_member_that_is_refused_says_why_and_holds_nothing() {
+    let mut status = status();
+    status.matched.remove(&3);
+    status.refused.insert(3, "another store".to_owned());
+    let refused = &members(&status)[2];
+    assert_eq!((refused.id, refused.refused.as_str()), (3, "another store"));
+    assert_eq!((refused.matched_index, refused.lag), (None, None));
 }

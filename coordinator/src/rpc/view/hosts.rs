@@ -16,6 +16,9 @@ pub(crate) const HOST_STATES: [v1::HostState; 4] = [
     v1::HostState::Lost,
 ];
 
+/// For how long a refused second machine is shown, milliseconds.
+const RIVAL_SHOWN_MS: u64 = 60_000;
+
 /// The hosts of a pool that are not lost, summed up.
 #[derive(Default)]
 struct Pool {
@@ -87,6 +90,7 @@ impl View<'_> {
                     true => self.raft.last_log,
                     false => self.raft.matched.get(id).copied().flatten(),
                 },
+                refused: self.raft.refused.get(id).cloned().unwrap_or_default(),
             })
             .collect();
         all.sort_by_key(|coordinator| coordinator.id);
@@ -156,6 +160,11 @@ impl View<'_> {
             runtime_degraded_since_ms,
             agent_version: host.info.agent_version.clone(),
             connected: heard.is_some_and(|heard| heard.connected),
+            rival_address: heard
+                .and_then(|heard| heard.rival.clone())
+                .filter(|(_, at)| self.now <= at.after_ms(RIVAL_SHOWN_MS))
+                .map(|(address, _)| address)
+                .unwrap_or_default(),
         }
     }
 }

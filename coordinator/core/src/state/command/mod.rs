@@ -10,6 +10,7 @@ mod host_back;
 mod host_lost;
 mod init;
 mod place;
+mod refuse_host;
 mod register_host;
 mod release_brake;
 mod remove_host;
@@ -35,6 +36,7 @@ pub use host_back::HostBack;
 pub use host_lost::HostLost;
 pub use init::Init;
 pub use place::{Place, PlaceReplica};
+pub use refuse_host::RefuseHost;
 pub use register_host::RegisterHost;
 pub use release_brake::ReleaseBrake;
 pub use remove_host::RemoveHost;
@@ -84,6 +86,8 @@ pub enum Command {
     Init(Init),
     /// A host comes, or describes itself anew.
     RegisterHost(RegisterHost),
+    /// A second machine was refused under the id of a host.
+    RefuseHost(RefuseHost),
     /// A host was silent for too long.
     HostLost(HostLost),
     /// A lost host is heard from again.
@@ -146,6 +150,7 @@ impl Command {
         match self {
             Self::Init(command) => command.apply(state, context),
             Self::RegisterHost(command) => command.apply(state, context),
+            Self::RefuseHost(command) => command.apply(state, context),
             Self::HostLost(command) => command.apply(state, context),
             Self::HostBack(command) => command.apply(state, context),
             Self::DrainHost(command) => command.apply(state, context),

@@ -25,10 +25,16 @@ impl RegisterHost {
         let text = match state.tables.hosts.get_mut(id) {
             Some(host) if host.info == self.info && !host.is_lost() => return Outcome::Unchanged,
             Some(host) => {
-                let text = match host.is_lost() {
-                    true => "is back",
-                    false => "describes itself anew",
+                let replaced =
+                    host.info.machine.is_some() && host.info.machine != self.info.machine;
+                let text = match (replaced, host.is_lost()) {
+                    (true, _) => "another machine has its id now, as its lease had ended",
+                    (false, true) => "is back",
+                    (false, false) => "describes itself anew",
                 };
+                if replaced {
+                    host.refused = None;
+                }
                 host.info = self.info.clone();
                 host.standing = HostStanding::Up;
                 text.to_owned()
@@ -40,6 +46,7 @@ impl RegisterHost {
                     maintenance: None,
                     generation: context.index,
                     registered_at: context.at,
+                    refused: None,
                 };
                 state.tables.hosts.insert(id.clone(), host);
                 format!("registered in pool {}", self.info.pool)

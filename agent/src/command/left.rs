@@ -1,0 +1,101 @@
+//! Containers that this agent made under a host id that it has no more. They run on, and nothing
+//! manages them: their labels name the former id.
+
+use std::{fmt::Write, time::Duration};
+
+use paasta_common::id::HostId;
+
+use crate::{
+    engine::Engine,
+    lanes::{reap_one, within},
+    machine::Machine,
+};
+
+/// How long the engine may take for each call.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The most containers that are named in one line of the log.
+const NAMED_MAX: usize = 20;
+
+/// Lists the containers of each former host id in the log, with the command that removes them.
+pub(super) async fn report(engine: &dyn Engine, machine: &Machine) {
+    for former in machine.former() {
+        match describe(engine, former).await {
+            Ok(None) => {}
+            Ok(Some(text)) => tracing::warn!("{text}"),
+            Err(error) => {
+                tracing::warn!(%former, "containers of the former host id are not known: {error}");
+            }
+        }
+    }
+}
+
+async fn describe(engine: &dyn Engine, former: &HostId) -> anyhow::Result<Option<String>> {
+    let found = within(PATIENCE, engine.list(former.as_str())).await?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let names = found.iter().take(NAMED_MAX).map(|seen| seen.name.as_str());
+    let names = names.collect::<Vec<_>>().join(", ");
+    let more = match found.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Ok(Some(format!(
+        "this agent had host id {former} before and left {} containers under it, which nothing \
+         manages: {names}{more}. Remove them with `paasta-agent reap --left-by {former}`, or give \
+         the agent its former id again",
+        found.len()
+    )))
+}
+
+/// Stops and removes the containers of a former host id, or lists them. Returns what to print.
+///
+/// # Errors
+/// When the agent never had that id, or the engine fails.
+pub(super) async fn reap(
+    engine: &dyn Engine,
+    machine: &Machine,
+    left_by: &HostId,
+    dry_run: bool,
+) -> anyhow::Result<String> {
+    if !machine.former().contains(left_by) {
+        let former = machine.former().iter().map(HostId::as_str);
+        let former = former.collect::<Vec<_>>().join(", ");
+        anyhow::bail!(
+            "--left-by {left_by}: the agent of this state directory had no such id before (former \
+             ids: {}); containers of another agent are left alone",
+            if former.is_empty() { "none" } else { &former }
+        );
+    }
+    let found = within(PATIENCE, engine.list(left_by.as_str())).await?;
+    let (mut said, mut failed) = (String::new(), 0_u32);
+    for seen in found {
+        let what = match dry_run {
+            true => "would remove",
+            // One that cannot be removed keeps no other.
+            false => match reap_one(engine, &seen.container).await {
+                Ok(()) => "removed",
+                Err(error) => {
+                    failed += 1;
+                    writeln!(said, "not removed: {}: {error}", seen.name)?;
+                    continue;
+                }
+            },
+        };
+        writeln!(
+            said,
+            "{what} {} ({}): left by {left_by}",
+            seen.name, seen.container
+        )?;
+    }
+    if failed > 0 {
+        anyhow::bail!("{said}{failed} containers were not removed; is the container runtime well?");
+    }
+    if said.is_empty() {
+        said = format!("{left_by} left no containers\n");
+    }
+    Ok(said)
+}
+
+#[cfg(test)]
+mod tests;

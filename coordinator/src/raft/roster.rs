@@ -1,0 +1,86 @@
+//! The stores of the members by the configuration in force, and the reasons why members are refused
+//! or refuse this node. The reasons are bounded: one for each member, and one for all others.
+
+use std::collections::BTreeMap;
+
+use parking_lot::RwLock;
+
+use super::types::StoredMembership;
+use crate::store::StoreId;
+
+/// The most characters of a peer's words that are kept.
+const WORDS_MAX: usize = 600;
+
+/// The members' stores and refusals.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    members: RwLock<BTreeMap<u64, Option<StoreId>>>,
+    refusals: RwLock<BTreeMap<u64, String>>,
+    /// The last refusal of one that is no member.
+    outside: RwLock<(u64, String)>,
+}
+
+impl Roster {
+    /// Follows the configuration in force.
+    pub(super) fn update(&self, members: &StoredMembership) {
+        let nodes = members.membership().nodes();
+        let now: BTreeMap<_, _> = nodes.map(|(id, node)| (*id, node.store)).collect();
+        if *self.members.read() == now {
+            return;
+        }
+        self.refusals
+            .write()
+            .retain(|member, _| now.contains_key(member));
+        *self.members.write() = now;
+    }
+
+    /// The store of a member; `None` for a stranger, and for a member of which it is not known.
+    pub(super) fn store_of(&self, member: u64) -> Option<StoreId> {
+        self.members.read().get(&member).copied().flatten()
+    }
+
+    /// How many members there are.
+    pub(super) fn members(&self) -> usize {
+        self.members.read().len()
+    }
+
+    /// A member was refused, or refused this node. Logged when it is new.
+    pub(super) fn refused(&self, member: u64, words: &str) {
+        let words: String = words.chars().take(WORDS_MAX).collect();
+        if !self.members.read().contains_key(&member) {
+            let mut outside = self.outside.write();
+            if *outside != (member, words.clone()) {
+                tracing::warn!(coordinator = member, "a message was refused: {words}");
+                *outside = (member, words);
+            }
+            return;
+        }
+        let mut refusals = self.refusals.write();
+        if refusals.get(&member) != Some(&words) {
+            tracing::warn!(member, "it takes no part: {words}");
+            refusals.insert(member, words);
+        }
+    }
+
+    /// A member answered as it should.
+    pub(super) fn accepted(&self, member: u64) {
+        if self.outside.read().0 == member {
+            *self.outside.write() = (0, String::new());
+        }
+        if self.refusals.read().contains_key(&member) {
+            tracing::info!(member, "it takes part again");
+            self.refusals.write().remove(&member);
+        }
+    }
+
+    /// Why the last message from, or for, one that is no member was refused.
+    pub(super) fn outside(&self, node: u64) -> Option<String> {
+        let (from, words) = &*self.outside.read();
+        (*from == node && !words.is_empty()).then(|| words.clone())
+    }
+
+    /// Why each member that takes no part does not.
+    pub(super) fn refusals(&self) -> BTreeMap<u64, String> {
+        self.refusals.read().clone()
+    }
+}
