@@ -154,6 +154,8 @@ pub struct Handle {
     pub logs: LogServer,
     /// Where is counted what happens.
     pub metrics: Metrics,
+    /// The clock that the view's moments are by.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// A running agent.
@@ -210,6 +212,7 @@ impl Agent {
         };
         let sandboxes = Sandboxes::new(&parts.settings.sandboxes, parts.sandbox_budget_bytes);
         let engine = &parts.engine;
+        let clock = Arc::clone(&parts.clock);
         let captures = Captures::new(Arc::clone(engine), log_store(&parts), shutdown.clone());
         let logs = LogServer::new(&captures);
         let last_use_file = LastUseFile::new(&parts.state_dir);
@@ -249,6 +252,7 @@ impl Agent {
             view,
             logs,
             metrics,
+            clock,
         };
         Ok(Self { handle, task })
     }

@@ -129,6 +129,8 @@ impl Leader {
                     tokio::select! { biased; () = ended.cancelled() => {}, () = lost => {} }
                 });
                 self.leadership.send_replace(None);
+                // What agents said to this leader is no more than history now.
+                self.observations.begin(self.proposer.now());
                 tracing::info!(term = now.term, "leadership ended");
             }
             tokio::select! {
@@ -141,6 +143,14 @@ impl Leader {
     }
 
     async fn lead(&self, term: u64, ended: CancellationToken) {
+        // What was dated already was not dated in the future, whatever this machine's clock shows.
+        let latest = self
+            .machine
+            .read()
+            .events()
+            .next_back()
+            .map(|event| event.at);
+        self.consensus.clock().begin(latest.unwrap_or_default());
         let since = self.proposer.now();
         tracing::info!(term, "leading");
         self.observations.begin(since);

@@ -12,6 +12,7 @@ use paasta_common::{
     time::Timestamp,
 };
 use paasta_coordinator_core::plan::{
+    clocks::far_off,
     observed::{HostObserved, Observed, PlanSettings},
     touched::Touched,
 };
@@ -103,6 +104,25 @@ impl Observations {
     /// Renews the lease of the host. False when a newer session has taken this one's place.
     pub fn renew(&self, host: &HostId, session: u64, now: Timestamp) -> bool {
         self.update(host, session, now, |_| Vec::new())
+    }
+
+    /// Takes in how far the clock of the host is ahead of this one, milliseconds; negative when it
+    /// is behind.
+    pub fn clock(&self, host: &HostId, session: u64, ahead_ms: i64) {
+        if self.sessions.lock().newest.get(host) != Some(&session) {
+            return;
+        }
+        let mut observed = self.observed.write();
+        let Some(known) = observed.hosts.get_mut(host) else {
+            return;
+        };
+        let before = known.clock_ahead_ms.replace(ahead_ms);
+        drop(observed);
+        // What is only shown needs no plan.
+        if far_off(before) != far_off(Some(ahead_ms)) {
+            self.touched.lock().host(host);
+            self.notify();
+        }
     }
 
     /// Takes in what the host said. False when a newer session has taken this one's place.
@@ -197,8 +217,11 @@ fn take_in(
         news.extend(known.keys().filter(|id| !listed.contains(id)));
         known.retain(|id, _| listed.contains(id));
     }
-    for replica in told {
+    for mut replica in told {
         let id = replica.id;
+        if let Some(before) = known.get(&id) {
+            keep_moments(before, &mut replica);
+        }
         let differs = match replica.phase {
             Phase::Gone => known.remove(&id).is_some(),
             _ => known.insert(id, replica.clone()).as_ref() != Some(&replica),
@@ -208,6 +231,23 @@ fn take_in(
         }
     }
     news
+}
+
+/// A moment that is told again is the one that was told first: counted back from when a message
+/// came, it would move with each message's time on its way.
+fn keep_moments(before: &ReplicaReport, told: &mut ReplicaReport) {
+    if before.run == told.run && before.started_at.is_some() && told.started_at.is_some() {
+        told.started_at = before.started_at;
+    }
+    let same_try = (before.run, before.failures) == (told.run, told.failures);
+    if same_try && before.next_try_at.is_some() && told.next_try_at.is_some() {
+        told.next_try_at = before.next_try_at;
+    }
+    if let (Some(before), Some(told)) = (&before.last_end, &mut told.last_end)
+        && before.run == told.run
+    {
+        told.at = before.at;
+    }
 }
 
 #[cfg(test)]
@@ -252,6 +292,53 @@ mod tests {
         assert!(!changed.has_changed().unwrap());
         assert!(observations.renew(&host, session, Timestamp(lease_ms * 3)));
         assert!(changed.has_changed().unwrap());
+    }
+
+    #[test]
+    fn a_moment_that_is_told_again_stays_and_a_clock_far_off_makes_a_plan() {
+        let observations = Observations::new(PlanSettings::default());
+        let host: HostId = "h1".parse().unwrap();
+        let session = observations.connect(&host, Timestamp(0));
+        let told = |run, started_at| HostReport {
+            replicas: vec![ReplicaReport {
+                id: ReplicaId(1),
+                app: "hello.main.git11111111.config11111111".parse().unwrap(),
+                phase: Phase::Running,
+                health: paasta_common::report::Health::Healthy,
+                started_at: Some(Timestamp(started_at)),
+                host_port: None,
+                container: None,
+                run,
+                failures: 0,
+                next_try_at: None,
+                drained: false,
+                in_load_balancer: None,
+                message: String::new(),
+                image: Default::default(),
+                last_end: None,
+            }],
+            ..report(false, 1)
+        };
+        let started = |observations: &Observations| {
+            observations.read().hosts[&host].replicas[&ReplicaId(1)].started_at
+        };
+        observations.report(&host, session, told(1, 1_000), Timestamp(1_500));
+        let mut changed = observations.watch();
+        changed.mark_unchanged();
+        observations.report(&host, session, told(1, 1_070), Timestamp(2_000));
+        assert_eq!(started(&observations), Some(Timestamp(1_000)));
+        assert!(!changed.has_changed().unwrap(), "nothing is new");
+        observations.report(&host, session, told(2, 2_400), Timestamp(2_500));
+        assert_eq!(started(&observations), Some(Timestamp(2_400)));
+        changed.mark_unchanged();
+        observations.clock(&host, session, 3_000);
+        assert!(!changed.has_changed().unwrap(), "that is only shown");
+        observations.clock(&host, session, -7_200_000);
+        assert!(changed.has_changed().unwrap());
+        assert_eq!(
+            observations.read().hosts[&host].clock_ahead_ms,
+            Some(-7_200_000)
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{
     observations::Observations,
     options::Options,
     propose::Proposer,
-    raft::{Consensus, RaftError, RaftOptions},
+    raft::{ClusterClock, Consensus, RaftError, RaftOptions},
     rpc::{
         admin::AdminService,
         agents::AgentsService,
@@ -150,7 +150,11 @@ impl Coordinator {
     ) -> Result<Self, RunError> {
         let machine = ClusterMachine::watched(options.watched.clone());
         let metrics = Metrics::new();
+        // Everything that is dated here is dated by the cluster's time.
+        let cluster_clock = ClusterClock::new(clock);
+        let clock: Arc<dyn Clock> = Arc::new(cluster_clock.clone());
         let raft = RaftOptions {
+            clock: cluster_clock.clone(),
             flush_timer: metrics.flush_timer(),
             ..options.raft.clone()
         };
@@ -345,6 +349,7 @@ fn sessions(
         lease_ms: options.plan.lease_ms,
         logs: LogBroker::default(),
         shutdown: shutdown.clone(),
+        turns: Arc::default(),
     }
 }
 

@@ -2,9 +2,15 @@
 //! out and reports in. What a host must run is read from the replicated state; nothing is decided
 //! here.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use paasta_common::{assignment::Assignment, host::HostInfo, id::HostId};
+use paasta_common::{assignment::Assignment, host::HostInfo, id::HostId, time::Timestamp};
 use paasta_coordinator_core::{
     claim::claim,
     state::{
@@ -20,8 +26,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::{
-    leader::Leadership, logs::broker::LogBroker, machine::ClusterMachine,
-    observations::Observations, propose::Proposer, rpc::status::RpcError,
+    leader::Leadership,
+    logs::broker::LogBroker,
+    machine::ClusterMachine,
+    observations::Observations,
+    propose::Proposer,
+    raft::{RaftStatus, Role},
+    rpc::status::RpcError,
 };
 
 /// Messages that wait for a slow agent, at most; then the session ends and begins anew.
@@ -30,6 +41,8 @@ pub const OUTBOX_MAX: usize = 64;
 const OPENING: Duration = Duration::from_secs(10);
 /// The most characters of a name of another cluster that are repeated in a refusal.
 const NAME_SHOWN: usize = 64;
+/// How long a leadership that ended may take to know the next leader, to send agents there.
+const SUCCESSION: Duration = Duration::from_millis(500);
 /// Between two assignments to one host, at least; the first change goes at once.
 const COALESCE: Duration = Duration::from_millis(50);
 
@@ -50,6 +63,15 @@ pub struct Sessions {
     pub lease_ms: u64,
     /// Cancelled when the coordinator stops.
     pub shutdown: CancellationToken,
+    /// Counts the agents that were sent elsewhere, so that they spread.
+    pub turns: Arc<AtomicUsize>,
+}
+
+/// What a hello says.
+struct Greeted {
+    info: HostInfo,
+    serves_logs: bool,
+    takes_proof: bool,
 }
 
 type Outbox = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
@@ -64,6 +86,8 @@ struct Session<'a> {
     sent: Option<Assignment>,
     /// What is to be asked of the agent about logs; none of one that does not answer.
     asked: Option<mpsc::Receiver<v1::coordinator_message::Kind>>,
+    /// Whether it takes proof that this coordinator leads.
+    takes_proof: bool,
 }
 
 impl Sessions {
@@ -81,10 +105,7 @@ impl Sessions {
         };
         let last = match result {
             Ok(()) => Ok(message(v1::coordinator_message::Kind::Reconnect(
-                v1::Reconnect {
-                    reason: "this coordinator does not lead any more".to_owned(),
-                    address: String::new(),
-                },
+                self.successor().await,
             ))),
             Err(status) => {
                 tracing::info!(%status, "agent session ended");
@@ -95,13 +116,55 @@ impl Sessions {
         let _ = outbox.try_send(last);
     }
 
+    /// Where the agents of a leadership that ended are to go: to the next leader, or to one of the
+    /// others, by turns, when this coordinator cannot know it.
+    async fn successor(&self) -> v1::Reconnect {
+        let mut raft = self.proposer.consensus().watch();
+        let known = |status: &RaftStatus| {
+            status.role == Role::NoQuorum || (status.leader.is_some() && !status.is_leader())
+        };
+        // One that stops will never know; otherwise what is known then will do.
+        if !self.shutdown.is_cancelled() {
+            let _ = tokio::time::timeout(SUCCESSION, raft.wait_for(known)).await;
+        }
+        let status = raft.borrow().clone();
+        let leader = status
+            .leader
+            .as_ref()
+            .filter(|leader| leader.id != status.node_id)
+            .map(|leader| leader.address.clone());
+        let reason = match (&leader, status.role) {
+            (Some(_), _) => "another coordinator leads".to_owned(),
+            (None, Role::NoQuorum) => format!(
+                "no majority of the coordinators has answered this one for {} ms",
+                status.lease.as_millis()
+            ),
+            (None, _) => "this coordinator does not lead any more".to_owned(),
+        };
+        let others = status
+            .voters
+            .iter()
+            .filter(|(id, _)| **id != status.node_id)
+            .map(|(_, address)| address);
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let another = others.clone().nth(turn % others.count().max(1));
+        v1::Reconnect {
+            reason,
+            address: leader.or_else(|| another.cloned()).unwrap_or_default(),
+        }
+    }
+
     async fn converse(
         &self,
         leadership: &Leadership,
         inbox: &mut Streaming<v1::AgentMessage>,
         outbox: &Outbox,
     ) -> Result<(), Status> {
-        let (info, serves_logs) = self.hello(inbox).await?;
+        let Greeted {
+            info,
+            serves_logs,
+            takes_proof,
+        } = self.hello(inbox).await?;
         self.claim(&info).await?;
         self.register(&info).await?;
         let number = self.observations.connect(&info.id, self.clock.now());
@@ -113,6 +176,7 @@ impl Sessions {
             outbox: outbox.clone(),
             sent: None,
             asked: serves_logs.then(|| self.logs.connect(&info.id, number)),
+            takes_proof,
         };
         tracing::info!(host = %info.id, session = number, "agent connected");
         let result = session.run(inbox).await;
@@ -122,11 +186,8 @@ impl Sessions {
         result
     }
 
-    /// Who it is, and whether it answers log queries.
-    async fn hello(
-        &self,
-        inbox: &mut Streaming<v1::AgentMessage>,
-    ) -> Result<(HostInfo, bool), Status> {
+    /// Who it is, and what it understands.
+    async fn hello(&self, inbox: &mut Streaming<v1::AgentMessage>) -> Result<Greeted, Status> {
         let first = within_opening(inbox, "?").await?;
         let Some(v1::agent_message::Kind::Hello(hello)) = first.kind else {
             return Err(protocol("?", "the first message must be a hello"));
@@ -160,7 +221,11 @@ impl Sessions {
                 return Err(protocol(info.id.as_str(), text));
             }
         }
-        Ok((info, hello.serves_logs))
+        Ok(Greeted {
+            info,
+            serves_logs: hello.serves_logs,
+            takes_proof: hello.takes_proof,
+        })
     }
 
     /// Refuses a machine under the id of another one whose lease lives, with one event for each.
@@ -275,6 +340,7 @@ impl Session<'_> {
             cluster_id,
             lease_ms,
             renew_every_ms: renew_every_ms.max(1),
+            proves: true,
         })
     }
 
@@ -282,13 +348,16 @@ impl Session<'_> {
         let now = self.shared.clock.now();
         let current = match message.kind {
             Some(v1::agent_message::Kind::Report(report)) => {
-                let report = convert::report_from_wire(report)
+                self.clock_said(report.sent_at_ms, now);
+                let report = convert::report_from_wire(report, now)
                     .map_err(|error| protocol(self.host.as_str(), &error.to_string()))?;
                 self.shared
                     .observations
                     .report(&self.host, self.number, report, now)
             }
-            Some(v1::agent_message::Kind::Renewal(_)) => {
+            Some(v1::agent_message::Kind::Renewal(renewal)) => {
+                self.prove(renewal.seq)?;
+                self.clock_said(renewal.sent_at_ms, now);
                 self.shared.observations.renew(&self.host, self.number, now)
             }
             Some(v1::agent_message::Kind::LogAnswer(answer)) => {
@@ -310,6 +379,32 @@ impl Session<'_> {
                 "a newer session of this host took over",
             )),
         }
+    }
+
+    /// The agent said what its clock shows; 0 when it did not.
+    fn clock_said(&self, sent_at_ms: u64, now: Timestamp) {
+        if sent_at_ms > 0 {
+            let ahead_ms = i64::try_from(i128::from(sent_at_ms) - i128::from(now.0));
+            self.shared
+                .observations
+                .clock(&self.host, self.number, ahead_ms.unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Answers a renewal with how old the proof is by which this coordinator leads.
+    fn prove(&self, seq: u64) -> Result<(), Status> {
+        if seq == 0 || !self.takes_proof {
+            return Ok(());
+        }
+        let status = self.shared.proposer.consensus().status();
+        // A leadership that ends is told of by a message of its own.
+        let Some(age) = status.since_quorum_ack.filter(|_| status.is_leader()) else {
+            return Ok(());
+        };
+        self.send(v1::coordinator_message::Kind::Proof(v1::Proof {
+            seq,
+            quorum_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+        }))
     }
 
     /// Sends what the host must run if it changed since the last time.

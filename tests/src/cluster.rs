@@ -41,6 +41,11 @@ const FIRST_PORT: u16 = 7001;
 const FIRST_HTTP_PORT: u16 = 7101;
 /// Where an agent serves its metrics.
 const AGENT_HTTP_PORT: u16 = 7403;
+/// Where Debian has libfaketime, for programs of several threads.
+const FAKETIME: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+];
 /// Set to anything, it leaves the files of the test where they are.
 const KEEP: &str = "PAASTA_TESTS_KEEP_HOSTS";
 
@@ -209,6 +214,24 @@ impl Cluster {
 
     /// Starts the agent of host `index`; fails when it runs.
     pub fn start_agent(&mut self, index: usize) -> Result<()> {
+        self.start_agent_under(index, &[])
+    }
+
+    /// The same with a wall clock that is wrong by `skew`, as libfaketime has it: `+7200s`. Its
+    /// monotonic clock is right.
+    pub fn start_agent_skewed(&mut self, index: usize, skew: &str) -> Result<()> {
+        let library = FAKETIME.iter().find(|path| Path::new(path).exists());
+        let library = library.context("libfaketime is missing: run deploy/demo/install.sh")?;
+        let under = [
+            "env".to_owned(),
+            format!("LD_PRELOAD={library}"),
+            format!("FAKETIME={skew}"),
+            "DONT_FAKE_MONOTONIC=1".to_owned(),
+        ];
+        self.start_agent_under(index, &under)
+    }
+
+    fn start_agent_under(&mut self, index: usize, under: &[String]) -> Result<()> {
         ensure!(
             self.agents[index - 1].is_none(),
             "agent {index} runs already"
@@ -218,10 +241,13 @@ impl Cluster {
         let addresses: Vec<String> = (1..=self.coordinators.len())
             .map(|id| self.coordinator_address(id))
             .collect();
-        let words = vec![
+        let mut words = vec![
             "nsenter".to_owned(),
             format!("--net={}", host.netns.display()),
             "--".to_owned(),
+        ];
+        words.extend_from_slice(under);
+        words.extend([
             self.program("paasta-agent").display().to_string(),
             "run".to_owned(),
             format!("--config-dir={}", self.config_dir().display()),
@@ -235,7 +261,7 @@ impl Cluster {
             ),
             format!("--coordinators={}", addresses.join(",")),
             format!("--insecure-test-network={}", self.network()),
-        ];
+        ]);
         let group = format!("{}/{}/agent", self.hosts.prefix(), host.name);
         self.agents[index - 1] = Some(self.spawn(&name, &group, &words)?);
         Ok(())

@@ -4,12 +4,19 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// `GET path`; the body of an answer with 200, and an error for everything else.
 pub fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let (code, body) = answer(address, path)?;
+    ensure!(code == 200, "{address}{path} answered {code}: {body:?}");
+    Ok(body)
+}
+
+/// `GET path`; the status code and the body of the answer.
+pub fn answer(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -17,12 +24,13 @@ pub fn get(address: SocketAddr, path: &str) -> Result<String> {
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    ensure!(
-        answer.starts_with("HTTP/1.1 200 "),
-        "{address}{path} answered {answer:?}"
-    );
+    let code = answer
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3));
+    let code = code.and_then(|code| code.parse().ok());
+    let code = code.with_context(|| format!("{address}{path} answered {answer:?}"))?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok(body.trim().to_owned())
+    Ok((code, body.trim().to_owned()))
 }
 
 #[cfg(test)]

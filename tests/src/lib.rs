@@ -9,6 +9,7 @@ pub mod guide;
 pub mod hostile;
 pub mod hosts;
 pub mod http;
+pub mod linked;
 pub mod proxy;
 pub mod registry;
 pub mod run;

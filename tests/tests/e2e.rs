@@ -9,6 +9,8 @@
 
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/clocks.rs"]
+mod clocks;
 #[path = "e2e/control.rs"]
 mod control;
 #[path = "e2e/deploys.rs"]

@@ -31,7 +31,7 @@ fn caught(plant: Plant) {
             last = text;
             continue;
         }
-        let ours = format!("{plant}: ");
+        let ours = format!("{}: ", plant.invariant());
         assert!(
             blamed.iter().any(|line| line.starts_with(&ours)),
             "seed {seed} fails, and not by {plant}: {blamed:?}"
@@ -86,6 +86,11 @@ mod simulation {
     }
 
     #[test]
+    fn a_leader_that_leads_on_without_a_majority_is_found() {
+        caught(Plant::I6Quorum);
+    }
+
+    #[test]
     fn a_brake_that_is_never_applied_is_found() {
         caught(Plant::I7);
     }
@@ -103,6 +108,11 @@ mod simulation {
     #[test]
     fn a_broken_file_that_hides_the_others_is_found() {
         caught(Plant::I10);
+    }
+
+    #[test]
+    fn clocks_of_two_machines_that_are_compared_are_found() {
+        caught(Plant::Clock);
     }
 
     #[test]

@@ -37,6 +37,7 @@ impl Agents for Coordinator {
             cluster_id: "bench".to_owned(),
             lease_ms: 10_000,
             renew_every_ms: 3_000,
+            proves: false,
         });
         let assignment = coordinator_message::Kind::Assignment(self.assignment.clone());
         for kind in [welcome, assignment] {

@@ -7,26 +7,32 @@ use paasta_common::{
     id::ReplicaId,
     report::{HostReport, Phase, ReplicaReport, Runtime},
 };
+use paasta_process::clock::Clock;
 use paasta_proto::{convert::report_to_wire, v1};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
+use super::ages::Ages;
 use crate::agent::View;
 
 /// Follows the agent's view for one session.
 pub(super) struct Changes {
     view: watch::Receiver<Arc<View>>,
+    clock: Arc<dyn Clock>,
+    ages: Ages,
     told: BTreeMap<ReplicaId, ReplicaReport>,
     runtime: Runtime,
     generation: u64,
 }
 
 impl Changes {
-    pub(super) fn new(view: watch::Receiver<Arc<View>>) -> Self {
+    pub(super) fn new(view: watch::Receiver<Arc<View>>, clock: Arc<dyn Clock>, ages: Ages) -> Self {
         Self {
             view,
+            clock,
+            ages,
             told: BTreeMap::new(),
             runtime: Runtime::Ok,
             generation: 0,
@@ -38,7 +44,19 @@ impl Changes {
         let view = Arc::clone(&self.view.borrow_and_update());
         self.told.clone_from(&view.reports);
         let replicas = view.reports.values().cloned().collect();
-        report_to_wire(&self.report(&view, true, replicas))
+        self.ages.keep(&view.reports);
+        let report = self.report(&view, true, replicas);
+        self.to_wire(&report)
+    }
+
+    /// The report for the wire: each run as old as it is by a clock that nobody sets.
+    fn to_wire(&self, report: &HostReport) -> v1::Report {
+        let now = self.clock.now();
+        let mut wire = report_to_wire(report, now);
+        for (told, replica) in wire.replicas.iter_mut().zip(&report.replicas) {
+            told.started_ms_ago = self.ages.of(replica, now);
+        }
+        wire
     }
 
     /// Waits for a change, and then until `not_before`; none when the agent is gone. Being
@@ -50,7 +68,9 @@ impl Changes {
                 if Instant::now() >= not_before {
                     let replicas = self.difference(&view);
                     self.told.clone_from(&view.reports);
-                    return Some(report_to_wire(&self.report(&view, false, replicas)));
+                    self.ages.keep(&view.reports);
+                    let report = self.report(&view, false, replicas);
+                    return Some(self.to_wire(&report));
                 }
                 sleep_until(not_before).await;
                 continue;
@@ -133,7 +153,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_changed_is_told_the_newest_of_each_and_what_vanished_is_gone() {
         let (sender, receiver) = watch::channel(view(&[(1, Phase::Starting), (2, Phase::Running)]));
-        let mut changes = Changes::new(receiver);
+        let clock = Arc::new(paasta_process::clock::ManualClock::default());
+        let mut changes = Changes::new(receiver, clock, Ages::default());
         let first = changes.complete();
         assert_eq!((first.complete, first.replicas.len()), (true, 2));
         sender.send_replace(view(&[(1, Phase::Running), (2, Phase::Running)]));

@@ -2,8 +2,10 @@
 //! and orders as they are given. When it breaks, another one is tried after a delay of chance;
 //! the agent itself goes on with what it knows.
 
+mod ages;
 mod changes;
 mod dial;
+mod proof;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,8 +27,10 @@ use crate::{
     agent::{Handle, Happened, Order},
     metrics::Metrics,
 };
+use ages::Ages;
 use changes::Changes;
 pub use dial::{Dial, DialError, PlainDial, STALE_AFTER, endpoint};
+use proof::Proof;
 
 /// Messages that wait for a slow coordinator, at most; then the session begins anew.
 const OUTBOX_MAX: usize = 64;
@@ -55,6 +59,13 @@ pub struct Sessions {
     pub dial: Arc<dyn Dial>,
 }
 
+/// What one session keeps.
+struct Talk {
+    changes: Changes,
+    renew_every: Duration,
+    proof: Proof,
+}
+
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
 enum SessionError {
@@ -78,6 +89,8 @@ enum SessionError {
     Refused(#[from] paasta_common::assignment::FenceError),
     #[error("the agent is stopping")]
     Stopping,
+    #[error("the coordinator has not shown for {0:?} that a majority still answers it")]
+    NoProof(Duration),
     #[error("the coordinator asks to reconnect: {reason}")]
     Reconnect { reason: String, address: String },
 }
@@ -98,6 +111,7 @@ impl Sessions {
         let mut named: Option<String> = None;
         let mut stale_after = STALE_AFTER;
         let mut last_error = String::new();
+        let ages = Ages::default();
         loop {
             let address = match named.take() {
                 Some(address) => address,
@@ -108,7 +122,9 @@ impl Sessions {
             };
             turn += 1;
             let mut lease = None;
-            let ended = self.converse(&address, stale_after, &mut lease).await;
+            let ended = self
+                .converse(&address, (stale_after, &ages), &mut lease)
+                .await;
             if let Some(lease) = lease {
                 retry.reset();
                 last_error.clear();
@@ -141,14 +157,18 @@ impl Sessions {
     async fn converse(
         &self,
         address: &str,
-        stale_after: Duration,
+        (stale_after, ages): (Duration, &Ages),
         lease: &mut Option<Duration>,
     ) -> Result<(), SessionError> {
         let channel = timeout(PATIENCE, self.dial.dial(address, stale_after))
             .await
             .map_err(|_| SessionError::Silent("connection"))??;
         let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
-        let mut changes = Changes::new(self.agent.view.clone());
+        let mut changes = Changes::new(
+            self.agent.view.clone(),
+            Arc::clone(&self.agent.clock),
+            ages.clone(),
+        );
         send(&outbox, agent_message::Kind::Hello(self.hello())).await?;
         send(&outbox, agent_message::Kind::Report(changes.complete())).await?;
         let mut client = AgentsClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
@@ -177,20 +197,30 @@ impl Sessions {
             0 => RENEW_EVERY,
             ms => Duration::from_millis(ms),
         };
-        self.talk(&mut inbox, &outbox, changes, renew_every).await
+        let proof = Proof::new(&welcome);
+        let talk = Talk {
+            changes,
+            renew_every,
+            proof,
+        };
+        self.talk(&mut inbox, &outbox, talk).await
     }
 
     async fn talk(
         &self,
         inbox: &mut Streaming<v1::CoordinatorMessage>,
         outbox: &mpsc::Sender<v1::AgentMessage>,
-        mut changes: Changes,
-        renew_every: Duration,
+        talk: Talk,
     ) -> Result<(), SessionError> {
+        let Talk {
+            mut changes,
+            renew_every,
+            mut proof,
+        } = talk;
         let mut held: Option<Assignment> = None;
         let mut logs = self.agent.logs.session();
         let mut sent_at = Instant::now();
-        // Apart from the above: renewals must not put reports off.
+        // Apart from the above: renewals must not put reports off, nor reports the asking for proof.
         let mut reported_at = sent_at;
         loop {
             tokio::select! {
@@ -208,7 +238,9 @@ impl Sessions {
                     coordinator_message::Kind::LogQuery(asked) => logs.begin(asked),
                     coordinator_message::Kind::LogMore(more) => logs.more(&more),
                     coordinator_message::Kind::LogCancel(cancel) => logs.cancel(cancel.id),
+                    coordinator_message::Kind::Proof(answer) => proof.taken(&answer),
                 },
+                () = proof.expired() => return Err(SessionError::NoProof(proof.lease)),
                 report = changes.next(reported_at + COALESCE) => {
                     let Some(report) = report else {
                         return Err(SessionError::Stopping);
@@ -218,8 +250,9 @@ impl Sessions {
                     sent_at = Instant::now();
                     reported_at = sent_at;
                 }
-                () = sleep_until(sent_at + renew_every) => {
-                    send(outbox, agent_message::Kind::Renewal(v1::Renewal {})).await?;
+                () = sleep_until(proof.due(sent_at, renew_every)) => {
+                    let seq = proof.ask();
+                    send(outbox, self.renewal(seq)).await?;
                     self.agent.metrics.heard();
                     sent_at = Instant::now();
                 }
@@ -258,6 +291,13 @@ impl Sessions {
         Ok(next)
     }
 
+    fn renewal(&self, seq: u64) -> agent_message::Kind {
+        agent_message::Kind::Renewal(v1::Renewal {
+            seq,
+            sent_at_ms: self.agent.clock.now().0,
+        })
+    }
+
     fn hello(&self) -> v1::Hello {
         let accepted = self
             .agent
@@ -276,6 +316,7 @@ impl Sessions {
                 .as_ref()
                 .map(ToString::to_string)
                 .unwrap_or_default(),
+            takes_proof: true,
         }
     }
 }

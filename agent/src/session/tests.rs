@@ -63,6 +63,21 @@ impl Peer {
         }
     }
 
+    /// Answers renewals for so long: each with how long ago a majority answered.
+    async fn prove(&mut self, span: Duration, quorum_age_ms: u64) {
+        let until = Instant::now() + span;
+        while Instant::now() < until {
+            if let agent_message::Kind::Renewal(renewal) = self.hear().await {
+                let seq = renewal.seq;
+                self.say(coordinator_message::Kind::Proof(v1::Proof {
+                    seq,
+                    quorum_age_ms,
+                }))
+                .await;
+            }
+        }
+    }
+
     /// A renewal comes after the welcome only.
     async fn until_renewed(&mut self) {
         while !matches!(self.hear().await, agent_message::Kind::Renewal(_)) {}
@@ -87,6 +102,11 @@ impl Peer {
 
     /// Hello, complete report, welcome.
     async fn open(&mut self) -> (v1::Hello, v1::Report) {
+        self.open_as(false).await
+    }
+
+    /// The same, by a coordinator that proves its leadership, or does not.
+    async fn open_as(&mut self, proves: bool) -> (v1::Hello, v1::Report) {
         let agent_message::Kind::Hello(hello) = self.hear().await else {
             panic!("no hello");
         };
@@ -96,6 +116,7 @@ impl Peer {
             cluster_id: "c1".to_owned(),
             lease_ms: 300,
             renew_every_ms: 50,
+            proves,
         };
         self.say(coordinator_message::Kind::Welcome(welcome)).await;
         (hello, report)
@@ -365,4 +386,39 @@ async fn the_next_connection_goes_stale_with_the_lease_that_the_coordinator_chos
     running.await.unwrap();
     let lease = Duration::from_millis(300);
     assert_eq!(*noted.lock().unwrap(), [STALE_AFTER, lease]);
+}
+
+/// The lease is 300 ms: what is proven in time keeps the session, and nothing else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_cannot_prove_its_leadership_is_left_for_the_next_one() {
+    let world = World::new();
+    let (cut, mut of_cut) = coordinator(CancellationToken::new()).await;
+    let (next, mut of_next) = coordinator(CancellationToken::new()).await;
+    let _stop = talk(&world, &[cut, next]).drop_guard();
+    let mut first = peer(&mut of_cut).await;
+    let (hello, _) = first.open_as(true).await;
+    assert!(hello.takes_proof);
+    first.prove(Duration::from_secs(1), 20).await;
+    assert!(
+        of_next.try_recv().is_err(),
+        "it stays as long as there is proof"
+    );
+    // It goes on answering, and no majority answers it.
+    let proving = first.prove(PATIENCE, 60_000);
+    let mut second = tokio::select! {
+        second = peer(&mut of_next) => second,
+        () = proving => panic!("it stays without proof"),
+    };
+    second.open_as(true).await;
+    let silent = async {
+        while second
+            .inbox
+            .message()
+            .await
+            .is_ok_and(|told| told.is_some())
+        {}
+    };
+    timeout(PATIENCE, silent)
+        .await
+        .expect("it leaves one that gives no answer");
 }

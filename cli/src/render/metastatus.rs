@@ -137,7 +137,14 @@ fn by_group(hosts: &[HostStatus], names: &[String], view: &View) -> String {
 }
 
 fn coordinators(all: &[CoordinatorStatus], silent: &BTreeSet<u64>, view: &View) -> String {
-    let head = ["COORDINATOR", "ADDRESS", "ROLE", "LOG UP TO", "ANSWERS"];
+    let head = [
+        "COORDINATOR",
+        "ADDRESS",
+        "ROLE",
+        "LOG UP TO",
+        "ANSWERS",
+        "ROUND TRIP",
+    ];
     let rows = all.iter().map(|one| {
         let role = match one.leader {
             true => ("leader".to_owned(), Some(Tone::Good)),
@@ -156,9 +163,23 @@ fn coordinators(all: &[CoordinatorStatus], silent: &BTreeSet<u64>, view: &View) 
             role,
             field(index),
             answers,
+            round_trip(one),
         ]
     });
     table(view, 0, &head, rows.collect())
+}
+
+/// How long the leader's messages take there and back.
+fn round_trip(one: &CoordinatorStatus) -> Field {
+    let Some(us) = one.round_trip_us else {
+        return field("-");
+    };
+    let text = format!("{}.{} ms", us / 1_000, us % 1_000 / 100);
+    match one.link.as_str() {
+        "too-slow" => (format!("{text}, too slow"), Some(Tone::Bad)),
+        "slow" => (format!("{text}, slow"), Some(Tone::Fair)),
+        _ => field(text),
+    }
 }
 
 fn pools(pools: &[PoolStatus], view: &View) -> String {

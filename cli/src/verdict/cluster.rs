@@ -56,6 +56,7 @@ pub fn findings(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Vec<Fi
     resource("GPUs", |of| of.gpus, &|count| count.to_string());
     found.extend(pools(&response.hosts));
     found.push(desired(response));
+    found.extend(clocks(response));
     if !response.brake.is_empty() {
         let (subject, level, text) = ("Brake", Level::Critical, response.brake.clone());
         found.push(Finding {
@@ -124,8 +125,10 @@ fn coordinators(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Findin
         response.term,
         response.applied_index
     );
+    let (links, links_level) = slow_links(response);
+    text.push_str(&links);
     let level = match silent.is_empty() {
-        true => Level::Ok,
+        true => links_level,
         false => {
             text.push_str(&format!("; silent: {}", silent.join(", ")));
             match answering > quorum {
@@ -157,6 +160,34 @@ fn coordinators(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Findin
 /// Whether its state is one of a newer coordinator's.
 fn is_unrecognized(host: &HostStatus) -> bool {
     host.state != 0 && host.state() == HostState::Unspecified
+}
+
+/// Which of the leader's links are slow, and whether consensus is made for that.
+fn slow_links(response: &MetastatusResponse) -> (String, Level) {
+    let named = |speed: &str| {
+        let links = response.coordinators.iter().filter(|one| one.link == speed);
+        let named: Vec<String> = links
+            .map(|one| format!("{} ({} ms)", one.id, one.round_trip_us.unwrap_or(0) / 1_000))
+            .collect();
+        named.join(", ")
+    };
+    let (slow, too_slow) = (named("slow"), named("too-slow"));
+    let mut text = String::new();
+    let mut level = Level::Ok;
+    if !slow.is_empty() {
+        let permille = response.consensus_pace_permille;
+        let times = format!("{}.{}", permille / 1_000, permille % 1_000 / 100);
+        text.push_str(&format!(
+            "; slow links to {slow}: elections take {times} times as long"
+        ));
+    }
+    if !too_slow.is_empty() {
+        level = Level::Warning;
+        text.push_str(&format!(
+            "; links too slow for heartbeat_ms to {too_slow}: raise it and the election timeouts"
+        ));
+    }
+    (text, level)
 }
 
 fn hosts(response: &MetastatusResponse) -> Finding {
@@ -232,6 +263,47 @@ fn hosts(response: &MetastatusResponse) -> Finding {
         level,
         text,
     }
+}
+
+/// Machines whose clock differs from the cluster's time by more than this are named, in milliseconds.
+const SKEW_SHOWN_MS: u64 = 2_000;
+/// From here on someone should set it.
+const SKEW_BAD_MS: u64 = 60_000;
+/// So many of them are named.
+const SKEWED_MAX: usize = 10;
+
+/// Which machines have a wrong clock; nothing when none has.
+fn clocks(response: &MetastatusResponse) -> Option<Finding> {
+    let hosts = response.hosts.iter();
+    let hosts = hosts.map(|host| (host.id.clone(), host.clock_ahead_ms));
+    let coordinators = response.coordinators.iter();
+    let coordinators =
+        coordinators.map(|one| (format!("coordinator {}", one.id), one.clock_ahead_ms));
+    let off = coordinators.chain(hosts).filter_map(|(whose, ahead)| {
+        let ahead = ahead?;
+        (ahead.unsigned_abs() > SKEW_SHOWN_MS).then_some((whose, ahead))
+    });
+    let mut off: Vec<_> = off.collect();
+    off.sort_by_key(|(_, ahead)| std::cmp::Reverse(ahead.unsigned_abs()));
+    let (_, worst) = off.first()?;
+    let named = off.iter().take(SKEWED_MAX).map(|(host, ahead)| {
+        let side = if *ahead > 0 { "ahead" } else { "behind" };
+        format!("{host} {} {side}", span(ahead.unsigned_abs()))
+    });
+    let mut text = named.collect::<Vec<_>>().join(", ");
+    if off.len() > SKEWED_MAX {
+        text.push_str(&format!(" and {} more", off.len() - SKEWED_MAX));
+    }
+    text.push_str(" of the cluster's time; times in their logs are off by that");
+    let level = match worst.unsigned_abs() > SKEW_BAD_MS {
+        true => Level::Warning,
+        false => Level::Ok,
+    };
+    Some(Finding {
+        subject: "Clocks",
+        level,
+        text,
+    })
 }
 
 fn in_use(
@@ -329,6 +401,49 @@ mod tests {
             used: Some(amounts(2400)),
             ..MetastatusResponse::default()
         }
+    }
+
+    #[test]
+    fn clocks_that_are_off_are_named_the_worst_first() {
+        let mut response = fine();
+        let clocks = |response: &MetastatusResponse| {
+            let found = findings(response, &BTreeSet::new()).into_iter();
+            found.filter(|one| one.subject == "Clocks").next_back()
+        };
+        response.hosts[0].clock_ahead_ms = Some(1_900);
+        assert_eq!(clocks(&response), None);
+        response.hosts[0].clock_ahead_ms = Some(-3_000);
+        let found = clocks(&response).expect("it is told of");
+        assert_eq!(found.level, Level::Ok);
+        assert!(found.text.starts_with("h1 3s behind"), "{}", found.text);
+        response.hosts[1].id = "h2".to_owned();
+        response.hosts[1].clock_ahead_ms = Some(7_200_000);
+        let found = clocks(&response).expect("it is told of");
+        assert_eq!(found.level, Level::Warning);
+        assert!(found.text.starts_with("h2 2h"), "{}", found.text);
+        assert!(found.text.contains("h1 3s behind"), "{}", found.text);
+    }
+
+    #[test]
+    fn slow_links_are_named_with_their_figures() {
+        let mut response = fine();
+        response.consensus_pace_permille = 3_155;
+        let set = |one: &mut CoordinatorStatus, us, link: &str| {
+            (one.round_trip_us, one.link) = (Some(us), link.to_owned());
+        };
+        set(&mut response.coordinators[1], 252_400, "slow");
+        let found = findings(&response, &BTreeSet::new()).remove(0);
+        let words = "slow links to 2 (252 ms): elections take 3.1 times as long";
+        assert!(found.text.contains(words), "{}", found.text);
+        assert_eq!(found.level, Level::Ok);
+        set(&mut response.coordinators[2], 900_000, "too-slow");
+        let found = findings(&response, &BTreeSet::new()).remove(0);
+        assert!(
+            found.text.contains("heartbeat_ms to 3 (900 ms)"),
+            "{}",
+            found.text
+        );
+        assert_eq!(found.level, Level::Warning);
     }
 
     fn levels(response: &MetastatusResponse, silent: &[u64]) -> Vec<(&'static str, Level)> {

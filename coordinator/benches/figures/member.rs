@@ -123,6 +123,10 @@ impl RaftService for Door {
         Ok(answer(codec::encode(&standing).map_err(unreadable)?))
     }
 
+    async fn echo(&self, _: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
     async fn transfer_leader(
         &self,
         request: Request<RaftPayload>,

@@ -286,21 +286,59 @@ fn hosts_that_come_back_release_the_brake() {
 }
 
 #[test]
-fn an_election_loses_no_host_before_twice_the_lease() {
+fn an_election_loses_no_host_before_it_could_have_been_heard_for_a_lease() {
     let mut world = steady(4, 4);
     away(&mut world, &[1], true);
     world.ticks(3);
     world.elect();
     // Without any patience beyond the lease, only the election is a reason to wait.
     world.observed.settings.lost_after_ms = 0;
-    let lease = world.observed.settings.lease_ms;
+    let settings = world.observed.settings;
     let patience = world.observed.patience_until();
-    assert_eq!(patience, world.now().after_ms(2 * lease));
+    let reached_late = settings.lease_ms + settings.reconnect_ms;
+    assert_eq!(
+        patience,
+        world.now().after_ms(reached_late + settings.lease_ms)
+    );
     while world.now() < patience {
         assert!(!lost(&world, 1));
         world.tick();
     }
     assert!(lost(&world, 1), "lost when the patience ends");
+}
+
+/// A clock two hours off is told of once, and once more when it is right; nothing else follows.
+#[test]
+fn a_clock_far_off_is_told_of_once_and_decides_nothing() {
+    let mut world = steady(3, 3);
+    let told = |world: &World| {
+        let events = world.cluster.state.events();
+        let texts = events.filter(|event| event.text.contains("clock"));
+        texts.map(|event| event.text.clone()).collect::<Vec<_>>()
+    };
+    let mut set = |world: &mut World, ahead_ms: i64| {
+        world.agents.get_mut(&host_id(1)).unwrap().clock_ahead_ms = Some(ahead_ms);
+        let commands: Vec<Command> = (0..3).flat_map(|_| world.tick()).collect();
+        let other = |command: &&Command| !matches!(command, Command::NoteClock(_));
+        assert_eq!(commands.iter().find(other), None);
+        assert!(world.is_steady(&main_instance()));
+    };
+    for ahead_ms in [0, 3_000, -60_000] {
+        set(&mut world, ahead_ms);
+        assert!(told(&world).is_empty(), "{ahead_ms} is only shown");
+    }
+    for ahead_ms in [-7_200_000, -61_000, -59_000, 61_000] {
+        set(&mut world, ahead_ms);
+        assert_eq!(told(&world).len(), 1, "{ahead_ms}: the same trouble");
+    }
+    assert!(
+        told(&world)[0].contains("7200 s behind"),
+        "{:?}",
+        told(&world)
+    );
+    set(&mut world, 50);
+    assert_eq!(told(&world).len(), 2);
+    assert!(told(&world)[1].contains("right clock again"));
 }
 
 /// Found by the properties: the replacement of a replica whose host was to be drained after all

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use paasta_common::{app::Resources, problem::Severity, report::Runtime};
 use paasta_coordinator_core::{
-    plan::{class::Class, report::Counts},
+    plan::{class::Class, clocks::is_skewed, report::Counts},
     state::bounce::BouncePhase,
 };
 use paasta_process::metrics::Page;
@@ -175,6 +175,7 @@ fn hosts(page: &mut Page, view: &View<'_>) {
         "Agents that are connected.",
         sessions,
     );
+    clocks(page, view);
     let amounts: [(&str, &str, Amount); 3] = [
         ("cpus", "Cores", |amount| amount.cpus_milli as f64 / 1_000.0),
         ("memory_bytes", "Memory", |amount| {
@@ -198,6 +199,24 @@ fn hosts(page: &mut Page, view: &View<'_>) {
                 .map(|(pool, (_, used))| ([*pool], amount(used))),
         );
     }
+}
+
+/// By how much the hosts' clocks differ from this coordinator's.
+fn clocks(page: &mut Page, view: &View<'_>) {
+    let heard = view.observed.hosts.values();
+    let off = heard.filter_map(|heard| heard.clock_ahead_ms);
+    let skewed = off.clone().filter(|ahead| is_skewed(Some(*ahead))).count();
+    let most = off.map(i64::unsigned_abs).max().unwrap_or(0);
+    page.gauge(
+        "paasta_hosts_clock_skewed",
+        "Hosts whose clock is more than 2 s ahead of the leader's or behind it.",
+        skewed as f64,
+    );
+    page.gauge(
+        "paasta_host_clock_skew_max_seconds",
+        "By how much the clock of any host differs from the leader's, at most.",
+        most as f64 / 1_000.0,
+    );
 }
 
 fn trouble(page: &mut Page, view: &View<'_>) {

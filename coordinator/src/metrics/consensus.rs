@@ -4,8 +4,9 @@ use paasta_process::metrics::Page;
 
 use crate::raft::{RaftStatus, Role};
 
-const ROLES: [Role; 5] = [
+const ROLES: [Role; 6] = [
     Role::Leader,
+    Role::NoQuorum,
     Role::Follower,
     Role::Candidate,
     Role::Learner,
@@ -70,9 +71,35 @@ pub(super) fn add(page: &mut Page, raft: &RaftStatus) {
             (["learner"], raft.learners.len() as f64),
         ],
     );
+    links(page, raft);
     if raft.is_leader() {
         peers(page, raft);
     }
+}
+
+/// What every coordinator measures of its links to the others.
+fn links(page: &mut Page, raft: &RaftStatus) {
+    page.gauge(
+        "paasta_raft_pace_ratio",
+        "How many times longer than configured its timeouts of consensus are, for slow links.",
+        f64::from(raft.pace_permille) / 1_000.0,
+    );
+    page.gauge(
+        "paasta_coordinator_clock_ahead_seconds",
+        "How far its own clock is ahead of the time of the cluster.",
+        raft.clock_ahead_ms as f64 / 1_000.0,
+    );
+    let round_trips: Vec<(String, f64)> = raft
+        .links
+        .iter()
+        .map(|(id, link)| (id.to_string(), link.round_trip.as_secs_f64()))
+        .collect();
+    page.gauges(
+        "paasta_raft_peer_round_trip_seconds",
+        "The usual round trip to the peer of late: the median of five.",
+        ["peer"],
+        round_trips.iter().map(|(id, took)| ([id.as_str()], *took)),
+    );
 }
 
 /// What only a leader knows of the others.

@@ -21,12 +21,16 @@ fn nothing_yet() -> RaftStatus {
         voters: BTreeMap::new(),
         learners: BTreeMap::new(),
         changing: false,
+        lease: Duration::from_secs(1),
         since_quorum_ack: None,
         since_heard: None,
         answered: BTreeMap::new(),
         matched: BTreeMap::new(),
         refused: BTreeMap::new(),
         refused_here: None,
+        clock_ahead_ms: 0,
+        pace_permille: 1_000,
+        links: BTreeMap::new(),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn follow(rpc: RaftRpc, messages: Streaming<RaftPayload>) -> Answers 
         let answer = answer.map_err(|fatal| stopped(&fatal))?;
         // Whoever is told of a later leader is none.
         if !matches!(answer, Err(StreamAppendError::HigherVote(_))) {
-            rpc.heard.note();
+            rpc.lease.heard.note();
         }
         let data = codec::encode(&answer).map_err(|error| unreadable(&error))?;
         // Whose stream it is tells whom it is for.

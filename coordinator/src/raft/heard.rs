@@ -3,21 +3,31 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// When a leader that is obeyed last spoke to this node.
-#[derive(Debug, Default)]
-pub(super) struct Heard(Mutex<Option<Instant>>);
+#[derive(Debug)]
+pub(super) struct Heard(watch::Sender<Option<Instant>>);
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
 
 impl Heard {
     /// A leader spoke, and was obeyed.
     pub(super) fn note(&self) {
-        *self.0.lock() = Some(Instant::now());
+        self.0.send_replace(Some(Instant::now()));
     }
 
     /// How long ago that was; `None` before the first time.
     pub(super) fn ago(&self) -> Option<Duration> {
-        self.0.lock().map(|at| at.elapsed())
+        self.0.borrow().map(|at| at.elapsed())
+    }
+
+    /// Changes whenever a leader speaks.
+    pub(super) fn watch(&self) -> watch::Receiver<Option<Instant>> {
+        self.0.subscribe()
     }
 }

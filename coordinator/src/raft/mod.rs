@@ -20,6 +20,7 @@
 //! Not here: what commands mean (`paasta-coordinator-core`), who may propose them (`rpc`), and
 //! anything that only the leader does (`leader`).
 
+mod clock;
 mod codec;
 mod dial;
 mod enrol;
@@ -30,12 +31,16 @@ mod handover;
 mod heard;
 mod identity;
 mod introduce;
+mod lease;
+mod links;
 mod log_store;
 mod machine;
+mod measure;
 mod members;
 mod network;
 mod node;
 mod options;
+mod pace;
 mod peer;
 mod propose;
 mod receive;
@@ -51,12 +56,15 @@ mod survey;
 mod terms;
 mod types;
 
+pub use clock::ClusterClock;
 pub use dial::{Dial, DialError, Keepalive, PlainDial};
 pub use error::{InitOutcome, MemberError, ProposeError, RaftError};
+pub use links::{Link, Speed};
 pub use log_store::LogStore;
 pub use machine::{Machine, SnapshotWriter};
 pub use node::{Consensus, RaftServer};
 pub use options::{MAX_COMMAND_BYTES, RaftOptions};
+pub use pace::Pace;
 pub use runtime::{Runtime, fix_randomness};
 pub use seed::{Seed, seed};
 pub use state_machine::{SnapshotBuilder, StateMachine};

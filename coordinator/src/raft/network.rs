@@ -20,6 +20,7 @@ use openraft::{
     },
 };
 use paasta_proto::v1::raft_service_client::RaftServiceClient;
+use tokio::time::Instant;
 use tonic::transport::Channel;
 
 use super::{
@@ -28,8 +29,10 @@ use super::{
     handover::Handover,
     identity::Identity,
     options::RaftOptions,
+    pace::stretched,
     peer::{Client, PeerClient, within},
     replicate::{Answer, replicate},
+    runtime::put_off_deadline,
     send,
     service::MAX_MESSAGE_BYTES,
     types::{Node, Snapshot, TypeConfig, Vote},
@@ -43,6 +46,8 @@ pub(super) struct Network {
     dial: Arc<dyn Dial>,
     keepalive: Keepalive,
     append_timeout: Duration,
+    /// After which the answer to a heartbeat proves nothing any more, on fast links.
+    lease: Duration,
     io: IoMode,
     /// By peer and purpose; one each, so bounded by the members.
     channels: BTreeMap<(u64, Purpose), (String, Channel)>,
@@ -66,6 +71,7 @@ impl Network {
             dial: Arc::clone(&options.dial),
             keepalive: options.keepalive,
             append_timeout: options.append_timeout,
+            lease: Duration::from_millis(options.election_timeout_max_ms),
             io: options.io,
             channels: BTreeMap::new(),
         }
@@ -82,6 +88,7 @@ impl Network {
                 .map(limited)
                 .map_err(Arc::new),
             append_timeout: self.append_timeout,
+            heartbeat_wait: None,
             io: self.io,
         }
     }
@@ -110,6 +117,13 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
     async fn new_client(&mut self, target: u64, node: &Node) -> PeerClient {
         self.client(target, node, Purpose::Messages)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &Node) -> PeerClient {
+        PeerClient {
+            heartbeat_wait: Some(self.lease),
+            ..self.client(target, node, Purpose::Messages)
+        }
     }
 
     async fn new_snapshot_client(&mut self, target: u64, node: &Node) -> PeerClient {
@@ -142,8 +156,13 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        let opening = replicate(self.clone(), requests, self.append_timeout);
+        let limit = self.heartbeat_wait.map(stretched);
+        let opening = replicate(self.clone(), requests, limit.unwrap_or(self.append_timeout));
         Box::pin(async move {
+            // openraft would give a heartbeat no more time than there is between two of them.
+            if let Some(limit) = limit {
+                put_off_deadline(Instant::now() + limit);
+            }
             let answers: BoxStream<'s, Answer> = opening.await?;
             Ok(answers)
         })
@@ -155,7 +174,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let send = |mut client: Client, request| async move { client.vote(request).await };
-        self.call(RPCTypes::Vote, option.hard_ttl(), &message, send)
+        self.call(RPCTypes::Vote, stretched(option.hard_ttl()), &message, send)
             .await
     }
 
@@ -165,7 +184,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let send = |mut client: Client, request| async move { client.pre_vote(request).await };
-        self.call(RPCTypes::Vote, option.hard_ttl(), &message, send)
+        self.call(RPCTypes::Vote, stretched(option.hard_ttl()), &message, send)
             .await
     }
 
@@ -178,8 +197,13 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             .begins(message.from_leader(), *message.to_node_id());
         let send =
             |mut client: Client, request| async move { client.transfer_leader(request).await };
-        self.call(RPCTypes::TransferLeader, option.hard_ttl(), &message, send)
-            .await
+        self.call(
+            RPCTypes::TransferLeader,
+            stretched(option.hard_ttl()),
+            &message,
+            send,
+        )
+        .await
     }
 
     async fn full_snapshot(

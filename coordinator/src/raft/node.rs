@@ -14,21 +14,24 @@ use paasta_proto::v1::raft_service_server::RaftServiceServer;
 use tokio::{
     sync::{Mutex, watch},
     task::AbortHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     dial::{Dial, Keepalive},
     enrol::enrol,
+    clock::ClusterClock,
     error::{InitOutcome, RaftError},
     handover::Handover,
-    heard::Heard,
     identity::Identity,
+    lease::{Hush, Lease},
     log_store::LogStore,
     machine::Machine,
+    measure::measure,
     network::Network,
     options::RaftOptions,
+    pace::Pace,
     receive::Receiver,
     runtime::random_store_id,
     service::{MAX_MESSAGE_BYTES, RaftRpc},
@@ -64,10 +67,11 @@ pub(super) struct Inner {
     dial: Arc<dyn Dial>,
     keepalive: Keepalive,
     receiver: Receiver,
-    heard: Arc<Heard>,
-    patience: Duration,
+    lease: Arc<Lease>,
+    pace: Pace,
     status: watch::Receiver<RaftStatus>,
-    watcher: AbortHandle,
+    /// What looks on as long as the node lives.
+    watchers: [AbortHandle; 2],
     change_turn: Mutex<()>,
     log: LogHandle,
     closing: CancellationToken,
@@ -75,7 +79,9 @@ pub(super) struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.watcher.abort();
+        for watcher in &self.watchers {
+            watcher.abort();
+        }
     }
 }
 
@@ -97,13 +103,17 @@ impl Consensus {
         let state_machine = StateMachine::new(machine, snapshots.clone(), options.io);
         let log_store = LogStore::new(log);
         let raft = Raft::new(options.node_id, config, network, log_store, state_machine);
-        let raft = Box::pin(raft)
+        let pace = Pace::default();
+        let raft = Box::pin(pace.scope(raft))
             .await
             .map_err(|fatal| RaftError::Restore(fatal.to_string()))?;
         started(&raft).await?;
         identity.follow(&raft.metrics().borrow_watched().membership_config);
-        let heard = Arc::new(Heard::default());
-        let (status, watcher) = watch_status(&raft, &identity, &heard);
+        let lease = Arc::new(options.lease(pace.clone()));
+        let (status, watcher) = watch_status(&raft, &identity, &lease);
+        let network = Network::new(&options, Arc::clone(&identity));
+        let measuring = measure(raft.clone(), network, Arc::clone(&lease));
+        let measuring = tokio::spawn(measuring).abort_handle();
         let inner = Inner {
             raft,
             identity,
@@ -111,10 +121,10 @@ impl Consensus {
             dial: Arc::clone(&options.dial),
             keepalive: options.keepalive,
             receiver: Receiver::new(snapshots, options.io),
-            heard,
-            patience: options.patience(),
+            lease,
+            pace,
             status,
-            watcher,
+            watchers: [watcher, measuring],
             change_turn: Mutex::new(()),
             log: handle,
             closing: CancellationToken::new(),
@@ -137,7 +147,7 @@ impl Consensus {
             identity: Arc::clone(&inner.identity),
             handover: Arc::clone(&inner.handover),
             receiver: inner.receiver.clone(),
-            heard: Arc::clone(&inner.heard),
+            lease: Arc::clone(&inner.lease),
             closing: inner.closing.clone(),
         };
         RaftServiceServer::new(rpc)
@@ -213,10 +223,11 @@ impl Consensus {
     /// What this node knows right now.
     pub fn status(&self) -> RaftStatus {
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        RaftStatus::from_metrics(&metrics, &self.inner.identity, &self.inner.heard)
+        RaftStatus::from_metrics(&metrics, &self.inner.identity, &self.inner.lease)
     }
 
-    /// Tells of every change of role, term, leader, members or cluster. The other fields are as of
+    /// Tells of every change of role, term, leader, members or cluster, also when a lease runs out
+    /// and nothing else happens. The other fields are as of
     /// that moment: [`Self::status`] has them fresh.
     pub fn watch(&self) -> watch::Receiver<RaftStatus> {
         self.inner.status.clone()
@@ -258,8 +269,19 @@ impl Consensus {
         (&*self.inner.dial, &self.inner.keepalive)
     }
 
+    /// How long a leader may go without an answer from a majority.
     pub(super) fn patience(&self) -> Duration {
-        self.inner.patience
+        self.inner.lease.length()
+    }
+
+    /// The time of the cluster here.
+    pub fn clock(&self) -> &ClusterClock {
+        &self.inner.lease.clock
+    }
+
+    /// How many times longer than configured its timeouts are.
+    pub fn pace(&self) -> Pace {
+        self.inner.pace.clone()
     }
 
     pub(super) fn change_turn(&self) -> &Mutex<()> {
@@ -315,22 +337,26 @@ async fn open_store(options: &RaftOptions) -> Result<Store, RaftError> {
 fn watch_status(
     raft: &Raft,
     identity: &Arc<Identity>,
-    heard: &Arc<Heard>,
+    lease: &Arc<Lease>,
 ) -> (watch::Receiver<RaftStatus>, AbortHandle) {
-    let mut metrics = raft.metrics();
-    let (identity, heard) = (Arc::clone(identity), Arc::clone(heard));
-    let now = RaftStatus::from_metrics(&metrics.borrow_watched().clone(), &identity, &heard);
+    let (raft, mut metrics) = (raft.clone(), raft.metrics());
+    let (identity, lease) = (Arc::clone(identity), Arc::clone(lease));
+    let now = RaftStatus::from_metrics(&metrics.borrow_watched().clone(), &identity, &lease);
     let (sender, receiver) = watch::channel(now);
     let task = tokio::spawn(async move {
+        let mut heard = lease.heard.watch();
+        let mut hush = Hush::new();
+        let mut ended = false;
         loop {
-            let ended = metrics.changed().await.is_err();
             // Cloned at once: a guard that is held stops the core of the consensus.
-            let latest = metrics.borrow_watched().clone();
-            identity.follow(&latest.membership_config);
-            let mut latest = RaftStatus::from_metrics(&latest, &identity, &heard);
+            let known = metrics.borrow_watched().clone();
+            identity.follow(&known.membership_config);
+            heard.mark_unchanged();
+            let mut latest = RaftStatus::from_metrics(&known, &identity, &lease);
             if ended {
                 latest.role = Role::Stopped;
             }
+            hush.look(&raft, &lease, &known);
             sender.send_if_modified(|known| {
                 let new = known.differs_in_kind(&latest);
                 if new {
@@ -340,6 +366,20 @@ fn watch_status(
             });
             if ended {
                 return;
+            }
+            let again = lease.look_again(&known);
+            let runs_out = async {
+                match again {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = metrics.changed() => ended = changed.is_err(),
+                () = runs_out => {}
+                // Only one that waits for a leader is told of each word of it.
+                _ = heard.changed(), if again.is_none() => {}
             }
         }
     });

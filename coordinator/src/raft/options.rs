@@ -5,9 +5,13 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use openraft::{Config, SnapshotPolicy};
 
 use super::{
+    clock::ClusterClock,
     dial::{Dial, Keepalive, PlainDial},
     error::RaftError,
     terms::UNSEEN_ELECTIONS,
+    lease::Lease,
+    links::Links,
+    pace::Pace,
 };
 use crate::store::{FlushTimer, IoMode, StoreId};
 
@@ -59,6 +63,11 @@ pub struct RaftOptions {
     pub snapshot_timeout: Duration,
     /// When connections to peers count as dead.
     pub keepalive: Keepalive,
+    /// For how long this node leads, or has a leader, without proof: a majority that answers, or
+    /// the leader's voice. In ms, on fast links; three times `election_timeout_max_ms` when absent.
+    pub leadership_ms: Option<u64>,
+    /// The time of the cluster, which this node follows.
+    pub clock: ClusterClock,
     /// How peers are reached.
     pub dial: Arc<dyn Dial>,
     /// The id that the store gets if it has none; drawn at random when absent.
@@ -99,6 +108,8 @@ impl RaftOptions {
             append_timeout: Duration::from_secs(2),
             snapshot_timeout: Duration::from_secs(300),
             keepalive: Keepalive::default(),
+            leadership_ms: None,
+            clock: ClusterClock::default(),
             dial: Arc::new(PlainDial),
             fresh_store: None,
             unseen_elections: UNSEEN_ELECTIONS,
@@ -107,10 +118,19 @@ impl RaftOptions {
         }
     }
 
-    /// How long a leader may go without an answer from a majority before it tells those who wait
-    /// that it cannot help them.
-    pub(super) fn patience(&self) -> Duration {
-        Duration::from_millis(3 * self.election_timeout_max_ms)
+    /// How long a leader may go without an answer from a majority, and a follower without a word of
+    /// its leader, on fast links.
+    fn patience(&self) -> Duration {
+        let default = self.election_timeout_max_ms.saturating_mul(3);
+        Duration::from_millis(self.leadership_ms.unwrap_or(default))
+    }
+
+    /// The lease by these settings. A leader that lost its majority is silent for long enough for
+    /// another election: a follower's lease and its longest wait.
+    pub(super) fn lease(&self, pace: Pace) -> Lease {
+        let quiet = Duration::from_millis(self.election_timeout_max_ms.saturating_mul(2));
+        let links = Links::new(Duration::from_millis(self.heartbeat_ms), pace.clone());
+        Lease::new(self.patience(), quiet, pace, links, self.clock.clone())
     }
 
     pub(super) fn openraft(&self) -> Result<Config, RaftError> {

@@ -30,6 +30,8 @@ pub(super) struct PeerClient {
     pub(super) client: Result<Client, Arc<DialError>>,
     /// How long the answer to an append may take.
     pub(super) append_timeout: Duration,
+    /// Of a client for heartbeats: how long the answer to one may take, on fast links.
+    pub(super) heartbeat_wait: Option<Duration>,
     pub(super) io: IoMode,
 }
 

@@ -65,7 +65,7 @@ impl InFlight {
 
 /// Opens a stream to the peer, sends the requests as they come, and returns the answers. Opening it
 /// may take `limit`, and each answer as well: a follower writes to its disk first. A heartbeat is a
-/// stream of one request, to which openraft gives less time itself.
+/// stream of one request.
 ///
 /// # Errors
 /// If the stream cannot be opened. An answer that is an error is the last one.

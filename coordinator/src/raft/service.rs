@@ -18,8 +18,8 @@ use super::{
     codec::{self, CodecError},
     follow::{Answers, follow},
     handover::Handover,
-    heard::Heard,
     identity::Identity,
+    lease::Lease,
     receive::Receiver,
     state_machine::read_meta,
     terms::Claims,
@@ -43,7 +43,7 @@ pub struct RaftRpc {
     pub(super) identity: Arc<Identity>,
     pub(super) handover: Arc<Handover>,
     pub(super) receiver: Receiver,
-    pub(super) heard: Arc<Heard>,
+    pub(super) lease: Arc<Lease>,
     /// Ends the streams that would not end by themselves.
     pub(super) closing: CancellationToken,
 }
@@ -109,6 +109,12 @@ impl RaftService for RaftRpc {
             .await
     }
 
+    async fn echo(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
+        let request = request.into_inner();
+        self.identity.admit(&request).await?;
+        self.reply(request.from_node, &self.lease.clock.times())
+    }
+
     async fn transfer_leader(
         &self,
         request: Request<RaftPayload>,
@@ -167,7 +173,7 @@ impl RaftService for RaftRpc {
         };
         let installing = self.raft.install_full_snapshot(vote, snapshot);
         let answer = within(INSTALL_WAIT, installing).await?;
-        self.heard.note();
+        self.lease.heard.note();
         self.reply(head.from_node, &answer)
     }
 }

@@ -2,12 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use openraft::{Instant, ServerState};
+use openraft::{Instant as _, ServerState};
 
-use super::{heard::Heard, identity::Identity, types::Metrics};
-
-/// A leader that was not heard from for so long counts as gone: longer than any election.
-const LEADER_SILENCE_MAX: Duration = Duration::from_secs(3);
+use super::{identity::Identity, lease::Lease, links::Link, types::Metrics};
 
 /// A member that can be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +24,10 @@ impl fmt::Display for Peer {
 /// What a node is in its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It decides, as long as a majority answers it.
+    /// It decides: a majority answers it.
     Leader,
+    /// It was elected and no majority has answered it for a lease: it decides nothing.
+    NoQuorum,
     /// It follows a leader, or waits for one.
     Follower,
     /// It asks for votes.
@@ -54,7 +53,7 @@ pub struct RaftStatus {
     pub role: Role,
     /// The newest term it knows.
     pub term: u64,
-    /// The leader it last heard of. On a node cut off from the rest this may be history.
+    /// The leader, as long as there is proof of it: a majority that answers this node, or its voice.
     pub leader: Option<Peer>,
     /// Index of the last record in its log.
     pub last_log: Option<u64>,
@@ -72,8 +71,10 @@ pub struct RaftStatus {
     pub learners: BTreeMap<u64, String>,
     /// Whether a change of members is not complete.
     pub changing: bool,
-    /// On a leader: how long ago a majority last answered; `None` before the first time. A leader
-    /// of one needs no answer.
+    /// How long this node leads, or has a leader, without proof of it.
+    pub lease: Duration,
+    /// On a leader: how old its proof is, since when no majority has answered. A leader of one needs
+    /// no answer.
     pub since_quorum_ack: Option<Duration>,
     /// On a follower: how long ago a leader last spoke to it; `None` before the first time.
     pub since_heard: Option<Duration>,
@@ -86,6 +87,12 @@ pub struct RaftStatus {
     pub refused: BTreeMap<u64, String>,
     /// Why this node itself is refused by the members, in the last refusal.
     pub refused_here: Option<String>,
+    /// How far its own clock is ahead of the cluster's time, milliseconds.
+    pub clock_ahead_ms: i64,
+    /// How many times longer than configured its timeouts are, in thousandths.
+    pub pace_permille: u32,
+    /// The links to the other members, as this node measures them.
+    pub links: BTreeMap<u64, Link>,
 }
 
 impl Role {
@@ -93,6 +100,7 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Leader => "leader",
+            Self::NoQuorum => "no-quorum",
             Self::Follower => "follower",
             Self::Candidate => "candidate",
             Self::Learner => "learner",
@@ -102,7 +110,7 @@ impl Role {
 }
 
 impl RaftStatus {
-    pub(super) fn from_metrics(metrics: &Metrics, identity: &Identity, heard: &Heard) -> Self {
+    pub(super) fn from_metrics(metrics: &Metrics, identity: &Identity, lease: &Lease) -> Self {
         let members = metrics.membership_config.membership();
         let voting: Vec<u64> = members.voter_ids().collect();
         let (mut voters, mut learners) = (BTreeMap::new(), BTreeMap::new());
@@ -114,7 +122,14 @@ impl RaftStatus {
             };
             side.insert(*id, node.address.clone());
         }
-        let leader = metrics.current_leader.map(|id| {
+        let (age, length) = (lease.age(metrics), lease.length());
+        let proven = age.is_some_and(|age| age < length);
+        let role = match role(metrics) {
+            Role::Leader if !proven => Role::NoQuorum,
+            role => role,
+        };
+        let led_by = metrics.current_leader.filter(|_| proven);
+        let leader = led_by.map(|id| {
             let address = members.get_node(&id).map(|node| node.address.clone());
             Peer {
                 id,
@@ -130,7 +145,7 @@ impl RaftStatus {
             cluster_id: identity.cluster(),
             epoch: identity.epoch(),
             store: identity.store().to_string(),
-            role: role(metrics),
+            role,
             term: metrics.current_term,
             leader,
             last_log: metrics.last_log_index,
@@ -142,8 +157,9 @@ impl RaftStatus {
             learners,
             changing: members.get_joint_config().len() > 1
                 || metrics.membership_config != metrics.committed_membership_config,
-            since_quorum_ack: metrics.last_quorum_acked.map(|acked| acked.elapsed()),
-            since_heard: heard.ago(),
+            lease: length,
+            since_quorum_ack: age.filter(|_| matches!(role, Role::Leader | Role::NoQuorum)),
+            since_heard: lease.heard.ago(),
             answered: answered
                 .filter_map(|(id, at)| Some((*id, at.as_ref()?.elapsed())))
                 .collect(),
@@ -155,23 +171,21 @@ impl RaftStatus {
                 .outside(metrics.id)
                 .or_else(|| refused.get(&metrics.id).cloned()),
             refused,
+            clock_ahead_ms: -lease.clock.ahead_ms(),
+            pace_permille: lease.pace.permille(),
+            links: lease.links.all(),
         }
     }
 
-    /// Whether it decides here, as far as this node knows.
+    /// Whether it decides here: a majority has answered it within the lease.
     pub fn is_leader(&self) -> bool {
         self.role == Role::Leader
     }
 
     /// Whether there is a leader now, as far as this node can tell: it hears one, or leads and is
-    /// heard by a majority.
+    /// answered by a majority.
     pub fn has_leader(&self) -> bool {
-        let lately = |ago: Duration| ago < LEADER_SILENCE_MAX;
-        match self.is_leader() {
-            // None yet: it was elected just now.
-            true => self.voters.len() < 2 || self.since_quorum_ack.is_none_or(lately),
-            false => self.leader.is_some() && self.since_heard.is_some_and(lately),
-        }
+        self.leader.is_some()
     }
 
     /// Whether this node belongs to no cluster yet.

@@ -1,10 +1,11 @@
 //! The agents' door. The leader serves the session; any other coordinator relays it to the leader,
 //! so an agent may speak to whichever coordinator it reaches.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use paasta_proto::v1::{
-    AgentMessage, CoordinatorMessage, agents_client::AgentsClient, agents_server::Agents,
+    AgentMessage, CoordinatorMessage, Reconnect, agents_client::AgentsClient,
+    agents_server::Agents, coordinator_message,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
@@ -18,8 +19,12 @@ use super::{
 };
 use crate::{
     leader::Leadership,
+    raft::{Peer, RaftStatus},
     sessions::{OUTBOX_MAX, Sessions},
 };
+
+/// How long the leader may take to open a stream that is relayed to it.
+const OPENING: Duration = Duration::from_secs(3);
 
 /// The service.
 pub struct AgentsService {
@@ -53,6 +58,10 @@ impl AgentsService {
         let (to_leader, outgoing) = mpsc::channel(OUTBOX_MAX);
         let (to_agent, incoming) = mpsc::channel(OUTBOX_MAX);
         let shutdown = self.shutdown.clone();
+        // Whom it is relayed to: when this coordinator has another leader, or no proof of any, the
+        // stream may lead nowhere.
+        let mut raft = self.gate.watch();
+        let leader = raft.borrow_and_update().leader.clone();
         let mut inbox = request.into_inner();
         tokio::spawn(async move {
             let pump = async {
@@ -65,10 +74,9 @@ impl AgentsService {
             tokio::select! { biased; () = shutdown.cancelled() => {}, () = pump => {} }
         });
         let request = forwarded(Request::new(ReceiverStream::new(outgoing)));
-        let mut answers = AgentsClient::new(channel)
-            .session(request)
-            .await?
-            .into_inner();
+        let mut client = AgentsClient::new(channel);
+        let opened = tokio::time::timeout(OPENING, client.session(request)).await;
+        let mut answers = opened.map_err(|_| RpcError::NoLeader)??.into_inner();
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             loop {
@@ -76,9 +84,10 @@ impl AgentsService {
                     biased;
                     () = shutdown.cancelled() => Err(RpcError::Stopping.into()),
                     () = to_agent.closed() => return,
+                    next = succeeded(&mut raft, leader.as_ref()) => Ok(reconnect(next)),
                     next = answers.next() => next.unwrap_or_else(|| Err(leader_lost())),
                 };
-                let last = next.is_err();
+                let last = !matches!(&next, Ok(next) if !is_farewell(next));
                 if to_agent.send(next).await.is_err() || last {
                     return;
                 }
@@ -86,6 +95,28 @@ impl AgentsService {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(incoming))))
     }
+}
+
+/// Waits until this coordinator has another leader than `leader`, or proof of none; returns it.
+async fn succeeded(raft: &mut watch::Receiver<RaftStatus>, leader: Option<&Peer>) -> Option<Peer> {
+    let other = |status: &RaftStatus| status.leader.as_ref() != leader;
+    let status = raft.wait_for(other).await.ok()?;
+    status.leader.clone()
+}
+
+/// Sends an agent on from a coordinator that lost the leader it relayed to.
+fn reconnect(next: Option<Peer>) -> CoordinatorMessage {
+    let ask = Reconnect {
+        reason: "the coordinator that relays does not hear that leader any more".to_owned(),
+        address: next.map(|leader| leader.address).unwrap_or_default(),
+    };
+    CoordinatorMessage {
+        kind: Some(coordinator_message::Kind::Reconnect(ask)),
+    }
+}
+
+fn is_farewell(message: &CoordinatorMessage) -> bool {
+    matches!(message.kind, Some(coordinator_message::Kind::Reconnect(_)))
 }
 
 #[tonic::async_trait]

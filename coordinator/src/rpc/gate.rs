@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::{
     peers::{Peers, forwarded, was_forwarded},
     status::RpcError,
 };
-use crate::raft::{Consensus, ProposeError};
+use crate::raft::{Consensus, ProposeError, RaftStatus};
 
 /// How long a call waits for an election to end.
 const LEADER_WAIT: Duration = Duration::from_secs(3);
@@ -41,6 +42,11 @@ impl Gate {
     /// A gate over this coordinator's consensus.
     pub fn new(consensus: Consensus, peers: Peers) -> Self {
         Self { consensus, peers }
+    }
+
+    /// Tells of every change of leader, as this coordinator sees it.
+    pub fn watch(&self) -> watch::Receiver<RaftStatus> {
+        self.consensus.watch()
     }
 
     /// Where `request` is to be answered; waits a little for an election to end.

@@ -151,6 +151,7 @@ impl Worker {
                 .map(|held| convert::fence_to_wire(&held.fence)),
             serves_logs: true,
             cluster: "demo".to_owned(),
+            takes_proof: false,
         };
         for kind in [Kind::Hello(hello), self.report(true)] {
             if outbox.send(message(kind)).await.is_err() {
@@ -171,7 +172,7 @@ impl Worker {
         loop {
             let next = tokio::time::timeout(Duration::from_millis(200), answers.message()).await;
             let kind = match next {
-                Err(_) => Kind::Renewal(Renewal {}),
+                Err(_) => Kind::Renewal(Renewal::default()),
                 Ok(Ok(Some(CoordinatorMessage { kind: Some(kind) }))) => match kind {
                     coordinator_message::Kind::Welcome(_) => continue,
                     coordinator_message::Kind::Reconnect(_) => return,
@@ -186,7 +187,8 @@ impl Worker {
                         self.report(true)
                     }
                     coordinator_message::Kind::LogQuery(query) => self.wrote(&query),
-                    coordinator_message::Kind::LogMore(_)
+                    coordinator_message::Kind::Proof(_)
+                    | coordinator_message::Kind::LogMore(_)
                     | coordinator_message::Kind::LogCancel(_) => continue,
                 },
                 Ok(_) => return,
@@ -262,7 +264,7 @@ impl Worker {
             runtime: Runtime::Ok,
             generation,
         };
-        Kind::Report(convert::report_to_wire(&report))
+        Kind::Report(convert::report_to_wire(&report, now()))
     }
 
     fn count(&self, here: usize) {
@@ -301,12 +303,15 @@ fn port(id: ReplicaId) -> u16 {
     u16::try_from(31_000 + id.0 % 1000).expect("a port")
 }
 
-/// Longer than any app is watched before it counts as happy: a replica is as soon as it is reported,
-/// and stays so whatever is reported again.
-fn long_ago() -> Timestamp {
+fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("after 1970");
-    let started = since.saturating_sub(Duration::from_secs(3600));
-    Timestamp(u64::try_from(started.as_millis()).expect("fits"))
+    Timestamp(u64::try_from(since.as_millis()).expect("fits"))
+}
+
+/// Longer than any app is watched before it counts as happy: a replica is as soon as it is reported,
+/// and stays so whatever is reported again.
+fn long_ago() -> Timestamp {
+    Timestamp(now().0 - 3_600_000)
 }

@@ -65,6 +65,10 @@ impl RaftService for Silent {
         std::future::pending().await
     }
 
+    async fn echo(&self, _: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
+        std::future::pending().await
+    }
+
     async fn transfer_leader(
         &self,
         _: Request<RaftPayload>,

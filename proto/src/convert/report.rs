@@ -37,13 +37,17 @@ const HEALTHS: [Health; 4] = [
     Health::Unhealthy,
 ];
 
-/// The report as a word.
+/// The report as a word. Its moments are by the clock of the one that reads it, at `now`: the host
+/// says how long ago things were, and its own clock counts only where an older agent says no more.
 ///
 /// # Errors
 /// [`WireError`] names the field, `replicas[2].phase`.
-pub fn report_from_wire(wire: v1::Report) -> Result<HostReport, WireError> {
+pub fn report_from_wire(wire: v1::Report, now: Timestamp) -> Result<HostReport, WireError> {
+    let degraded_since = before(now, wire.runtime_degraded_ms_ago)
+        .unwrap_or(Timestamp(wire.runtime_degraded_since_ms));
     let replicas = wire.replicas.into_iter().enumerate().map(|(at, replica)| {
-        replica_report_from_wire(replica).map_err(|error| error.within(format!("replicas[{at}]")))
+        replica_report_from_wire(replica, now)
+            .map_err(|error| error.within(format!("replicas[{at}]")))
     });
     Ok(HostReport {
         complete: wire.complete,
@@ -52,18 +56,26 @@ pub fn report_from_wire(wire: v1::Report) -> Result<HostReport, WireError> {
             true => Runtime::Ok,
             false => Runtime::Degraded {
                 reason: wire.runtime_degraded,
-                since: Timestamp(wire.runtime_degraded_since_ms),
+                since: degraded_since,
             },
         },
         generation: wire.generation,
     })
 }
 
-/// The report for the wire.
-pub fn report_to_wire(report: &HostReport) -> v1::Report {
+/// The report for the wire, said at `now` by the clock that its moments are by.
+pub fn report_to_wire(report: &HostReport, now: Timestamp) -> v1::Report {
+    let replicas = report.replicas.iter();
     v1::Report {
         complete: report.complete,
-        replicas: report.replicas.iter().map(replica_report_to_wire).collect(),
+        replicas: replicas
+            .map(|replica| replica_report_to_wire(replica, now))
+            .collect(),
+        runtime_degraded_ms_ago: match &report.runtime {
+            Runtime::Ok => None,
+            Runtime::Degraded { since, .. } => Some(now.since_ms(*since)),
+        },
+        sent_at_ms: now.0,
         runtime_degraded: match &report.runtime {
             Runtime::Ok => String::new(),
             // An empty text would read as a runtime that works.
@@ -78,11 +90,19 @@ pub fn report_to_wire(report: &HostReport) -> v1::Report {
     }
 }
 
-/// The state of one replica as a word.
+/// The moment that was so long before `now`.
+fn before(now: Timestamp, ago_ms: Option<u64>) -> Option<Timestamp> {
+    ago_ms.map(|ago| Timestamp(now.0.saturating_sub(ago)))
+}
+
+/// The state of one replica as a word, its moments by the clock that says `now`.
 ///
 /// # Errors
 /// [`WireError`] names the field.
-pub fn replica_report_from_wire(wire: v1::ReplicaReport) -> Result<ReplicaReport, WireError> {
+pub fn replica_report_from_wire(
+    wire: v1::ReplicaReport,
+    now: Timestamp,
+) -> Result<ReplicaReport, WireError> {
     let phase = PHASES
         .into_iter()
         .find(|phase| phase.as_str() == wire.phase)
@@ -101,7 +121,7 @@ pub fn replica_report_from_wire(wire: v1::ReplicaReport) -> Result<ReplicaReport
         app: parsed(&wire.app, "app")?,
         phase,
         health,
-        started_at: wire.started_at_ms.map(Timestamp),
+        started_at: before(now, wire.started_ms_ago).or(wire.started_at_ms.map(Timestamp)),
         host_port: wire
             .host_port
             .map(|number| port(number, "host_port"))
@@ -109,7 +129,10 @@ pub fn replica_report_from_wire(wire: v1::ReplicaReport) -> Result<ReplicaReport
         container: wire.container,
         run: wire.run,
         failures: wire.failures,
-        next_try_at: wire.next_try_at_ms.map(Timestamp),
+        next_try_at: wire
+            .next_try_in_ms
+            .map(|left| now.after_ms(left))
+            .or(wire.next_try_at_ms.map(Timestamp)),
         drained: wire.drained,
         in_load_balancer: wire.in_load_balancer,
         message: wire.message,
@@ -118,16 +141,16 @@ pub fn replica_report_from_wire(wire: v1::ReplicaReport) -> Result<ReplicaReport
             .map_or_else(ImageReport::default, image_from_wire),
         last_end: wire
             .last_end
-            .map(|end| run_end_from_wire(end).map_err(|error| error.within("last_end")))
+            .map(|end| run_end_from_wire(end, now).map_err(|error| error.within("last_end")))
             .transpose()?,
     })
 }
 
-/// The end of a run as a word.
+/// The end of a run as a word, when it was by the clock that says `now`.
 ///
 /// # Errors
 /// [`WireError`] when the cause is unknown.
-pub fn run_end_from_wire(wire: v1::RunEnd) -> Result<RunEnd, WireError> {
+pub fn run_end_from_wire(wire: v1::RunEnd, now: Timestamp) -> Result<RunEnd, WireError> {
     let cause = EndCause::ALL
         .into_iter()
         .find(|cause| cause.as_str() == wire.cause)
@@ -137,7 +160,7 @@ pub fn run_end_from_wire(wire: v1::RunEnd) -> Result<RunEnd, WireError> {
         })?;
     Ok(RunEnd {
         run: wire.run,
-        at: Timestamp(wire.at_ms),
+        at: before(now, wire.ms_ago).unwrap_or(Timestamp(wire.at_ms)),
         cause,
         exit_code: wire.exit_code,
         signal: (!wire.signal.is_empty()).then_some(wire.signal),
@@ -146,8 +169,8 @@ pub fn run_end_from_wire(wire: v1::RunEnd) -> Result<RunEnd, WireError> {
     })
 }
 
-/// The end of a run for the wire.
-pub fn run_end_to_wire(end: &RunEnd) -> v1::RunEnd {
+/// The end of a run for the wire, said at `now` by the clock that it was seen by.
+pub fn run_end_to_wire(end: &RunEnd, now: Timestamp) -> v1::RunEnd {
     v1::RunEnd {
         run: end.run,
         at_ms: end.at.0,
@@ -156,11 +179,12 @@ pub fn run_end_to_wire(end: &RunEnd) -> v1::RunEnd {
         signal: end.signal.clone().unwrap_or_default(),
         out_of_memory: end.out_of_memory,
         last_words: end.last_words.clone(),
+        ms_ago: Some(now.since_ms(end.at)),
     }
 }
 
-/// The state of one replica for the wire.
-pub fn replica_report_to_wire(report: &ReplicaReport) -> v1::ReplicaReport {
+/// The state of one replica for the wire, said at `now` by the clock that its moments are by.
+pub fn replica_report_to_wire(report: &ReplicaReport, now: Timestamp) -> v1::ReplicaReport {
     v1::ReplicaReport {
         id: report.id.0,
         app: report.app.to_string(),
@@ -175,7 +199,12 @@ pub fn replica_report_to_wire(report: &ReplicaReport) -> v1::ReplicaReport {
         drained: report.drained,
         in_load_balancer: report.in_load_balancer,
         message: report.message.clone(),
-        last_end: report.last_end.as_ref().map(run_end_to_wire),
+        last_end: report
+            .last_end
+            .as_ref()
+            .map(|end| run_end_to_wire(end, now)),
+        started_ms_ago: report.started_at.map(|at| now.since_ms(at)),
+        next_try_in_ms: report.next_try_at.map(|at| at.since_ms(now)),
         image: (report.image != ImageReport::default()).then(|| image_to_wire(&report.image)),
     }
 }

@@ -213,7 +213,8 @@ fn a_host_and_its_reports_survive_the_wire() {
         container: Some("abc".to_owned()),
         run: 4,
         failures: 3,
-        next_try_at: Some(Timestamp(9)),
+        // Still to come when the report is made.
+        next_try_at: Some(Timestamp(1_700_000_009_000)),
         drained: true,
         in_load_balancer: Some(false),
         message: "exit code 1".to_owned(),
@@ -247,7 +248,33 @@ fn a_host_and_its_reports_survive_the_wire() {
         },
         generation: 12,
     };
-    assert_eq!(report_from_wire(report_to_wire(&report)).unwrap(), report);
+    let now = Timestamp(1_700_000_001_000);
+    let wire = report_to_wire(&report, now);
+    assert_eq!(report_from_wire(wire.clone(), now).unwrap(), report);
+    // Read by a clock that is two hours ahead, every moment is two hours later: as long ago.
+    let ahead = 7_200_000;
+    let read = report_from_wire(wire.clone(), now.after_ms(ahead)).unwrap();
+    let end = |report: &HostReport| report.replicas[1].last_end.clone().unwrap().at;
+    assert_eq!(
+        read.replicas[1].started_at,
+        report.replicas[1].started_at.map(|at| at.after_ms(ahead))
+    );
+    assert_eq!(end(&read), end(&report).after_ms(ahead));
+    let since = |report: &HostReport| match report.runtime {
+        Runtime::Degraded { since, .. } => since,
+        Runtime::Ok => panic!("it is degraded"),
+    };
+    assert_eq!(since(&read), since(&report).after_ms(ahead));
+    // An agent of before says moments only.
+    let mut old = wire;
+    old.runtime_degraded_ms_ago = None;
+    for replica in &mut old.replicas {
+        (replica.started_ms_ago, replica.next_try_in_ms) = (None, None);
+        if let Some(end) = &mut replica.last_end {
+            end.ms_ago = None;
+        }
+    }
+    assert_eq!(report_from_wire(old, now.after_ms(ahead)).unwrap(), report);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! I6, control plane death is a non-event: what runs while no coordinator does goes on running, and
-//! a leader that was just elected takes nobody for lost.
+//! a leader that was just elected takes nobody for lost. Neither does one lead that no majority can
+//! answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,54 @@ pub fn lost_too_early(
         }
     }
     found
+}
+
+/// How long a leader without a way to a majority may go on, milliseconds, on fast links: three
+/// times the longest election timeout.
+const LEASE_MS: u64 = 1_050;
+/// What is on its way when the way is cut, and how often is looked.
+const SLACK_MS: u64 = 700;
+
+/// Since when each coordinator has had no way to and from a majority, by name.
+#[derive(Debug, Default)]
+pub struct Alone(BTreeMap<String, u64>);
+
+/// What a coordinator does while it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Leading {
+    /// It plans and takes sessions.
+    pub leads: bool,
+    /// Agents that it counts as connected.
+    pub sessions: usize,
+    /// How many times longer than on fast links its timeouts are, in thousandths.
+    pub pace_permille: u32,
+}
+
+impl Alone {
+    /// Looks at one coordinator: whether it has a way to and from a majority, and what it does.
+    pub fn look(
+        &mut self,
+        now_ms: u64,
+        whom: &str,
+        has_a_way: bool,
+        leading: Leading,
+    ) -> Option<Violation> {
+        if has_a_way {
+            self.0.remove(whom);
+            return None;
+        }
+        let since = *self.0.entry(whom.to_owned()).or_insert(now_ms);
+        let lease = LEASE_MS * u64::from(leading.pace_permille) / 1_000;
+        let alone = now_ms.saturating_sub(since);
+        let late = alone > lease + SLACK_MS && (leading.leads || leading.sessions > 0);
+        late.then(|| {
+            let sessions = leading.sessions;
+            let what = format!(
+                "{whom} leads, with {sessions} sessions, {alone} ms after its way to a majority was cut"
+            );
+            Violation::new("I6", what)
+        })
+    }
 }
 
 /// What ran on the hosts when the last coordinator was gone, by host: names of containers.

@@ -22,7 +22,12 @@ pub fn lost(state: &ClusterState, seen: &Observed, now: Timestamp, plan: &Plan) 
     let (all, silent) = silent(state, seen, now);
     let believed = silent <= BELIEVED_HOSTS || silent * 100 <= BELIEVED_PERCENT * all;
     if believed {
-        return Vec::new();
+        let early = plan.report.brake.is_some() && !plan.partial;
+        let what = format!("the brake is on while only {silent} of {all} hosts are silent");
+        return early
+            .then(|| Violation::new("I7", what))
+            .into_iter()
+            .collect();
     }
     let mut found = Vec::new();
     if plan.report.brake.is_none() {

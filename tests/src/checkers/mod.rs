@@ -2,6 +2,7 @@
 //! happened and say what must not have; none of them shares code with what it checks. They know
 //! nothing of how a simulation runs, so that other harnesses can use them as well.
 
+pub mod clock;
 pub mod i10_config;
 pub mod i12_replay;
 pub mod i1_acked;

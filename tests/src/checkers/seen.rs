@@ -14,16 +14,14 @@ use paasta_coordinator_core::{
     state::{ClusterState, Replica, command::Command, host::HostStanding, instance::Instance},
 };
 
-/// Until when a leader must hold a host to be there: its lease, and twice the lease after the
-/// election in any case.
+/// Until when a leader must hold a host to be there: its lease, and in any case a lease from when
+/// every host could have reached it after the election, which takes a lease with the leader before
+/// and a reconnect.
 pub(super) fn present_until(seen: &Observed, host: &HostId) -> Timestamp {
     let lease = seen.settings.lease_ms;
-    let grace = Timestamp(seen.leader_since.0 + 2 * lease);
-    let granted = match seen.hosts.get(host) {
-        Some(heard) => heard.lease_until,
-        None => Timestamp(seen.leader_since.0 + lease),
-    };
-    granted.max(grace)
+    let grace = Timestamp(seen.leader_since.0 + 2 * lease + seen.settings.reconnect_ms);
+    let granted = seen.hosts.get(host).map(|heard| heard.lease_until);
+    granted.map_or(grace, |granted| granted.max(grace))
 }
 
 /// The hosts that are not lost, and those of them that are silent.

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 use paasta_common::time::Timestamp;
@@ -15,7 +15,10 @@ const BEGINNING_MS: i64 = 1_700_000_000_000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HostClock {
     elapsed_ms: Arc<AtomicU64>,
+    /// What it is wrong by all the time.
+    skew_ms: i64,
     offset_ms: Arc<AtomicI64>,
+    jumped: Arc<AtomicBool>,
 }
 
 impl HostClock {
@@ -23,8 +26,23 @@ impl HostClock {
     pub(crate) fn beside(&self) -> Self {
         Self {
             elapsed_ms: Arc::clone(&self.elapsed_ms),
+            skew_ms: 0,
             offset_ms: Arc::default(),
+            jumped: Arc::default(),
         }
+    }
+
+    /// The same, wrong all the time.
+    pub(crate) fn skewed(&self, skew_ms: i64) -> Self {
+        Self {
+            skew_ms,
+            ..self.beside()
+        }
+    }
+
+    /// Whether it was ever set.
+    pub(crate) fn has_jumped(&self) -> bool {
+        self.jumped.load(Ordering::SeqCst)
     }
 
     /// Sets the virtual time, for all hosts.
@@ -39,12 +57,13 @@ impl HostClock {
 
     /// Sets this host's clock wrong, by so many milliseconds.
     pub(crate) fn set_offset(&self, ms: i64) {
+        self.jumped.store(true, Ordering::SeqCst);
         self.offset_ms.store(ms, Ordering::SeqCst);
     }
 
     /// By how much this host's clock is wrong.
     pub(crate) fn offset(&self) -> i64 {
-        self.offset_ms.load(Ordering::SeqCst)
+        self.skew_ms + self.offset_ms.load(Ordering::SeqCst)
     }
 }
 

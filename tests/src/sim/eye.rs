@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use paasta_common::time::Timestamp;
+use paasta_common::{id::HostId, time::Timestamp};
 use paasta_coordinator::witness::Witness;
 use paasta_coordinator_core::{
     desired::Reading,
@@ -84,7 +84,16 @@ impl Witness for Eye {
             self.world
                 .note(self.name(), format_args!("plans {count} commands"));
         }
-        self.world.judge.lock().planned(state, seen, now, plan);
+        let world = &self.world;
+        world.judge.lock().planned(state, seen, now, plan);
+        let mut coordinators = world.coordinators.values();
+        if coordinators.all(|seat| !seat.clock.has_jumped()) {
+            let set = |host: &HostId| {
+                let mut seats = world.agents.iter();
+                seats.any(|seat| seat.id() == host && !seat.clock.has_jumped())
+            };
+            world.judge.lock().ages(seen, now, set);
+        }
     }
 
     fn applied(&self, index: u64, command: &[u8], state: &mut ClusterState) {

@@ -103,6 +103,7 @@ fn coordinator_options(
         },
         keep_log: world.shape.keep_log,
         dial: Arc::new(Dialler(seat.knife.clone())),
+        leadership_ms: (world.plant == Some(Plant::I6Quorum)).then_some(3_600_000),
         io: IoMode::Inline,
         ..RaftOptions::new(seat.id, seat.address(), &seat.dir)
     };
@@ -124,8 +125,12 @@ pub(crate) async fn agent(world: Arc<World>, at: usize) -> turmoil::Result {
     let agent = Agent::start(parts, shutdown.clone())?;
     seat.set_up(Some(agent.handle.clone()));
     let coordinators = world.coordinators.values();
+    let mut handle = agent.handle.clone();
+    if world.plant == Some(Plant::Clock) {
+        handle.clock = Arc::new(world.clock.clone());
+    }
     let sessions = Sessions {
-        agent: agent.handle.clone(),
+        agent: handle,
         host: seat.info.clone(),
         boot_id: format!("boot-{boot}"),
         cluster: Some(CLUSTER.parse()?),

@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use paasta_common::{assignment::Fence, id::InstanceId, time::Timestamp};
+use paasta_common::{
+    assignment::Fence,
+    id::{HostId, InstanceId},
+    time::Timestamp,
+};
 use paasta_coordinator::codec;
 use paasta_coordinator_core::{
     plan::{Plan, observed::Observed},
@@ -15,7 +19,7 @@ use paasta_coordinator_core::{
 
 use super::{plant::Plant, shape::Shape, tally::Tally};
 use crate::checkers::{
-    Violation, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake, i8_waiting,
+    Violation, clock, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake, i8_waiting,
     i9_bounded, i10_config, i12_replay,
 };
 
@@ -32,6 +36,9 @@ pub(crate) struct Judge {
     bounds: i9_bounded::Bounds,
     configs: i10_config::LastGood,
     overdue: i8_waiting::Deadlines,
+    alone: i6_outage::Alone,
+    pub(crate) births: clock::Births,
+    pub(crate) time: clock::Time,
     violations: Vec<Violation>,
     seen: BTreeSet<String>,
     pub(crate) tally: Tally,
@@ -52,6 +59,9 @@ impl Judge {
             },
             configs: i10_config::LastGood::default(),
             overdue: i8_waiting::Deadlines::default(),
+            alone: i6_outage::Alone::default(),
+            births: clock::Births::default(),
+            time: clock::Time::default(),
             violations: Vec::new(),
             seen: BTreeSet::new(),
             tally: Tally::default(),
@@ -159,6 +169,29 @@ impl Judge {
         found.extend(i8_waiting::reasons(state, plan));
         found.extend(i6_outage::lost_too_early(state, seen, now, plan));
         found.extend(self.overdue.planned(seen, now, plan));
+        self.blame(found);
+    }
+
+    /// What a coordinator does, and whether it has a way to a majority.
+    pub(crate) fn leads(&mut self, whom: &str, has_a_way: bool, leading: i6_outage::Leading) {
+        if !has_a_way {
+            self.tally.add("looks_without_a_way");
+        }
+        let found = self.alone.look(self.now_ms, whom, has_a_way, leading);
+        self.blame(found);
+    }
+
+    /// What time it is by a leader, and how old it holds each run to be. Only where no coordinator's
+    /// clock was set.
+    pub(crate) fn ages(
+        &mut self,
+        seen: &Observed,
+        now: Timestamp,
+        believed: impl Fn(&HostId) -> bool,
+    ) {
+        let found = self.time.planned(now, self.now_ms);
+        self.blame(found);
+        let found = self.births.planned(seen, now, self.now_ms, believed);
         self.blame(found);
     }
 

@@ -32,6 +32,8 @@ pub enum Plant {
     I5,
     /// An agent without coordinators lets everything go.
     I6,
+    /// A leader without a quorum keeps its sessions.
+    I6Quorum,
     /// The brake is never applied.
     I7,
     /// The report does not say what is waited for.
@@ -46,17 +48,20 @@ pub enum Plant {
     Stores,
     /// Any term is believed.
     Terms,
+    /// What a host dates by its clock is judged by another clock.
+    Clock,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::I1,
         Self::I2,
         Self::I3,
         Self::I4,
         Self::I5,
         Self::I6,
+        Self::I6Quorum,
         Self::I7,
         Self::I8,
         Self::I9,
@@ -64,7 +69,17 @@ impl Plant {
         Self::I12,
         Self::Stores,
         Self::Terms,
+        Self::Clock,
     ];
+
+    /// The invariant that it breaks.
+    #[must_use]
+    pub fn invariant(self) -> String {
+        match self {
+            Self::I6Quorum => Self::I6.to_string(),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Plant {

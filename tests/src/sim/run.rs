@@ -27,7 +27,7 @@ use super::{
     watch::Watch,
     world::World,
 };
-use crate::checkers::Violation;
+use crate::checkers::{Violation, i6_outage::Leading};
 
 /// How far virtual time goes in one step.
 const STEP: Duration = Duration::from_millis(10);
@@ -313,6 +313,9 @@ impl Simulation<'_> {
         if self.world.plant == Some(Plant::I3) {
             self.storm.tempt(&self.world);
         }
+        if self.world.up().next().is_none() {
+            self.world.judge.lock().time.forget();
+        }
         if elapsed.is_multiple_of(LOOK_MS) {
             self.look();
         }
@@ -331,6 +334,19 @@ impl Simulation<'_> {
                 .judge
                 .lock()
                 .log_on_disk(&seat.name, purged, last);
+            let voters: Vec<u64> = status.voters.keys().copied().collect();
+            let has_a_way = self.storm.has_a_way(&self.world, seat, &voters);
+            let connected = up.leader.observations.read();
+            let connected = connected.hosts.values().filter(|host| host.connected);
+            let leading = Leading {
+                leads: up.leader.leadership.borrow().is_some(),
+                sessions: connected.count(),
+                pace_permille: status.pace_permille,
+            };
+            self.world
+                .judge
+                .lock()
+                .leads(&seat.name, has_a_way || voters.is_empty(), leading);
         }
         let led = self.world.leader();
         for seat in &self.world.agents {

@@ -27,6 +27,9 @@ pub struct Shape {
     pub snapshot_every: u64,
     /// Log records that are kept behind a snapshot.
     pub keep_log: u64,
+    /// By how much the clocks of hosts are wrong, all the time, by turns, milliseconds. Those of
+    /// coordinators are a quarter of it wrong.
+    pub skews_ms: Vec<i64>,
     /// Whether leaders plan only what changed, as they do in large clusters.
     pub partial: bool,
     /// The kinds of faults and acts, and the weight of each; one that is absent does not occur.
@@ -50,8 +53,12 @@ pub enum Kind {
     CutCoordinators,
     /// Messages go one way only.
     CutOneWay,
+    /// The leader is cut off from all the others, or hears none of them, or is heard by none.
+    CutLeader,
     /// A link is held up: nothing is lost, all is late.
     SlowLink,
+    /// Every message between coordinators takes long, always the same.
+    FarApart,
     /// Connections break in the middle of what is said.
     BreakConnections,
     /// An agent is cut off from the coordinators.
@@ -90,14 +97,16 @@ pub enum Kind {
 }
 
 /// All kinds, with how likely each is where it occurs.
-const KINDS: [(Kind, u32); 24] = [
+const KINDS: [(Kind, u32); 26] = [
     (Kind::CrashCoordinator, 6),
     (Kind::CrashControlPlane, 1),
     (Kind::LoseStore, 2),
     (Kind::Forge, 2),
     (Kind::CutCoordinators, 6),
     (Kind::CutOneWay, 3),
+    (Kind::CutLeader, 2),
     (Kind::SlowLink, 3),
+    (Kind::FarApart, 1),
     (Kind::BreakConnections, 3),
     (Kind::CutAgent, 4),
     (Kind::CrashAgent, 4),
@@ -143,6 +152,7 @@ impl Shape {
             latency_ms: [10, 20, 40][chance.random_range(0..3)],
             snapshot_every: [30, 80, 200, 1_000][chance.random_range(0..4)],
             keep_log: [5, 20, 50][chance.random_range(0..3)],
+            skews_ms: skews(seed),
             partial: chance.random_ratio(1, 3),
             mix,
             pace_ms: [400, 800, 1_600][chance.random_range(0..3)],
@@ -155,10 +165,15 @@ impl Shape {
             Plant::I1 | Plant::I6 => vec![Kind::CrashControlPlane],
             Plant::I3 => vec![Kind::CrashAgent, Kind::StaleOrder],
             Plant::I5 => vec![Kind::Intruder],
+            Plant::I6Quorum => vec![Kind::CutLeader],
             Plant::I7 => vec![Kind::MassFailure],
             Plant::I10 => vec![Kind::BreakConfig],
             Plant::Stores => vec![Kind::LoseStore],
             Plant::Terms => vec![Kind::Forge],
+            Plant::Clock => {
+                self.skews_ms = skews(0);
+                Vec::new()
+            }
             Plant::I2 | Plant::I4 | Plant::I8 | Plant::I9 | Plant::I12 => Vec::new(),
         };
         if plant == Plant::I12 {
@@ -169,6 +184,17 @@ impl Shape {
         }
         self.mix.retain(|(kind, _)| !needed.contains(kind));
         self.mix.extend(needed.into_iter().map(|kind| (kind, 12)));
+    }
+
+    /// The skew of an agent's clock.
+    pub(crate) fn skew_ms(&self, at: usize) -> i64 {
+        let all = &self.skews_ms;
+        all.get(at % all.len().max(1)).copied().unwrap_or(0)
+    }
+
+    /// The skew of a coordinator's clock.
+    pub(crate) fn coordinator_skew_ms(&self, id: u64) -> i64 {
+        self.skew_ms(usize::try_from(id).unwrap_or(0)) / 4
     }
 
     /// In every third cluster more cores are given out than there are, in every other third fewer.
@@ -201,6 +227,15 @@ impl Shape {
     }
 }
 
+/// In every third cluster some hosts are hours ahead and some behind.
+fn skews(seed: u64) -> Vec<i64> {
+    const HOUR_MS: i64 = 3_600_000;
+    match seed % 3 {
+        0 => vec![2 * HOUR_MS, 0, -2 * HOUR_MS, 3_000],
+        _ => Vec::new(),
+    }
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds: Vec<String> = self
@@ -210,7 +245,7 @@ impl fmt::Display for Shape {
             .collect();
         write!(
             f,
-            "{} coordinators{}{}, {} agents, {} s of faults every {} ms, latency up to {} ms, snapshots every {} records; {}",
+            "{} coordinators{}{}, {} agents{}, {} s of faults every {} ms, latency up to {} ms, snapshots every {} records; {}",
             self.coordinators,
             if self.spare { " and a spare one" } else { "" },
             if self.partial {
@@ -219,6 +254,11 @@ impl fmt::Display for Shape {
                 ""
             },
             self.agents,
+            if self.skews_ms.is_empty() {
+                ""
+            } else {
+                " with clocks hours off"
+            },
             self.fault_ms / 1_000,
             self.pace_ms,
             self.latency_ms,

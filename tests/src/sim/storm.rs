@@ -31,6 +31,7 @@ enum End {
     Start(String),
     Repair(String, String),
     Release(String, String),
+    Near,
     RightClock(String),
     MendEngine(String),
     GiveBack(String),
@@ -39,6 +40,8 @@ enum End {
 /// The faults under way.
 pub(crate) struct Storm {
     under_way: Vec<(u64, End)>,
+    /// From whom nothing reaches whom.
+    cut: BTreeSet<(String, String)>,
     /// Coordinators and agents that do not run, by name.
     down: BTreeMap<String, ()>,
     /// Orders that hosts have obeyed.
@@ -53,6 +56,7 @@ impl Storm {
     pub(crate) fn new() -> Self {
         Self {
             under_way: Vec::new(),
+            cut: BTreeSet::new(),
             down: BTreeMap::new(),
             orders: BTreeMap::new(),
             lost_stores: BTreeSet::new(),
@@ -105,6 +109,14 @@ impl Storm {
             Kind::CutCoordinators | Kind::CutOneWay | Kind::SlowLink | Kind::CutAgent => {
                 let until = until(chance, 300..8_000);
                 self.cut(sim, world, kind, until, chance);
+            }
+            Kind::CutLeader => {
+                let until = until(chance, 3_000..9_000);
+                self.cut_leader(sim, world, until, chance);
+            }
+            Kind::FarApart => {
+                let until = until(chance, 6_000..15_000);
+                self.far_apart(sim, world, until, chance);
             }
             Kind::BreakConnections => break_connections(world, chance),
             Kind::MassFailure => {
@@ -195,7 +207,17 @@ impl Storm {
             }
             End::Repair(a, b) => {
                 world.note(&a, format_args!("reaches {b} again"));
+                self.cut.remove(&(a.clone(), b.clone()));
+                self.cut.remove(&(b.clone(), a.clone()));
                 sim.repair(a.as_str(), b.as_str());
+            }
+            End::Near => {
+                world.note("sim", format_args!("coordinators are near each other"));
+                let usual = Duration::from_millis(world.shape.latency_ms);
+                for (a, b) in pairs(world) {
+                    sim.set_link_latency(a, b, Duration::from_millis(1));
+                    sim.set_link_max_message_latency(a, b, usual);
+                }
             }
             End::Release(a, b) => {
                 world.note(&a, format_args!("is quick to {b} again"));
@@ -381,17 +403,77 @@ impl Storm {
                     self.under_way.push((until, End::Release(a, b)));
                 }
                 Kind::CutOneWay => {
-                    world.note(one, format_args!("is not heard by {other}"));
-                    sim.partition_oneway(one, *other);
+                    self.silence(sim, world, one, other);
                     self.under_way.push((until, End::Repair(a, b)));
                 }
                 _ => {
-                    world.note(one, format_args!("is cut off from {other}"));
-                    sim.partition(one, *other);
+                    self.silence(sim, world, one, other);
+                    self.silence(sim, world, other, one);
                     self.under_way.push((until, End::Repair(a, b)));
                 }
             }
         }
+    }
+
+    /// Nothing from `one` reaches `other`.
+    fn silence(&mut self, sim: &Sim<'_>, world: &World, one: &str, other: &str) {
+        world.note(one, format_args!("is not heard by {other}"));
+        self.cut.insert((one.to_owned(), other.to_owned()));
+        sim.partition_oneway(one, other);
+    }
+
+    /// The leader is cut off from every other coordinator; or it is deaf; or it is mute.
+    fn cut_leader(&mut self, sim: &Sim<'_>, world: &World, until: u64, chance: &mut StdRng) {
+        let Some((leader, _, _)) = world.leader() else {
+            return;
+        };
+        let how = chance.random_range(0..3);
+        for other in world
+            .coordinators
+            .values()
+            .filter(|one| one.id != leader.id)
+        {
+            if how != 1 {
+                self.silence(sim, world, &leader.name, &other.name);
+            }
+            if how != 2 {
+                self.silence(sim, world, &other.name, &leader.name);
+            }
+            let end = End::Repair(leader.name.clone(), other.name.clone());
+            self.under_way.push((until, end));
+        }
+    }
+
+    /// Whether what the coordinator says reaches a majority of its cluster, itself included, and
+    /// what they say reaches it.
+    pub(crate) fn has_a_way(&self, world: &World, seat: &CoordinatorSeat, voters: &[u64]) -> bool {
+        let reached = voters.iter().filter(|id| {
+            let Some(other) = world.coordinators.get(id) else {
+                return false;
+            };
+            let (a, b) = (seat.name.clone(), other.name.clone());
+            let both_ways =
+                !self.cut.contains(&(a.clone(), b.clone())) && !self.cut.contains(&(b, a));
+            other.id == seat.id || (other.up().is_some() && both_ways)
+        });
+        reached.count() * 2 > voters.len()
+    }
+
+    /// The coordinators are as far from each other as they may be.
+    fn far_apart(&mut self, sim: &Sim<'_>, world: &World, until: u64, chance: &mut StdRng) {
+        if self
+            .under_way
+            .iter()
+            .any(|(_, end)| matches!(end, End::Near))
+        {
+            return;
+        }
+        let one_way = Duration::from_millis(chance.random_range(60..=125));
+        world.note("sim", format_args!("coordinators are {one_way:?} apart"));
+        for (a, b) in pairs(world) {
+            sim.set_link_latency(a, b, one_way);
+        }
+        self.under_way.push((until, End::Near));
     }
 
     fn jump(&mut self, world: &World, until: u64, chance: &mut StdRng) {
@@ -495,6 +577,20 @@ fn pick_agent<'w>(world: &'w World, chance: &mut StdRng) -> Option<&'w AgentSeat
         .filter(|seat| seat.up().is_some())
         .collect();
     (!seats.is_empty()).then(|| seats[chance.random_range(0..seats.len())])
+}
+
+/// Every two coordinators.
+fn pairs(world: &World) -> Vec<(&str, &str)> {
+    let names: Vec<&str> = world
+        .coordinators
+        .values()
+        .map(|one| one.name.as_str())
+        .collect();
+    let mut pairs = Vec::new();
+    for (at, a) in names.iter().enumerate() {
+        pairs.extend(names[at + 1..].iter().map(|b| (*a, *b)));
+    }
+    pairs
 }
 
 fn break_connections(world: &World, chance: &mut StdRng) {

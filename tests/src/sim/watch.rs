@@ -55,7 +55,14 @@ impl Watch {
         let began = self.watch_outage(world);
         for seat in &world.agents {
             if let Some(up) = seat.up() {
-                let accepted = up.view.borrow().accepted.clone();
+                let view = up.view.borrow().clone();
+                let now_ms = world.clock.elapsed_ms();
+                let running = view.reports.values().filter(|one| one.started_at.is_some());
+                for one in running {
+                    let births = &mut world.judge.lock().births;
+                    births.seen(seat.id(), one.id, one.run, now_ms);
+                }
+                let accepted = view.accepted.clone();
                 if let Some(fence) = accepted {
                     world.judge.lock().obeyed(&seat.name, &fence);
                 }

@@ -80,7 +80,7 @@ impl World {
                 id,
                 dir: dir.join(&name),
                 name,
-                clock: clock.beside(),
+                clock: clock.skewed(shape.coordinator_skew_ms(id)),
                 knife: Knife::default(),
                 left: AtomicBool::new(false),
                 up: Mutex::default(),
@@ -88,7 +88,7 @@ impl World {
             (id, seat)
         });
         let agents = (1..=shape.agents).map(|number| {
-            let clock = clock.beside();
+            let clock = clock.skewed(shape.skew_ms(number - 1));
             AgentSeat {
                 name: format!("h{number}"),
                 info: host(number),

@@ -17,6 +17,14 @@ fn coordinator(id: u64, leader: bool) -> CoordinatorStatus {
     }
 }
 
+fn linked(id: u64, round_trip_us: u64, link: &str) -> CoordinatorStatus {
+    CoordinatorStatus {
+        round_trip_us: Some(round_trip_us),
+        link: link.to_owned(),
+        ..coordinator(id, false)
+    }
+}
+
 fn host(id: &str, state: &str, seen: u64) -> HostStatus {
     HostStatus {
         id: id.to_owned(),
@@ -53,9 +61,10 @@ fn a_cluster_with_a_host_away() {
         now_ms: NOW,
         coordinators: vec![
             coordinator(1, true),
-            coordinator(2, false),
-            coordinator(3, false),
+            linked(2, 820, "fast"),
+            linked(3, 1_240, "fast"),
         ],
+        consensus_pace_permille: 3_155,
         hosts: vec![
             host("host1", "up", 500),
             host("host2", "lost", 65_000),
@@ -124,10 +133,10 @@ Location Status:      CRITICAL - default, unknown: 2 of 3 hosts up; in use: CPU
                       30.00%, memory 95.21%, disk 0.20%; less than 10% available
                       of memory
 
-COORDINATOR  ADDRESS          ROLE    LOG UP TO  ANSWERS
-1            10.77.0.11:7000  leader  1234       yes
-2            10.77.0.12:7000  voter   1234       yes
-3            10.77.0.13:7000  voter   1234       no
+COORDINATOR  ADDRESS          ROLE    LOG UP TO  ANSWERS  ROUND TRIP
+1            10.77.0.11:7000  leader  1234       yes      -
+2            10.77.0.12:7000  voter   1234       yes      0.8 ms
+3            10.77.0.13:7000  voter   1234       no       1.2 ms
 
 POOL     HOSTS  OVERCOMMIT               CPU  RAM  DISK  OVERFULL
 default  2      cpus 1.5, mem 1, disk 1  30%  95%  0%    1

@@ -43,9 +43,10 @@ impl<'a> HostView<'a> {
         room: Room,
         now: Timestamp,
     ) -> Self {
-        let never = observed.leader_since.after_ms(observed.settings.lease_ms);
-        let lease_until = heard.map_or(never, |heard| heard.lease_until);
-        let silent_at = lease_until.max(observed.patience_until());
+        let patience_until = observed.patience_until();
+        let silent_at = heard.map_or(patience_until, |heard| {
+            heard.lease_until.max(patience_until)
+        });
         Self {
             host,
             observed: heard,
@@ -178,6 +179,7 @@ impl Pass<'_> {
                 self.look_at_present(at);
             }
             self.end_maintenance(at);
+            self.look_at_clock(at);
             let view = &self.hosts[at];
             if let Some(trouble) = view.trouble(self.observed) {
                 self.report.hosts.insert(view.id().clone(), trouble);

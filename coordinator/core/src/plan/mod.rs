@@ -6,6 +6,7 @@ pub mod alarm;
 pub mod bounce;
 pub mod brake;
 pub mod class;
+pub mod clocks;
 mod forget;
 mod hosts;
 pub mod maintenance;

@@ -37,6 +37,11 @@ pub struct HostObserved {
     pub complete_report: bool,
     /// The generation of the newest assignment that the agent says it accepted.
     pub accepted_generation: u64,
+    /// How far its clock is ahead of this leader's, in milliseconds, negative when it is behind, by
+    /// its last message that said so; the message's time on its way is in it. To be shown: nothing
+    /// is decided by it.
+    #[serde(default)]
+    pub clock_ahead_ms: Option<i64>,
     /// Whether its container runtime can be worked with.
     pub runtime: Runtime,
     /// The address of another machine that was refused under its id, and when that last was.
@@ -51,8 +56,11 @@ pub struct HostObserved {
 #[serde(default)]
 pub struct PlanSettings {
     /// The lease that the shell grants, in milliseconds. After an election no host counts as
-    /// silent before twice this has passed.
+    /// silent before twice this, and the time to reconnect, has passed.
     pub lease_ms: u64,
+    /// How long an agent whose session ended may take to reach another coordinator, in
+    /// milliseconds: one that does not answer at all, and a pause before the next.
+    pub reconnect_ms: u64,
     /// How long after the end of its lease a host is declared lost, in milliseconds. At least
     /// `lease_ms`, so that hosts which fall silent together are seen to do so (I7).
     pub lost_after_ms: u64,
@@ -68,6 +76,7 @@ impl Default for PlanSettings {
     fn default() -> Self {
         Self {
             lease_ms: 10_000,
+            reconnect_ms: 2_500,
             lost_after_ms: 15_000,
             mass_failure_percent: 25,
             mass_failure_hosts: 2,
@@ -87,10 +96,19 @@ impl Observed {
         }
     }
 
-    /// Until when hosts that were not heard from are waited for after the election (I6).
-    pub fn patience_until(&self) -> Timestamp {
+    /// From when on every host that lives could have reached this leader. One that had a session
+    /// with the leader before leaves it when it had no proof of its leadership for a lease, and then
+    /// has to find this one.
+    pub fn reachable_from(&self) -> Timestamp {
         self.leader_since
-            .after_ms(self.settings.lease_ms.saturating_mul(2))
+            .after_ms(self.settings.lease_ms)
+            .after_ms(self.settings.reconnect_ms)
+    }
+
+    /// Until when hosts that were not heard from are waited for after the election (I6): their
+    /// silence counts from when they could have been heard.
+    pub fn patience_until(&self) -> Timestamp {
+        self.reachable_from().after_ms(self.settings.lease_ms)
     }
 }
 
@@ -105,6 +123,7 @@ impl HostObserved {
             connected: true,
             complete_report: false,
             accepted_generation: 0,
+            clock_ahead_ms: None,
             runtime: Runtime::Ok,
             rival: None,
             replicas: BTreeMap::new(),

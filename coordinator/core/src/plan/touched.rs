@@ -70,7 +70,10 @@ impl Touched {
             },
             Command::SetOverride(one) => self.instance(&one.instance),
             // What follows from them is another command.
-            Command::SetAlert(_) | Command::SetVersions(_) | Command::RefuseHost(_) => {}
+            Command::SetAlert(_)
+            | Command::SetVersions(_)
+            | Command::RefuseHost(_)
+            | Command::NoteClock(_) => {}
             Command::Init(_)
             | Command::RegisterHost(_)
             | Command::HostLost(_)

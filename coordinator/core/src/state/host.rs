@@ -18,6 +18,10 @@ pub struct Host {
     pub generation: u64,
     /// When it first registered.
     pub registered_at: Timestamp,
+    /// How far its clock was ahead of the leader's, in milliseconds, when it was found to be far off;
+    /// none while it is not.
+    #[serde(default)]
+    pub clock_ahead_ms: Option<i64>,
     /// The last machine that was refused under this id; `None` after the id changed hands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedMachine>,

@@ -45,6 +45,7 @@ pub(crate) struct World {
 pub(crate) struct Agent {
     pub(crate) away: bool,
     pub(crate) runtime_degraded: bool,
+    pub(crate) clock_ahead_ms: Option<i64>,
     /// Every container fails at once here.
     pub(crate) broken: bool,
     /// Whether what fails there is being tried again just now.
@@ -165,6 +166,7 @@ impl World {
         }
         heard.complete_report = true;
         heard.accepted_generation = agent.generation;
+        heard.clock_ahead_ms = agent.clock_ahead_ms;
         if agent.runtime_degraded {
             heard.runtime = Runtime::Degraded {
                 since: Timestamp(0),

@@ -26,12 +26,16 @@ fn status() -> RaftStatus {
         voters: BTreeMap::from([at(1), at(2), at(3)]),
         learners: BTreeMap::from([at(4)]),
         changing: false,
+        lease: Duration::from_secs(1),
         since_quorum_ack: Some(Duration::ZERO),
         since_heard: None,
         answered: BTreeMap::from([(2, Duration::from_millis(70)), (3, Duration::from_secs(60))]),
         matched: BTreeMap::from([(2, Some(98)), (3, Some(40)), (4, None)]),
         refused: BTreeMap::new(),
         refused_here: None,
+        clock_ahead_ms: 0,
+        pace_permille: 1_000,
+        links: BTreeMap::new(),
     }
 }
 

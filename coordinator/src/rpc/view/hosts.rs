@@ -68,6 +68,7 @@ impl View<'_> {
             pools: self.pools(),
             desired_read_at_ms: self.read.at.0,
             desired_error: self.read.error.clone(),
+            consensus_pace_permille: self.raft.pace_permille,
         }
     }
 
@@ -91,6 +92,20 @@ impl View<'_> {
                     false => self.raft.matched.get(id).copied().flatten(),
                 },
                 refused: self.raft.refused.get(id).cloned().unwrap_or_default(),
+                round_trip_us: self
+                    .raft
+                    .links
+                    .get(id)
+                    .map(|link| u64::try_from(link.round_trip.as_micros()).unwrap_or(u64::MAX)),
+                clock_ahead_ms: match *id == self.raft.node_id {
+                    true => Some(self.raft.clock_ahead_ms),
+                    false => self.raft.links.get(id).and_then(|link| link.clock_ahead_ms),
+                },
+                link: self
+                    .raft
+                    .links
+                    .get(id)
+                    .map_or_else(String::new, |link| link.speed.as_str().to_owned()),
             })
             .collect();
         all.sort_by_key(|coordinator| coordinator.id);
@@ -165,6 +180,7 @@ impl View<'_> {
                 .filter(|(_, at)| self.now <= at.after_ms(RIVAL_SHOWN_MS))
                 .map(|(address, _)| address)
                 .unwrap_or_default(),
+            clock_ahead_ms: heard.and_then(|heard| heard.clock_ahead_ms),
         }
     }
 }

@@ -72,7 +72,7 @@ impl View<'_> {
             in_load_balancer: report.and_then(|report| report.in_load_balancer),
             placed_at_ms: replica.placed_at.0,
             image: report.map(|report| convert::image_to_wire(&report.image)),
-            last_end: last_end.map(convert::run_end_to_wire),
+            last_end: last_end.map(|end| convert::run_end_to_wire(end, self.now)),
             last_end_text: last_end.map(ToString::to_string).unwrap_or_default(),
         }
     }

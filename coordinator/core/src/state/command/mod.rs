@@ -9,6 +9,7 @@ mod forget;
 mod host_back;
 mod host_lost;
 mod init;
+mod note_clock;
 mod place;
 mod refuse_host;
 mod register_host;
@@ -35,6 +36,7 @@ pub use forget::Forget;
 pub use host_back::HostBack;
 pub use host_lost::HostLost;
 pub use init::Init;
+pub use note_clock::NoteClock;
 pub use place::{Place, PlaceReplica};
 pub use refuse_host::RefuseHost;
 pub use register_host::RegisterHost;
@@ -92,6 +94,8 @@ pub enum Command {
     HostLost(HostLost),
     /// A lost host is heard from again.
     HostBack(HostBack),
+    /// The clock of a host is far off, or right again.
+    NoteClock(NoteClock),
     /// An operator empties a host.
     DrainHost(DrainHost),
     /// A host takes work again.
@@ -153,6 +157,7 @@ impl Command {
             Self::RefuseHost(command) => command.apply(state, context),
             Self::HostLost(command) => command.apply(state, context),
             Self::HostBack(command) => command.apply(state, context),
+            Self::NoteClock(command) => command.apply(state, context),
             Self::DrainHost(command) => command.apply(state, context),
             Self::UndrainHost(command) => command.apply(state, context),
             Self::RemoveHost(command) => command.apply(state, context),

@@ -47,6 +47,7 @@ impl RegisterHost {
                     generation: context.index,
                     registered_at: context.at,
                     refused: None,
+                    clock_ahead_ms: None,
                 };
                 state.tables.hosts.insert(id.clone(), host);
                 format!("registered in pool {}", self.info.pool)
