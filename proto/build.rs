@@ -25,7 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("paasta.v1.bin"), descriptors.encode_to_vec())?;
     fs::write(out.join("paasta.v1.words.rs"), words(&descriptors)?)?;
+    // Each message knows its name: by it requests are held against their bounds.
+    let mut names = prost_build::Config::new();
+    names.enable_type_names();
     let mut config = tonic_prost_build::configure()
+        .codec_path("crate::codec::BoundedCodec")
         .type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]")
         .type_attribute(".", "#[serde(rename_all = \"snake_case\")]")
         .message_attribute(".", "#[serde(default)]")
@@ -35,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let with = format!("#[serde(with = \"crate::words::Word::<crate::v1::{of}>\")]");
         config = config.field_attribute(field, with);
     }
-    config.compile_fds(descriptors)?;
+    config.compile_fds_with_config(descriptors, names)?;
     Ok(())
 }
 

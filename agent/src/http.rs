@@ -1,5 +1,7 @@
 //! What an agent says over HTTP: `/metrics`, `/healthz`, `/readyz`. It reads only.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::State,
@@ -7,7 +9,10 @@ use axum::{
     routing::get,
 };
 use paasta_common::report::Runtime;
-use paasta_process::http::{Problem, text};
+use paasta_process::{
+    accept::Open,
+    http::{Problem, text},
+};
 
 use crate::{agent::Handle, metrics::Metrics};
 
@@ -18,6 +23,8 @@ pub struct Api {
     pub agent: Handle,
     /// What it counts.
     pub metrics: Metrics,
+    /// What is open.
+    pub connections: Vec<Arc<Open>>,
 }
 
 impl Api {
@@ -33,7 +40,10 @@ impl Api {
 
 async fn metrics(State(api): State<Api>) -> Response {
     let view = api.agent.view.borrow().clone();
-    api.metrics.meters().answer(api.metrics.page(&view))
+    let mut page = api.metrics.page(&view);
+    let open: Vec<&Open> = api.connections.iter().map(Arc::as_ref).collect();
+    Open::measure(&open, &mut page);
+    api.metrics.meters().answer(page)
 }
 
 /// 200 as long as the agent's own task lives: 503 asks for a restart, which touches no container.

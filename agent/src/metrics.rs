@@ -11,6 +11,7 @@ use std::{
 };
 
 use paasta_common::report::{Phase, Runtime};
+use paasta_process::accept::Refusals;
 use paasta_process::metrics::{Counts, Durations, FAST, Meters, Page, SLOW};
 use parking_lot::Mutex;
 
@@ -37,6 +38,7 @@ const OPERATIONS: [&str; 11] = [
 /// What an agent counts. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Metrics {
+    connections: Refusals,
     meters: Meters,
     operations: Durations,
     failures: Counts,
@@ -97,6 +99,7 @@ impl Metrics {
                 &[],
             ),
             contact: Arc::default(),
+            connections: Refusals::new(&meters),
             meters,
         };
         metrics.beginning_at_zero()
@@ -167,6 +170,11 @@ impl Metrics {
     /// Whether there is a session now.
     pub fn is_connected(&self) -> bool {
         self.contact.connected.load(Ordering::Relaxed)
+    }
+
+    /// Where connections that are refused are counted.
+    pub fn connections(&self) -> &Refusals {
+        &self.connections
     }
 
     /// The counters and histograms.

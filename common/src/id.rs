@@ -8,9 +8,20 @@ use serde::{Deserialize, Serialize};
 /// The longest name accepted, in bytes: a name must fit a DNS label with room for a suffix.
 pub const NAME_BYTES_MAX: usize = 63;
 
+/// How much of a text that is refused is repeated, in characters.
+pub const ECHO_CHARS_MAX: usize = 100;
+
+/// The beginning of a text, at most [`ECHO_CHARS_MAX`] characters: what an error repeats of it.
+pub fn cut(text: &str) -> &str {
+    match text.char_indices().nth(ECHO_CHARS_MAX) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
 /// A name or id that was refused, with the rule it breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{kind} {value:?} is not valid: {rule}")]
+#[error("{kind} {:?} is not valid: {rule}", cut(value))]
 pub struct IdError {
     /// What was being parsed, in words.
     pub kind: &'static str,

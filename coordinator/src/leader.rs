@@ -13,8 +13,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    alerts::Alerts, desired::Desired, machine::ClusterMachine, metrics::Metrics,
-    observations::Observations, propose::Proposer, raft::Consensus, witness::Watched,
+    alerts::Alerts,
+    desired::Desired,
+    machine::ClusterMachine,
+    metrics::Metrics,
+    observations::Observations,
+    propose::{ProposalError, Proposer},
+    raft::Consensus,
+    witness::Watched,
 };
 
 /// Between two plans, at least: changes that come together are planned together.
@@ -202,6 +208,8 @@ impl Leader {
         for result in self.proposer.propose_all(commands).await {
             match result {
                 Ok(outcome) => accepted &= logged(&outcome),
+                // Said where the room is watched, and again when there is some.
+                Err(ProposalError::NoSpace { .. }) => accepted = false,
                 Err(error) => {
                     accepted = false;
                     tracing::warn!(error = %error, "a planned command was not acknowledged");

@@ -21,5 +21,6 @@ pub mod raft;
 pub mod rpc;
 pub mod run;
 pub mod sessions;
+pub mod space;
 pub mod store;
 pub mod witness;

@@ -6,14 +6,22 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use paasta_coordinator::{options::Options, run::run};
+use paasta_coordinator::{
+    options::Options,
+    run::{RunError, run},
+};
 use paasta_process::{
+    accept::raise_limit,
     chain::chain,
     config::{self, Strictness},
     help::examples,
     listen::Cidr,
     shutdown, telemetry,
 };
+
+/// The exit code where starting again cannot help: the store is damaged, or another member's. The
+/// systemd unit does not restart after it.
+const FINAL: u8 = 65;
 
 /// A paasta coordinator: one of the three or five that hold the desired state, place work and
 /// schedule bounces.
@@ -94,7 +102,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", chain(error.as_ref()));
-            ExitCode::FAILURE
+            match error.downcast_ref::<RunError>() {
+                Some(error) if error.is_final() => ExitCode::from(FINAL),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -102,6 +113,7 @@ fn main() -> ExitCode {
 fn start(args: RunArgs) -> anyhow::Result<()> {
     telemetry::init(args.log_format).context("logging")?;
     let (options, warnings) = options(args, Strictness::Warn)?;
+    let options = options.within(raise_limit());
     for warning in warnings {
         tracing::warn!(%warning, "configuration");
     }

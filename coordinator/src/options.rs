@@ -5,12 +5,16 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use paasta_common::config::SystemConfig;
 use paasta_coordinator_core::plan::observed::PlanSettings;
 use paasta_process::{
-    http::{HttpAddressError, http_address},
+    accept::Limits,
+    http::{self, HttpAddressError, http_address},
     listen::{self, Cidr},
 };
 
 use crate::leader::SMALL_REPLICAS;
 use crate::{raft::RaftOptions, witness::Watched};
+
+/// How long a connection of gRPC may take to say what every client says first.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The options of one coordinator.
 pub struct Options {
@@ -20,6 +24,10 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where HTTP is served; nowhere when absent.
     pub http_listen: Option<SocketAddr>,
+    /// Connections of gRPC: as configured, and no more than there are file descriptors for.
+    pub connections: Limits,
+    /// Connections of HTTP, for which there are file descriptors.
+    pub http_room: usize,
     /// Consensus and storage.
     pub raft: RaftOptions,
     /// Leases and brakes.
@@ -83,7 +91,15 @@ impl Options {
             mass_failure_percent: ours.mass_failure_percent,
             ..PlanSettings::default()
         };
+        let connections = Limits {
+            total: ours.connections_max,
+            per_address: ours.connections_per_address.min(ours.connections_max),
+            handshake: HANDSHAKE,
+            idle: Duration::from_secs(ours.connection_idle_seconds),
+        };
         Ok(Self {
+            connections,
+            http_room: http::CONNECTIONS_MAX,
             listen,
             http_listen,
             raft,
@@ -94,5 +110,16 @@ impl Options {
             small_replicas: SMALL_REPLICAS,
             watched: Watched::default(),
         })
+    }
+
+    /// The same, with no more connections than `room` of file descriptors: a quarter of them, at
+    /// most, for HTTP.
+    #[must_use]
+    pub fn within(mut self, room: usize) -> Self {
+        self.http_room = self.http_room.min((room / 4).max(1));
+        let total = room.saturating_sub(self.http_room).max(1);
+        self.connections.total = self.connections.total.min(total);
+        self.connections.per_address = self.connections.per_address.min(self.connections.total);
+        self
     }
 }

@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use paasta_common::time::Timestamp;
-use paasta_coordinator_core::state::{
-    command::{Command, Envelope},
-    outcome::Outcome,
+use paasta_coordinator_core::{
+    space::Level,
+    state::{
+        command::{Command, Envelope},
+        outcome::Outcome,
+    },
 };
 use paasta_process::clock::Clock;
 
@@ -14,6 +17,7 @@ use crate::{
     codec,
     metrics::Metrics,
     raft::{Consensus, ProposeError},
+    space::Rooms,
 };
 use std::sync::Arc;
 
@@ -34,6 +38,18 @@ pub enum ProposalError {
     Unavailable {
         /// What consensus says.
         reason: String,
+    },
+    /// The coordinators are short of room.
+    #[error(
+        "refused: {}; make room in the data directories of the coordinators that `paasta metastatus -v` names (or give them larger ones): it goes on by itself then. Removing hosts, instances and coordinators, emergency stops and `paasta snapshot` still work",
+        match level {
+            Level::Last => "the disks of the coordinators are nearly full, and only what mends the cluster is taken",
+            _ => "the disks of the coordinators have their reserve left only, and new versions and configurations are not taken",
+        }
+    )]
+    NoSpace {
+        /// How short.
+        level: Level,
     },
     /// The deadline passed; the command may still be applied.
     #[error("the write was not acknowledged within {} s; it may still take effect, repeating it is safe", PROPOSAL_DEADLINE.as_secs())]
@@ -63,6 +79,7 @@ pub struct Proposer {
     clock: Arc<dyn Clock>,
     name: Arc<str>,
     metrics: Metrics,
+    rooms: Option<Rooms>,
 }
 
 impl Proposer {
@@ -73,6 +90,7 @@ impl Proposer {
             clock,
             name: name.into(),
             metrics: Metrics::new(),
+            rooms: None,
         }
     }
 
@@ -80,6 +98,13 @@ impl Proposer {
     #[must_use]
     pub fn counted(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same, refusing what there is no room for.
+    #[must_use]
+    pub fn within(self, rooms: Rooms) -> Self {
+        let rooms = Some(rooms);
+        Self { rooms, ..self }
     }
 
     /// The consensus it proposes to.
@@ -144,16 +169,30 @@ impl Proposer {
         &self,
         envelopes: Vec<Envelope>,
     ) -> Vec<Result<Outcome, ProposalError>> {
+        let level = self.rooms.as_ref().map_or(Level::Ample, Rooms::gate);
         let mut bytes = Vec::with_capacity(envelopes.len());
+        let mut refused = Vec::with_capacity(envelopes.len());
         for envelope in &envelopes {
+            let admitted = level.admits(&envelope.command);
+            refused.push(!admitted);
             match codec::encode(envelope) {
-                Ok(encoded) => bytes.push(encoded),
+                Ok(encoded) if admitted => bytes.push(encoded),
+                Ok(_) => {}
                 Err(source) => return vec![Err(ProposalError::Undecodable { source })],
             }
         }
         let began = tokio::time::Instant::now();
         let results = self.consensus.propose_many(bytes, PROPOSAL_DEADLINE).await;
-        let outcomes: Vec<_> = results.into_iter().map(outcome).collect();
+        let mut results = results.into_iter();
+        let outcomes: Vec<_> = refused
+            .into_iter()
+            .map(|refused| match refused {
+                true => Err(ProposalError::NoSpace { level }),
+                false => results
+                    .next()
+                    .map_or(Err(ProposalError::Unknown {}), outcome),
+            })
+            .collect();
         self.metrics.proposed(&outcomes, began.elapsed());
         outcomes
     }

@@ -1,6 +1,6 @@
 //! Builds the parts of a coordinator, joins them, and takes them down in order.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use paasta_common::id::ClusterName;
@@ -34,18 +34,24 @@ use crate::{
         agents::AgentsService,
         bounces::BouncesService,
         cluster::ClusterService,
+        connections::Connections,
         deploys::DeploysService,
         follow::Followers,
         gate::Gate,
         logs::{LogsService, READERS_MAX},
+        looks::Looks,
         members::MembersService,
         operate::OperateService,
         peers::Peers,
-        server::{ServeError, Services, bind, connections, serve},
+        server::{ServeError, Services, bind, serve},
         snapshots::SnapshotsService,
     },
     sessions::Sessions,
+    space::{Rooms, SpaceWatch},
 };
+
+/// Free bytes without which a coordinator does not start: its log grows by segments of 8 MiB.
+const START_BYTES: u64 = 16 << 20;
 
 /// Why a coordinator ended.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,23 @@ pub enum RunError {
     /// Consensus or its storage.
     #[error(transparent)]
     Raft(#[from] RaftError),
+    /// Consensus ended by itself and does not begin again in this process.
+    #[error("consensus has ended on this coordinator: {why}; it must be started again")]
+    Ended {
+        /// What it ended with.
+        why: String,
+    },
+    /// There is no room for the log.
+    #[error(
+        "{} has {free_mib} MiB free, less than the {} MiB that a coordinator needs to start: make room, it starts by itself then",
+        dir.display(), START_BYTES >> 20
+    )]
+    NoRoom {
+        /// The data directory.
+        dir: PathBuf,
+        /// How much is free.
+        free_mib: u64,
+    },
     /// The gRPC endpoint.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -73,6 +96,17 @@ pub enum RunError {
     Http(#[from] http::BindError),
 }
 
+impl RunError {
+    /// Whether starting the coordinator again cannot help: a person has to look.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Raft(RaftError::Damaged(_) | RaftError::Options(_)) => true,
+            Self::Raft(RaftError::Store(error)) => error.is_final(),
+            _ => false,
+        }
+    }
+}
+
 /// Runs a coordinator until `shutdown`.
 ///
 /// # Errors
@@ -85,14 +119,19 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     };
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
-    let incoming = connections(listener);
+    let (limits, http_room) = (options.connections, options.http_room);
     // On the heap: it holds every part of the coordinator.
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone());
     let coordinator = Box::pin(coordinator).await?;
-    let api = coordinator.api();
+    let counts = coordinator.leader.metrics.connections().clone();
+    let incoming = Connections::new(listener, limits, &counts);
+    let mut api = coordinator.api();
+    api.connections.push(incoming.open());
     let reading = async {
         if let Some(listener) = http {
-            http::serve(listener, api.router(), shutdown).await;
+            let acceptor = http::acceptor(listener, http_room, &counts);
+            api.connections.push(acceptor.open());
+            http::serve(acceptor, api.router(), shutdown).await;
         }
     };
     let (served, ()) = tokio::join!(Box::pin(coordinator.serve(incoming)), reading);
@@ -126,6 +165,7 @@ pub struct Coordinator {
     services: Services,
     configured: Option<ClusterName>,
     dir: String,
+    space: SpaceWatch,
     shutdown: CancellationToken,
 }
 
@@ -136,6 +176,7 @@ impl Coordinator {
             admin: self.services.admin.clone(),
             deploys: self.services.deploys.clone(),
             metrics: self.leader.metrics.clone(),
+            connections: Vec::new(),
         }
     }
 
@@ -148,6 +189,7 @@ impl Coordinator {
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> Result<Self, RunError> {
+        check_room(&options.raft)?;
         let machine = ClusterMachine::watched(options.watched.clone());
         let metrics = Metrics::new();
         // Everything that is dated here is dated by the cluster's time.
@@ -158,21 +200,31 @@ impl Coordinator {
             flush_timer: metrics.flush_timer(),
             ..options.raft.clone()
         };
+        let rooms = Rooms::new(raft.data_dir.clone(), raft.volume.clone(), raft.io);
         let consensus = Consensus::start(raft, Arc::new(machine.clone())).await?;
         let proposer = Proposer::new(
             consensus.clone(),
             Arc::clone(&clock),
             &format!("coordinator {}", options.raft.node_id),
         )
-        .counted(metrics);
+        .counted(metrics)
+        .within(rooms.clone());
         let configured = options.system.cluster.clone();
         let dir = options.raft.data_dir.display().to_string();
-        let (leader, services) = build(options, clock, machine, proposer, &shutdown);
+        let space = SpaceWatch {
+            rooms,
+            consensus,
+            peers: Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive),
+            machine: machine.clone(),
+            proposer: proposer.clone(),
+        };
+        let (leader, services) = build(options, clock, machine, proposer, &space.rooms, &shutdown);
         Ok(Self {
             leader,
             services,
             configured,
             dir,
+            space,
             shutdown,
         })
     }
@@ -198,16 +250,51 @@ impl Coordinator {
         let counting = tokio::spawn(counting);
         shutdown::ready();
         let leading = self.leader.run(shutdown.clone());
+        let watching = self.space.follow(shutdown.clone());
         let serving = async {
             let result = serve(incoming, self.services, shutdown.clone()).await;
             shutdown.cancel();
             result
         };
-        let ((), served, checked) = tokio::join!(leading, serving, checking);
+        let ending = async {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => None,
+                why = consensus.failed() => {
+                    tracing::error!(why, "consensus has ended: this coordinator ends too");
+                    shutdown.cancel();
+                    Some(why)
+                }
+            }
+        };
+        let ((), (), served, ended, checked) =
+            tokio::join!(leading, watching, serving, ending, checking);
         counting.abort();
         consensus.shutdown().await;
-        checked?;
-        served.map_err(RunError::from)
+        match ended {
+            Some(why) => Err(RunError::Ended { why }),
+            None => {
+                checked?;
+                served.map_err(RunError::from)
+            }
+        }
+    }
+}
+
+/// A store must not be opened where nothing can be written: what is begun there and not ended may
+/// look like damage.
+fn check_room(raft: &RaftOptions) -> Result<(), RunError> {
+    let dir = raft.data_dir.clone();
+    // A directory that does not exist yet is made by the store, or its error is told there.
+    let Ok(space) = raft.volume.space(&dir) else {
+        return Ok(());
+    };
+    match space.total > 0 && space.free < START_BYTES.min(space.total / 4) {
+        true => Err(RunError::NoRoom {
+            dir,
+            free_mib: space.free >> 20,
+        }),
+        false => Ok(()),
     }
 }
 
@@ -274,11 +361,13 @@ fn build(
     clock: Arc<dyn Clock>,
     machine: ClusterMachine,
     proposer: Proposer,
+    rooms: &Rooms,
     shutdown: &CancellationToken,
 ) -> (Leader, Services) {
     let consensus = proposer.consensus().clone();
     let peers = Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive);
-    let gate = Gate::new(consensus.clone(), peers.clone());
+    let looks = Looks::new(options.raft.io);
+    let gate = Gate::new(consensus.clone(), peers.clone(), looks);
     let (leadership, led) = watch::channel(None);
     let leader = leader(&options, leadership, &machine, &proposer);
     let sessions = sessions(&options, &clock, &leader, shutdown);
@@ -291,6 +380,7 @@ fn build(
         desired: leader.desired.clone(),
         clock,
         followers: Followers::new(shutdown.clone()),
+        rooms: rooms.clone(),
     };
     let logs = LogsService {
         admin: admin.clone(),
@@ -319,6 +409,7 @@ fn build(
         proposer,
         peers,
         configured: options.system.cluster,
+        rooms: rooms.clone(),
     };
     let services = Services {
         consensus: consensus.clone(),

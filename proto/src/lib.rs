@@ -1,6 +1,8 @@
 //! The wire of paasta: the gRPC services of `paasta/v1/*.proto` and, in [`convert`], the only
 //! passage between what is on the wire and the words of `paasta-common`. [`words`] are the enums as text.
 
+pub mod bounds;
+pub mod codec;
 pub mod convert;
 pub mod words;
 

@@ -10,6 +10,7 @@ pub mod hostile;
 pub mod hosts;
 pub mod http;
 pub mod linked;
+pub mod loopback;
 pub mod proxy;
 pub mod registry;
 pub mod run;

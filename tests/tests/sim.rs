@@ -116,6 +116,11 @@ mod simulation {
     }
 
     #[test]
+    fn a_snapshot_that_takes_the_logs_room_is_found() {
+        caught(Plant::Disk);
+    }
+
+    #[test]
     fn a_planner_that_changes_its_mind_is_found() {
         caught(Plant::I12);
     }

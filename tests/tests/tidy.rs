@@ -34,6 +34,14 @@ const MAY_SLEEP: [(&str, &str); 10] = [
         "`eventually` looks at several nodes of consensus at once, each with a channel of its own",
     ),
     (
+        "tests/tests/limits/connections.rs",
+        "attackers drip between two bytes",
+    ),
+    (
+        "tests/tests/limits/requests.rs",
+        "a flood is switched on and off, and then settles",
+    ),
+    (
         "tests/src/sim/operator.rs",
         "the time of a simulation is virtual",
     ),

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use paasta_process::help::examples;
 use paasta_process::{
+    accept::raise_limit,
     clock::SystemClock,
     http::{self, http_address},
     listen::Cidr,
@@ -82,6 +83,8 @@ async fn serve(
         &options.docker_socket,
         &options.credentials,
     ));
+    // Half at least is for dockerd, probes and logs.
+    let http_room = raise_limit() / 2;
     let http = match http_listen {
         Some(address) => Some(http::bind(address).await?),
         None => None,
@@ -104,14 +107,17 @@ async fn serve(
     let (host, capacity) = (&sessions.host.id, sessions.host.capacity);
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
     tracing::info!(%host, address = sessions.host.address, ?capacity, ?http_listen, "agent runs");
-    let api = Api {
+    let mut api = Api {
         metrics: agent.handle.metrics.clone(),
         agent: agent.handle.clone(),
+        connections: Vec::new(),
     };
     let reading = shutdown.clone();
     let reading = tokio::spawn(async move {
         if let Some(listener) = http {
-            http::serve(listener, api.router(), reading).await;
+            let acceptor = http::acceptor(listener, http_room, api.metrics.connections());
+            api.connections.push(acceptor.open());
+            http::serve(acceptor, api.router(), reading).await;
         }
     });
     let talking = tokio::spawn(sessions.run(shutdown.clone()));

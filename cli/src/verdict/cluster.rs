@@ -57,6 +57,7 @@ pub fn findings(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Vec<Fi
     found.extend(pools(&response.hosts));
     found.push(desired(response));
     found.extend(clocks(response));
+    found.extend(space(response));
     if !response.brake.is_empty() {
         let (subject, level, text) = ("Brake", Level::Critical, response.brake.clone());
         found.push(Finding {
@@ -188,6 +189,56 @@ fn slow_links(response: &MetastatusResponse) -> (String, Level) {
         ));
     }
     (text, level)
+}
+
+/// The room of the coordinators' data directories: the one with the least, and every one that is
+/// short of it. Nothing where no coordinator tells.
+fn space(response: &MetastatusResponse) -> Option<Finding> {
+    let all = response.coordinators.iter();
+    let known = all.filter_map(|one| {
+        let (free, total) = (one.data_free_bytes?, one.data_total_bytes?);
+        Some((free.saturating_mul(1_000) / total.max(1), free, total, one))
+    });
+    let (_, free, total, least) = known.min_by_key(|(share, ..)| *share)?;
+    let mut text = format!(
+        "coordinator {} has the least room: {} of {} MiB are free",
+        least.id,
+        free >> 20,
+        total >> 20
+    );
+    let mut level = Level::Ok;
+    for one in &response.coordinators {
+        let said = match one.data_space.as_str() {
+            "low" => (Level::Warning, "is low"),
+            "reserve" => (Level::Critical, "is down to its reserve"),
+            "full" => (Level::Critical, "is nearly full"),
+            _ => continue,
+        };
+        level = level.max(said.0);
+        text.push_str(&format!(
+            "; that of {} ({}) {}",
+            one.id, one.address, said.1
+        ));
+    }
+    match response.writes_space.as_str() {
+        "reserve" => text.push_str("; new versions and configurations are refused"),
+        "full" => text.push_str("; all but what mends the cluster is refused"),
+        _ => {}
+    }
+    for one in &response.coordinators {
+        if !one.snapshot_error.is_empty() {
+            level = level.max(Level::Warning);
+            text.push_str(&format!(
+                "; coordinator {} cannot write its snapshot ({})",
+                one.id, one.snapshot_error
+            ));
+        }
+    }
+    Some(Finding {
+        subject: "Data Directories",
+        level,
+        text,
+    })
 }
 
 fn hosts(response: &MetastatusResponse) -> Finding {

@@ -1,6 +1,7 @@
 //! What every paasta binary needs around its work: configuration, logs, signals, the clock, files
 //! that are whole or not there, git. No decision is made here.
 
+pub mod accept;
 pub mod atomic_file;
 pub mod backoff;
 pub mod chain;

@@ -22,6 +22,25 @@ pub(super) static COORDINATOR: Table = Table::warning(
         )
         .or(Said("what it listens on")),
         Field::new(
+            "connection_idle_seconds",
+            Kind::Whole(Range::within(10.0, 86_400.0)),
+            "Seconds after which a connection of gRPC without a call is closed.",
+        )
+        .or(Int(900)),
+        Field::new(
+            "connections_max",
+            Kind::Whole(Range::within(16.0, 1.0e6)),
+            "Connections of gRPC, at most; also never more than the limit of open files leaves \
+             room for.",
+        )
+        .or(Int(10_000)),
+        Field::new(
+            "connections_per_address",
+            Kind::Whole(Range::within(8.0, 1.0e6)),
+            "Connections of gRPC from one address, at most.",
+        )
+        .or(Int(1_000)),
+        Field::new(
             "data_dir",
             Kind::Text,
             "The directory of the replicated log and its snapshots.",
@@ -109,6 +128,15 @@ pub struct CoordinatorConfig {
     /// `http_listen`: `ADDRESS:PORT` of the HTTP API and of `/metrics`, or `off`. Default
     /// `127.0.0.1:7402`.
     pub http_listen: String,
+    /// `connections_max`: connections of gRPC, 16 to 1,000,000. Default 10,000; also never more than
+    /// the limit of open files leaves room for.
+    pub connections_max: usize,
+    /// `connections_per_address`: connections of gRPC from one address, 8 to 1,000,000. Default
+    /// 1,000.
+    pub connections_per_address: usize,
+    /// `connection_idle_seconds`: after which a connection of gRPC without a call is closed, 10 to
+    /// 86,400. Default 900.
+    pub connection_idle_seconds: u64,
     /// `data_dir`: the replicated log and snapshots. Default `/var/lib/paasta-coordinator`.
     pub data_dir: String,
     /// `heartbeat_ms`: between heartbeats of the leader, 10 to 10,000. Default 100.
@@ -142,6 +170,9 @@ impl CoordinatorConfig {
             advertise: fields.text("advertise").unwrap_or_else(|| listen.clone()),
             listen,
             http_listen: fields.text("http_listen").unwrap_or_default(),
+            connections_max: count(fields, "connections_max"),
+            connections_per_address: count(fields, "connections_per_address"),
+            connection_idle_seconds: fields.whole("connection_idle_seconds").unwrap_or_default(),
             data_dir: fields.text("data_dir").unwrap_or_default(),
             heartbeat_ms: fields.whole("heartbeat_ms").unwrap_or_default(),
             election_timeout_min_ms: fields.whole("election_timeout_min_ms").unwrap_or_default(),
@@ -178,6 +209,11 @@ impl CoordinatorConfig {
             blame(fields, &keys, &message);
         }
     }
+}
+
+fn count(fields: &mut Record<'_, '_>, key: &'static str) -> usize {
+    let count = fields.whole(key).unwrap_or_default();
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Notes the message at the first of the keys that was given; one of them was, or the defaults

@@ -9,7 +9,6 @@ use paasta_coordinator::{
     codec,
     machine::ClusterMachine,
     raft::{Consensus, ProposeError, RaftOptions},
-    rpc::server::connections,
 };
 use paasta_proto::v1::{
     IntroduceRequest, Introduction, RaftPayload, SnapshotChunk,
@@ -18,6 +17,7 @@ use paasta_proto::v1::{
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_stream::Empty;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 /// Makes this program a member.
@@ -64,14 +64,14 @@ async fn serve(place: Place) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let peers = Server::builder()
         .add_service(consensus.service())
-        .serve_with_incoming(connections(listener));
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     let door = RaftServiceServer::new(Door(consensus.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let listener = TcpListener::bind(place.door).await?;
     let clients = Server::builder()
         .add_service(door)
-        .serve_with_incoming(connections(listener));
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     if place.id == 1 {
         let members = place
             .peers

@@ -18,7 +18,6 @@ use paasta_coordinator::{
     leader::Leader,
     options::Options,
     raft::{Seed, seed},
-    rpc::server::connections,
     run::Coordinator,
 };
 use paasta_process::clock::{Clock, SystemClock};
@@ -26,6 +25,7 @@ use paasta_proto::v1::{DeployStatus, StatusRequest, StatusResponse, admin_client
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tonic::transport::server::TcpIncoming;
 
 use crate::{
     disk,
@@ -64,7 +64,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 async fn measure(cluster: &Cluster, dir: &Path) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let incoming = connections(listener);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let data = dir.join("data");
     restored(cluster, &data, address).await?;
     let options = options(dir, &data, address)?;

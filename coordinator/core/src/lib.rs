@@ -30,6 +30,7 @@ pub mod desired;
 mod fit;
 pub mod plan;
 pub mod remotes;
+pub mod space;
 pub mod state;
 
 pub use fit::Unfit;

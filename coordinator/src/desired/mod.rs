@@ -28,7 +28,11 @@ use tokio_util::sync::CancellationToken;
 use repositories::Repositories;
 
 use crate::{
-    machine::ClusterMachine, options::Options, propose::Proposer, store::IoMode, witness::Watched,
+    machine::ClusterMachine,
+    options::Options,
+    propose::{ProposalError, Proposer},
+    store::IoMode,
+    witness::Watched,
 };
 
 /// Commands proposed together, at most; the rest follow at once.
@@ -225,6 +229,11 @@ impl Desired {
                     }
                     Ok(_) if removes(command) => self.refusal.lock().clear(),
                     Ok(_) => {}
+                    // `paasta metastatus` shows it; the watch of the room has logged it.
+                    Err(error @ ProposalError::NoSpace { .. }) => {
+                        *self.refusal.lock() = error.to_string();
+                        acknowledged = false;
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a change of the desired state was not acknowledged");
                         acknowledged = false;

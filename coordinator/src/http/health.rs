@@ -12,7 +12,8 @@ pub(super) fn routes() -> Router<Api> {
         .route("/readyz", get(readyz))
 }
 
-/// 200 as long as consensus runs here: 503 asks for a restart.
+/// 200 as long as consensus runs here. Where it has ended the process ends as well; until then 503
+/// asks for a restart.
 async fn healthz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     match api.admin.consensus.status().role {
         Role::Stopped => Err(Problem::new(

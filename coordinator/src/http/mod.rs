@@ -10,6 +10,8 @@ mod answer;
 mod health;
 mod v1;
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::{Request, State},
@@ -17,7 +19,10 @@ use axum::{
     response::Response,
     routing::get,
 };
-use paasta_process::http::Problem;
+use paasta_process::{
+    accept::{Open, current_client},
+    http::Problem,
+};
 
 use crate::{
     metrics::{Metrics, page},
@@ -33,6 +38,8 @@ pub struct Api {
     pub deploys: DeploysService,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is open at each endpoint.
+    pub connections: Vec<Arc<Open>>,
 }
 
 impl Api {
@@ -48,9 +55,20 @@ impl Api {
     }
 }
 
-async fn metrics(State(api): State<Api>) -> Response {
-    let page = api.admin.view(page);
-    api.metrics.meters().answer(page)
+async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
+    let admin = api.admin.clone();
+    let looked = api
+        .admin
+        .gate
+        .looks()
+        .take(current_client(), move || admin.view(page));
+    let mut page = looked
+        .await
+        .map_err(|error| Problem::new(503, error.to_string()))?;
+    api.admin.rooms.measure(&mut page);
+    let open: Vec<&Open> = api.connections.iter().map(Arc::as_ref).collect();
+    Open::measure(&open, &mut page);
+    Ok(api.metrics.meters().answer(page))
 }
 
 async fn nothing() -> Problem {

@@ -11,7 +11,10 @@ mod consensus;
 use std::time::Duration;
 
 use paasta_coordinator_core::state::outcome::Outcome;
-use paasta_process::metrics::{Counts, Durations, FAST, Meters, Page};
+use paasta_process::{
+    accept::Refusals,
+    metrics::{Counts, Durations, FAST, Meters, Page},
+};
 use tokio::sync::watch;
 
 use crate::{propose::ProposalError, raft::RaftStatus, rpc::view::View, store::FlushTimer};
@@ -28,6 +31,7 @@ pub struct Metrics {
     terms: Counts,
     leaders: Counts,
     requests: Counts,
+    connections: Refusals,
 }
 
 impl Default for Metrics {
@@ -84,6 +88,7 @@ impl Metrics {
                 "Answers of the HTTP API, by status code.",
                 &["code"],
             ),
+            connections: Refusals::new(&meters),
             meters,
         }
         .beginning_at_zero()
@@ -105,6 +110,11 @@ impl Metrics {
             durations.with_label_values(none);
         }
         self
+    }
+
+    /// Where connections that are refused are counted.
+    pub fn connections(&self) -> &Refusals {
+        &self.connections
     }
 
     /// Hears how long flushes of the log take.

@@ -24,6 +24,7 @@ fn nothing_yet() -> RaftStatus {
         lease: Duration::from_secs(1),
         since_quorum_ack: None,
         since_heard: None,
+        snapshot_trouble: None,
         answered: BTreeMap::new(),
         matched: BTreeMap::new(),
         refused: BTreeMap::new(),

@@ -20,9 +20,11 @@
 //! Not here: what commands mean (`paasta-coordinator-core`), who may propose them (`rpc`), and
 //! anything that only the leader does (`leader`).
 
+mod builds;
 mod clock;
 mod codec;
 mod dial;
+mod ended;
 mod enrol;
 mod entry;
 mod error;
@@ -56,6 +58,7 @@ mod survey;
 mod terms;
 mod types;
 
+pub use builds::{Builds, SnapshotTrouble};
 pub use clock::ClusterClock;
 pub use dial::{Dial, DialError, Keepalive, PlainDial};
 pub use error::{InitOutcome, MemberError, ProposeError, RaftError};

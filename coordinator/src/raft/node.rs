@@ -19,9 +19,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    dial::{Dial, Keepalive},
-    enrol::enrol,
+    builds::Builds,
     clock::ClusterClock,
+    dial::{Dial, Keepalive},
+    ended::Ended,
+    enrol::enrol,
     error::{InitOutcome, RaftError},
     handover::Handover,
     identity::Identity,
@@ -70,8 +72,10 @@ pub(super) struct Inner {
     lease: Arc<Lease>,
     pace: Pace,
     status: watch::Receiver<RaftStatus>,
-    /// What looks on as long as the node lives.
-    watchers: [AbortHandle; 2],
+    /// Tasks that run as long as the node lives.
+    watchers: [AbortHandle; 3],
+    builds: Builds,
+    ended: Ended,
     change_turn: Mutex<()>,
     log: LogHandle,
     closing: CancellationToken,
@@ -100,7 +104,9 @@ impl Consensus {
         let identity = Arc::new(identity(&options, &log)?);
         let handover = Arc::new(Handover::new(options.patience() / 3));
         let network = Network::new(&options, Arc::clone(&identity), Arc::clone(&handover));
+        let builds = Builds::default();
         let state_machine = StateMachine::new(machine, snapshots.clone(), options.io);
+        let state_machine = state_machine.telling(builds.clone());
         let log_store = LogStore::new(log);
         let raft = Raft::new(options.node_id, config, network, log_store, state_machine);
         let pace = Pace::default();
@@ -110,10 +116,12 @@ impl Consensus {
         started(&raft).await?;
         identity.follow(&raft.metrics().borrow_watched().membership_config);
         let lease = Arc::new(options.lease(pace.clone()));
-        let (status, watcher) = watch_status(&raft, &identity, &lease);
+        let ended = Ended::default();
+        let (status, watcher) = watch_status(&raft, &identity, &lease, &ended);
         let network = Network::new(&options, Arc::clone(&identity));
         let measuring = measure(raft.clone(), network, Arc::clone(&lease));
         let measuring = tokio::spawn(measuring).abort_handle();
+        let builder = tokio::spawn(builds.clone().retry(raft.clone())).abort_handle();
         let inner = Inner {
             raft,
             identity,
@@ -124,7 +132,9 @@ impl Consensus {
             lease,
             pace,
             status,
-            watchers: [watcher, measuring],
+            watchers: [watcher, measuring, builder],
+            builds,
+            ended,
             change_turn: Mutex::new(()),
             log: handle,
             closing: CancellationToken::new(),
@@ -223,7 +233,19 @@ impl Consensus {
     /// What this node knows right now.
     pub fn status(&self) -> RaftStatus {
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        RaftStatus::from_metrics(&metrics, &self.inner.identity, &self.inner.lease)
+        let mut status =
+            RaftStatus::from_metrics(&metrics, &self.inner.identity, &self.inner.lease);
+        status.snapshot_trouble = self.inner.builds.trouble();
+        if self.inner.ended.why().is_some() {
+            status.role = Role::Stopped;
+        }
+        status
+    }
+
+    /// Waits until consensus ends here by itself, and says why: the disk refused, or a bug. It
+    /// never begins again in this process.
+    pub async fn failed(&self) -> String {
+        self.inner.ended.wait().await
     }
 
     /// Tells of every change of role, term, leader, members or cluster, also when a lease runs out
@@ -323,6 +345,7 @@ async fn open_store(options: &RaftOptions) -> Result<Store, RaftError> {
         fresh: options.fresh_store.unwrap_or_else(random_store_id),
         io: options.io,
         timer: options.flush_timer.clone(),
+        volume: options.volume.clone(),
     };
     let opened = match options.io {
         IoMode::Inline => Store::open(&store),
@@ -338,9 +361,10 @@ fn watch_status(
     raft: &Raft,
     identity: &Arc<Identity>,
     lease: &Arc<Lease>,
+    ended: &Ended,
 ) -> (watch::Receiver<RaftStatus>, AbortHandle) {
     let (raft, mut metrics) = (raft.clone(), raft.metrics());
-    let (identity, lease) = (Arc::clone(identity), Arc::clone(lease));
+    let (identity, lease, end) = (Arc::clone(identity), Arc::clone(lease), ended.clone());
     let now = RaftStatus::from_metrics(&metrics.borrow_watched().clone(), &identity, &lease);
     let (sender, receiver) = watch::channel(now);
     let task = tokio::spawn(async move {
@@ -350,6 +374,7 @@ fn watch_status(
         loop {
             // Cloned at once: a guard that is held stops the core of the consensus.
             let known = metrics.borrow_watched().clone();
+            end.hear(&known.running_state, ended);
             identity.follow(&known.membership_config);
             heard.mark_unchanged();
             let mut latest = RaftStatus::from_metrics(&known, &identity, &lease);

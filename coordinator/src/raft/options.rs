@@ -8,12 +8,12 @@ use super::{
     clock::ClusterClock,
     dial::{Dial, Keepalive, PlainDial},
     error::RaftError,
-    terms::UNSEEN_ELECTIONS,
     lease::Lease,
     links::Links,
     pace::Pace,
+    terms::UNSEEN_ELECTIONS,
 };
-use crate::store::{FlushTimer, IoMode, StoreId};
+use crate::store::{FlushTimer, IoMode, OnVolume, StoreId};
 
 /// The largest command that can be proposed, in bytes.
 pub const MAX_COMMAND_BYTES: usize = 4 << 20;
@@ -79,6 +79,8 @@ pub struct RaftOptions {
     pub io: IoMode,
     /// Hears how long flushes of the log take.
     pub flush_timer: FlushTimer,
+    /// The file system of `data_dir`.
+    pub volume: OnVolume,
 }
 
 impl fmt::Debug for RaftOptions {
@@ -115,6 +117,7 @@ impl RaftOptions {
             unseen_elections: UNSEEN_ELECTIONS,
             io: IoMode::Threaded,
             flush_timer: FlushTimer::default(),
+            volume: OnVolume::default(),
         }
     }
 

@@ -57,7 +57,9 @@ impl Receiver {
                 first.total_bytes
             )));
         }
-        let mut incoming = self.snapshots.receive().map_err(|error| disk(&error))?;
+        let (snapshots, bytes) = (self.snapshots.clone(), first.total_bytes);
+        let opened = self.io.run(move || snapshots.receive(bytes)).await;
+        let mut incoming = opened.map_err(|error| disk(&error))?;
         let mut missing = first.total_bytes;
         while missing > 0 {
             let Some(chunk) = next(&mut chunks).await? else {

@@ -19,7 +19,7 @@ use super::{
     runtime::random_store_id,
     types::{Node, SnapshotMeta, StoredMembership},
 };
-use crate::store::{Ballot, FlushTimer, IoMode, Position, Store, StoreId, StoreOptions};
+use crate::store::{Ballot, FlushTimer, IoMode, OnVolume, Position, Store, StoreId, StoreOptions};
 
 /// The first member of a cluster that begins with a state.
 #[derive(Clone, Debug)]
@@ -56,6 +56,7 @@ pub async fn seed(
         fresh: random_store_id(),
         io: IoMode::Inline,
         timer: FlushTimer::default(),
+        volume: OnVolume::default(),
     })?;
     if !store.log.hard_state().is_pristine() {
         return Err(RaftError::Options(format!(

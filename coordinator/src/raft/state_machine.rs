@@ -11,6 +11,7 @@ use openraft::{
 use parking_lot::Mutex;
 
 use super::{
+    builds::Builds,
     codec,
     entry::to_position,
     machine::{Machine, SnapshotWriter},
@@ -23,6 +24,7 @@ pub struct StateMachine {
     machine: Arc<dyn Machine>,
     snapshots: Snapshots,
     io: IoMode,
+    builds: Builds,
     applied: Option<LogId>,
     members: StoredMembership,
 }
@@ -34,6 +36,7 @@ pub struct SnapshotBuilder {
     writer: Mutex<Option<SnapshotWriter>>,
     snapshots: Snapshots,
     io: IoMode,
+    builds: Builds,
 }
 
 impl StateMachine {
@@ -43,9 +46,16 @@ impl StateMachine {
             machine,
             snapshots,
             io,
+            builds: Builds::default(),
             applied: None,
             members: StoredMembership::default(),
         }
+    }
+
+    /// The same, telling `builds` what becomes of snapshots.
+    #[must_use]
+    pub fn telling(self, builds: Builds) -> Self {
+        Self { builds, ..self }
     }
 }
 
@@ -89,6 +99,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             writer: Mutex::new(Some(self.machine.snapshot())),
             snapshots: self.snapshots.clone(),
             io: self.io,
+            builds: self.builds.clone(),
         }
     }
 
@@ -130,14 +141,37 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let writer = writer.ok_or_else(|| io::Error::other("a builder builds one snapshot"))?;
         let last = self.meta.last_log_id.map(to_position);
         let (meta, snapshots) = (codec::encode(&self.meta)?, self.snapshots.clone());
-        let file = self
-            .io
-            .run(move || snapshots.write(last, &meta, writer))
-            .await?;
-        Ok(Snapshot {
-            meta: self.meta.clone(),
-            snapshot: file,
-        })
+        let written = self.io.run(move || snapshots.write(last, &meta, writer));
+        match written.await {
+            Ok(file) => {
+                self.builds.succeeded();
+                Ok(Snapshot {
+                    meta: self.meta.clone(),
+                    snapshot: file,
+                })
+            }
+            Err(error) => {
+                self.builds.failed(&error);
+                self.newest()
+            }
+        }
+    }
+}
+
+impl SnapshotBuilder {
+    /// The snapshot that there was before: openraft ends for good where a build fails, and takes
+    /// one that is no newer for no progress.
+    fn newest(&self) -> io::Result<Snapshot> {
+        match self.snapshots.current() {
+            Some(file) => Ok(Snapshot {
+                meta: read_meta(&file)?,
+                snapshot: file,
+            }),
+            None => Ok(Snapshot {
+                meta: SnapshotMeta::default(),
+                snapshot: self.snapshots.nothing()?,
+            }),
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use openraft::{Instant as _, ServerState};
 
-use super::{identity::Identity, lease::Lease, links::Link, types::Metrics};
+use super::{
+    builds::SnapshotTrouble, identity::Identity, lease::Lease, links::Link, types::Metrics,
+};
 
 /// A member that can be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,8 @@ pub struct RaftStatus {
     pub since_heard: Option<Duration>,
     /// On a leader: how long ago each other member last answered; absent before the first time.
     pub answered: BTreeMap<u64, Duration>,
+    /// Why its newest snapshot is older than it should be, if it is.
+    pub snapshot_trouble: Option<SnapshotTrouble>,
     /// On a leader: the last index each other member is known to have.
     pub matched: BTreeMap<u64, Option<u64>>,
     /// Why each member that takes no part does not: its store, its cluster or what it claims is
@@ -160,6 +164,7 @@ impl RaftStatus {
             lease: length,
             since_quorum_ack: age.filter(|_| matches!(role, Role::Leader | Role::NoQuorum)),
             since_heard: lease.heard.ago(),
+            snapshot_trouble: None,
             answered: answered
                 .filter_map(|(id, at)| Some((*id, at.as_ref()?.elapsed())))
                 .collect(),

@@ -14,7 +14,7 @@ use super::{
     terms::TERM_MAX,
     types::{Command, Node},
 };
-use crate::store::{FlushTimer, IoMode, Position, Store, StoreOptions, identity_of};
+use crate::store::{FlushTimer, IoMode, OnVolume, Position, Store, StoreOptions, identity_of};
 
 /// Records read from the log at once.
 const STEP: u64 = 1024;
@@ -55,6 +55,7 @@ pub async fn survey(dir: &Path, machine: &dyn Machine) -> Result<Survey, RaftErr
         fresh: random_store_id(),
         io: IoMode::Inline,
         timer: FlushTimer::default(),
+        volume: OnVolume::default(),
     })?;
     let hard = log.hard_state();
     if hard.cluster.is_empty() {

@@ -19,7 +19,11 @@ use tonic::{Request, Response, Status};
 use super::{follow::Followers, gate::Gate, status::RpcError, view::View};
 use crate::{
     desired::Desired, machine::ClusterMachine, observations::Observations, raft::Consensus,
+    space::Rooms,
 };
+
+/// Instances that are looked at without letting the state change in between.
+const SLICE: usize = 32;
 
 /// The service.
 #[derive(Clone)]
@@ -40,6 +44,8 @@ pub struct AdminService {
     pub clock: Arc<dyn Clock>,
     /// Who follows events here.
     pub followers: Followers,
+    /// What is known of the coordinators' data directories.
+    pub rooms: Rooms,
 }
 
 impl AdminService {
@@ -59,6 +65,18 @@ impl AdminService {
     }
 }
 
+impl AdminService {
+    /// The page of instances, slice by slice: a change of the state waits for one slice only.
+    fn status_here(&self, asked: &StatusRequest) -> Result<StatusResponse, RpcError> {
+        let (mut page, ids) = self.view(|view| view.status_page(asked))?;
+        for slice in ids.chunks(SLICE) {
+            let some = self.view(|view| view.instances_of(slice, asked.replicas));
+            page.instances.extend(some);
+        }
+        Ok(page)
+    }
+}
+
 #[tonic::async_trait]
 impl Admin for AdminService {
     async fn status(
@@ -66,10 +84,11 @@ impl Admin for AdminService {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
         let stale = request.get_ref().stale;
-        let here = |asked: &StatusRequest| self.view(|view| view.status(asked));
+        let admin = self.clone();
+        let here = move |asked: &StatusRequest| admin.status_here(asked);
         let there =
             |leader, request| async move { AdminClient::new(leader).status(request).await }.boxed();
-        self.gate.answer(request, stale, here, there).await
+        self.gate.look(request, stale, here, there).await
     }
 
     async fn metastatus(
@@ -77,26 +96,37 @@ impl Admin for AdminService {
         request: Request<MetastatusRequest>,
     ) -> Result<Response<MetastatusResponse>, Status> {
         let stale = request.get_ref().stale;
-        let here = |_: &MetastatusRequest| self.view(|view| Ok(view.metastatus()));
+        let admin = self.clone();
+        let here = move |_: &MetastatusRequest| {
+            let mut answer = admin.view(|view| view.metastatus());
+            let node = admin.consensus.status().node_id;
+            admin.rooms.show(node, &mut answer);
+            Ok(answer)
+        };
         let there = |leader, request| {
             async move { AdminClient::new(leader).metastatus(request).await }.boxed()
         };
-        self.gate.answer(request, stale, here, there).await
+        self.gate.look(request, stale, here, there).await
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         let stale = request.get_ref().stale;
-        let here = |asked: &ListRequest| self.view(|view| Ok(view.list(asked)));
+        let admin = self.clone();
+        let here = move |asked: &ListRequest| admin.view(|view| Ok(view.list(asked)));
         let there =
             |leader, request| async move { AdminClient::new(leader).list(request).await }.boxed();
-        self.gate.answer(request, stale, here, there).await
+        self.gate.look(request, stale, here, there).await
     }
 
     async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyResponse>, Status> {
-        let here = |asked: &WhyRequest| self.view(|view| view.why(&instance(&asked.instance)?));
+        let admin = self.clone();
+        let here = move |asked: &WhyRequest| {
+            let id = instance(&asked.instance)?;
+            admin.view(|view| view.why(&id))
+        };
         let there =
             |leader, request| async move { AdminClient::new(leader).why(request).await }.boxed();
-        self.gate.answer(request, false, here, there).await
+        self.gate.look(request, false, here, there).await
     }
 
     async fn events(
@@ -104,10 +134,11 @@ impl Admin for AdminService {
         request: Request<EventsRequest>,
     ) -> Result<Response<EventsResponse>, Status> {
         let stale = request.get_ref().stale;
-        let here = |asked: &EventsRequest| self.view(|view| Ok(view.events(asked)));
+        let admin = self.clone();
+        let here = move |asked: &EventsRequest| admin.view(|view| Ok(view.events(asked)));
         let there =
             |leader, request| async move { AdminClient::new(leader).events(request).await }.boxed();
-        self.gate.answer(request, stale, here, there).await
+        self.gate.look(request, stale, here, there).await
     }
 
     type FollowStream = ReceiverStream<Result<EventsResponse, Status>>;
@@ -125,14 +156,15 @@ impl Admin for AdminService {
         request: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
         let stale = request.get_ref().stale;
-        let here = |asked: &DescribeRequest| {
+        let admin = self.clone();
+        let here = move |asked: &DescribeRequest| {
             let id = instance(&asked.instance)?;
-            self.view(|view| view.describe(&id))
+            admin.view(|view| view.describe(&id))
         };
         let there = |leader, request| {
             async move { AdminClient::new(leader).describe(request).await }.boxed()
         };
-        self.gate.answer(request, stale, here, there).await
+        self.gate.look(request, stale, here, there).await
     }
 }
 

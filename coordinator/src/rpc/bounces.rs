@@ -108,8 +108,9 @@ impl Bounces for BouncesService {
     ) -> Result<Response<BounceStatusResponse>, Status> {
         let there =
             |leader, asked| async move { client(leader).bounce_status(asked).await }.boxed();
-        let here = |asked: &BounceStatusRequest| self.admin.view(|view| view.bounces(asked));
-        self.admin.gate.answer(request, false, here, there).await
+        let admin = self.admin.clone();
+        let here = move |asked: &BounceStatusRequest| admin.view(|view| view.bounces(asked));
+        self.admin.gate.look(request, false, here, there).await
     }
 
     async fn resume_bounce(

@@ -19,6 +19,7 @@ use crate::{
     machine::ClusterMachine,
     propose::Proposer,
     raft::{Consensus, InitOutcome, Peer, RaftError, RaftStatus},
+    space::Rooms,
 };
 
 /// How long making the cluster may take, elections included.
@@ -42,6 +43,8 @@ pub struct ClusterService {
     pub peers: Peers,
     /// The cluster named in this coordinator's configuration; an other name is refused.
     pub configured: Option<ClusterName>,
+    /// The room of the data directory.
+    pub rooms: Rooms,
 }
 
 impl ClusterService {
@@ -174,7 +177,7 @@ impl Cluster for ClusterService {
         let status = self.consensus.status();
         let state = self.machine.read();
         let cluster = state.cluster();
-        Ok(Response::new(NodeResponse {
+        let mut answer = NodeResponse {
             id: status.node_id,
             address: self.address.clone(),
             role: self.role(&status).to_owned(),
@@ -194,6 +197,9 @@ impl Cluster for ClusterService {
             epoch: status.epoch,
             store: status.store,
             refused: status.refused_here.unwrap_or_default(),
-        }))
+            ..NodeResponse::default()
+        };
+        self.rooms.introduce(&mut answer);
+        Ok(Response::new(answer))
     }
 }

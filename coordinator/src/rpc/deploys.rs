@@ -251,8 +251,9 @@ impl Deploys for DeploysService {
     ) -> Result<Response<RemotesResponse>, Status> {
         let there =
             |leader, asked| async move { DeploysClient::new(leader).remotes(asked).await }.boxed();
-        let here = |asked: &RemotesRequest| Ok(self.remotes(asked));
-        self.admin.gate.answer(request, false, here, there).await
+        let own = self.clone();
+        let here = move |asked: &RemotesRequest| Ok(own.remotes(asked));
+        self.admin.gate.look(request, false, here, there).await
     }
 
     async fn r#override(
@@ -272,7 +273,8 @@ impl Deploys for DeploysService {
     ) -> Result<Response<HistoryResponse>, Status> {
         let there =
             |leader, asked| async move { DeploysClient::new(leader).history(asked).await }.boxed();
-        let here = |asked: &HistoryRequest| self.history(asked);
-        self.admin.gate.answer(request, false, here, there).await
+        let own = self.clone();
+        let here = move |asked: &HistoryRequest| own.history(asked);
+        self.admin.gate.look(request, false, here, there).await
     }
 }

@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::{
-    peers::{Peers, forwarded, was_forwarded},
+    looks::{Client, Looks},
+    peers::{Peers, client_of, forwarded, forwarded_for, was_forwarded},
     status::RpcError,
 };
 use crate::raft::{Consensus, ProposeError, RaftStatus};
@@ -36,12 +37,22 @@ pub enum Route {
 pub struct Gate {
     consensus: Consensus,
     peers: Peers,
+    looks: Looks,
 }
 
 impl Gate {
     /// A gate over this coordinator's consensus.
-    pub fn new(consensus: Consensus, peers: Peers) -> Self {
-        Self { consensus, peers }
+    pub fn new(consensus: Consensus, peers: Peers, looks: Looks) -> Self {
+        Self {
+            consensus,
+            peers,
+            looks,
+        }
+    }
+
+    /// Where long looks are taken.
+    pub fn looks(&self) -> &Looks {
+        &self.looks
     }
 
     /// Tells of every change of leader, as this coordinator sees it.
@@ -66,7 +77,8 @@ impl Gate {
     }
 
     /// Answers `request`: by `here` on the leader, or by `there`, passed on to it. A leader that
-    /// goes away in the middle is no answer: the next one is asked.
+    /// goes away in the middle is no answer: the next one is asked. `here` must be quick; what
+    /// looks at much is for [`Gate::look`].
     ///
     /// # Errors
     /// What the answer is, or that no leader gave one in time.
@@ -82,13 +94,57 @@ impl Gate {
         H: Fn(&Q) -> Result<R, RpcError>,
         T: Fn(Channel, Request<Q>) -> BoxFuture<'static, Result<Response<R>, Status>>,
     {
+        let here = |asked: Q, _| std::future::ready(here(&asked));
+        self.answer_with(request, stale, here, there).await
+    }
+
+    /// As [`Gate::answer`], but `here` is called off the threads of the runtime, when it is the
+    /// client's turn.
+    ///
+    /// # Errors
+    /// What the answer is, that no leader gave one in time, or [`RpcError::Busy`].
+    pub async fn look<Q, R, H, T>(
+        &self,
+        request: Request<Q>,
+        stale: bool,
+        here: H,
+        there: T,
+    ) -> Result<Response<R>, Status>
+    where
+        Q: Clone + Send + 'static,
+        R: Send + 'static,
+        H: Fn(&Q) -> Result<R, RpcError> + Clone + Send + 'static,
+        T: Fn(Channel, Request<Q>) -> BoxFuture<'static, Result<Response<R>, Status>>,
+    {
+        let here = |asked: Q, client| {
+            let here = here.clone();
+            async move { self.looks.take(client, move || here(&asked)).await? }
+        };
+        self.answer_with(request, stale, here, there).await
+    }
+
+    async fn answer_with<Q, R, H, F, T>(
+        &self,
+        request: Request<Q>,
+        stale: bool,
+        here: H,
+        there: T,
+    ) -> Result<Response<R>, Status>
+    where
+        Q: Clone,
+        H: Fn(Q, Client) -> F,
+        F: Future<Output = Result<R, RpcError>>,
+        T: Fn(Channel, Request<Q>) -> BoxFuture<'static, Result<Response<R>, Status>>,
+    {
         let deadline = tokio::time::Instant::now() + ANSWER;
+        let client = client_of(&request);
         loop {
+            let asked = request.get_ref().clone();
             let leader = match self.route(&request, stale).await? {
-                Route::Here => return Ok(Response::new(here(request.get_ref())?)),
+                Route::Here => return Ok(Response::new(here(asked, client).await?)),
                 Route::Leader(leader) => leader,
             };
-            let passed_on = forwarded(Request::new(request.get_ref().clone()));
+            let passed_on = forwarded_for(client, Request::new(asked));
             let answer = tokio::time::timeout_at(deadline, there(leader, passed_on)).await;
             match answer {
                 Err(_) => return Err(RpcError::NoLeader.into()),

@@ -263,9 +263,10 @@ impl Operate for OperateService {
     ) -> Result<Response<MaintenanceStatusResponse>, Status> {
         let there =
             |leader, asked| async move { client(leader).maintenance_status(asked).await }.boxed();
+        let admin = self.admin.clone();
         let here =
-            |asked: &MaintenanceStatusRequest| self.admin.view(|view| view.maintenance(asked));
-        self.admin.gate.answer(request, false, here, there).await
+            move |asked: &MaintenanceStatusRequest| admin.view(|view| view.maintenance(asked));
+        self.admin.gate.look(request, false, here, there).await
     }
 
     async fn brake_status(
@@ -273,8 +274,9 @@ impl Operate for OperateService {
         request: Request<BrakeStatusRequest>,
     ) -> Result<Response<BrakeStatusResponse>, Status> {
         let there = |leader, asked| async move { client(leader).brake_status(asked).await }.boxed();
-        let here = |_: &BrakeStatusRequest| Ok(self.admin.view(|view| view.brake()));
-        self.admin.gate.answer(request, false, here, there).await
+        let admin = self.admin.clone();
+        let here = move |_: &BrakeStatusRequest| Ok(admin.view(|view| view.brake()));
+        self.admin.gate.look(request, false, here, there).await
     }
 
     async fn release_brake(
@@ -312,9 +314,10 @@ impl Operate for OperateService {
     ) -> Result<Response<CheckReplicationResponse>, Status> {
         let there =
             |leader, asked| async move { client(leader).check_replication(asked).await }.boxed();
+        let admin = self.admin.clone();
         let here =
-            |asked: &CheckReplicationRequest| self.admin.view(|view| view.replication(asked));
-        self.admin.gate.answer(request, false, here, there).await
+            move |asked: &CheckReplicationRequest| admin.view(|view| view.replication(asked));
+        self.admin.gate.look(request, false, here, there).await
     }
 }
 

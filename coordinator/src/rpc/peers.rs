@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use paasta_process::accept::{Activity, current_client};
 use parking_lot::Mutex;
 use tonic::{Request, metadata::MetadataValue, transport::Channel};
 
+use super::looks::Client;
 use crate::raft::{Dial, DialError, Keepalive, Peer};
 
 /// Marks a call that a coordinator passed on: it is not passed on again.
 const FORWARDED: &str = "paasta-forwarded";
+/// Names the client of a call that was passed on.
+const CLIENT: &str = "paasta-client";
 
 /// The channels, made when first needed and kept.
 #[derive(Clone)]
@@ -54,4 +58,30 @@ pub fn forwarded<T>(mut request: Request<T>) -> Request<T> {
         .metadata_mut()
         .insert(FORWARDED, MetadataValue::from_static("1"));
     request
+}
+
+/// The same, in the name of a client.
+pub fn forwarded_for<T>(client: Client, request: Request<T>) -> Request<T> {
+    let mut request = forwarded(request);
+    let client = client.and_then(|client| client.to_string().parse().ok());
+    if let Some(client) = client {
+        request.metadata_mut().insert(CLIENT, client);
+    }
+    request
+}
+
+/// Whose call it is: as the coordinator says that passed it on, else the other end of its
+/// connection, or of that by which the HTTP API was asked.
+pub fn client_of<T>(request: &Request<T>) -> Client {
+    let said = request.metadata().get(CLIENT);
+    let said = said.filter(|_| was_forwarded(request));
+    match said.and_then(|client| client.to_str().ok()?.parse().ok()) {
+        Some(client) => Some(client),
+        None => {
+            let activity = request.extensions().get::<Arc<Activity>>();
+            activity
+                .map(|activity| activity.address())
+                .or_else(current_client)
+        }
+    }
 }

@@ -16,16 +16,14 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
-    transport::{
-        Server,
-        server::{Connected, TcpIncoming},
-    },
+    transport::{Server, server::Connected},
 };
+use tower::layer::layer_fn;
 
 use super::{
     admin::AdminService, agents::AgentsService, bounces::BouncesService, cluster::ClusterService,
-    deploys::DeploysService, logs::LogsService, members::MembersService, operate::OperateService,
-    snapshots::SnapshotsService,
+    connections::Noted, deploys::DeploysService, logs::LogsService, members::MembersService,
+    operate::OperateService, snapshots::SnapshotsService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -33,6 +31,11 @@ use crate::raft::{Consensus, RaftServer};
 const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Calls under way on one connection, at most.
 const CALLS_PER_CONNECTION: usize = 256;
+/// Streams open on one connection, at most: a coordinator relays the sessions of many agents on
+/// one.
+const STREAMS_PER_CONNECTION: u32 = 4096;
+/// Bytes of the headers of one call, at most.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// How long calls may take to end when the coordinator stops.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
@@ -90,13 +93,6 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Its connections, each answered without waiting for more to send: with Nagle's algorithm an
-/// answer of several segments waits for the client's delayed acknowledgement, some 40 ms. (The
-/// switch of tonic's server does nothing for connections that it did not accept itself.)
-pub fn connections(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
-}
-
 /// Serves until `shutdown`, then lets calls under way end for a moment.
 ///
 /// # Errors
@@ -146,6 +142,9 @@ where
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .layer(layer_fn(Noted::new))
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(incoming, async move {
             stopping.cancelled().await;

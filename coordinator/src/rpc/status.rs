@@ -93,6 +93,7 @@ impl From<RpcError> for Status {
                 ProposalError::NotLeader { .. } | ProposalError::Unavailable { .. } => {
                     Self::unavailable(text)
                 }
+                ProposalError::NoSpace { .. } => Self::resource_exhausted(text),
                 ProposalError::Unknown { .. } => Self::deadline_exceeded(text),
                 ProposalError::Undecodable { .. } => Self::internal(text),
             },

@@ -14,6 +14,7 @@ use super::{
     hardstate::{Ballot, HardState, Mark},
     slots::Slots,
     timing::FlushTimer,
+    volume::{OnVolume, Writing},
 };
 
 /// Keys of the tree beside the records.
@@ -30,6 +31,7 @@ pub(super) struct Disk {
     data: File,
     hard: Mutex<Slots>,
     timer: FlushTimer,
+    volume: OnVolume,
     /// Set by the first failed sync. The kernel reports such a failure once and may drop the
     /// pages, so a later success would mean nothing.
     broken: AtomicBool,
@@ -46,6 +48,7 @@ impl Disk {
             data,
             hard: Mutex::new(hard),
             timer: FlushTimer::default(),
+            volume: OnVolume::default(),
             broken,
             _lock: lock,
         }
@@ -54,6 +57,11 @@ impl Disk {
     /// The same, with somebody who hears how long each flush takes.
     pub(super) fn timed(self, timer: FlushTimer) -> Self {
         Self { timer, ..self }
+    }
+
+    /// The same, on this file system.
+    pub(super) fn on(self, volume: OnVolume) -> Self {
+        Self { volume, ..self }
     }
 
     /// A copy of what the high-water file holds.
@@ -141,7 +149,7 @@ impl Disk {
                  in order",
             ));
         }
-        let written = write();
+        let written = self.volume.admit(Writing::Log).and_then(|()| write());
         if written.is_err() {
             self.broken.store(true, Ordering::Release);
         }

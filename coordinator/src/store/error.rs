@@ -87,6 +87,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether opening it again later cannot help.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Locked { .. } | Self::Io { .. })
+    }
+
     /// An [`StoreError::Io`] for `map_err`.
     pub(super) fn io(
         doing: &'static str,

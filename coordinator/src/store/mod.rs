@@ -22,6 +22,7 @@ mod slots;
 mod snapshot;
 mod timing;
 mod verify;
+mod volume;
 
 pub use durable::lock as lock_dir;
 pub use error::StoreError;
@@ -33,3 +34,4 @@ pub use open::{Store, StoreOptions, identity_of};
 pub use record::{MAX_BODY_BYTES, Position, Record};
 pub use snapshot::{Head, Incoming, SnapshotFile, Snapshots};
 pub use timing::FlushTimer;
+pub use volume::{MachineVolume, OnVolume, Volume, Writing};

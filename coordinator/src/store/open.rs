@@ -23,6 +23,7 @@ use super::{
     snapshot::Snapshots,
     timing::FlushTimer,
     verify::{Scan, newest_vote, scan},
+    volume::OnVolume,
 };
 
 /// sled's segments: with these, values up to 64 KiB stay out of the files it never syncs.
@@ -48,6 +49,8 @@ pub struct StoreOptions {
     pub io: IoMode,
     /// Hears how long flushes take.
     pub timer: FlushTimer,
+    /// The file system it is on.
+    pub volume: OnVolume,
 }
 
 /// An open, verified store.
@@ -132,7 +135,7 @@ fn open_locked(options: &StoreOptions, owner: File) -> Result<Store, StoreError>
     let (db, tree, found) =
         open_sled(&log_dir, options.io).map_err(|error| error.into_store_error(dir, &log_dir))?;
     found.check_against(hard.state()).map_err(damaged)?;
-    let snapshots = Snapshots::open(&dir.join("snapshots"), dir)?;
+    let snapshots = Snapshots::open(&dir.join("snapshots"), dir, options.volume.clone())?;
     check_snapshot(&found, &snapshots).map_err(damaged)?;
     let data = log_dir.join("db");
     let data = File::open(&data).map_err(StoreError::io("cannot open", &data))?;
@@ -146,7 +149,8 @@ fn open_locked(options: &StoreOptions, owner: File) -> Result<Store, StoreError>
         noted: usable_commit(&found),
         ..found.state
     };
-    let disk = Arc::new(Disk::new(db, tree, data, hard, owner).timed(options.timer.clone()));
+    let disk = Disk::new(db, tree, data, hard, owner).on(options.volume.clone());
+    let disk = Arc::new(disk.timed(options.timer.clone()));
     if let Some(vote) = vote.filter(|_| vote != found.state.vote) {
         disk.vote(vote)
             .map_err(StoreError::io("cannot write", dir))?;

@@ -19,6 +19,7 @@ use super::{
     durable::sync_dir,
     error::{Damage, StoreError},
     record::Position,
+    volume::OnVolume,
 };
 
 use file::{HEADER_BYTES, MAX_META_BYTES, encode_header};
@@ -26,6 +27,9 @@ pub use file::{Head, SnapshotFile};
 
 /// How many finished snapshots stay on disk.
 const KEPT: usize = 2;
+
+/// How many bytes of a snapshot are written between two looks at the room that is left.
+const ROOM_STEP_BYTES: u64 = 1 << 20;
 
 const FINISHED: &str = "snap";
 const UNFINISHED: &str = "tmp";
@@ -39,6 +43,7 @@ pub struct Snapshots {
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
+    volume: OnVolume,
     serial: AtomicU64,
     /// Held while files are renamed, so that the newest on disk is always the one here.
     current: Mutex<Option<SnapshotFile>>,
@@ -47,7 +52,7 @@ struct Inner {
 impl Snapshots {
     /// Opens the directory, throws away what was never finished, and reads the newest file once.
     /// `store` is only named in errors.
-    pub(super) fn open(dir: &Path, store: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(dir: &Path, store: &Path, volume: OnVolume) -> Result<Self, StoreError> {
         fs::create_dir_all(dir).map_err(StoreError::io("cannot create", dir))?;
         for path in list(dir, UNFINISHED).map_err(StoreError::io("cannot list", dir))? {
             fs::remove_file(&path).map_err(StoreError::io("cannot remove", &path))?;
@@ -67,6 +72,7 @@ impl Snapshots {
         };
         let inner = Inner {
             dir: dir.to_owned(),
+            volume,
             serial: AtomicU64::new(0),
             current: Mutex::new(current),
         };
@@ -91,8 +97,10 @@ impl Snapshots {
         meta: &[u8],
         body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<SnapshotFile> {
+        let expected = self.current().map_or(0, |file| file.total_bytes());
+        self.room_for(expected)?;
         let path = self.temporary();
-        let written = write_file(&path, last, meta, body).and_then(|()| {
+        let written = write_file(&path, last, meta, body, self).and_then(|()| {
             let file = SnapshotFile::open(&path, true)?;
             self.keep(file, last)
         });
@@ -103,17 +111,31 @@ impl Snapshots {
         written
     }
 
-    /// Starts to receive the bytes of another node's snapshot file.
+    /// Stands for the snapshot that a node does not have yet: nothing can be read from it.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn receive(&self) -> io::Result<Incoming> {
+    pub fn nothing(&self) -> io::Result<SnapshotFile> {
+        SnapshotFile::nothing(&self.inner.dir)
+    }
+
+    /// Starts to receive another node's snapshot file, of `bytes` in all. Blocks.
+    ///
+    /// # Errors
+    /// Those of the disk; `StorageFull` where the log would be left without room.
+    pub fn receive(&self, bytes: u64) -> io::Result<Incoming> {
+        self.room_for(bytes)?;
         let path = self.temporary();
         let file = File::create_new(&path)?;
         Ok(Incoming {
             path,
             file: Some(file),
         })
+    }
+
+    /// Whether a snapshot may take so many bytes more.
+    fn room_for(&self, bytes: u64) -> io::Result<()> {
+        self.inner.volume.admit_snapshot(&self.inner.dir, bytes)
     }
 
     /// Makes a received snapshot this node's current one. Harmless for one that already is. Blocks.
@@ -225,6 +247,7 @@ fn write_file(
     last: Option<Position>,
     meta: &[u8],
     body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    snapshots: &Snapshots,
 ) -> io::Result<()> {
     if meta.len() > MAX_META_BYTES {
         return Err(io::Error::other(
@@ -236,7 +259,9 @@ fn write_file(
     file.write_all(&vec![0; HEADER_BYTES + meta.len()])?;
     let mut counted = Counted {
         to: BufWriter::new(&mut file),
+        snapshots,
         bytes: 0,
+        admitted: 0,
         crc: Default::default(),
     };
     body(&mut counted)?;
@@ -248,15 +273,22 @@ fn write_file(
     file.sync_all()
 }
 
-/// Counts and sums up what passes.
-struct Counted<W> {
+/// Counts and sums up what passes, and ends where it would take the log's room.
+struct Counted<'a, W> {
     to: W,
+    snapshots: &'a Snapshots,
     bytes: u64,
+    /// Up to how many bytes there was room when that was last looked at.
+    admitted: u64,
     crc: crc32fast::Hasher,
 }
 
-impl<W: Write> Write for Counted<W> {
+impl<W: Write> Write for Counted<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes >= self.admitted {
+            self.snapshots.room_for(ROOM_STEP_BYTES)?;
+            self.admitted = self.bytes + ROOM_STEP_BYTES;
+        }
         let written = self.to.write(bytes)?;
         self.bytes += written as u64;
         self.crc.update(&bytes[..written]);

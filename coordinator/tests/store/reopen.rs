@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use paasta_coordinator::store::{
-    Ballot, FlushTimer, IoMode, Log, Position, Record, Store, StoreError, StoreId, StoreOptions,
+    Ballot, FlushTimer, IoMode, Log, OnVolume, Position, Record, Store, StoreError, StoreId,
+    StoreOptions,
 };
 use tokio::sync::oneshot;
 
@@ -15,6 +16,7 @@ pub(super) fn options(dir: &Path) -> StoreOptions {
         fresh: StoreId::from_bits(7),
         io: IoMode::Threaded,
         timer: FlushTimer::default(),
+        volume: OnVolume::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use openraft::{
 };
 use paasta_coordinator::{
     raft::{LogStore, StateMachine, TypeConfig},
-    store::{FlushTimer, IoMode, Store, StoreId, StoreOptions},
+    store::{FlushTimer, IoMode, OnVolume, Store, StoreId, StoreOptions},
 };
 
 use super::harness::Pairs;
@@ -27,6 +27,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for Bui
             fresh: StoreId::from_bits(7),
             io: self.0,
             timer: FlushTimer::default(),
+            volume: OnVolume::default(),
         };
         let Store { log, snapshots } = Store::open(&options).expect("an empty store");
         let machine = StateMachine::new(Arc::new(Pairs::default()), snapshots, self.0);

@@ -3,6 +3,7 @@
 //! nothing of how a simulation runs, so that other harnesses can use them as well.
 
 pub mod clock;
+pub mod disk;
 pub mod i10_config;
 pub mod i12_replay;
 pub mod i1_acked;

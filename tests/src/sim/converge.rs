@@ -35,6 +35,10 @@ pub(crate) fn unsettled(world: &World, fleet: &Fleet, watch: &Watch) -> Option<V
     for (other, theirs) in world.up() {
         let member =
             status.voters.contains_key(&other.id) || status.learners.contains_key(&other.id);
+        if let Some(trouble) = theirs.leader.consensus.status().snapshot_trouble {
+            let what = format!("{} has no newer snapshot: {}", other.name, trouble.error);
+            return Some(late(what));
+        }
         let (index, leaders) = (last_index(&theirs), last_index(&up));
         if member && index != leaders {
             let what = format!("{} is at {index}, {} at {leaders}", other.name, seat.name);

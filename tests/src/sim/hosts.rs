@@ -17,8 +17,8 @@ use paasta_common::config::SystemConfig;
 use paasta_coordinator::{
     options::Options,
     raft::{RaftOptions, UNSEEN_ELECTIONS},
-    run::Coordinator,
-    store::{IoMode, StoreId},
+    run::{Coordinator, RunError},
+    store::{IoMode, OnVolume, StoreId},
     witness::Watched,
 };
 use tokio::sync::mpsc;
@@ -53,7 +53,10 @@ pub(crate) async fn coordinator(world: Arc<World>, id: u64) -> turmoil::Result {
     let options = coordinator_options(&world, seat)?;
     let shutdown = CancellationToken::new();
     let clock = Arc::new(seat.clock.clone());
-    let started = Coordinator::start(options, clock, shutdown).await?;
+    let started = match Coordinator::start(options, clock, shutdown).await {
+        Err(error @ RunError::NoRoom { .. }) => return ended(&world, seat, &error).await,
+        started => started?,
+    };
     let (acts, waiting) = mpsc::channel(ACTS_MAX);
     seat.set_up(Some(Up {
         leader: started.leader.clone(),
@@ -63,10 +66,21 @@ pub(crate) async fn coordinator(world: Arc<World>, id: u64) -> turmoil::Result {
     let incoming = Box::pin(listen().await?);
     tokio::select! {
         biased;
-        served = started.serve(incoming) => served?,
+        served = started.serve(incoming) => match served {
+            Err(error @ RunError::Ended { .. }) => return ended(&world, seat, &error).await,
+            served => served?,
+        },
         () = console(Arc::clone(&world), id, consensus, waiting) => {}
     }
     Err("a coordinator ended by itself".into())
+}
+
+/// A process that has ended by itself does nothing more; what supervises it sees that.
+async fn ended(world: &World, seat: &CoordinatorSeat, error: &RunError) -> turmoil::Result {
+    world.note(&seat.name, format_args!("ended by itself: {error}"));
+    seat.set_up(None);
+    *seat.ended.lock() = Some(error.to_string());
+    std::future::pending().await
 }
 
 fn coordinator_options(
@@ -105,6 +119,7 @@ fn coordinator_options(
         dial: Arc::new(Dialler(seat.knife.clone())),
         leadership_ms: (world.plant == Some(Plant::I6Quorum)).then_some(3_600_000),
         io: IoMode::Inline,
+        volume: OnVolume::new(Arc::new(seat.disk.clone())),
         ..RaftOptions::new(seat.id, seat.address(), &seat.dir)
     };
     options.resync = RESYNC;

@@ -19,8 +19,8 @@ use paasta_coordinator_core::{
 
 use super::{plant::Plant, shape::Shape, tally::Tally};
 use crate::checkers::{
-    Violation, clock, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake, i8_waiting,
-    i9_bounded, i10_config, i12_replay,
+    Violation, clock, disk, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake,
+    i8_waiting, i9_bounded, i10_config, i12_replay,
 };
 
 /// Of how many of the last indexes the whole state is kept, to be compared.
@@ -206,6 +206,12 @@ impl Judge {
         self.tally.add("acknowledged");
         let found = self.log.acknowledged(request);
         self.blame(found);
+    }
+
+    /// A coordinator ended by itself, `full` is whether its disk refused the log.
+    pub(crate) fn ended(&mut self, whom: &str, full: bool, why: &str) {
+        self.tally.add("ended_by_themselves");
+        self.blame(disk::ended(whom, full, why));
     }
 
     /// The log of a coordinator reaches from here to there.

@@ -6,6 +6,7 @@
 mod acts;
 mod clock;
 mod converge;
+mod disk;
 mod engine;
 mod eye;
 mod fleet;

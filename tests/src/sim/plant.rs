@@ -50,11 +50,13 @@ pub enum Plant {
     Terms,
     /// What a host dates by its clock is judged by another clock.
     Clock,
+    /// A snapshot without room takes the log's, and consensus ends.
+    Disk,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -70,6 +72,7 @@ impl Plant {
         Self::Stores,
         Self::Terms,
         Self::Clock,
+        Self::Disk,
     ];
 
     /// The invariant that it breaks.

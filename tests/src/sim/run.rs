@@ -239,6 +239,7 @@ impl Simulation<'_> {
                 return Ok(Err(violation));
             }
             self.storm.pass(&mut self.sim, &self.world, false);
+            self.storm.supervise(&mut self.sim, &self.world);
             if now.is_multiple_of(WRITE_MS) {
                 self.people.write_nothing(&self.world);
             }
@@ -271,6 +272,8 @@ impl Simulation<'_> {
         let mut last = Violation::new("convergence", "nothing was looked at");
         while self.world.clock.elapsed_ms() < begin + SETTLING_MS {
             self.step()?;
+            self.storm.supervise(&mut self.sim, &self.world);
+            self.storm.pass(&mut self.sim, &self.world, false);
             let now = self.world.clock.elapsed_ms();
             if !now.is_multiple_of(LOOK_MS) {
                 continue;
@@ -329,6 +332,10 @@ impl Simulation<'_> {
         self.storm.watch_members(&self.world);
         for (seat, up) in self.world.up() {
             let status = up.leader.consensus.status();
+            // Without a snapshot the log may not be cut; that it is made later is for the end.
+            if status.snapshot_trouble.is_some() {
+                continue;
+            }
             let (purged, last) = (status.purged.unwrap_or(0), status.last_log.unwrap_or(0));
             self.world
                 .judge

@@ -71,6 +71,8 @@ pub enum Kind {
     MassFailure,
     /// A clock jumps.
     ClockJump,
+    /// The disk of a coordinator is full: to the reserve, for snapshots, or for everything.
+    FullDisk,
     /// A container engine hangs, before or after it has done what it was asked; refuses; loses its
     /// answers; lists late and tells of nothing; is slow; or hangs for some containers only.
     EngineFault,
@@ -97,7 +99,7 @@ pub enum Kind {
 }
 
 /// All kinds, with how likely each is where it occurs.
-const KINDS: [(Kind, u32); 26] = [
+const KINDS: [(Kind, u32); 27] = [
     (Kind::CrashCoordinator, 6),
     (Kind::CrashControlPlane, 1),
     (Kind::LoseStore, 2),
@@ -124,6 +126,7 @@ const KINDS: [(Kind, u32); 26] = [
     (Kind::Revert, 2),
     (Kind::Transfer, 2),
     (Kind::Members, 3),
+    (Kind::FullDisk, 3),
 ];
 
 impl Shape {
@@ -174,10 +177,14 @@ impl Shape {
                 self.skews_ms = skews(0);
                 Vec::new()
             }
+            Plant::Disk => vec![Kind::FullDisk],
             Plant::I2 | Plant::I4 | Plant::I8 | Plant::I9 | Plant::I12 => Vec::new(),
         };
         if plant == Plant::I12 {
             self.partial = false;
+        }
+        if plant == Plant::Disk {
+            (self.snapshot_every, self.keep_log) = (30, 5);
         }
         if plant == Plant::I9 {
             (self.snapshot_every, self.keep_log, self.fault_ms) = (30, 5, 30_000);

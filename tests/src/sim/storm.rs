@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use turmoil::Sim;
 
 use super::{
+    disk::Fill,
     forger, intruders,
     plant::{self, Plant},
     shape::Kind,
@@ -26,6 +27,9 @@ use crate::checkers::members;
 /// The most orders kept of each host, to arrive once more.
 const ORDERS_KEPT: usize = 50;
 
+/// After so long a process that ended by itself is started again.
+const SUPERVISED_MS: u64 = 500;
+
 /// How a fault ends.
 enum End {
     Start(String),
@@ -35,6 +39,7 @@ enum End {
     RightClock(String),
     MendEngine(String),
     GiveBack(String),
+    MakeRoom(String),
 }
 
 /// The faults under way.
@@ -130,6 +135,10 @@ impl Storm {
             Kind::ClockJump => {
                 let until = until(chance, 500..8_000);
                 self.jump(world, until, chance);
+            }
+            Kind::FullDisk => {
+                let until = until(chance, 1_000..10_000);
+                self.fill_disk(world, until, chance);
             }
             Kind::CrashContainer => crash_container(world, watch, chance),
             Kind::StaleOrder => self.repeat_order(world, chance),
@@ -228,6 +237,12 @@ impl Storm {
                 clock_of(world, &name, 0);
             }
             End::GiveBack(name) => self.give_back(sim, world, &name),
+            End::MakeRoom(name) => {
+                world.note(&name, format_args!("has room again"));
+                for seat in world.coordinators.values().filter(|seat| seat.name == name) {
+                    seat.disk.set_fill(Fill::None);
+                }
+            }
             End::MendEngine(name) => {
                 world.note(&name, format_args!("engine works again"));
                 let seat = world.agents.iter().find(|seat| seat.name == name);
@@ -237,6 +252,39 @@ impl Storm {
                         .faults(|faults| *faults = Default::default());
                 }
             }
+        }
+    }
+
+    /// A coordinator's disk is full; one at a time, so that a majority can write.
+    fn fill_disk(&mut self, world: &World, until: u64, chance: &mut StdRng) {
+        let Some(seat) = pick_coordinator(world, chance) else {
+            return;
+        };
+        let fills = [Fill::Reserve, Fill::Snapshots, Fill::Snapshots, Fill::All];
+        let fill = fills[chance.random_range(0..fills.len())];
+        let others = world.coordinators.values();
+        if others.into_iter().any(|one| one.disk.fill() != Fill::None) {
+            return;
+        }
+        world.note(&seat.name, format_args!("disk is full: {fill:?}"));
+        seat.disk.set_fill(fill);
+        self.under_way
+            .push((until, End::MakeRoom(seat.name.clone())));
+    }
+
+    /// Starts what ended by itself again, as whoever supervises a process does. Only a disk without
+    /// room for the log is a reason to end.
+    pub(crate) fn supervise(&mut self, sim: &mut Sim<'_>, world: &World) {
+        for seat in world.coordinators.values() {
+            let Some(why) = seat.ended.lock().take() else {
+                continue;
+            };
+            world
+                .judge
+                .lock()
+                .ended(&seat.name, seat.disk.take_refused(), &why);
+            let until = world.clock.elapsed_ms() + SUPERVISED_MS;
+            self.crash(sim, world, &seat.name, Some(until));
         }
     }
 

@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
-    clock::HostClock, engine::SimEngine, forger::Forgery, judge::Judge, network::Knife,
-    operator::Act, plant::Plant, shape::Shape, trace::Trace,
+    clock::HostClock, disk::SimDisk, engine::SimEngine, forger::Forgery, judge::Judge,
+    network::Knife, operator::Act, plant::Plant, shape::Shape, trace::Trace,
 };
 
 /// The room of one coordinator.
@@ -31,6 +31,9 @@ pub(crate) struct CoordinatorSeat {
     pub(crate) clock: HostClock,
     pub(crate) knife: Knife,
     pub(crate) dir: PathBuf,
+    pub(crate) disk: SimDisk,
+    /// It ended by itself, and why; until it is started again.
+    pub(crate) ended: Mutex<Option<String>>,
     /// It left the cluster for ever and does not come back.
     pub(crate) left: AtomicBool,
     up: Mutex<Option<Up>>,
@@ -80,6 +83,8 @@ impl World {
                 id,
                 dir: dir.join(&name),
                 name,
+                disk: SimDisk::greedy(plant == Some(Plant::Disk)),
+                ended: Mutex::default(),
                 clock: clock.skewed(shape.coordinator_skew_ms(id)),
                 knife: Knife::default(),
                 left: AtomicBool::new(false),

@@ -83,6 +83,7 @@ fn a_cluster_with_a_host_away() {
             gpus: 0,
         }),
         brake: String::new(),
+        writes_space: String::new(),
         term: 4,
         applied_index: 1234,
         instances: 2,

@@ -7,6 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use paasta_common::id::cut;
+
 use super::ANSWER_TIMEOUT;
 
 /// Something that could not be answered: plain text with the code that says why.
@@ -38,6 +40,36 @@ impl IntoResponse for Problem {
 /// Plain text.
 pub fn text(text: String) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text)
+}
+
+/// Bytes of one part of a path, as they are written, at most.
+const SEGMENT_BYTES_MAX: usize = 512;
+/// Bytes of a query, at most.
+const QUERY_BYTES_MAX: usize = 2_048;
+
+/// Refuses paths and queries that are too long for anything.
+pub(super) async fn within_bounds(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    let segments = uri
+        .path()
+        .split('/')
+        .map(|part| ("a part of the path", part));
+    let query = uri.query().map(|query| ("the query", query));
+    for (what, text) in segments.chain(query) {
+        let most = match what {
+            "the query" => QUERY_BYTES_MAX,
+            _ => SEGMENT_BYTES_MAX,
+        };
+        if text.len() > most {
+            let text = format!(
+                "{what}: {} bytes are more than the {most} that it may have; it begins {:?}",
+                text.len(),
+                cut(text)
+            );
+            return Problem::new(400, text).into_response();
+        }
+    }
+    next.run(request).await
 }
 
 /// Answers within [`ANSWER_TIMEOUT`], if only that it could not.

@@ -5,7 +5,7 @@
 mod address;
 mod answer;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn};
 use hyper::{body::Incoming, server::conn::http1};
@@ -13,18 +13,22 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::sleep,
-};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::accept::{Acceptor, Greeting, Guarded, Limits, Open, Refusals, on_behalf_of};
 
 pub use address::{HttpAddressError, http_address};
 pub use answer::{Problem, text};
 
-/// Connections at a time, at most; who comes later waits in the system's own queue.
+/// Connections at a time, at most.
 pub const CONNECTIONS_MAX: usize = 256;
+/// Of those, from one address.
+const CONNECTIONS_PER_ADDRESS: usize = 128;
+/// How long a connection may rest between two requests, or take to accept an answer.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Bytes without which a connection has not begun to ask: `GET / HTTP/1.1` and its end.
+const GREETING: Greeting = Greeting(18);
 /// How long the head of a request may take to come, and a connection may rest between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take.
@@ -35,8 +39,6 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long answers under way may take when the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// How long to rest after a connection could not be taken: the process has too many files open.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -59,56 +61,50 @@ pub async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, BindErro
         .map_err(|source| BindError { address, source })
 }
 
+/// Takes connections of `listener`: at most [`CONNECTIONS_MAX`], and `room`, what the process has
+/// file descriptors for.
+pub fn acceptor(listener: TcpListener, room: usize, refusals: &Refusals) -> Acceptor {
+    let total = CONNECTIONS_MAX.min(room.max(1));
+    let limits = Limits {
+        total,
+        per_address: CONNECTIONS_PER_ADDRESS.min(total),
+        handshake: HEAD_TIMEOUT,
+        idle: IDLE_MAX,
+    };
+    Acceptor::new(listener, limits, GREETING, Open::new("http", refusals))
+}
+
 /// Serves the router until `shutdown`, then lets answers under way end for a moment.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+pub async fn serve(mut acceptor: Acceptor, router: Router, shutdown: CancellationToken) {
     let router = router
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(answer::within_bounds))
         .layer(from_fn(answer::in_time));
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
     loop {
-        let taken = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
+        let stream = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            taken = taken => taken,
+            stream = acceptor.next() => stream,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                // An answer in several pieces does not wait for acknowledgements.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "an HTTP connection answers late");
-                }
-                let (router, shutdown) = (router.clone(), shutdown.clone());
-                connections.spawn(async move {
-                    converse(stream, router, shutdown).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "an HTTP connection could not be taken");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        connections.spawn(converse(stream, router.clone(), shutdown.clone()));
     }
     connections.close();
     // Whoever takes longer is cut off with the process.
     let _ = tokio::time::timeout(STOP_GRACE, connections.wait()).await;
 }
 
-async fn converse(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn converse(stream: Guarded, router: Router, shutdown: CancellationToken) {
+    let activity = stream.activity();
+    let client = activity.address();
     let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
-        let router = router.clone();
+        let (router, busy) = (router.clone(), activity.begin());
         async move {
             let request = request.map(axum::body::Body::new);
-            Ok::<_, Infallible>(
-                tower::ServiceExt::oneshot(router, request)
-                    .await
-                    .unwrap_or_else(never),
-            )
+            let answering = tower::ServiceExt::oneshot(router, request);
+            let answer = on_behalf_of(client, answering).await.unwrap_or_else(never);
+            drop(busy);
+            Ok::<_, Infallible>(answer)
         }
     });
     let connection = http1::Builder::new()

@@ -1,9 +1,13 @@
 //! Clients that send too much, too slowly or nothing at all.
 
 use axum::routing::get;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::*;
+use crate::metrics::Meters;
 
 async fn served() -> (
     std::net::SocketAddr,
@@ -16,7 +20,15 @@ async fn served() -> (
     let router = Router::new()
         .route("/", get(|| async { text("well".to_owned()) }))
         .route("/never", get(std::future::pending::<()>));
-    let task = tokio::spawn(serve(listener, router, shutdown.clone()));
+    let task = tokio::spawn(serve(
+        acceptor(
+            listener,
+            CONNECTIONS_MAX,
+            &Refusals::new(&Meters::default()),
+        ),
+        router,
+        shutdown.clone(),
+    ));
     (address, shutdown, task)
 }
 
@@ -44,6 +56,18 @@ async fn it_answers_refuses_what_is_too_large_and_stops() {
     let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(HEAD_BYTES_MAX * 2));
     let answer = said(address, &long).await;
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    for (path, what) in [
+        (
+            format!("/{}", "a".repeat(600)),
+            "a part of the path: 600 bytes",
+        ),
+        (format!("/?{}", "a".repeat(3_000)), "the query: 3000 bytes"),
+    ] {
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answer = said(address, &asked).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(answer.contains(what) && answer.len() < 500, "{answer}");
+    }
     let nothing = said(
         address,
         "GET /no HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",

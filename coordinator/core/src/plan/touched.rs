@@ -71,6 +71,7 @@ impl Touched {
             Command::SetOverride(one) => self.instance(&one.instance),
             // What follows from them is another command.
             Command::SetAlert(_)
+            | Command::SetSpace(_)
             | Command::SetVersions(_)
             | Command::RefuseHost(_)
             | Command::NoteClock(_) => {}

@@ -48,6 +48,8 @@ use problems::ProblemScope;
 use request::RequestRing;
 use versions::Versions;
 
+use crate::space::Level;
+
 /// A debug build checks every invariant after every command while there are at most this many
 /// replicas: above it the check would make long tests quadratic.
 const CHECKED_REPLICAS_MAX: usize = 2_000;
@@ -73,6 +75,8 @@ struct Tables {
     problems: BTreeMap<ProblemScope, Vec<Problem>>,
     alerts: BTreeMap<InstanceId, Alert>,
     pools: Pools,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    space: BTreeMap<u64, Level>,
     versions: BTreeMap<ServiceName, Arc<Versions>>,
     events: EventRing,
     requests: RequestRing,
@@ -262,6 +266,11 @@ impl ClusterState {
     /// What was last said of the instances that are in alarm, or were.
     pub fn alerts(&self) -> &BTreeMap<InstanceId, Alert> {
         &self.tables.alerts
+    }
+
+    /// The coordinators whose data directory is short of room, by id.
+    pub fn space_levels(&self) -> &BTreeMap<u64, Level> {
+        &self.tables.space
     }
 
     /// Which versions of a service git said last are deployed; none when it never said.

@@ -67,7 +67,7 @@ async fn status_of(
 ) -> Result<(StatusResponse, InstanceStatus), Problem> {
     format!("{service}.{instance}")
         .parse::<InstanceId>()
-        .map_err(|error| Problem::new(400, format!("{service}.{instance}: {error}")))?;
+        .map_err(|error| Problem::new(400, error.to_string()))?;
     let ask = StatusRequest {
         service: service.to_owned(),
         instances: vec![instance.to_owned()],

@@ -29,6 +29,7 @@ fn status() -> RaftStatus {
         lease: Duration::from_secs(1),
         since_quorum_ack: Some(Duration::ZERO),
         since_heard: None,
+        snapshot_trouble: None,
         answered: BTreeMap::from([(2, Duration::from_millis(70)), (3, Duration::from_secs(60))]),
         matched: BTreeMap::from([(2, Some(98)), (3, Some(40)), (4, None)]),
         refused: BTreeMap::new(),

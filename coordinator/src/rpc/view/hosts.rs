@@ -69,6 +69,8 @@ impl View<'_> {
             desired_read_at_ms: self.read.at.0,
             desired_error: self.read.error.clone(),
             consensus_pace_permille: self.raft.pace_permille,
+            // What is known of the data directories is added by who asks.
+            writes_space: String::new(),
         }
     }
 
@@ -106,6 +108,7 @@ impl View<'_> {
                     .links
                     .get(id)
                     .map_or_else(String::new, |link| link.speed.as_str().to_owned()),
+                ..v1::CoordinatorStatus::default()
             })
             .collect();
         all.sort_by_key(|coordinator| coordinator.id);

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use paasta_common::{id::HostId, typo::close_matches};
+use paasta_common::{
+    id::{HostId, cut},
+    typo::close_matches,
+};
 use paasta_coordinator_core::plan::{
     brake::silent_hosts,
     maintenance::{Emptying, emptying},
@@ -69,16 +72,20 @@ impl View<'_> {
     pub fn host_named(&self, name: &str) -> Result<HostId, RpcError> {
         let known: BTreeSet<&str> = self.state.hosts().map(|(id, _)| id.as_str()).collect();
         let id = name.parse::<HostId>().ok();
-        if let Some(id) = id.filter(|_| known.contains(name)) {
+        if let Some(id) = id.clone().filter(|_| known.contains(name)) {
             return Ok(id);
         }
-        let close = close_matches(name, known);
+        // How near two texts are costs as much as both are long: only for what could be a name.
+        let close = match id {
+            Some(_) => close_matches(name, known),
+            None => Vec::new(),
+        };
         let hint = match close.is_empty() {
             true => "; `paasta metastatus -v` lists the hosts".to_owned(),
             false => format!("; did you mean {}?", close.join(", ")),
         };
         Err(RpcError::NotFound {
-            what: format!("host {name:?}"),
+            what: format!("host {:?}", cut(name)),
             hint,
         })
     }

@@ -13,7 +13,7 @@ pub(crate) mod words;
 use std::collections::BTreeSet;
 
 use paasta_common::{
-    id::{InstanceId, ServiceName},
+    id::{InstanceId, ServiceName, cut},
     problem::Problem,
     time::Timestamp,
 };
@@ -54,11 +54,14 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// The instances that the request selects, a page of them.
+    /// Which instances the request selects, a page of them, and all of the answer but these.
     ///
     /// # Errors
     /// [`RpcError::NotFound`] when the service or one of the instances is not known.
-    pub fn status(&self, request: &v1::StatusRequest) -> Result<v1::StatusResponse, RpcError> {
+    pub fn status_page(
+        &self,
+        request: &v1::StatusRequest,
+    ) -> Result<(v1::StatusResponse, Vec<InstanceId>), RpcError> {
         let known = self.known_of(&request.service);
         let chosen = chosen(&known, request, || self.known())?;
         let size = page_size(request.page_size);
@@ -68,16 +71,22 @@ impl View<'_> {
             .take(size + 1)
             .collect();
         let next_page = next_page(&mut page, size);
-        Ok(v1::StatusResponse {
+        let answer = v1::StatusResponse {
             cluster: self.cluster_name(),
-            instances: page
-                .into_iter()
-                .map(|id| self.instance(id, request.replicas))
-                .collect(),
+            instances: Vec::new(),
             next_page,
             now_ms: self.now.0,
             problems: self.problems_of_services(&request.service),
-        })
+        };
+        Ok((answer, page.into_iter().cloned().collect()))
+    }
+
+    /// These instances, as far as there is something to say of them.
+    pub fn instances_of(&self, ids: &[InstanceId], replicas: bool) -> Vec<v1::InstanceStatus> {
+        let known = ids
+            .iter()
+            .filter(|id| self.state.instance(id).is_some() || self.has_problems(id));
+        known.map(|id| self.instance(id, replicas)).collect()
     }
 
     /// The names of the instances, a page of them.
@@ -280,8 +289,19 @@ fn chosen<'a>(
         .collect())
 }
 
-/// Says what is not known, with the names that come closest.
+/// Says what is not known, with the names that come closest, if it could be a name at all: how
+/// near two texts are costs as much as both are long.
 fn not_found(known: &BTreeSet<InstanceId>, kind: &str, name: &str) -> RpcError {
+    let could_be = match kind {
+        "service" => ServiceName::new(name).is_ok(),
+        _ => name.parse::<InstanceId>().is_ok(),
+    };
+    if !could_be {
+        return RpcError::NotFound {
+            what: format!("{kind} {:?}", cut(name)),
+            hint: "; `paasta list` names what is".to_owned(),
+        };
+    }
     let names: BTreeSet<String> = match kind {
         "service" => known.iter().map(|id| id.service.to_string()).collect(),
         _ => known.iter().map(ToString::to_string).collect(),
@@ -292,7 +312,7 @@ fn not_found(known: &BTreeSet<InstanceId>, kind: &str, name: &str) -> RpcError {
         false => format!("; did you mean {}?", close.join(", ")),
     };
     RpcError::NotFound {
-        what: format!("{kind} {name:?}"),
+        what: format!("{kind} {:?}", cut(name)),
         hint,
     }
 }

@@ -21,7 +21,7 @@ fn body(file: &SnapshotFile) -> Vec<u8> {
 }
 
 fn open(dir: &Path) -> Result<Snapshots, StoreError> {
-    Snapshots::open(dir, dir)
+    Snapshots::open(dir, dir, OnVolume::default())
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_snapshot_travels_as_bytes() {
         open(there.path()).expect("empty"),
     );
     let sent = write(&from, 7, &[3; 10_000]);
-    let mut incoming = to.receive().expect("started");
+    let mut incoming = to.receive(sent.total_bytes()).expect("started");
     let (mut offset, mut buffer) = (0, [0; 999]);
     while offset < sent.total_bytes() {
         let bytes = sent.read_at(&mut buffer, offset).expect("read");
@@ -120,10 +120,10 @@ fn a_snapshot_travels_as_bytes() {
     to.adopt(received).expect("adopted");
     assert_eq!(body(&to.current().expect("there is one")), vec![3; 10_000]);
 
-    let mut cut = to.receive().expect("started");
+    let mut cut = to.receive(sent.total_bytes()).expect("started");
     cut.write(b"PAASTASN and then nothing").expect("written");
     assert!(cut.finish().is_err(), "a part is refused");
-    drop(to.receive().expect("started"));
+    drop(to.receive(sent.total_bytes()).expect("started"));
     assert_eq!(
         fs::read_dir(there.path()).expect("listed").count(),
         1,

@@ -24,6 +24,7 @@ mod set_instance;
 mod set_override;
 mod set_pools;
 mod set_problems;
+mod set_space;
 mod set_versions;
 mod set_want;
 mod undrain_host;
@@ -51,6 +52,7 @@ pub use set_instance::SetInstance;
 pub use set_override::SetOverride;
 pub use set_pools::SetPools;
 pub use set_problems::SetProblems;
+pub use set_space::SetSpace;
 pub use set_versions::SetVersions;
 pub use set_want::SetWant;
 pub use undrain_host::UndrainHost;
@@ -128,6 +130,8 @@ pub enum Command {
     SetProblems(SetProblems),
     /// An alarm of an instance begins or ends.
     SetAlert(SetAlert),
+    /// The room of a coordinator's data directory has another level.
+    SetSpace(SetSpace),
     /// Replicas are placed on hosts.
     Place(Place),
     /// Replicas should drain, stop, or run after all.
@@ -174,6 +178,7 @@ impl Command {
             Self::SetVersions(command) => command.apply(state, context),
             Self::SetProblems(command) => command.apply(state, context),
             Self::SetAlert(command) => command.apply(state, context),
+            Self::SetSpace(command) => command.apply(state, context),
             Self::Place(command) => command.apply(state, context),
             Self::SetWant(command) => command.apply(state, context),
             Self::Forget(command) => command.apply(state, context),

@@ -1,8 +1,11 @@
 //! What is in the body of a hook, of whichever git server: GitHub, GitLab and Gitea name the
 //! repository's URLs differently, and nothing else is needed.
 
-use paasta_common::id::ServiceName;
+use paasta_common::id::{ServiceName, cut};
 use serde_json::Value;
+
+/// Bytes of one URL, at most.
+const URL_BYTES_MAX: usize = 2_048;
 
 /// Where the URLs of the repository stand.
 const URLS: [(&str, &[&str]); 2] = [
@@ -57,6 +60,13 @@ pub(super) fn read(body: &[u8]) -> Result<Pushed, String> {
             .iter()
             .filter_map(|field| value[part][*field].as_str());
         for url in given.filter(|url| !url.is_empty()) {
+            if url.len() > URL_BYTES_MAX {
+                return Err(format!(
+                    "{part}: a URL of {} bytes is longer than the {URL_BYTES_MAX} that it may have; it begins {:?}",
+                    url.len(),
+                    cut(url)
+                ));
+            }
             if !urls.iter().any(|known| known == url) {
                 urls.push(url.to_owned());
             }
@@ -95,6 +105,17 @@ mod tests {
         }
         let hello = Pushed::Service("hello".parse().unwrap());
         assert_eq!(read(br#"{"service": "hello"}"#), Ok(hello));
+    }
+
+    #[test]
+    fn a_url_has_a_bound() {
+        let body = |length| {
+            let url = "a".repeat(length);
+            serde_json::json!({ "repository": { "clone_url": url } }).to_string()
+        };
+        assert!(read(body(URL_BYTES_MAX).as_bytes()).is_ok());
+        let error = read(body(URL_BYTES_MAX + 1).as_bytes()).unwrap_err();
+        assert!(error.contains("2049 bytes") && error.len() < 250, "{error}");
     }
 
     #[test]
