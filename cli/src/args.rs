@@ -33,7 +33,7 @@ All commands, by task (paasta help COMMAND has options and examples):
   Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
                  autoscale, backoff, brake
   Hosts:         maintenance, cleanup
-  Coordinators:  cluster, coordinator, snapshot, generate-deployments
+  Coordinators:  cluster, coordinator, settings, snapshot, generate-deployments
   New services:  new-service, validate, local-run, pipeline
   Pipeline:      check, cook-image, itest, security-check, push-to-registry
   This program:  completions, man, version, help
@@ -117,6 +117,9 @@ pub enum Command {
     Brake(cmd::brake::Command),
     /// Remove the instances that are no longer declared or deployed
     Cleanup(cmd::cleanup::Args),
+    /// Show and change the operators' settings that decide what a container is
+    #[command(subcommand)]
+    Settings(cmd::settings::Command),
     /// Make a cluster, ask its coordinators
     #[command(subcommand)]
     Cluster(cmd::cluster::Command),

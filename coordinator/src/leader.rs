@@ -167,7 +167,7 @@ impl Leader {
         }));
         tokio::join!(
             self.plan_on(&ended),
-            self.desired.follow(&ended),
+            self.desired.follow(term, &ended),
             self.alerts.follow(&ended)
         );
     }

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod observations;
 pub mod offline;
 pub mod options;
+pub mod peers;
 pub mod propose;
 pub mod raft;
 pub mod rpc;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use paasta_common::config::SystemConfig;
-use paasta_coordinator_core::plan::observed::PlanSettings;
+use paasta_coordinator_core::{plan::observed::PlanSettings, state::departed::RemovalGuard};
 use paasta_process::{
     accept::Limits,
     http::{self, HttpAddressError, http_address},
@@ -36,6 +36,10 @@ pub struct Options {
     pub soa_dir: PathBuf,
     /// Between two whole readings of it, at most.
     pub resync: Duration,
+    /// How long an instance must be absent from the readings before it is removed, milliseconds.
+    pub removal_patience_ms: u64,
+    /// When removals are too many to be meant.
+    pub removal_guard: RemovalGuard,
     /// Up to this many replicas everything is planned at each change.
     pub small_replicas: usize,
     /// Who looks on; nobody, but in a simulation.
@@ -89,6 +93,7 @@ impl Options {
             lease_ms: ours.lease_ms,
             lost_after_ms: ours.lost_after_ms,
             mass_failure_percent: ours.mass_failure_percent,
+            paced_percent: ours.paced_bounce_percent,
             ..PlanSettings::default()
         };
         let connections = Limits {
@@ -106,6 +111,12 @@ impl Options {
             plan,
             soa_dir: PathBuf::from(&system.soa_dir),
             resync: Duration::from_secs(ours.resync_seconds),
+            removal_patience_ms: ours.removal_patience_ms,
+            removal_guard: RemovalGuard {
+                percent: ours.removal_guard_percent,
+                window_ms: ours.removal_guard_minutes * 60_000,
+                per_minute_milli: ours.removal_guard_per_minute_milli,
+            },
             system,
             small_replicas: SMALL_REPLICAS,
             watched: Watched::default(),

@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     observations::Observations,
     options::Options,
+    peers::Peers,
     propose::Proposer,
     raft::{ClusterClock, Consensus, RaftError, RaftOptions},
     rpc::{
@@ -42,8 +43,8 @@ use crate::{
         looks::Looks,
         members::MembersService,
         operate::OperateService,
-        peers::Peers,
-        server::{ServeError, Services, bind, serve},
+        server::{ServeError, Services, bind, connections, serve},
+        settings::SettingsService,
         snapshots::SnapshotsService,
     },
     sessions::Sessions,
@@ -338,6 +339,7 @@ fn leader(
     leadership: watch::Sender<Option<Leadership>>,
     machine: &ClusterMachine,
     proposer: &Proposer,
+    peers: &Peers,
 ) -> Leader {
     let report = Arc::new(ArcSwap::from_pointee(Report::default()));
     let (machine, proposer) = (machine.clone(), proposer.clone());
@@ -347,7 +349,7 @@ fn leader(
         observations: Observations::new(options.plan),
         report: Arc::clone(&report),
         leadership: Arc::new(leadership),
-        desired: Desired::new(machine.clone(), proposer.clone(), options),
+        desired: Desired::new(machine.clone(), proposer.clone(), peers.clone(), options),
         alerts: Alerts::new(machine.clone(), proposer.clone(), report, &options.system),
         small_replicas: options.small_replicas,
         watched: options.watched.clone(),
@@ -369,7 +371,7 @@ fn build(
     let looks = Looks::new(options.raft.io);
     let gate = Gate::new(consensus.clone(), peers.clone(), looks);
     let (leadership, led) = watch::channel(None);
-    let leader = leader(&options, leadership, &machine, &proposer);
+    let leader = leader(&options, leadership, &machine, &proposer, &peers);
     let sessions = sessions(&options, &clock, &leader, shutdown);
     let admin = AdminService {
         gate: gate.clone(),
@@ -389,7 +391,7 @@ fn build(
         shutdown: shutdown.clone(),
         places: Arc::new(Semaphore::new(READERS_MAX)),
     };
-    let (operate, bounces, deploys) = acting(&admin, &proposer);
+    let (operate, bounces, deploys, settings) = acting(&admin, &proposer);
     let members = MembersService {
         gate: gate.clone(),
         consensus: consensus.clone(),
@@ -421,6 +423,7 @@ fn build(
         operate,
         bounces,
         deploys,
+        settings,
         snapshots,
     };
     (leader, services)
@@ -448,7 +451,12 @@ fn sessions(
 fn acting(
     admin: &AdminService,
     proposer: &Proposer,
-) -> (OperateService, BouncesService, DeploysService) {
+) -> (
+    OperateService,
+    BouncesService,
+    DeploysService,
+    SettingsService,
+) {
     let operate = OperateService {
         admin: admin.clone(),
         proposer: proposer.clone(),
@@ -461,5 +469,9 @@ fn acting(
         admin: admin.clone(),
         proposer: proposer.clone(),
     };
-    (operate, bounces, deploys)
+    let settings = SettingsService {
+        admin: admin.clone(),
+        proposer: proposer.clone(),
+    };
+    (operate, bounces, deploys, settings)
 }

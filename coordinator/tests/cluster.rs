@@ -7,6 +7,7 @@ mod cluster {
     mod bounces;
     mod claims;
     pub(crate) mod coordinators;
+    mod desired;
     mod events;
     mod git;
     mod hooks;
@@ -17,6 +18,7 @@ mod cluster {
     mod pools;
     mod recovery;
     mod schema;
+    mod settings;
 }
 
 use std::time::Duration;

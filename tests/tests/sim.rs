@@ -121,6 +121,11 @@ mod simulation {
     }
 
     #[test]
+    fn a_reader_that_overlooks_a_service_is_found() {
+        caught(Plant::I14);
+    }
+
+    #[test]
     fn a_planner_that_changes_its_mind_is_found() {
         caught(Plant::I12);
     }

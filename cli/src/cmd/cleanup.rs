@@ -1,5 +1,5 @@
 //! `paasta cleanup`: removes what is no longer declared or deployed. The coordinators do so by
-//! themselves, unless it is more than half of everything.
+//! themselves after a while, unless it is too much to be meant.
 
 use paasta_process::help::examples;
 use paasta_proto::v1::{CleanupRequest, operate_client::OperateClient};
@@ -14,21 +14,23 @@ use crate::{
 const EXITS: &str = "\
 Exit codes:
   0  done, or nothing to do; of --dry-run: it would be done
-  1  refused: more than half of the instances would go, or the soa directory
-     cannot be read
+  1  refused: so many instances would go that it is held back, or the soa
+     directory cannot be read
   3  no coordinator could be reached, or none that could answer";
 
 /// Remove the instances that are no longer declared or deployed
 ///
-/// The coordinators do that by themselves, through the drain path, unless more than half of all
-/// instances would go: then somebody has to say that it is meant.
+/// The coordinators do that by themselves, through the drain path, when an instance has been absent
+/// for `removal_patience_seconds`, unless more than half of all instances would go within an hour:
+/// then somebody has to say that it is meant. What comes back within a day comes back with its
+/// history, its overrides and an emergency stop.
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples(&["paasta cleanup --dry-run", "paasta cleanup --force"], EXITS))]
 pub struct Args {
-    /// Also when more than half of the instances would go
+    /// Also what is held back, and what may still come back
     #[arg(short, long)]
     pub force: bool,
-    /// Show what would be removed, change nothing
+    /// Show what is absent and when it is removed, change nothing
     #[arg(long)]
     pub dry_run: bool,
 }

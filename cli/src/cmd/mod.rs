@@ -45,6 +45,7 @@ pub mod new_service;
 pub mod pipeline;
 pub mod push_to_registry;
 pub mod security_check;
+pub mod settings;
 pub mod snapshot;
 pub mod status;
 pub mod validate;
@@ -92,6 +93,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Backoff(command) => backoff::run(command, context).await,
         args::Command::Brake(command) => brake::run(command, context).await,
         args::Command::Cleanup(args) => cleanup::run(&args, context).await,
+        args::Command::Settings(command) => settings::run(command, context).await,
         args::Command::Cluster(command) => cluster::run(command, context).await,
         args::Command::Coordinator(command) => coordinator::run(command, context).await,
         args::Command::Snapshot(command) => snapshot::run(command, context).await,

@@ -7,17 +7,25 @@ use super::{
     lines::Lines,
     plain,
     table::{field, table},
+    time,
 };
 
 /// Renders the instances and what becomes of them.
 pub fn render(answer: &CleanupResponse, view: &View) -> String {
     let mut lines = Lines::new(view);
     if !answer.instances.is_empty() {
-        let rows = answer
-            .instances
-            .iter()
-            .map(|one| vec![field(&one.instance), field(&one.why), field(one.replicas)]);
-        let head = ["INSTANCE", "WHY", "REPLICAS"];
+        let rows = answer.instances.iter().map(|one| {
+            let when = one
+                .removed_at_ms
+                .map_or_else(|| "held back".to_owned(), |at| time::moment(at, view));
+            vec![
+                field(&one.instance),
+                field(&one.why),
+                field(one.replicas),
+                field(when),
+            ]
+        });
+        let head = ["INSTANCE", "WHY", "REPLICAS", "REMOVED AT"];
         lines.block(0, &table(view, 0, &head, rows.collect()));
         let count = answer.instances.len();
         lines.raw(&format!("{count} of {} instances", answer.total));
@@ -43,6 +51,7 @@ mod tests {
             instance: "hello.main".to_owned(),
             why: "undeployed".to_owned(),
             replicas: 3,
+            removed_at_ms: None,
         };
         let answer = CleanupResponse {
             outcome: "refused".to_owned(),
@@ -51,8 +60,8 @@ mod tests {
             total: 1,
         };
         let wanted = "\
-INSTANCE    WHY         REPLICAS
-hello.main  undeployed  3
+INSTANCE    WHY         REPLICAS  REMOVED AT
+hello.main  undeployed  3         held back
 1 of 1 instances
 REFUSED - more than half
 ";

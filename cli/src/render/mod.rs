@@ -24,6 +24,7 @@ pub mod remotes;
 pub mod replicas;
 pub mod replication;
 pub mod saved;
+pub mod settings;
 pub mod status;
 pub mod table;
 pub mod time;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use paasta_proto::{
-    v1::{HostState, HostStatus, MetastatusResponse, Resources},
+    v1::{HostState, HostStatus, MetastatusResponse, Resources, SettingsDrift},
     words::Words as _,
 };
 
@@ -58,6 +58,7 @@ pub fn findings(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Vec<Fi
     found.push(desired(response));
     found.extend(clocks(response));
     found.extend(space(response));
+    found.extend(settings(response));
     if !response.brake.is_empty() {
         let (subject, level, text) = ("Brake", Level::Critical, response.brake.clone());
         found.push(Finding {
@@ -403,6 +404,20 @@ fn desired(response: &MetastatusResponse) -> Finding {
             }
         }
     }
+}
+
+/// Said only when there is something to say.
+fn settings(response: &MetastatusResponse) -> Option<Finding> {
+    let of = |one: &SettingsDrift| format!("coordinator {} ({})", one.id, one.keys.join(", "));
+    let differing: Vec<String> = response.settings_drift.iter().map(of).collect();
+    (!differing.is_empty()).then(|| Finding {
+        subject: "Settings",
+        level: Level::Warning,
+        text: format!(
+            "the files differ from what is in force: {}; see `paasta settings diff`",
+            differing.join(", ")
+        ),
+    })
 }
 
 #[cfg(test)]

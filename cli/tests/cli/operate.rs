@@ -225,6 +225,7 @@ fn a_cleanup_shows_what_goes_and_a_refusal_is_1() {
         instance: "hello.main".to_owned(),
         why: "undeclared".to_owned(),
         replicas: 3,
+        removed_at_ms: None,
     };
     let script = |outcome: &str| Script {
         cleanup: CleanupResponse {

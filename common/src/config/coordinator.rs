@@ -4,7 +4,7 @@ use super::{COORDINATOR_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT};
 use crate::{
     problem::Rule,
     soa::table::{
-        Default::{Said, Text as Word, Whole as Int},
+        Default::{Number as Num, Said, Text as Word, Whole as Int},
         Field, Kind, Range, Record, Table,
     },
 };
@@ -101,6 +101,39 @@ pub(super) static COORDINATOR: Table = Table::warning(
         )
         .or(Said("none: paasta-coordinator asks for it")),
         Field::new(
+            "paced_bounce_percent",
+            Kind::Whole(Range::within(1.0, 100.0)),
+            "Of a change that touches many instances and is no new version, the percentage of \
+             them that bounces at once; two always may.",
+        )
+        .or(Int(10)),
+        Field::new(
+            "removal_guard_minutes",
+            Kind::Whole(Range::within(1.0, 1_440.0)),
+            "Minutes within which removals are counted together.",
+        )
+        .or(Int(60)),
+        Field::new(
+            "removal_guard_per_minute",
+            Kind::Number(Range::within(0.0, 100_000.0)),
+            "Removals that are slower than this, in instances a minute, are never held back.",
+        )
+        .or(Num(0.1)),
+        Field::new(
+            "removal_guard_percent",
+            Kind::Whole(Range::within(1.0, 100.0)),
+            "When more than this percentage of the instances that were declared within \
+             removal_guard_minutes would be removed, they are held back until an operator means it.",
+        )
+        .or(Int(50)),
+        Field::new(
+            "removal_patience_seconds",
+            Kind::Number(Range::within(0.0, 86_400.0)),
+            "Seconds for which an instance must be absent from soa_dir, or without a deployed \
+             version, before it is removed.",
+        )
+        .or(Num(60.0)),
+        Field::new(
             "resync_seconds",
             Kind::Whole(Range::within(1.0, 86_400.0)),
             "Seconds between full readings of soa_dir.",
@@ -151,6 +184,20 @@ pub struct CoordinatorConfig {
     pub snapshot_every: u64,
     /// `resync_seconds`: between full readings of the soa directory, 1 to 86,400. Default 30.
     pub resync_seconds: u64,
+    /// `paced_bounce_percent`: of a change that touches many instances, the part that bounces at
+    /// once, 1 to 100; two always may. Default 10.
+    pub paced_bounce_percent: u32,
+    /// `removal_patience_seconds`: for how long an instance must be absent before it is removed, in
+    /// milliseconds here; up to a day. Default a minute.
+    pub removal_patience_ms: u64,
+    /// `removal_guard_percent`: when more than this part of the instances would be removed within
+    /// the window it is held back, 1 to 100. Default 50.
+    pub removal_guard_percent: u32,
+    /// `removal_guard_minutes`: the window, 1 to 1,440 minutes. Default 60.
+    pub removal_guard_minutes: u64,
+    /// `removal_guard_per_minute`: what is removed more slowly is not held back; thousandths of
+    /// instances a minute here. Default 100, which is six an hour.
+    pub removal_guard_per_minute_milli: u32,
     /// `lease_ms`: for how long an agent's session holds without news, 500 to a day. Default
     /// 3,000.
     pub lease_ms: u64,
@@ -179,6 +226,15 @@ impl CoordinatorConfig {
             election_timeout_max_ms: fields.whole("election_timeout_max_ms").unwrap_or_default(),
             snapshot_every: fields.whole("snapshot_every").unwrap_or_default(),
             resync_seconds: fields.whole("resync_seconds").unwrap_or_default(),
+            paced_bounce_percent: fields.whole32("paced_bounce_percent").unwrap_or_default(),
+            removal_patience_ms: fields
+                .seconds("removal_patience_seconds")
+                .unwrap_or_default(),
+            removal_guard_percent: fields.whole32("removal_guard_percent").unwrap_or_default(),
+            removal_guard_minutes: fields.whole("removal_guard_minutes").unwrap_or_default(),
+            removal_guard_per_minute_milli: fields
+                .number("removal_guard_per_minute")
+                .map_or(0, |rate| (rate * 1_000.0).round() as u32),
             lease_ms: fields.whole("lease_ms").unwrap_or_default(),
             lost_after_ms: fields.whole("lost_after_ms").unwrap_or_default(),
             mass_failure_percent: fields.whole32("mass_failure_percent").unwrap_or_default(),

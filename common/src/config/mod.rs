@@ -17,6 +17,7 @@ use crate::{
 
 mod agent;
 mod alerts;
+mod cluster;
 mod coordinator;
 mod deployments;
 mod pools;
@@ -24,6 +25,7 @@ mod table;
 
 pub use agent::AgentConfig;
 pub use alerts::AlertsConfig;
+pub use cluster::{ClusterSettings, Difference};
 pub use coordinator::CoordinatorConfig;
 pub use deployments::DeploymentsConfig;
 pub use table::SYSTEM;

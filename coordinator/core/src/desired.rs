@@ -4,20 +4,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use paasta_common::{
-    id::{InstanceId, ServiceName},
+    id::{AppId, InstanceId, ServiceName},
     overcommit::Pools,
     problem::Problem,
     spec::InstanceSpec,
+    time::Timestamp,
 };
 
+mod absence;
 mod cause;
+pub mod rest;
+mod settings;
 mod versions;
 
+pub use absence::{is_due, overdue};
+pub use settings::settings;
 pub use versions::versions;
+
+pub use crate::state::absence::Removal;
 
 use crate::state::{
     ClusterState,
-    command::{Command, RemoveInstances, SetInstance, SetPools, SetProblems},
+    command::{Command, Extent, SetInstance, SetPools, SetProblems},
+    departed::RemovalGuard,
+    instance::Instance,
     problems::{PROBLEMS_MAX, ProblemScope},
 };
 
@@ -28,12 +38,29 @@ pub struct Reading {
     pub instances: BTreeMap<InstanceId, Declared>,
     /// Services of which it is not known what they declare: what is known of them stays (I10).
     pub incomplete: BTreeSet<ServiceName>,
+    /// Those of them that were not read at all, as they were being changed: what was said of their
+    /// problems stays as well.
+    pub unread: BTreeSet<ServiceName>,
     /// The operator's word on the pools.
     pub pools: Pools,
+    /// The apps of those that the cluster's settings of before would make another app: what differs
+    /// by the settings alone is told from other changes by it.
+    pub under_before: BTreeMap<InstanceId, AppId>,
     /// The deploy group of each: whose tags say which version it runs.
     pub deploy_groups: BTreeMap<InstanceId, String>,
     /// What is wrong with the files of a service as a whole.
     pub problems: BTreeMap<ServiceName, Vec<Problem>>,
+}
+
+impl Reading {
+    /// Leaves out what was read of a service, as it was being changed.
+    pub fn leave_out(&mut self, service: &ServiceName) {
+        self.instances.retain(|id, _| id.service != *service);
+        self.deploy_groups.retain(|id, _| id.service != *service);
+        self.problems.remove(service);
+        self.incomplete.insert(service.clone());
+        self.unread.insert(service.clone());
+    }
 }
 
 /// One declared instance: what is known of what it should be.
@@ -65,28 +92,29 @@ impl Declared {
     }
 }
 
-/// Why an instance is removed.
+/// How removals are done, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removal {
-    /// It is not declared any more.
-    Undeclared,
-    /// It is declared, and no version is deployed for it any more.
-    Undeployed,
+pub struct Removing {
+    /// The Raft term of the leader that reads.
+    pub leadership: u64,
+    /// Its time: that of its clock when it began to lead, and what has passed since.
+    pub now: Timestamp,
+    /// How long an instance must be absent from the readings before it is removed, in milliseconds.
+    pub patience_ms: u64,
+    /// When removals are too many.
+    pub guard: RemovalGuard,
 }
 
-impl Removal {
-    /// The word used in status.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Undeclared => "undeclared",
-            Self::Undeployed => "undeployed",
-        }
-    }
-}
-
-/// The commands that make the state say what was read; none when it does already. The removal of
-/// instances is one command, and the last one: it may be refused as a whole.
-pub fn changes(state: &ClusterState, reading: &Reading) -> Vec<Command> {
+/// The commands that make the state say what was read; none when it does already, or when time has
+/// to pass first. The removal of instances is one command, and the last one: it may be refused as a
+/// whole. A change of configuration that touches more than `at_once` instances is one of many.
+pub fn changes(
+    state: &ClusterState,
+    reading: &Reading,
+    removing: &Removing,
+    at_once: usize,
+) -> Vec<Command> {
+    let many = count_config_only(state, reading) > at_once;
     let mut commands = problems(state, reading);
     if *state.pools() != reading.pools {
         let pools = reading.pools.clone();
@@ -102,19 +130,53 @@ pub fn changes(state: &ClusterState, reading: &Reading) -> Vec<Command> {
             let cause = cause::cause(state, reading, id, &spec);
             commands.push(Command::SetInstance(SetInstance {
                 id: id.clone(),
+                extent: extent(reading, (id, &spec), known, many),
                 spec,
                 cause,
             }));
         }
     }
-    let ids: BTreeSet<InstanceId> = removals(state, reading).into_keys().collect();
-    if !ids.is_empty() {
-        commands.push(Command::RemoveInstances(RemoveInstances {
-            ids,
-            force: false,
-        }));
-    }
+    commands.extend(absence::changes(state, &removals(state, reading), removing));
     commands
+}
+
+/// Whether the instance bounces, and not to another version or by a restart.
+fn is_config_only(known: &Instance, spec: &InstanceSpec) -> bool {
+    known.declared
+        && known.spec.app_id != spec.app_id
+        && known.spec.app.git_sha == spec.app.git_sha
+        && known.spec.force_bounce == spec.force_bounce
+        && known.spec.desired_state == spec.desired_state
+}
+
+fn count_config_only(state: &ClusterState, reading: &Reading) -> usize {
+    let config_only = |(id, declared): (&InstanceId, &Declared)| match declared {
+        Declared::Spec(spec) => state
+            .instance(id)
+            .is_some_and(|known| is_config_only(known, spec)),
+        _ => false,
+    };
+    reading
+        .instances
+        .iter()
+        .filter(|one| config_only(*one))
+        .count()
+}
+
+fn extent(
+    reading: &Reading,
+    (id, spec): (&InstanceId, &InstanceSpec),
+    known: Option<&Instance>,
+    many: bool,
+) -> Extent {
+    let Some(known) = known.filter(|known| is_config_only(known, spec)) else {
+        return Extent::Own;
+    };
+    match reading.under_before.get(id) == Some(&known.spec.app_id) {
+        true => Extent::Settings,
+        false if many => Extent::Many,
+        false => Extent::Own,
+    }
 }
 
 /// The instances that are recorded as declared and that the reading removes.
@@ -142,8 +204,10 @@ fn problems(state: &ClusterState, reading: &Reading) -> Vec<Command> {
     let known = state.problems();
     for scope in known.keys() {
         // Of a service that could not be read, an instance's own problems are not known either.
-        let kept =
-            matches!(scope, ProblemScope::Instance(id) if reading.incomplete.contains(&id.service));
+        let kept = match scope {
+            ProblemScope::Instance(id) => reading.incomplete.contains(&id.service),
+            ProblemScope::Service(service) => reading.unread.contains(service),
+        };
         if !kept {
             wanted.entry(scope.clone()).or_default();
         }

@@ -154,6 +154,7 @@ fn take(world: &mut World, turn: Turn) {
                 .must(Command::RemoveInstances(RemoveInstances {
                     ids,
                     force: true,
+                    rule: None,
                 }));
         }
         Turn::OneReports(number) => world.agent_acts(&host_id(number)),
@@ -319,7 +320,9 @@ fn any_command() -> impl Strategy<Value = Command> {
             .prop_flat_map(|id| (Just(id.clone()), any_spec(id)))
             .prop_map(|(id, spec)| set(&id, spec)),
         1 => (prop::collection::btree_set(any_instance(), 0..3), any::<bool>())
-            .prop_map(|(ids, force)| Command::RemoveInstances(RemoveInstances { ids, force })),
+            .prop_map(|(ids, force)| {
+                Command::RemoveInstances(RemoveInstances { ids, force, rule: None })
+            }),
         1 => any_instance().prop_map(|id| Command::DropInstance(DropInstance { id })),
         1 => (any_instance(), prop::option::of(apps())).prop_map(|(instance, app)| {
             Command::RollBack(RollBack { instance, app, reason: String::new() })

@@ -299,6 +299,7 @@ fn removal_ends_an_alarm() {
         .must(Command::RemoveInstances(RemoveInstances {
             ids,
             force: true,
+            rule: None,
         }));
     assert_eq!(look(&mut world, &mut watch), 1);
     assert_eq!(look(&mut world, &mut watch), 0);

@@ -383,7 +383,11 @@ fn what_was_removed_under_the_brake_leaves_when_it_comes_off() {
         world.last.report.brake.is_some() && world.is_steady(&id)
     });
     let ids = BTreeSet::from([id.clone()]);
-    let remove = RemoveInstances { ids, force: true };
+    let remove = RemoveInstances {
+        ids,
+        force: true,
+        rule: None,
+    };
     world.cluster.must(Command::RemoveInstances(remove));
     world.ticks(5);
     assert_eq!(world.recorded(&id, &app_id(&id, 1)), 3, "the brake is on");
@@ -439,7 +443,11 @@ fn remove(world: &mut World, ids: &[InstanceId], force: bool) -> Outcome {
     let ids = ids.iter().cloned().collect();
     world
         .cluster
-        .apply(Command::RemoveInstances(RemoveInstances { ids, force }))
+        .apply(Command::RemoveInstances(RemoveInstances {
+            ids,
+            force,
+            rule: None,
+        }))
 }
 
 #[test]

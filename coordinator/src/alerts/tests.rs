@@ -61,6 +61,7 @@ fn state(team: Option<&str>, critical: bool) -> ClusterState {
             id: id(),
             spec,
             cause: Default::default(),
+            extent: Default::default(),
         }),
         alert(true),
     ];

@@ -2,8 +2,10 @@
 //! once in a while in any case, and proposes what differs from the replicated state.
 
 mod ask;
+mod preview;
 mod read;
 pub mod repositories;
+pub mod settings;
 mod watch;
 
 use std::{
@@ -14,22 +16,36 @@ use std::{
 };
 
 use paasta_common::{
-    config::SystemConfig,
-    id::{ClusterName, InstanceId, ServiceName},
+    config::{ClusterSettings, SystemConfig},
+    id::{ClusterName, ServiceName},
+    soa::SoaError,
     time::Timestamp,
 };
 use paasta_coordinator_core::{
-    desired::{Reading, Removal, changes, removals},
-    state::{command::Command, outcome::Outcome, versions::Versions},
+    desired::{
+        Reading, Removing, changes, is_due,
+        rest::{Rest, Verdict},
+    },
+    plan::pace::at_once,
+    state::{
+        outcome::{Outcome, Reason},
+        settings::Settings,
+        versions::Versions,
+    },
 };
+use paasta_proto::v1::{BouncingInstance, RefusedInstance};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use read::Resolver;
 use repositories::Repositories;
+use settings::FileSettings;
 
 use crate::{
     machine::ClusterMachine,
     options::Options,
+    peers::Peers,
     propose::{ProposalError, Proposer},
     store::IoMode,
     witness::Watched,
@@ -37,6 +53,8 @@ use crate::{
 
 /// Commands proposed together, at most; the rest follow at once.
 const BATCH_MAX: usize = 64;
+/// Between two looks at a directory that is waited for to come to rest.
+const REST_LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What git said last, by service; none where git is not asked.
 type AllVersions = Option<BTreeMap<ServiceName, Arc<Versions>>>;
@@ -59,39 +77,91 @@ pub struct Desired {
     dir: Arc<PathBuf>,
     resync: Duration,
     last: Arc<Mutex<LastRead>>,
-    /// Why instances that are gone from the directory are not removed; empty when they are.
-    refusal: Arc<Mutex<String>>,
+    removing: Removing,
+    paced_percent: u32,
+    led: Arc<Mutex<Led>>,
     /// Who follows git.
     pub repositories: Repositories,
+    /// What the coordinators' own files say of the cluster's settings.
+    pub settings: FileSettings,
     io: IoMode,
     watched: Watched,
 }
 
+/// The present leadership, with a time that no jump of the clock moves.
+#[derive(Clone, Copy)]
+struct Led {
+    term: u64,
+    from: Timestamp,
+    began: Instant,
+}
+
 /// What one leadership remembers between readings. Losing it costs one more reading.
-#[derive(Default)]
 struct Seen {
+    /// When it began: times of `rest` count from here.
+    began: Instant,
+    rest: Rest<watch::Prints>,
+    /// How what was read looked.
     fingerprint: watch::Fingerprint,
     versions: AllVersions,
-    read_at: Option<tokio::time::Instant>,
-    /// A removal that was refused: not proposed again before the directory changes.
-    refused: BTreeSet<InstanceId>,
+    settings: Option<ClusterSettings>,
+    read_at: Option<Instant>,
     /// Whether something proposed was not acknowledged.
     again: bool,
+    /// Whether the directory is waited for to come to rest.
+    restless: bool,
+}
+
+impl Seen {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            rest: Rest::default(),
+            fingerprint: watch::Fingerprint::new(),
+            versions: None,
+            settings: None,
+            read_at: None,
+            again: false,
+            restless: false,
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Desired {
     /// Follows the soa directory of the options, as a proposer of what changes in it.
-    pub fn new(machine: ClusterMachine, proposer: Proposer, options: &Options) -> Self {
+    pub fn new(
+        machine: ClusterMachine,
+        proposer: Proposer,
+        peers: Peers,
+        options: &Options,
+    ) -> Self {
+        let settings = FileSettings::new(machine.clone(), proposer.clone(), peers, &options.system);
         let repositories = Repositories::new(machine.clone(), proposer.clone(), options);
         Self {
             repositories,
+            settings,
             machine,
             proposer,
             system: Arc::new(options.system.clone()),
             dir: Arc::new(options.soa_dir.clone()),
             resync: options.resync,
             last: Arc::default(),
-            refusal: Arc::default(),
+            removing: Removing {
+                leadership: 0,
+                now: Timestamp::default(),
+                patience_ms: options.removal_patience_ms,
+                guard: options.removal_guard,
+            },
+            paced_percent: options.plan.paced_percent,
+            led: Arc::new(Mutex::new(Led {
+                term: 0,
+                from: Timestamp::default(),
+                began: Instant::now(),
+            })),
             io: options.raft.io,
             watched: options.watched.clone(),
         }
@@ -99,22 +169,16 @@ impl Desired {
 
     /// When the directory was last read here, and what stands in the way of what it says.
     pub fn last_read(&self) -> LastRead {
-        let mut last = self.last.lock().clone();
-        if last.error.is_empty() {
-            last.error.clone_from(&self.refusal.lock());
-        }
-        last
+        self.last.lock().clone()
     }
 
-    /// Reads the directory now, and says which instances it removes.
-    ///
-    /// # Errors
-    /// Why it cannot be read.
-    pub async fn removals(&self) -> Result<BTreeMap<InstanceId, Removal>, String> {
-        let cluster = self.cluster().ok_or("there is no cluster yet")?;
-        match self.read(cluster, self.versions()).await {
-            Some(reading) => Ok(removals(&self.machine.read(), &reading)),
-            None => Err(self.last.lock().error.clone()),
+    /// How removals are done by the present leadership here.
+    pub fn removing(&self) -> Removing {
+        let led = *self.led.lock();
+        Removing {
+            leadership: led.term,
+            now: led.from.after(led.began.elapsed()),
+            ..self.removing
         }
     }
 
@@ -123,14 +187,25 @@ impl Desired {
         state.cluster().map(|cluster| cluster.name.clone())
     }
 
-    /// Follows the directory, and the repositories of its services, until `ended`.
-    pub async fn follow(&self, ended: &CancellationToken) {
-        tokio::join!(biased; self.follow_files(ended), self.repositories.follow(ended));
+    /// Follows the directory, and the repositories of its services, as the leader of `term` and
+    /// until `ended`.
+    pub async fn follow(&self, term: u64, ended: &CancellationToken) {
+        *self.led.lock() = Led {
+            term,
+            from: self.proposer.now(),
+            began: Instant::now(),
+        };
+        tokio::join!(
+            biased;
+            self.settings.follow(ended),
+            self.follow_files(ended),
+            self.repositories.follow(ended)
+        );
     }
 
     async fn follow_files(&self, ended: &CancellationToken) {
         let mut notifications = watch::Notifications::begin(&self.dir, self.io);
-        let mut seen = Seen::default();
+        let mut seen = Seen::new();
         loop {
             tokio::select! {
                 biased;
@@ -140,39 +215,87 @@ impl Desired {
             tokio::select! {
                 biased;
                 () = ended.cancelled() => return,
-                () = notifications.next() => {}
+                () = tokio::time::sleep(REST_LOOK_EVERY), if seen.restless => {}
+                () = notifications.next(), if !seen.restless => {}
                 () = self.repositories.changed() => {}
             }
         }
     }
 
-    /// Reads and proposes if the directory changed, or it is time.
+    /// Reads and proposes if the directory changed and is at rest, or it is time.
     async fn look(&self, seen: &mut Seen) {
         let Some(cluster) = self.cluster() else {
             return;
         };
-        let dir = Arc::clone(&self.dir);
-        let Ok(now) = self.io.run(move || Ok(watch::fingerprint(&dir))).await else {
+        let Some(settings) = self.in_force() else {
+            // They are adopted in a moment.
+            seen.restless = true;
             return;
         };
-        let due = seen.read_at.is_none_or(|at| at.elapsed() >= self.resync);
         let versions = self.versions();
-        let changed = now != seen.fingerprint || versions != seen.versions;
-        if !changed && !due && !seen.again {
-            return;
-        }
-        if changed {
-            seen.refused.clear();
-        }
-        let Some(mut reading) = self.read(cluster, versions.clone()).await else {
+        let Some(looks) = self.fingerprint(&versions).await else {
             return;
         };
+        let now_ms = seen.now_ms();
+        seen.rest.look(now_ms, looks.clone());
+        let restless = match seen.rest.verdict(now_ms) {
+            Verdict::Wait(_) => {
+                seen.restless = true;
+                return;
+            }
+            Verdict::But(restless) => restless,
+            Verdict::Quiet => BTreeSet::new(),
+        };
+        seen.restless = false;
+        let since = |span| seen.read_at.is_none_or(|at| at.elapsed() >= span);
+        let due = since(self.resync) || is_due(&self.machine.read(), &self.removing());
+        let changed = looks != seen.fingerprint
+            || versions != seen.versions
+            || seen.settings.as_ref() != Some(&settings.values);
+        // What never rests must not have everything else read all the time.
+        let hurried = !restless.is_empty() && !since(watch::LOOK_EVERY);
+        if hurried || (!changed && !due && !seen.again) {
+            return;
+        }
+        let read = self.read(cluster, versions.clone(), &settings).await;
+        let Some(mut reading) = read else {
+            return;
+        };
+        let Some(after) = self.fingerprint(&versions).await else {
+            return;
+        };
+        let differs = |name: &&String| looks.get(*name) != after.get(*name);
+        let torn: BTreeSet<&String> = looks.keys().chain(after.keys()).filter(differs).collect();
+        for name in restless.iter().chain(torn.iter().copied()) {
+            if let Ok(service) = ServiceName::new(name) {
+                reading.leave_out(&service);
+            }
+        }
         self.watched.tell(|w| w.read(&mut reading));
-        // Taken before the reading: a change in between is seen by the next look.
-        seen.fingerprint = now;
+        // As it looked before the reading: a change in between is seen by the next look.
+        seen.fingerprint = looks.clone();
+        seen.fingerprint
+            .retain(|name, _| !restless.contains(name) && !torn.contains(name));
         seen.versions = versions;
-        seen.read_at = Some(tokio::time::Instant::now());
-        seen.again = !self.propose(&reading, seen).await;
+        seen.settings = Some(settings.values);
+        seen.read_at = Some(Instant::now());
+        seen.again = !self.propose(&reading).await;
+    }
+
+    /// How the directory looks; nothing when that cannot be told.
+    async fn fingerprint(&self, versions: &AllVersions) -> Option<watch::Fingerprint> {
+        let (dir, versions) = (Arc::clone(&self.dir), versions.clone());
+        let look = move || {
+            let by_git = |service: &str| {
+                let known = versions.as_ref();
+                let service = ServiceName::new(service).ok();
+                known
+                    .zip(service)
+                    .is_some_and(|(known, service)| known.contains_key(&service))
+            };
+            Ok(watch::fingerprint(&dir, &by_git))
+        };
+        self.io.run(look).await.ok()
     }
 
     /// What git said last; nothing where it is not asked.
@@ -183,12 +306,18 @@ impl Desired {
         }
     }
 
-    async fn read(&self, cluster: ClusterName, versions: AllVersions) -> Option<Reading> {
-        let (dir, system) = (Arc::clone(&self.dir), Arc::clone(&self.system));
-        let reading = self
-            .io
-            .run(move || Ok(read::read(&dir, &cluster, &system, versions.as_ref())))
-            .await;
+    /// The settings of the cluster; none before there are any.
+    fn in_force(&self) -> Option<Settings> {
+        self.machine.read().settings().cloned()
+    }
+
+    async fn read(
+        &self,
+        cluster: ClusterName,
+        versions: AllVersions,
+        settings: &Settings,
+    ) -> Option<Reading> {
+        let reading = self.read_with(cluster, versions, settings).await;
         let error = match &reading {
             Ok(Ok(_)) => String::new(),
             Ok(Err(error)) => paasta_process::chain::chain(error),
@@ -205,29 +334,57 @@ impl Desired {
         reading.ok()?.ok()
     }
 
+    /// Reads the directory as if these settings were in force.
+    async fn read_with(
+        &self,
+        cluster: ClusterName,
+        versions: AllVersions,
+        settings: &Settings,
+    ) -> std::io::Result<Result<Reading, SoaError>> {
+        let dir = Arc::clone(&self.dir);
+        let resolver = Resolver::new(&self.system, cluster, settings);
+        self.io
+            .run(move || Ok(read::read(&dir, &resolver, versions.as_ref())))
+            .await
+    }
+
+    /// What would bounce, and what could not run, if these settings were in force.
+    ///
+    /// # Errors
+    /// Why the directory cannot be read.
+    pub async fn preview(
+        &self,
+        values: &ClusterSettings,
+    ) -> Result<(Vec<BouncingInstance>, Vec<RefusedInstance>), String> {
+        let cluster = self.cluster().ok_or("there is no cluster yet")?;
+        let mut settings = self.in_force().ok_or("there are no settings yet")?;
+        settings.values = values.clone();
+        let reading = self.read_with(cluster, self.versions(), &settings).await;
+        let reading = match reading {
+            Ok(Ok(reading)) => reading,
+            Ok(Err(error)) => return Err(paasta_process::chain::chain(&error)),
+            Err(error) => return Err(error.to_string()),
+        };
+        Ok(preview::preview(&self.machine.read(), &reading))
+    }
+
     /// False when something has to be proposed again.
-    async fn propose(&self, reading: &Reading, seen: &mut Seen) -> bool {
-        let mut commands = changes(&self.machine.read(), reading);
-        let removes = |command: &Command| matches!(command, Command::RemoveInstances(_));
-        if !commands.iter().any(removes) {
-            seen.refused.clear();
-            self.refusal.lock().clear();
-        }
-        commands.retain(|command| match command {
-            Command::RemoveInstances(remove) => remove.ids != seen.refused,
-            _ => true,
-        });
+    async fn propose(&self, reading: &Reading) -> bool {
+        let mut commands = {
+            let state = self.machine.read();
+            let at_once = at_once(&state, self.paced_percent);
+            changes(&state, reading, &self.removing(), at_once)
+        };
+        let held_before = self.machine.read().held_back().is_some();
         let mut acknowledged = true;
         while !commands.is_empty() {
             let rest = commands.split_off(commands.len().min(BATCH_MAX));
             let batch = std::mem::replace(&mut commands, rest);
-            let results = self.proposer.propose_all(batch.clone()).await;
-            for (command, result) in batch.iter().zip(results) {
+            for result in self.proposer.propose_all(batch).await {
                 match result {
                     Ok(Outcome::Refused(reason)) => {
-                        self.refused(command, &reason.to_string(), seen)
+                        tracing::warn!(%reason, "a change of the desired state was refused");
                     }
-                    Ok(_) if removes(command) => self.refusal.lock().clear(),
                     Ok(_) => {}
                     // `paasta metastatus` shows it; the watch of the room has logged it.
                     Err(error @ ProposalError::NoSpace { .. }) => {
@@ -241,14 +398,11 @@ impl Desired {
                 }
             }
         }
-        acknowledged
-    }
-
-    fn refused(&self, command: &Command, reason: &str, seen: &mut Seen) {
-        tracing::error!(reason, "a change of the desired state was refused");
-        if let Command::RemoveInstances(remove) = command {
-            seen.refused = remove.ids.clone();
-            reason.clone_into(&mut self.refusal.lock());
+        let held = self.machine.read().held_back().copied();
+        if let Some(held) = held.filter(|_| !held_before) {
+            let reason = Reason::from(held);
+            tracing::error!(%reason, "removals are held back");
         }
+        acknowledged
     }
 }

@@ -3,12 +3,11 @@
 //! network and overlay file systems.
 
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    collections::BTreeMap, ffi::OsString, os::unix::fs::MetadataExt, path::Path, time::Duration,
 };
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use paasta_common::deployments;
 use tokio::sync::watch;
 
 use crate::store::IoMode;
@@ -16,28 +15,35 @@ use crate::store::IoMode;
 /// Between two looks at every file.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// What a file looked like: size, time of change. Links are followed.
-pub(super) type Fingerprint = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
+/// What a file looked like: which file it is, its size, and when it was written. Links are followed.
+pub(super) type Print = (u64, u64, i64, i64);
+/// What the files of one service looked like, by name.
+pub(super) type Prints = BTreeMap<OsString, Print>;
+/// The same of all services, by the names of their directories.
+pub(super) type Fingerprint = BTreeMap<String, Prints>;
 
-/// The sizes and times of all files, two levels deep as the soa layout is. What cannot be read is
-/// left out: reading it later says what is wrong.
-pub(super) fn fingerprint(dir: &Path) -> Fingerprint {
+/// How all files look, two levels deep as the soa layout is, but for the deployments.json of which
+/// `read_elsewhere` says that nobody reads them. What cannot be read is left out: reading it later
+/// says what is wrong.
+pub(super) fn fingerprint(dir: &Path, read_elsewhere: &dyn Fn(&str) -> bool) -> Fingerprint {
     let mut seen = Fingerprint::new();
-    let services = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    for service in services {
-        let files = std::fs::read_dir(service.path())
-            .into_iter()
-            .flatten()
-            .flatten();
-        for file in files {
-            let path = file.path();
-            if let Ok(meta) = std::fs::metadata(&path) {
-                seen.insert(path, (meta.len(), meta.modified().ok()));
+    for service in entries(dir) {
+        let name = service.file_name().to_string_lossy().into_owned();
+        let mut prints = Prints::new();
+        for file in entries(&service.path()) {
+            let passed_over = file.file_name() == deployments::FILE && read_elsewhere(&name);
+            if let (false, Ok(meta)) = (passed_over, std::fs::metadata(file.path())) {
+                let print = (meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec());
+                prints.insert(file.file_name(), print);
             }
         }
-        seen.insert(service.path(), (0, None));
+        seen.insert(name, prints);
     }
     seen
+}
+
+fn entries(dir: &Path) -> impl Iterator<Item = std::fs::DirEntry> {
+    std::fs::read_dir(dir).into_iter().flatten().flatten()
 }
 
 /// Notifications of changes below a directory, for as long as this lives.

@@ -231,6 +231,24 @@ fn trouble(page: &mut Page, view: &View<'_>) {
         "1 while too many hosts are silent at once and nothing is replaced.",
         truth(view.report.brake.is_some()),
     );
+    let absent = view.state.instances();
+    let absent = absent.filter(|(_, one)| one.absence.is_some()).count() as f64;
+    let held = view.state.held_back().is_some();
+    page.gauges(
+        "paasta_removals_pending",
+        "Instances that the configuration does not have any more and that still run, by state: \
+         waiting for their patience, or held back, as they are too many.",
+        ["state"],
+        [
+            (["waiting"], if held { 0.0 } else { absent }),
+            (["held"], if held { absent } else { 0.0 }),
+        ],
+    );
+    page.gauge(
+        "paasta_coordinators_settings_differ",
+        "Coordinators whose own files say something else than the settings of the cluster.",
+        view.drift.len() as f64,
+    );
     let problems = || view.state.problems().values().flatten();
     let count = |wanted: Severity| {
         problems()

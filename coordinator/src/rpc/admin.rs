@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use paasta_common::id::InstanceId;
-use paasta_coordinator_core::plan::report::Report;
+use paasta_coordinator_core::{plan::report::Report, state::outcome::Reason};
 use paasta_process::clock::Clock;
 use paasta_proto::v1::{
     DescribeRequest, DescribeResponse, EventsRequest, EventsResponse, FollowRequest, ListRequest,
@@ -54,12 +54,17 @@ impl AdminService {
         let report = self.report.load_full();
         let state = self.machine.read();
         let observed = self.observations.read();
+        let mut read = self.desired.last_read();
+        if let (true, Some(held)) = (read.error.is_empty(), state.held_back()) {
+            read.error = Reason::from(*held).to_string();
+        }
         look(&View {
             state: &state,
             observed: &observed,
             report: &report,
             raft: &self.consensus.status(),
-            read: &self.desired.last_read(),
+            read: &read,
+            drift: &self.desired.settings.drift(&state),
             now: self.clock.now(),
         })
     }

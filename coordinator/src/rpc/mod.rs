@@ -13,8 +13,10 @@ pub mod logs;
 pub mod looks;
 pub mod members;
 pub mod operate;
-pub mod peers;
 pub mod server;
+pub mod settings;
 pub mod snapshots;
 pub mod status;
 pub mod view;
+
+use crate::peers;

@@ -5,15 +5,17 @@
 use std::collections::BTreeSet;
 
 use futures_util::FutureExt;
-use paasta_common::id::HostId;
+use paasta_common::id::{HostId, InstanceId};
 use paasta_coordinator_core::{
+    desired::overdue,
     plan::brake::silent_hosts,
     state::{
+        ClusterState,
         command::{
-            Command, DrainHost, ReleaseBrake, RemoveHost, RemoveInstances, ResetBackoff,
-            UndrainHost,
+            Command, DrainHost, ReleaseBrake, RemovalRule, RemoveHost, RemoveInstances,
+            ResetBackoff, UndrainHost,
         },
-        outcome::Outcome,
+        outcome::{Outcome, Reason},
     },
 };
 use paasta_proto::v1::{
@@ -175,49 +177,64 @@ impl OperateService {
         ))
     }
 
+    /// Removes what the readings do not have any more: all of it by force, else what has been absent
+    /// for long enough and is not held back, which the leader does by itself as well.
     async fn cleanup_here(&self, asked: CleanupRequest) -> Result<CleanupResponse, RpcError> {
         let by = asked_by(asked.asker)?;
-        let found = match self.admin.desired.removals().await {
-            Ok(found) => found,
-            Err(error) => {
-                let text =
-                    format!("nothing is removed while the soa directory cannot be read: {error}");
-                return Ok(cleanup("refused", text));
-            }
-        };
-        let command = RemoveInstances {
-            ids: found.keys().cloned().collect(),
-            force: asked.force,
-        };
-        let (refusal, mut answer) = {
+        let read = self.admin.desired.last_read();
+        if !read.error.is_empty() {
+            let text = format!(
+                "nothing is removed while the soa directory cannot be read: {}",
+                read.error
+            );
+            return Ok(cleanup("refused", text));
+        }
+        let removing = self.admin.desired.removing();
+        let (mut answer, ids) = {
             let state = self.admin.machine.read();
-            let instances = found.iter().map(|(id, why)| RemovedInstance {
-                instance: id.to_string(),
-                why: why.as_str().to_owned(),
-                replicas: number(state.replicas_of(id).count()),
-            });
-            let answer = CleanupResponse {
-                instances: instances.collect(),
-                total: number(state.instances().len()),
-                ..CleanupResponse::default()
+            let (absent, mut answer) = absent(&state);
+            let ids = match asked.force {
+                true => absent,
+                false => overdue(&state, &removing),
             };
-            (command.refusal(&state), answer)
-        };
-        let count = found.len();
-        let said = if asked.dry_run {
-            match refusal {
-                Some(reason) => response("refused", reason.to_string()),
-                None if count == 0 => nothing_to_remove(),
-                None => response("planned", format!("{count} instances would be removed")),
+            if let (false, Some(held)) = (asked.force, state.held_back()) {
+                let text = Reason::from(*held).to_string();
+                (answer.outcome, answer.text) = ("refused".to_owned(), text);
+                return Ok(answer);
             }
-        } else {
-            let command = Command::RemoveInstances(command);
-            let outcome = self.proposer.propose_for(by, command).await?;
-            said(
-                &outcome,
-                || format!("{count} instances are drained and removed"),
-                || nothing_to_remove().text,
-            )
+            (answer, ids)
+        };
+        let (count, wait) = (ids.len(), answer.instances.len() - ids.len());
+        let later = match wait {
+            0 => String::new(),
+            wait => format!(
+                "{wait} instances are removed when they have been absent for {} s; --force does not wait",
+                removing.patience_ms / 1_000
+            ),
+        };
+        let said = match (count, asked.dry_run) {
+            (0, _) if wait == 0 => nothing_to_remove(),
+            (0, true) => response("planned", later),
+            (0, false) => response("unchanged", later),
+            (_, true) => response("planned", format!("{count} instances would be removed")),
+            (_, false) => {
+                let command = RemoveInstances {
+                    ids,
+                    force: asked.force,
+                    rule: Some(RemovalRule {
+                        leadership: removing.leadership,
+                        now: removing.now,
+                        guard: removing.guard,
+                    }),
+                };
+                let command = Command::RemoveInstances(command);
+                let outcome = self.proposer.propose_for(by, command).await?;
+                said(
+                    &outcome,
+                    || format!("{count} instances are drained and removed"),
+                    || nothing_to_remove().text,
+                )
+            }
         };
         (answer.outcome, answer.text) = (said.outcome, said.text);
         Ok(answer)
@@ -378,6 +395,30 @@ pub(super) fn response(outcome: &str, text: String) -> OperateResponse {
         outcome: outcome.to_owned(),
         text,
     }
+}
+
+/// What the readings do not have any more, and the same in an answer.
+fn absent(state: &ClusterState) -> (BTreeSet<InstanceId>, CleanupResponse) {
+    let absences = state
+        .instances()
+        .filter_map(|(id, one)| Some((id, one.absence.as_ref()?)));
+    let held = state.held_back().is_some();
+    let (mut ids, mut instances) = (BTreeSet::new(), Vec::new());
+    for (id, absence) in absences {
+        instances.push(RemovedInstance {
+            instance: id.to_string(),
+            why: absence.removal.as_str().to_owned(),
+            replicas: number(state.replicas_of(id).count()),
+            removed_at_ms: (!held).then_some(absence.until.0),
+        });
+        ids.insert(id.clone());
+    }
+    let answer = CleanupResponse {
+        instances,
+        total: number(state.instances().len()),
+        ..CleanupResponse::default()
+    };
+    (ids, answer)
 }
 
 fn cleanup(outcome: &str, text: String) -> CleanupResponse {

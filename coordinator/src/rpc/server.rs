@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, bounces_server::BouncesServer,
     cluster_server::ClusterServer, deploys_server::DeploysServer, logs_server::LogsServer,
-    members_server::MembersServer, operate_server::OperateServer,
+    members_server::MembersServer, operate_server::OperateServer, settings_server::SettingsServer,
     snapshots_server::SnapshotsServer,
 };
 use tokio::{
@@ -23,7 +23,7 @@ use tower::layer::layer_fn;
 use super::{
     admin::AdminService, agents::AgentsService, bounces::BouncesService, cluster::ClusterService,
     connections::Noted, deploys::DeploysService, logs::LogsService, members::MembersService,
-    operate::OperateService, snapshots::SnapshotsService,
+    operate::OperateService, settings::SettingsService, snapshots::SnapshotsService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -59,6 +59,8 @@ pub struct Services {
     pub operate: OperateService,
     /// Operators, conducting bounces.
     pub bounces: BouncesService,
+    /// Operators, looking at the cluster's settings and changing them.
+    pub settings: SettingsService,
     /// Operators, saving the state.
     pub snapshots: SnapshotsService,
 }
@@ -116,6 +118,9 @@ where
     health.set_serving::<MembersServer<MembersService>>().await;
     health.set_serving::<OperateServer<OperateService>>().await;
     health
+        .set_serving::<SettingsServer<SettingsService>>()
+        .await;
+    health
         .set_serving::<SnapshotsServer<SnapshotsService>>()
         .await;
     health.set_serving::<RaftServer>().await;
@@ -135,6 +140,7 @@ where
         .add_service(DeploysServer::new(services.deploys))
         .add_service(MembersServer::new(services.members))
         .add_service(OperateServer::new(services.operate))
+        .add_service(SettingsServer::new(services.settings))
         .add_service(BouncesServer::new(services.bounces))
         .add_service(SnapshotsServer::new(services.snapshots));
     let (stopping, consensus) = (shutdown.clone(), services.consensus.clone());

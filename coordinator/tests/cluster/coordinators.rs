@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use paasta_common::{config::SystemConfig, overcommit::Pools};
+use paasta_common::{app::Volume, config::SystemConfig, overcommit::Pools};
 use paasta_coordinator::{
     options::Options,
     run::{RunError, run},
@@ -33,6 +33,10 @@ pub(crate) struct Coordinators {
     pub(crate) pools: Pools,
     /// The cluster in the configuration of each coordinator that starts.
     pub(crate) name: String,
+    /// What each coordinator's own files say of `volumes` when it starts: host paths.
+    pub(crate) volumes: BTreeMap<u64, Vec<String>>,
+    /// How long an instance must be absent before it is removed, milliseconds.
+    pub(crate) removal_patience_ms: u64,
     addresses: BTreeMap<u64, SocketAddr>,
     http: BTreeMap<u64, SocketAddr>,
     running: BTreeMap<u64, (CancellationToken, JoinHandle<()>)>,
@@ -55,6 +59,14 @@ impl Coordinators {
         Self::start_with(count, BTreeMap::new(), Git::Ignored).await
     }
 
+    /// Coordinators that wait so many milliseconds before they remove what is absent.
+    pub(crate) async fn start_patient(count: u64, patience_ms: u64) -> Self {
+        let mut cluster = Self::new(count, BTreeMap::new(), Git::Ignored);
+        cluster.removal_patience_ms = patience_ms;
+        cluster.begin().await;
+        cluster
+    }
+
     /// The same, with HTTP served.
     pub(crate) async fn start_with_http(count: u64) -> Self {
         Self::start_with(count, free_addresses(count), Git::Ignored).await
@@ -70,22 +82,49 @@ impl Coordinators {
         Self::start_with(count, free_addresses(count), Git::Hooked).await
     }
 
+    /// Coordinators whose own files say different things of `volumes`.
+    pub(crate) async fn start_drifted(count: u64, volumes: &[(u64, &str)]) -> Self {
+        let mut cluster = Self::new(count, BTreeMap::new(), Git::Ignored);
+        cluster.set_volumes(volumes);
+        cluster.begin().await;
+        cluster
+    }
+
+    /// What the files of coordinators say from their next start on.
+    pub(crate) fn set_volumes(&mut self, volumes: &[(u64, &str)]) {
+        for (id, path) in volumes {
+            self.volumes.insert(*id, vec![(*path).to_owned()]);
+        }
+    }
+
     async fn start_with(count: u64, http: BTreeMap<u64, SocketAddr>, git: Git) -> Self {
+        let mut cluster = Self::new(count, http, git);
+        cluster.begin().await;
+        cluster
+    }
+
+    fn new(count: u64, http: BTreeMap<u64, SocketAddr>, git: Git) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("soa")).expect("a directory");
-        let mut cluster = Self {
+        Self {
             dir,
             pools: Pools::new(),
             name: "demo".to_owned(),
+            volumes: BTreeMap::new(),
+            removal_patience_ms: 1_000,
             addresses: free_addresses(count),
             http,
             running: BTreeMap::new(),
             git,
-        };
-        for id in 1..=count {
-            cluster.restart(id).await;
         }
-        let members = cluster
+    }
+
+    /// Starts all of them and makes the cluster.
+    async fn begin(&mut self) {
+        for id in self.ids() {
+            self.restart(id).await;
+        }
+        let members = self
             .addresses
             .iter()
             .map(|(id, address)| (*id, address.to_string()))
@@ -94,7 +133,7 @@ impl Coordinators {
             cluster: "demo".to_owned(),
             members,
         };
-        let mut client = ClusterClient::new(cluster.channel(1));
+        let mut client = ClusterClient::new(self.channel(1));
         let deadline = Instant::now() + ANSWER;
         loop {
             match client.init(request.clone()).await {
@@ -108,7 +147,6 @@ impl Coordinators {
             .await
             .expect("doing it twice is harmless");
         assert!(!again.into_inner().created);
-        cluster
     }
 
     pub(crate) fn ids(&self) -> Vec<u64> {
@@ -388,6 +426,17 @@ impl Coordinators {
             soa_dir: self.soa().to_string_lossy().into_owned(),
             sensu_host: None,
             pools: self.pools.clone(),
+            volumes: self
+                .volumes
+                .get(&id)
+                .into_iter()
+                .flatten()
+                .map(|path| Volume {
+                    container_path: path.clone(),
+                    host_path: path.clone(),
+                    read_only: true,
+                })
+                .collect(),
             ..SystemConfig::default()
         };
         let ours = &mut system.coordinator;
@@ -407,6 +456,7 @@ impl Coordinators {
         ours.election_timeout_max_ms = 1200;
         ours.lease_ms = 3000;
         ours.lost_after_ms = 2000;
+        ours.removal_patience_ms = self.removal_patience_ms;
         // The tests write deployments.json themselves; those of git say so.
         system.deployments.generate = self.git != Git::Ignored;
         system.deployments.every_seconds = 1;

@@ -6,24 +6,32 @@ use std::{collections::BTreeSet, io, sync::atomic::Ordering};
 use paasta_common::{
     id::{HostId, InstanceId},
     spec::BounceMethod,
+    time::Timestamp,
 };
-use paasta_coordinator_core::state::command::{
-    Command, DrainHost, ForceBounce, ReleaseBrake, ResumeBounce, RollBack, UndrainHost,
+use paasta_coordinator_core::state::{
+    command::{
+        Command, DrainHost, ForceBounce, ReleaseBrake, RemovalRule, RemoveInstances, ResumeBounce,
+        RollBack, UndrainHost,
+    },
+    departed::RemovalGuard,
 };
 use rand::{RngExt, rngs::StdRng};
 use turmoil::Sim;
 
 use super::{
-    fleet::{Broken, Fleet, Quality},
+    files::Files,
+    fleet::{Broken, Fleet, Quality, Wanted},
     operator::Act,
     shape::Kind,
     storm::Storm,
     world::World,
 };
+use crate::checkers::i14_reasons::Want;
 
 /// Users and operators.
 pub(crate) struct People {
     pub(crate) fleet: Fleet,
+    files: Files,
     drained: BTreeSet<HostId>,
     requests: u64,
     /// The coordinator that is to leave, once it does not vote any more.
@@ -34,6 +42,7 @@ impl People {
     pub(crate) fn new(fleet: Fleet) -> Self {
         Self {
             fleet,
+            files: Files::default(),
             drained: BTreeSet::new(),
             requests: 0,
             leaving: None,
@@ -62,8 +71,13 @@ impl People {
                 self.members(world, chance);
                 Ok(())
             }
-            _ => Ok(()),
+            kind => self.files.befall(world, &mut self.fleet, kind, chance),
         }
+    }
+
+    /// Goes on with what was begun with the files, or ends it.
+    pub(crate) fn pass(&mut self, world: &World, everything: bool) -> io::Result<()> {
+        self.files.pass(world, &mut self.fleet, everything)
     }
 
     fn pick(&self, chance: &mut StdRng) -> Option<InstanceId> {
@@ -164,8 +178,25 @@ impl People {
         let ids = self.fleet.instances.keys();
         let hurt: BTreeSet<InstanceId> = ids.filter(|id| self.fleet.is_hurt(id)).cloned().collect();
         // The judge may not be behind what the cluster reads; it may be ahead.
-        world.judge.lock().hurt(world.clock.elapsed_ms(), hurt);
+        let now = world.clock.elapsed_ms();
+        world.judge.lock().hurt(now, hurt);
+        self.tell_wants(world);
         self.fleet.write()
+    }
+
+    /// Tells the judge what users want.
+    pub(crate) fn tell_wants(&self, world: &World) {
+        let now = world.clock.elapsed_ms();
+        let want = |(id, wanted): (&InstanceId, &Wanted)| {
+            let want = Want {
+                declared: wanted.declared,
+                git_sha: wanted.sha(),
+                instances: if wanted.stopped { 0 } else { wanted.instances },
+            };
+            (id.clone(), want)
+        };
+        let wants = self.fleet.instances.iter().map(want).collect();
+        world.judge.lock().wants(now, wants);
     }
 
     fn maintenance(&mut self, world: &World, chance: &mut StdRng) {
@@ -211,7 +242,23 @@ impl People {
                 reason: "what stood in its way is gone".to_owned(),
             })
         });
-        let commands: Vec<Command> = undrain.chain(resume).collect();
+        // What is held back as too much, though it is meant.
+        let absent = state.instances().filter(|(id, instance)| {
+            let wanted = self.fleet.instances.get(*id);
+            instance.absence.is_some() && wanted.is_none_or(|wanted| !wanted.declared)
+        });
+        let meant = RemoveInstances {
+            ids: absent.map(|(id, _)| id.clone()).collect(),
+            force: true,
+            rule: Some(RemovalRule {
+                leadership: 0,
+                now: Timestamp::default(),
+                guard: RemovalGuard::default(),
+            }),
+        };
+        let held = state.held_back().is_some() && !meant.ids.is_empty();
+        let removal = held.then_some(Command::RemoveInstances(meant));
+        let commands: Vec<Command> = undrain.chain(resume).chain(removal).collect();
         drop(state);
         for command in commands {
             self.tell(world, command);

@@ -65,6 +65,9 @@ impl Witness for Eye {
         if self.world.plant == Some(Plant::I10) {
             plant::hide_the_rest(reading);
         }
+        if self.world.plant == Some(Plant::I14) {
+            plant::overlook_a_service(reading);
+        }
     }
 
     fn planned(&self, state: &ClusterState, seen: &Observed, now: Timestamp, plan: &mut Plan) {

@@ -3,7 +3,7 @@
 //! directory must not depend on how fast this machine is.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs::{self, File},
     io,
@@ -77,6 +77,8 @@ pub(crate) struct Fleet {
     pub(crate) instances: BTreeMap<InstanceId, Wanted>,
     /// Services whose file is broken now, and how.
     pub(crate) broken: BTreeMap<String, Broken>,
+    /// Services whose files are not what they should be, and are left so.
+    away: BTreeSet<String>,
     stamp: u64,
     versions: u32,
 }
@@ -98,6 +100,7 @@ impl Fleet {
             dir,
             instances: BTreeMap::new(),
             broken: BTreeMap::new(),
+            away: BTreeSet::new(),
             stamp: 0,
             versions: 0,
         };
@@ -146,6 +149,9 @@ impl Fleet {
         }
         let mut files = Vec::new();
         for (service, instances) in services {
+            if self.away.contains(service) {
+                continue;
+            }
             let dir = self.dir.join(service);
             let broken = self.broken.get(service).copied();
             files.push((
@@ -160,6 +166,53 @@ impl Fleet {
         Ok(())
     }
 
+    /// The services, by name.
+    pub(crate) fn services(&self) -> Vec<String> {
+        let names = self.instances.keys().map(|id| id.service.to_string());
+        let names: BTreeSet<String> = names.collect();
+        names.into_iter().collect()
+    }
+
+    /// Cuts the file of a service off in place, at so many percent, until it is restored. False
+    /// when something is wrong with it already.
+    pub(crate) fn tear(&mut self, service: &str, percent: usize) -> io::Result<bool> {
+        if self.broken.contains_key(service) || self.away.contains(service) {
+            return Ok(false);
+        }
+        let path = self
+            .dir
+            .join(service)
+            .join(format!("marathon-{CLUSTER}.yaml"));
+        let text = fs::read_to_string(&path)?;
+        fs::write(&path, &text[..text.len() * percent / 100])?;
+        self.stamp(&path)?;
+        self.away.insert(service.to_owned());
+        Ok(true)
+    }
+
+    /// Takes the directory of a service away until it is restored.
+    pub(crate) fn take_away(&mut self, service: &str) -> io::Result<()> {
+        self.away.insert(service.to_owned());
+        let gone = fs::remove_dir_all(self.dir.join(service));
+        gone.or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })
+    }
+
+    /// Writes what the files of a service should say.
+    pub(crate) fn restore(&mut self, service: &str) -> io::Result<()> {
+        self.away.remove(service);
+        self.write()
+    }
+
+    /// Gives a file a time that no other file has.
+    fn stamp(&mut self, path: &Path) -> io::Result<()> {
+        self.stamp += 1;
+        let file = File::options().write(true).open(path)?;
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(self.stamp))
+    }
+
     fn replace(&mut self, path: &Path, text: &str) -> io::Result<()> {
         if fs::read_to_string(path).is_ok_and(|held| held == text) {
             return Ok(());
@@ -167,12 +220,9 @@ impl Fleet {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
         }
-        // No two files of a simulation have the same time.
-        self.stamp += 1;
         let new = self.dir.with_extension("new");
         fs::write(&new, text)?;
-        let file = File::options().write(true).open(&new)?;
-        file.set_modified(UNIX_EPOCH + Duration::from_secs(self.stamp))?;
+        self.stamp(&new)?;
         fs::rename(&new, path)
     }
 }

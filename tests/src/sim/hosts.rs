@@ -13,7 +13,7 @@ use paasta_agent::{
     watch::Pace,
 };
 use paasta_agent_core::settings::HostSettings;
-use paasta_common::config::SystemConfig;
+use paasta_common::{app::Volume, config::SystemConfig};
 use paasta_coordinator::{
     options::Options,
     raft::{RaftOptions, UNSEEN_ELECTIONS},
@@ -41,6 +41,8 @@ pub(crate) const LOST_AFTER_MS: u64 = 3_000;
 pub(crate) const MASS_FAILURE_PERCENT: u32 = 25;
 /// The age at which an orphan is reaped.
 pub(crate) const REAP_AGE_MS: u64 = 10_000;
+/// How long an instance must be absent before it is removed.
+pub(crate) const REMOVAL_PATIENCE_MS: u64 = 4_000;
 /// Between two readings of the soa directory, at most.
 const RESYNC: Duration = Duration::from_secs(10);
 /// Ports for containers: of the real machine, as the agent tries to bind them.
@@ -92,6 +94,14 @@ fn coordinator_options(
         docker_registry: Some("registry:5000".to_owned()),
         soa_dir: world.soa.display().to_string(),
         pools: world.shape.pools(),
+        volumes: match seat.drifts.load(Ordering::SeqCst) {
+            true => vec![Volume {
+                container_path: "/etc/ssl".to_owned(),
+                host_path: "/etc/ssl".to_owned(),
+                read_only: true,
+            }],
+            false => Vec::new(),
+        },
         ..SystemConfig::default()
     };
     system.coordinator.node_id = Some(seat.id);
@@ -123,6 +133,7 @@ fn coordinator_options(
         ..RaftOptions::new(seat.id, seat.address(), &seat.dir)
     };
     options.resync = RESYNC;
+    options.removal_patience_ms = REMOVAL_PATIENCE_MS;
     if world.shape.partial {
         options.small_replicas = 0;
     }

@@ -17,10 +17,11 @@ use paasta_coordinator_core::{
     state::{ClusterState, command::Envelope},
 };
 
-use super::{plant::Plant, shape::Shape, tally::Tally};
+use super::{hosts::REMOVAL_PATIENCE_MS, plant::Plant, shape::Shape, tally::Tally};
 use crate::checkers::{
     Violation, clock, disk, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake,
     i8_waiting, i9_bounded, i10_config, i12_replay,
+    i14_reasons::{Reasons, Want},
 };
 
 /// Of how many of the last indexes the whole state is kept, to be compared.
@@ -39,6 +40,7 @@ pub(crate) struct Judge {
     alone: i6_outage::Alone,
     pub(crate) births: clock::Births,
     pub(crate) time: clock::Time,
+    reasons: Reasons,
     violations: Vec<Violation>,
     seen: BTreeSet<String>,
     pub(crate) tally: Tally,
@@ -62,6 +64,7 @@ impl Judge {
             alone: i6_outage::Alone::default(),
             births: clock::Births::default(),
             time: clock::Time::default(),
+            reasons: Reasons::new(REMOVAL_PATIENCE_MS),
             violations: Vec::new(),
             seen: BTreeSet::new(),
             tally: Tally::default(),
@@ -128,12 +131,18 @@ impl Judge {
         if let (Some(before), Some(envelope)) = (before, envelope) {
             found.extend(i2_placed::placed(&before, &after));
             found.extend(i7_brake::removed(&before, &after, envelope));
+            found.extend(self.reasons.applied(self.now_ms, &before, &after, envelope));
             found.extend(
                 self.configs
                     .applied(self.now_ms, &before, &after, &envelope.command),
             );
         }
         self.blame(found);
+    }
+
+    /// From now on users want this.
+    pub(crate) fn wants(&mut self, now_ms: u64, wants: BTreeMap<InstanceId, Want>) {
+        self.reasons.wants(now_ms, wants);
     }
 
     fn compare(&mut self, whom: &str, index: u64, state: &ClusterState) {
@@ -166,6 +175,7 @@ impl Judge {
         }
         found.extend(i4_floor::floor(state, seen, now, plan));
         found.extend(i7_brake::lost(state, seen, now, plan));
+        found.extend(self.reasons.planned(state, seen, now, plan));
         found.extend(i8_waiting::reasons(state, plan));
         found.extend(i6_outage::lost_too_early(state, seen, now, plan));
         found.extend(self.overdue.planned(seen, now, plan));

@@ -9,6 +9,7 @@ mod converge;
 mod disk;
 mod engine;
 mod eye;
+mod files;
 mod fleet;
 mod forger;
 mod hosts;

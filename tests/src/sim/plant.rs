@@ -52,11 +52,13 @@ pub enum Plant {
     Clock,
     /// A snapshot without room takes the log's, and consensus ends.
     Disk,
+    /// The reader does not see the files of one service.
+    I14,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -73,6 +75,7 @@ impl Plant {
         Self::Terms,
         Self::Clock,
         Self::Disk,
+        Self::I14,
     ];
 
     /// The invariant that it breaks.
@@ -117,6 +120,15 @@ pub(super) fn hide_the_rest(reading: &mut Reading) {
         *declared = Declared::Broken {
             problems: Vec::new(),
         };
+    }
+}
+
+/// What a reader makes of a soa directory that does not see one of its services.
+pub(super) fn overlook_a_service(reading: &mut Reading) {
+    let first = reading.instances.keys().next();
+    if let Some(service) = first.map(|id| id.service.clone()) {
+        reading.instances.retain(|id, _| id.service != service);
+        reading.incomplete.remove(&service);
     }
 }
 

@@ -171,6 +171,7 @@ type Verdict = Result<(), Violation>;
 
 impl Simulation<'_> {
     fn live(&mut self) -> io::Result<Verdict> {
+        self.people.tell_wants(&self.world);
         if let Err(violation) = self.be_born() {
             return Ok(Err(violation));
         }
@@ -240,6 +241,7 @@ impl Simulation<'_> {
             }
             self.storm.pass(&mut self.sim, &self.world, false);
             self.storm.supervise(&mut self.sim, &self.world);
+            self.people.pass(&self.world, false)?;
             if now.is_multiple_of(WRITE_MS) {
                 self.people.write_nothing(&self.world);
             }
@@ -262,7 +264,7 @@ impl Simulation<'_> {
         self.world.note("sim", format_args!("heals everything"));
         self.storm.pass(&mut self.sim, &self.world, true);
         debug_assert!(self.storm.is_over());
-        Ok(())
+        self.people.pass(&self.world, true)
     }
 
     fn settle(&mut self) -> Verdict {

@@ -88,6 +88,12 @@ pub enum Kind {
     Change,
     /// A file of the soa directory is broken, or mended.
     BreakConfig,
+    /// The configuration of a coordinator is made another one than the others', or like them again.
+    DriftConfig,
+    /// A file of the soa directory is written slowly: cut off for a while.
+    TearFile,
+    /// Directories of the soa directory go one after the other, and come back.
+    RemoveFiles,
     /// An operator drains a host, or undrains it.
     Maintenance,
     /// An operator makes an older version the desired one.
@@ -99,7 +105,7 @@ pub enum Kind {
 }
 
 /// All kinds, with how likely each is where it occurs.
-const KINDS: [(Kind, u32); 27] = [
+const KINDS: [(Kind, u32); 29] = [
     (Kind::CrashCoordinator, 6),
     (Kind::CrashControlPlane, 1),
     (Kind::LoseStore, 2),
@@ -122,6 +128,9 @@ const KINDS: [(Kind, u32); 27] = [
     (Kind::Deploy, 8),
     (Kind::Change, 6),
     (Kind::BreakConfig, 3),
+    (Kind::DriftConfig, 2),
+    (Kind::TearFile, 4),
+    (Kind::RemoveFiles, 2),
     (Kind::Maintenance, 4),
     (Kind::Revert, 2),
     (Kind::Transfer, 2),
@@ -178,7 +187,7 @@ impl Shape {
                 Vec::new()
             }
             Plant::Disk => vec![Kind::FullDisk],
-            Plant::I2 | Plant::I4 | Plant::I8 | Plant::I9 | Plant::I12 => Vec::new(),
+            Plant::I2 | Plant::I4 | Plant::I8 | Plant::I9 | Plant::I12 | Plant::I14 => Vec::new(),
         };
         if plant == Plant::I12 {
             self.partial = false;

@@ -140,6 +140,10 @@ impl Storm {
                 let until = until(chance, 1_000..10_000);
                 self.fill_disk(world, until, chance);
             }
+            Kind::DriftConfig => {
+                let until = until(chance, 100..2_000);
+                self.drift(sim, world, until, chance);
+            }
             Kind::CrashContainer => crash_container(world, watch, chance),
             Kind::StaleOrder => self.repeat_order(world, chance),
             kind => self.befall_agent(sim, world, watch, kind, chance),
@@ -368,6 +372,20 @@ impl Storm {
                 judge.blame(members::took_part(&seat.name, status.term, last));
             }
         }
+    }
+
+    /// One coordinator at a time starts again with another configuration, or with its old one.
+    fn drift(&mut self, sim: &mut Sim<'_>, world: &World, until: u64, chance: &mut StdRng) {
+        let drifts = |seat: &&CoordinatorSeat| seat.drifts.load(Ordering::SeqCst);
+        let drifted = world.coordinators.values().find(drifts);
+        let Some(seat) = drifted.or_else(|| pick_coordinator(world, chance)) else {
+            return;
+        };
+        let now = drifted.is_none();
+        seat.drifts.store(now, Ordering::SeqCst);
+        world.note(&seat.name, format_args!("configuration drifts: {now}"));
+        world.judge.lock().tally.add("drifts");
+        self.crash(sim, world, &seat.name, Some(until));
     }
 
     fn crash_control_plane(

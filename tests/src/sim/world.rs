@@ -34,6 +34,8 @@ pub(crate) struct CoordinatorSeat {
     pub(crate) disk: SimDisk,
     /// It ended by itself, and why; until it is started again.
     pub(crate) ended: Mutex<Option<String>>,
+    /// Its configuration has a volume more than the others'.
+    pub(crate) drifts: AtomicBool,
     /// It left the cluster for ever and does not come back.
     pub(crate) left: AtomicBool,
     up: Mutex<Option<Up>>,
@@ -87,6 +89,7 @@ impl World {
                 ended: Mutex::default(),
                 clock: clock.skewed(shape.coordinator_skew_ms(id)),
                 knife: Knife::default(),
+                drifts: AtomicBool::new(false),
                 left: AtomicBool::new(false),
                 up: Mutex::default(),
             };

@@ -91,6 +91,7 @@ fn a_cluster_with_a_host_away() {
         version: "0.1.0".to_owned(),
         desired_read_at_ms: NOW - 3_000,
         desired_error: String::new(),
+        settings_drift: Vec::new(),
         pools: vec![PoolStatus {
             name: "default".to_owned(),
             hosts: 2,

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{kinds::InstanceType, monitoring::Monitoring, node::Mark, smartstack::Namespace};
 use crate::{
     app::{Constraint, DockerArgs, NetworkMode, Ulimit, Volume},
@@ -204,7 +206,7 @@ pub struct Placement {
 }
 
 /// A value of a host attribute: `[habitat, uswest1a]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
     /// The attribute.
     pub attribute: String,
@@ -213,7 +215,7 @@ pub struct Location {
 }
 
 /// The only values of a host attribute that are allowed: `[habitat, [uswest1a, uswest1b]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Whitelist {
     /// The attribute.
     pub attribute: String,

@@ -176,6 +176,8 @@ fn holds_up(what: &Awaited) -> bool {
         | Awaited::Overdue
         | Awaited::ConfigBroken { .. }
         | Awaited::Pinned { .. }
+        | Awaited::Removal { .. }
+        | Awaited::Turn(_)
         | Awaited::Avoided { .. } => false,
     }
 }

@@ -12,6 +12,7 @@ mod hosts;
 pub mod maintenance;
 mod members;
 pub mod observed;
+pub mod pace;
 mod pass;
 pub mod place;
 mod reconcile;
@@ -24,7 +25,7 @@ mod waiting;
 
 use std::collections::BTreeSet;
 
-use paasta_common::time::Timestamp;
+use paasta_common::{id::InstanceId, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{ClusterState, command::Command};
@@ -72,7 +73,7 @@ fn run(state: &ClusterState, observed: &Observed, now: Timestamp, scope: Option<
     pass.look_at_hosts();
     let braked = pass.report.brake.is_some();
     let scope = scope.filter(|scope| scope.braked == braked);
-    let instances = match scope {
+    let instances: BTreeSet<InstanceId> = match scope {
         None => state.instances().map(|(id, _)| id.clone()).collect(),
         Some(scope) => {
             let known = scope
@@ -80,16 +81,29 @@ fn run(state: &ClusterState, observed: &Observed, now: Timestamp, scope: Option<
                 .iter()
                 .filter(|id| state.instance(id).is_some())
                 .cloned();
-            known
-                .chain(pass.struck_instances())
-                .collect::<BTreeSet<_>>()
+            known.chain(pass.struck_instances()).collect()
         }
     };
     for id in &instances {
         forget::forget_gone(&mut pass, id);
     }
     pass.say_forgotten();
-    for id in &instances {
+    // Room goes to the deploys first, and whose turn comes depends on who is through.
+    let waits = |id: &InstanceId| state.paced().get(id).is_some_and(|one| !one.going);
+    let paced = |id: &&InstanceId| state.paced().contains_key(*id) && !waits(id);
+    for id in instances
+        .iter()
+        .filter(|id| !state.paced().contains_key(*id))
+    {
+        reconcile::reconcile(&mut pass, id);
+    }
+    for id in instances.iter().filter(paced) {
+        reconcile::reconcile(&mut pass, id);
+    }
+    pace::pace(&mut pass);
+    let waiting = instances.iter().filter(|id| waits(id)).cloned();
+    let waiting: BTreeSet<InstanceId> = waiting.chain(pass.goes.iter().cloned()).collect();
+    for id in &waiting {
         reconcile::reconcile(&mut pass, id);
     }
     pass.finish(scope.is_some())

@@ -68,6 +68,8 @@ pub struct PlanSettings {
     pub mass_failure_percent: u32,
     /// The number of hosts from which silence can be a mass failure; at least 2.
     pub mass_failure_hosts: u32,
+    /// The percentage of the instances that bounce at once by a change that touches many.
+    pub paced_percent: u32,
     /// How long a lost host's record is kept, in milliseconds.
     pub lost_host_expiry_ms: u64,
 }
@@ -80,6 +82,7 @@ impl Default for PlanSettings {
             lost_after_ms: 15_000,
             mass_failure_percent: 25,
             mass_failure_hosts: 2,
+            paced_percent: 10,
             lost_host_expiry_ms: 24 * 60 * 60 * 1_000,
         }
     }

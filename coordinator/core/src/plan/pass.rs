@@ -12,7 +12,13 @@ use paasta_common::{
     time::Timestamp,
 };
 
-use super::{Plan, hosts::HostView, observed::Observed, place::Candidates, report::Report};
+use super::{
+    Plan,
+    hosts::HostView,
+    observed::Observed,
+    place::Candidates,
+    report::{Report, Turns},
+};
 use crate::{
     fit::rules::rules_key,
     state::{
@@ -37,6 +43,16 @@ pub(super) struct Pass<'a> {
     pub(super) report: Report,
     /// Until when nothing is placed, as hosts are on their way to this leader.
     pub(super) arriving_until: Option<Timestamp>,
+    /// The instances whose turn to bounce comes with this plan.
+    pub(super) goes: BTreeSet<InstanceId>,
+    /// Instances whose bounce ends with this plan.
+    pub(super) ended: BTreeSet<InstanceId>,
+    /// Those whose bounce is stuck from now on.
+    pub(super) stuck: BTreeSet<InstanceId>,
+    /// How it stands with the others.
+    pub(super) turns: Turns,
+    /// When the next turn comes at the latest; none while too many are stuck.
+    pub(super) next_turn_by: Option<Timestamp>,
     next_replica: u64,
     candidates: BTreeMap<String, Rc<Candidates>>,
     wake_at: Option<Timestamp>,
@@ -61,6 +77,11 @@ impl<'a> Pass<'a> {
             commands: Vec::new(),
             report: Report::default(),
             arriving_until: None,
+            goes: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            stuck: BTreeSet::new(),
+            turns: Turns::default(),
+            next_turn_by: None,
             next_replica: state.next_replica().0,
             candidates: BTreeMap::new(),
             wake_at: None,

@@ -91,7 +91,10 @@ pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
     let mut goal = Goal {
         id,
         instance,
-        desired: instance.desired_app().clone(),
+        desired: match pass.goes.contains(id) {
+            true => instance.spec.app_id.clone(),
+            false => instance.desired_app().clone(),
+        },
         wanted: instance.wanted(),
         method: if instance.declared {
             instance.spec.bounce.method
@@ -122,6 +125,11 @@ pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
     }
     let moves = moves::choose(pass, &goal, &members);
     let steps = transition::steps(&goal, &members, expired);
+    match expired {
+        Some(OnDeadline::GoOn | OnDeadline::Hold) => pass.stuck.insert(id.clone()),
+        Some(OnDeadline::Rollback) => pass.ended.insert(id.clone()),
+        None => steps.finishes() && pass.ended.insert(id.clone()),
+    };
     pass.commands.extend(steps.before);
     say(pass, id, &moves);
     pass.commands.extend(steps.after);

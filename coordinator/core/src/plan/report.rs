@@ -16,7 +16,10 @@ use paasta_common::{
 use serde::{Deserialize, Serialize};
 
 use super::{class::Class, place::Refusals};
-use crate::state::bounce::{BounceCounts, BouncePhase};
+use crate::state::{
+    absence::Removal,
+    bounce::{BounceCounts, BouncePhase},
+};
 
 /// How things stand, as the plan saw them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -237,6 +240,15 @@ pub enum Awaited {
         /// The first of them.
         first: String,
     },
+    /// Its removal, as readings of the configuration do not have it any more.
+    Removal {
+        /// What they say.
+        removal: Removal,
+        /// Whether it is held back, as too many others are absent, too.
+        held_back: bool,
+    },
+    /// Its turn to bounce, by a change that touches many.
+    Turn(Turns),
     /// A new version, as another app than the configured one is in force.
     Pinned {
         /// The app in force.
@@ -244,6 +256,19 @@ pub enum Awaited {
         /// Why.
         reason: String,
     },
+}
+
+/// How it stands with a change that touches many instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Turns {
+    /// So many bounce now.
+    pub going: u32,
+    /// So many were to, and their deadline passed.
+    pub stuck: u32,
+    /// So many may bounce at once.
+    pub most: u32,
+    /// So many wait.
+    pub waiting: u32,
 }
 
 impl Report {
@@ -336,9 +361,31 @@ impl fmt::Display for Awaited {
                     "{problems} configuration problems, the last good version stays: {first}"
                 )
             }
+            Self::Removal { removal, held_back } => {
+                let then = match held_back {
+                    true => ", and its removal is held back, as too many would go together",
+                    false => ": it is removed unless it comes back",
+                };
+                write!(f, "{}{then}", removal.words())
+            }
+            Self::Turn(turns) => turns.fmt(f),
             Self::Pinned { app, reason } => {
                 write!(f, "{app} runs instead of the configured version: {reason}")
             }
+        }
+    }
+}
+
+impl fmt::Display for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "waiting for its turn to bounce by a change that touches many: {} bounce now, at most {} at once, {} wait",
+            self.going, self.most, self.waiting
+        )?;
+        match self.stuck {
+            0 => Ok(()),
+            stuck => write!(f, ", {stuck} are stuck: see `paasta bounce status`"),
         }
     }
 }

@@ -43,11 +43,23 @@ impl Touched {
     pub fn command(&mut self, command: &Command, before: &ClusterState) {
         match command {
             Command::SetInstance(one) => self.instance(&one.id),
-            Command::RemoveInstances(some) => some.ids.iter().for_each(|id| self.instance(id)),
+            Command::RemoveInstances(some) => {
+                some.ids.iter().for_each(|id| self.instance(id));
+                self.absent(before);
+            }
+            Command::NoteAbsence(some) => {
+                let named = some.absent.keys().chain(&some.back);
+                named.for_each(|id| self.instance(id));
+                self.absent(before);
+            }
             Command::DropInstance(one) => self.instance(&one.id),
             Command::RollBack(one) => self.instance(&one.instance),
             Command::ResumeBounce(one) => self.instance(&one.instance),
             Command::ForceBounce(one) => self.instance(&one.instance),
+            Command::PaceBounces(some) => {
+                let named = some.go.iter().chain(&some.done);
+                named.for_each(|id| self.instance(id));
+            }
             Command::SetWant(some) => self.instance(&some.instance),
             Command::Bounce(one) => self.instance(&one.instance),
             Command::ResetBackoff(one) => self.instance(&one.instance),
@@ -73,6 +85,7 @@ impl Touched {
             Command::SetAlert(_)
             | Command::SetSpace(_)
             | Command::SetVersions(_)
+            | Command::SetSettings(_)
             | Command::RefuseHost(_)
             | Command::NoteClock(_) => {}
             Command::Init(_)
@@ -126,6 +139,12 @@ impl Touched {
             instances: found,
             braked: last.brake.is_some(),
         })
+    }
+
+    /// Whether removals are held back concerns everything that is absent.
+    fn absent(&mut self, before: &ClusterState) {
+        let absent = before.instances().filter(|(_, one)| one.absence.is_some());
+        absent.for_each(|(id, _)| self.instance(id));
     }
 
     fn instance(&mut self, id: &InstanceId) {

@@ -21,6 +21,14 @@ pub(super) struct Steps {
     pub(super) after: Option<Command>,
 }
 
+impl Steps {
+    /// Whether the bounce is over with them.
+    pub(super) fn finishes(&self) -> bool {
+        let finishes = |command: &Command| matches!(command, Command::Bounce(bounce) if matches!(bounce.step, BounceStep::Finish { .. }));
+        self.after.as_ref().is_some_and(finishes)
+    }
+}
+
 /// The numbers of PaaSTA's bounce line.
 pub(super) fn counts(goal: &Goal<'_>, members: &Members<'_>) -> BounceCounts {
     let mut counts = BounceCounts {

@@ -16,7 +16,7 @@ use super::{
     report::{Awaited, WaitingOn},
     transition,
 };
-use crate::state::bounce::BouncePhase;
+use crate::state::{bounce::BouncePhase, instance::PinKind};
 
 /// Hosts named in one line, at most.
 const HOSTS_SHOWN_MAX: usize = 16;
@@ -160,6 +160,26 @@ fn config_waits(pass: &Pass<'_>, goal: &Goal<'_>) -> Vec<WaitingOn> {
             what,
             since: None,
             deadline: None,
+        });
+    }
+    if let Some(absence) = &goal.instance.absence {
+        let held_back = pass.state.held_back().is_some();
+        waiting.push(WaitingOn {
+            what: Awaited::Removal {
+                removal: absence.removal,
+                held_back,
+            },
+            since: Some(absence.since),
+            deadline: (!held_back).then_some(absence.until),
+        });
+    }
+    let pin = goal.instance.pin.as_ref();
+    let paced = pin.filter(|pin| pin.kind == PinKind::Paced && !pass.goes.contains(goal.id));
+    if let Some(pin) = paced {
+        waiting.push(WaitingOn {
+            what: Awaited::Turn(pass.turns),
+            since: Some(pin.since),
+            deadline: pass.next_turn_by,
         });
     }
     if let Some(pin) = goal.instance.other_version() {

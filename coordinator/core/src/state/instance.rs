@@ -4,6 +4,7 @@ use paasta_common::{id::AppId, spec::InstanceSpec, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    absence::Absence,
     bounce::BounceRecord,
     failed::{FailedHost, FailedHosts},
     history::History,
@@ -37,6 +38,9 @@ pub struct Instance {
     /// Where its app failed so that replicas were moved away; none when it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<FailedHosts>,
+    /// Since when readings do not have it; none while they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absence: Option<Absence>,
     /// When it was first declared.
     pub created_at: Timestamp,
     /// When what is asked for last changed.
@@ -66,6 +70,8 @@ pub enum PinKind {
     Version,
     /// The configured version once more: a forced bounce.
     OnceMore,
+    /// The configured version as it was before a change that touches many: until it is its turn.
+    Paced,
 }
 
 impl Instance {

@@ -6,8 +6,15 @@ use std::fmt;
 use paasta_common::assignment::Want;
 
 use super::{
-    ClusterState, event::EVENTS_MAX, failed::FAILED_HOSTS_MAX, history::CHANGES_MAX, index::Index,
-    problems::PROBLEMS_MAX, request::REQUESTS_MAX,
+    ClusterState,
+    departed::{DEPARTED_MAX, RECORDS_MAX},
+    event::EVENTS_MAX,
+    failed::FAILED_HOSTS_MAX,
+    history::CHANGES_MAX,
+    index::Index,
+    instance::PinKind,
+    problems::PROBLEMS_MAX,
+    request::REQUESTS_MAX,
 };
 
 /// Something that must not be.
@@ -167,12 +174,17 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
     let changes = changes.max().unwrap_or(0);
     let failed = tables.instances.values().flat_map(|one| &one.failed);
     let failed = failed.map(|failed| failed.hosts.len()).max().unwrap_or(0);
+    let departed = &tables.departed;
+    let records = departed.values().filter(|one| one.record.is_some());
+    let records = records.count();
     let bounds = [
         ("events", tables.events.len(), EVENTS_MAX),
         ("request outcomes", tables.requests.len(), REQUESTS_MAX),
         ("problems of one scope", problems, PROBLEMS_MAX),
         ("changes of one instance", changes, CHANGES_MAX),
         ("hosts where an app failed", failed, FAILED_HOSTS_MAX),
+        ("removed instances", departed.len(), DEPARTED_MAX),
+        ("records of removed instances", records, RECORDS_MAX),
     ];
     for (what, is, most) in bounds {
         if is > most {
@@ -180,6 +192,26 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
                 found,
                 "I9",
                 format!("{is} {what} are kept, at most {most} may be"),
+            );
+        }
+    }
+    for instance in tables.paced.keys() {
+        if state.instance(instance).is_none_or(|one| !one.declared) {
+            violation(
+                found,
+                "I9",
+                format!("{instance} waits for its turn, and is not declared"),
+            );
+        }
+    }
+    for (id, instance) in state.instances() {
+        let waits = instance.pin.as_ref();
+        let waits = waits.is_some_and(|pin| pin.kind == PinKind::Paced);
+        if waits && !tables.paced.get(id).is_some_and(|one| !one.going) {
+            violation(
+                found,
+                "I8",
+                format!("{id} waits for a turn that never comes"),
             );
         }
     }

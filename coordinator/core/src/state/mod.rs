@@ -2,10 +2,12 @@
 //! log order; what agents observe is not here, and neither is any opinion about what to do next
 //! (that is [`crate::plan`]).
 
+pub mod absence;
 pub mod alert;
 mod assignment;
 pub mod bounce;
 pub mod command;
+pub mod departed;
 pub mod event;
 pub mod failed;
 pub mod history;
@@ -16,11 +18,13 @@ pub mod invariants;
 mod legal;
 pub mod outcome;
 pub mod overrides;
+pub mod paced;
 pub mod problems;
 pub mod recovery;
 mod replicas;
 mod request;
 pub(crate) mod room;
+pub mod settings;
 mod stored;
 pub mod versions;
 
@@ -38,14 +42,17 @@ use serde::{Deserialize, Serialize};
 
 use alert::Alert;
 use command::{Context, Envelope};
+use departed::{Departed, HeldBack};
 use event::{Event, EventKind, EventRing, Subject};
 use history::Cause;
 use host::Host;
 use index::Index;
 use instance::Instance;
 use outcome::{Outcome, Reason};
+use paced::Paced;
 use problems::ProblemScope;
 use request::RequestRing;
+use settings::Settings;
 use versions::Versions;
 
 use crate::space::Level;
@@ -78,6 +85,10 @@ struct Tables {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     space: BTreeMap<u64, Level>,
     versions: BTreeMap<ServiceName, Arc<Versions>>,
+    departed: BTreeMap<InstanceId, Departed>,
+    held_back: Option<HeldBack>,
+    settings: Option<Settings>,
+    paced: BTreeMap<InstanceId, Paced>,
     events: EventRing,
     requests: RequestRing,
 }
@@ -271,6 +282,16 @@ impl ClusterState {
     /// The coordinators whose data directory is short of room, by id.
     pub fn space_levels(&self) -> &BTreeMap<u64, Level> {
         &self.tables.space
+    }
+
+    /// The instances that bounce, or are to, by a change that touches many.
+    pub fn paced(&self) -> &BTreeMap<InstanceId, Paced> {
+        &self.tables.paced
+    }
+
+    /// The settings of the cluster; none before the first leader adopted any.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.tables.settings.as_ref()
     }
 
     /// Which versions of a service git said last are deployed; none when it never said.

@@ -128,6 +128,27 @@ pub enum Reason {
         /// Of how many.
         total: u32,
     },
+    /// Too many instances would go within a while.
+    #[error(
+        "{removed} of {total} instances would be removed within {minutes} minutes, which is held back; check the soa directory and the deploy tags; `paasta cleanup --dry-run` names them, and `paasta cleanup --force` removes them if this is meant"
+    )]
+    RemovalsHeldBack {
+        /// How many, those that are gone already included.
+        removed: u32,
+        /// Of how many that were declared in that time.
+        total: u32,
+        /// That time.
+        minutes: u64,
+    },
+    /// There are no settings yet.
+    #[error("the cluster has no settings yet; the first leader adopts its own")]
+    NoSettings,
+    /// It may still come back.
+    #[error("{instance} has not been absent from the configuration for long enough")]
+    AbsentTooShort {
+        /// The instance.
+        instance: InstanceId,
+    },
     /// No such replica.
     #[error("there is no replica {id}")]
     UnknownReplica {

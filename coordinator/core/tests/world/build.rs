@@ -87,6 +87,7 @@ pub(crate) fn set(id: &InstanceId, spec: InstanceSpec) -> Command {
         id: id.clone(),
         spec: Box::new(spec),
         cause: Default::default(),
+        extent: Default::default(),
     })
 }
 

@@ -71,6 +71,7 @@ impl View<'_> {
             consensus_pace_permille: self.raft.pace_permille,
             // What is known of the data directories is added by who asks.
             writes_space: String::new(),
+            settings_drift: self.drift.to_vec(),
         }
     }
 

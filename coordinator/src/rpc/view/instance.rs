@@ -266,6 +266,19 @@ fn bounce_status(
     }
 }
 
+fn removal(held_back: bool) -> (&'static str, &'static str) {
+    match held_back {
+        false => (
+            "removal",
+            "it is drained and removed; if it comes back before, nothing is changed",
+        ),
+        true => (
+            "removal-held",
+            "nothing until it comes back or `paasta cleanup --force` removes it",
+        ),
+    }
+}
+
 fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
     let on_deadline = match instance.spec.bounce.on_deadline {
         OnDeadline::GoOn => "it is reported as overdue and goes on",
@@ -298,6 +311,11 @@ fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
             "they count as any other again; `paasta backoff reset` or a new version does it at once",
         ),
         Awaited::MethodDown { .. } => ("method-down", "nothing until the method is changed"),
+        Awaited::Removal { held_back, .. } => removal(*held_back),
+        Awaited::Turn(_) => (
+            "turn",
+            "it bounces; until then it runs on as it is, and a deploy of it does not wait",
+        ),
         Awaited::Pinned { .. } => (
             "pinned",
             "the next version or `paasta bounce resume` ends it",

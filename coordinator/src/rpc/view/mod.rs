@@ -49,6 +49,8 @@ pub struct View<'a> {
     pub raft: &'a RaftStatus,
     /// When the desired state was last read.
     pub read: &'a LastRead,
+    /// Whose files differ from the settings of the cluster.
+    pub drift: &'a [v1::SettingsDrift],
     /// The time.
     pub now: Timestamp,
 }

@@ -183,6 +183,17 @@ impl Bounce {
             return String::new();
         };
         record.bounce = None;
+        if state
+            .tables
+            .paced
+            .get(&self.instance)
+            .is_some_and(|one| one.going)
+        {
+            state.tables.paced.remove(&self.instance);
+        }
+        let Some(record) = state.tables.instances.get_mut(&self.instance) else {
+            return String::new();
+        };
         if wholly_happy {
             let before = record.last_good.replace(self.to.clone());
             if let Some(before) = before {

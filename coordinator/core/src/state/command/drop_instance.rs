@@ -1,11 +1,14 @@
 //! The record of an undeclared instance goes, as its last replica is gone.
 
+use std::collections::BTreeMap;
+
 use paasta_common::id::{AppId, InstanceId};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
 use crate::state::{
-    ClusterState,
+    App, ClusterState,
+    departed::Remembered,
     event::{EventKind, Subject},
     outcome::{Outcome, Reason},
 };
@@ -35,8 +38,20 @@ impl DropInstance {
             record.last_good.as_ref(),
         ];
         let apps: Vec<AppId> = named.into_iter().flatten().cloned().collect();
-        state.tables.instances.remove(&self.id);
+        let known = |id: &AppId| Some((id.clone(), state.app(id)?.clone()));
+        let kept: BTreeMap<AppId, App> = apps.iter().filter_map(known).collect();
+        let record = state.tables.instances.remove(&self.id);
+        if let Some(departed) = state.tables.departed.get_mut(&self.id) {
+            departed.record = record.map(|instance| {
+                Box::new(Remembered {
+                    instance,
+                    apps: kept,
+                })
+            });
+            state.bound_departed(context.at);
+        }
         state.tables.alerts.remove(&self.id);
+        state.tables.paced.remove(&self.id);
         for app in apps {
             state.drop_app_if_unused(&app);
         }
@@ -77,6 +92,7 @@ mod tests {
         cluster.must(Command::RemoveInstances(RemoveInstances {
             ids,
             force: true,
+            rule: None,
         }));
         cluster.must(drop());
         assert_eq!(

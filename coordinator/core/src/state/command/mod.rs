@@ -9,7 +9,9 @@ mod forget;
 mod host_back;
 mod host_lost;
 mod init;
+mod note_absence;
 mod note_clock;
+mod pace_bounces;
 mod place;
 mod refuse_host;
 mod register_host;
@@ -24,6 +26,7 @@ mod set_instance;
 mod set_override;
 mod set_pools;
 mod set_problems;
+mod set_settings;
 mod set_space;
 mod set_versions;
 mod set_want;
@@ -37,21 +40,24 @@ pub use forget::Forget;
 pub use host_back::HostBack;
 pub use host_lost::HostLost;
 pub use init::Init;
+pub use note_absence::{Absent, NoteAbsence};
 pub use note_clock::NoteClock;
+pub use pace_bounces::PaceBounces;
 pub use place::{Place, PlaceReplica};
 pub use refuse_host::RefuseHost;
 pub use register_host::RegisterHost;
 pub use release_brake::ReleaseBrake;
 pub use remove_host::RemoveHost;
-pub use remove_instances::RemoveInstances;
+pub use remove_instances::{RemovalRule, RemoveInstances};
 pub use reset_backoff::ResetBackoff;
 pub use resume_bounce::ResumeBounce;
 pub use roll_back::RollBack;
 pub use set_alert::SetAlert;
-pub use set_instance::SetInstance;
+pub use set_instance::{Extent, SetInstance};
 pub use set_override::SetOverride;
 pub use set_pools::SetPools;
 pub use set_problems::SetProblems;
+pub use set_settings::SetSettings;
 pub use set_space::SetSpace;
 pub use set_versions::SetVersions;
 pub use set_want::SetWant;
@@ -110,6 +116,8 @@ pub enum Command {
     ReleaseBrake(ReleaseBrake),
     /// What an instance should be.
     SetInstance(SetInstance),
+    /// A reading of the configuration does not have instances, or has them again.
+    NoteAbsence(NoteAbsence),
     /// Instances are no longer declared.
     RemoveInstances(RemoveInstances),
     /// The record of an undeclared instance goes, as its last replica is gone.
@@ -122,6 +130,8 @@ pub enum Command {
     ForceBounce(ForceBounce),
     /// How much of what its hosts have each pool gives out.
     SetPools(SetPools),
+    /// The operator's settings that decide what a container is.
+    SetSettings(SetSettings),
     /// An operator asks for another number of replicas.
     SetOverride(SetOverride),
     /// Which versions of a service are deployed.
@@ -140,6 +150,8 @@ pub enum Command {
     Forget(Forget),
     /// A step of a bounce.
     Bounce(Bounce),
+    /// It is the turn of instances that bounce by a change that touches many.
+    PaceBounces(PaceBounces),
 }
 
 /// The circumstances of a command, as its apply sees them.
@@ -168,12 +180,14 @@ impl Command {
             Self::ResetBackoff(command) => command.apply(state, context),
             Self::ReleaseBrake(command) => command.apply(state, context),
             Self::SetInstance(command) => command.apply(state, context),
+            Self::NoteAbsence(command) => command.apply(state, context),
             Self::RemoveInstances(command) => command.apply(state, context),
             Self::DropInstance(command) => command.apply(state, context),
             Self::RollBack(command) => command.apply(state, context),
             Self::ResumeBounce(command) => command.apply(state, context),
             Self::ForceBounce(command) => command.apply(state, context),
             Self::SetPools(command) => command.apply(state, context),
+            Self::SetSettings(command) => command.apply(state, context),
             Self::SetOverride(command) => command.apply(state, context),
             Self::SetVersions(command) => command.apply(state, context),
             Self::SetProblems(command) => command.apply(state, context),
@@ -183,6 +197,7 @@ impl Command {
             Self::SetWant(command) => command.apply(state, context),
             Self::Forget(command) => command.apply(state, context),
             Self::Bounce(command) => command.apply(state, context),
+            Self::PaceBounces(command) => command.apply(state, context),
         }
     }
 }

@@ -76,6 +76,7 @@ impl ClusterState {
         let Some(record) = self.tables.instances.get_mut(id) else {
             return;
         };
+        self.tables.paced.remove(id);
         let before = record.desired_app().clone();
         record.bounce = None;
         record.changed_at = pin.since;

@@ -95,6 +95,7 @@ mod tests {
         cluster.must(Command::RemoveInstances(RemoveInstances {
             ids,
             force: true,
+            rule: None,
         }));
         cluster.must(Command::DropInstance(DropInstance { id }));
         assert!(cluster.state.alerts().is_empty());

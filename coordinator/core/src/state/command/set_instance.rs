@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use paasta_common::{
-    id::{HostId, InstanceId},
+    id::{AppId, HostId, InstanceId},
     spec::InstanceSpec,
 };
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use crate::state::{
     App, ClusterState,
+    departed::{Departed, REMEMBERED_MS},
     event::{EventKind, Subject},
     history::{Cause, History},
-    instance::Instance,
+    instance::{Instance, Pin, PinKind},
     outcome::{Outcome, Reason},
     overrides::Override,
+    paced::Paced,
 };
 
 /// What an instance should be.
@@ -28,6 +30,30 @@ pub struct SetInstance {
     /// Why it changes, for the history.
     #[serde(default)]
     pub cause: Cause,
+    /// What kind of change it is.
+    #[serde(default, skip_serializing_if = "Extent::is_own")]
+    pub extent: Extent,
+}
+
+/// What a change of an instance is a part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// It is its own: a deploy, or a change of its configuration.
+    #[default]
+    Own,
+    /// It is one of many whose configuration changes and whose version does not: it waits for its
+    /// turn to bounce.
+    Many,
+    /// The same, by the settings of the cluster alone: what an operator asked for of this instance
+    /// stays.
+    Settings,
+}
+
+impl Extent {
+    fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
 }
 
 impl SetInstance {
@@ -42,16 +68,19 @@ impl SetInstance {
             return Outcome::Refused(Reason::NoProgressDeadline);
         }
         let before = state.instance(&self.id).cloned();
-        if before
-            .as_ref()
-            .is_some_and(|before| before.declared && before.spec == *self.spec)
-        {
+        let same = |before: &Instance| before.declared && before.spec == *self.spec;
+        if before.as_ref().is_some_and(same) {
             return Outcome::Unchanged;
         }
+        let (before, kept) = match before {
+            Some(before) if before.declared => (Some(before), None),
+            before => recall(state, context, &self.id, before),
+        };
+        let returns = kept.is_some();
         let spec = self.record_app(state, context);
         let text = before.as_ref().map_or_else(
             || format!("declared: {} of {}", spec.wanted(), spec.app_id),
-            |before| difference(before, &spec),
+            |before| difference(before, &spec, returns, self.extent),
         );
         let runs_anew = before
             .as_ref()
@@ -61,7 +90,15 @@ impl SetInstance {
             .is_none_or(|before| before.spec.app.git_sha != spec.app.git_sha)
             .then(|| spec.app.git_sha.clone());
         let mut record = match before {
-            Some(before) => updated(before, spec, context),
+            Some(before) => {
+                let paced = self.paced(state, context, &before);
+                match paced {
+                    Some(paced) => state.tables.paced.insert(self.id.clone(), paced),
+                    None => state.tables.paced.remove(&self.id),
+                };
+                let waits = paced.is_some_and(|paced| !paced.going);
+                updated((before, returns), spec, (self.extent, waits), context)
+            }
             None => created(spec, context),
         };
         record
@@ -71,6 +108,9 @@ impl SetInstance {
         if let Some(before) = before {
             state.drop_app_if_unused(&before.spec.app_id);
             state.drop_app_if_unused(before.desired_app());
+        }
+        for app in kept.into_iter().flatten() {
+            state.drop_app_if_unused(&app);
         }
         if runs_anew {
             self.tell_hosts(state, context);
@@ -82,6 +122,29 @@ impl SetInstance {
             text,
         );
         Outcome::Applied
+    }
+
+    /// Whether the instance waits for its turn to bounce, or has it. What does not bounce, as it
+    /// runs this app or another version is pinned, needs none.
+    fn paced(
+        &self,
+        state: &ClusterState,
+        context: &Context<'_>,
+        before: &Instance,
+    ) -> Option<Paced> {
+        let known = state.tables.paced.get(&self.id).copied();
+        if before.spec.app_id == self.spec.app_id {
+            return known;
+        }
+        let bounces = before.desired_app() != &self.spec.app_id && before.other_version().is_none();
+        let many = self.extent != Extent::Own && before.declared;
+        // A second change before the first was through is part of it.
+        (bounces && many).then(|| {
+            known.unwrap_or(Paced {
+                since: context.at,
+                going: false,
+            })
+        })
     }
 
     /// Keeps one copy of the app for all who refer to it. The id is a hash of the app, so an app
@@ -123,14 +186,52 @@ fn created(spec: InstanceSpec, context: &Context<'_>) -> Instance {
         history: History::default(),
         bounce: None,
         failed: None,
+        absence: None,
         created_at: context.at,
         changed_at: context.at,
     }
 }
 
-fn updated(before: Instance, spec: InstanceSpec, context: &Context<'_>) -> Instance {
-    let same_app = before.spec.app_id == spec.app_id && before.declared;
-    let outlasts = before.declared && Override::outlasts(&before.spec, &spec);
+/// What is known of an instance that was removed within a day, and the apps that this needs: they
+/// are there again. Nothing of the second when it was not, or by nobody who remembers.
+fn recall(
+    state: &mut ClusterState,
+    context: &Context<'_>,
+    id: &InstanceId,
+    draining: Option<Instance>,
+) -> (Option<Instance>, Option<Vec<AppId>>) {
+    let departed = state.tables.departed.remove(id);
+    let lately = |one: &Departed| context.at.since_ms(one.at) < REMEMBERED_MS;
+    let Some(departed) = departed.filter(lately) else {
+        return (draining, None);
+    };
+    let Some(remembered) = departed.record else {
+        let draining_since = draining.is_some();
+        return (draining, draining_since.then(Vec::new));
+    };
+    let apps = remembered.apps.keys().cloned().collect();
+    for (app, record) in remembered.apps {
+        state.tables.apps.entry(app).or_insert(record);
+    }
+    (Some(remembered.instance), Some(apps))
+}
+
+/// `returns`: it was removed, and comes back as it was. `waits`: it is not its turn to bounce.
+fn updated(
+    (before, returns): (Instance, bool),
+    spec: InstanceSpec,
+    (extent, waits): (Extent, bool),
+    context: &Context<'_>,
+) -> Instance {
+    let known = before.declared || returns;
+    let same_app = before.spec.app_id == spec.app_id && known;
+    let by_settings = extent == Extent::Settings && before.declared;
+    let outlasts = known && (by_settings || Override::outlasts(&before.spec, &spec));
+    if waits && !same_app {
+        return waiting(before, spec, outlasts, context);
+    }
+    // What was gone back to is no better for other settings.
+    let same_app = same_app || (by_settings && before.other_version().is_some());
     let mut bounce = before.bounce;
     if let Some(bounce) = &mut bounce {
         bounce.set_deadlines(&spec.bounce);
@@ -143,15 +244,42 @@ fn updated(before: Instance, spec: InstanceSpec, context: &Context<'_>) -> Insta
         overridden: before.overridden.filter(|_| outlasts),
         spec,
         declared: true,
+        absence: None,
         changed_at: context.at,
         ..before
     }
 }
 
-fn difference(before: &Instance, after: &InstanceSpec) -> String {
+/// What was desired is so until it is its turn.
+fn waiting(
+    before: Instance,
+    spec: InstanceSpec,
+    outlasts: bool,
+    context: &Context<'_>,
+) -> Instance {
+    let pin = Pin {
+        app: before.desired_app().clone(),
+        kind: PinKind::Paced,
+        reason: "it waits for its turn to bounce".to_owned(),
+        since: context.at,
+    };
+    Instance {
+        pin: Some(pin),
+        overridden: before.overridden.filter(|_| outlasts),
+        spec,
+        absence: None,
+        changed_at: context.at,
+        ..before
+    }
+}
+
+fn difference(before: &Instance, after: &InstanceSpec, returns: bool, extent: Extent) -> String {
     let mut parts = Vec::new();
     if !before.declared {
         parts.push("declared again".to_owned());
+    }
+    if returns && before.overridden.is_some() && Override::outlasts(&before.spec, after) {
+        parts.push("overridden as before".to_owned());
     }
     if before.spec.app_id != after.app_id {
         parts.push(format!("{} -> {}", before.spec.app_id, after.app_id));
@@ -165,6 +293,7 @@ fn difference(before: &Instance, after: &InstanceSpec) -> String {
     }
     if let Some(ended) = before.overridden.as_ref()
         && !Override::outlasts(&before.spec, after)
+        && extent != Extent::Settings
     {
         parts.push(format!("override by {} ended", ended.kind.as_str()));
     }
