@@ -214,7 +214,10 @@ impl Lanes {
 
     async fn look(&self, container: &str) -> Result<Found, EngineError> {
         match within(self.patience.look, self.engine.inspect(container)).await {
-            Ok(found) if found.running => Ok(Found::Running),
+            Ok(found) if found.running => Ok(Found::Running {
+                paused: found.paused,
+                memory_kills: found.memory_kills,
+            }),
             Ok(found) => Ok(Found::Ended { at: found.ended_at }),
             Err(EngineError::Missing(_)) => Ok(Found::Missing),
             Err(error) => Err(error),
@@ -228,17 +231,9 @@ impl Lanes {
         of: (ReplicaId, u64),
         grace_ms: u64,
     ) -> Result<Remains, EngineError> {
-        let found = match within(self.patience.look, self.engine.inspect(name)).await {
-            Err(EngineError::Missing(_)) => return Ok(Remains::default()),
-            found => found?,
-        };
-        if !found.is(identity) {
-            tracing::warn!(
-                container = name,
-                "left alone: another's container of this name"
-            );
+        let Some(found) = self.find(name, identity, of).await? else {
             return Ok(Remains::default());
-        }
+        };
         // From here on by id: the name may be given again.
         let container = found.container.clone();
         let name = container.as_str();
@@ -252,13 +247,48 @@ impl Lanes {
             (Ok(found), words)
         };
         gone_is_fine(within(self.patience.remove, self.engine.remove(name)).await)?;
-        let exit_code = ended.as_ref().ok().and_then(|ended| ended.exit_code);
+        let ended = ended.ok();
+        let exit_code = ended.as_ref().and_then(|ended| ended.exit_code);
         Ok(Remains {
             exit_code,
             signal: exit_code.and_then(signal),
-            out_of_memory: ended.is_ok_and(|ended| ended.out_of_memory),
+            memory_killed: ended.as_ref().is_some_and(|ended| ended.memory_killed),
+            ended_at: ended.and_then(|ended| ended.ended_at),
             last_words,
         })
+    }
+
+    /// The container of a run: by its name, and when another has given it one that differs, by
+    /// its labels.
+    async fn find(
+        &self,
+        name: &str,
+        identity: &BTreeMap<String, String>,
+        (replica, run): (ReplicaId, u64),
+    ) -> Result<Option<Inspected>, EngineError> {
+        match within(self.patience.look, self.engine.inspect(name)).await {
+            Ok(found) if found.is(identity) => return Ok(Some(found)),
+            Ok(_) => tracing::warn!(container = name, "left alone: it is not the run's"),
+            Err(EngineError::Missing(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let host = identity.get(labels::HOST).map_or("", String::as_str);
+        let listed = within(self.patience.look, self.engine.list(host)).await?;
+        let of_run = listed.into_iter().filter(|seen| {
+            (seen.replica, seen.run) == (Some(replica), run)
+                && identity.get(labels::CLUSTER) == Some(&seen.cluster_id)
+        });
+        for seen in of_run {
+            match within(self.patience.look, self.engine.inspect(&seen.container)).await {
+                Ok(found) if found.is(identity) => {
+                    tracing::warn!(container = found.name, was = name, "was renamed");
+                    return Ok(Some(found));
+                }
+                Ok(_) | Err(EngineError::Missing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Captures what is left of its output. Worth a try, not a failure.

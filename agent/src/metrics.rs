@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use paasta_common::report::{Phase, Runtime};
+use paasta_common::report::{Phase, Runtime, Trouble};
 use paasta_process::accept::Refusals;
 use paasta_process::metrics::{Counts, Durations, FAST, Meters, Page, SLOW};
 use parking_lot::Mutex;
@@ -31,7 +31,7 @@ const PHASES: [Phase; 7] = [
 
 /// The calls of the container engine, as the metrics name them.
 const OPERATIONS: [&str; 11] = [
-    "list", "inspect", "digest", "pull", "stock", "forget", "create", "start", "stop", "remove",
+    "list", "inspect", "image", "pull", "stock", "forget", "create", "start", "stop", "remove",
     "exec",
 ];
 
@@ -43,6 +43,7 @@ pub struct Metrics {
     operations: Durations,
     failures: Counts,
     probes: Counts,
+    troubles: Counts,
     ledger: Durations,
     ledger_failures: Counts,
     sessions: Counts,
@@ -82,6 +83,11 @@ impl Metrics {
                 "Health checks of containers, by result: passed or failed.",
                 &["result"],
             ),
+            troubles: meters.counts(
+                "paasta_agent_troubles_total",
+                "What befell replicas of this host since the agent started, by kind: runs that exited by themselves, were killed for memory, were replaced as unhealthy, ...",
+                &["kind"],
+            ),
             ledger: meters.durations(
                 "paasta_agent_ledger_write_duration_seconds",
                 "Writing what changed to the ledger, to the disk.",
@@ -116,6 +122,9 @@ impl Metrics {
         for result in ["passed", "failed"] {
             self.probes.with_label_values(&[result]);
         }
+        for trouble in Trouble::ALL {
+            self.troubles.with_label_values(&[trouble.as_str()]);
+        }
         let none: &[&str] = &[];
         self.ledger.with_label_values(none);
         self.ledger_failures.with_label_values(none);
@@ -136,6 +145,12 @@ impl Metrics {
     pub fn probed(&self, passed: bool) {
         let result = if passed { "passed" } else { "failed" };
         self.probes.with_label_values(&[result]).inc();
+    }
+
+    /// Something befell a replica, so often.
+    pub fn befell(&self, trouble: Trouble, count: u32) {
+        let kind = self.troubles.with_label_values(&[trouble.as_str()]);
+        kind.inc_by(count.into());
     }
 
     /// The ledger was written, or not.

@@ -99,6 +99,7 @@ impl Watch {
                 let event = Event::Hinted {
                     replica: hint.replica,
                     run: hint.run,
+                    memory_kill_at: hint.memory_kill_at,
                 };
                 if self.inbox.send(Happened::Event(event)).await.is_err() {
                     return;

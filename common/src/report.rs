@@ -1,7 +1,7 @@
 //! What a host says it runs. Written by agents only; held by the leader in memory, never in the
 //! replicated log.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,106 @@ pub struct ReplicaReport {
     /// What is known of its image.
     #[serde(default)]
     pub image: ImageReport,
+    /// What befell it since it was placed.
+    #[serde(default, skip_serializing_if = "Troubles::is_empty")]
+    pub troubles: Troubles,
+}
+
+/// What can befall a replica that somebody may ask about afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// A run ended by itself.
+    Exited,
+    /// The kernel killed a run for its memory.
+    Memory,
+    /// The kernel killed a process in a run for its memory, and the run went on.
+    ChildMemory,
+    /// The health check of a healthy run began to fail.
+    CheckFailed,
+    /// A run was replaced for its failing health check.
+    Unhealthy,
+    /// A run could not be started.
+    NotStarted,
+    /// Somebody else removed the container of a run.
+    Removed,
+    /// So many runs in a row failed that it is a crash loop.
+    CrashLoop,
+}
+
+/// How often each trouble befell a replica; those that never did are not held.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Troubles(BTreeMap<Trouble, u32>);
+
+impl Trouble {
+    /// Every trouble.
+    pub const ALL: [Self; 8] = [
+        Self::Exited,
+        Self::Memory,
+        Self::ChildMemory,
+        Self::CheckFailed,
+        Self::Unhealthy,
+        Self::NotStarted,
+        Self::Removed,
+        Self::CrashLoop,
+    ];
+
+    /// The word used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Memory => "memory",
+            Self::ChildMemory => "child-memory",
+            Self::CheckFailed => "check-failed",
+            Self::Unhealthy => "unhealthy",
+            Self::NotStarted => "not-started",
+            Self::Removed => "removed",
+            Self::CrashLoop => "crash-loop",
+        }
+    }
+}
+
+impl Troubles {
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How often this one occurred.
+    pub fn of(&self, trouble: Trouble) -> u32 {
+        self.0.get(&trouble).copied().unwrap_or(0)
+    }
+
+    /// Counts more of one.
+    pub fn add(&mut self, trouble: Trouble, count: u32) {
+        if count > 0 {
+            let held = self.0.entry(trouble).or_default();
+            *held = held.saturating_add(count);
+        }
+    }
+
+    /// Takes over the counts of `other`, kind by kind; the others stay.
+    pub fn set_all(&mut self, other: &Self) {
+        self.0.extend(&other.0);
+    }
+
+    /// Those that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (Trouble, u32)> + '_ {
+        self.0.iter().map(|(trouble, count)| (*trouble, *count))
+    }
+
+    /// What occurred beyond what `noted` holds. A count that is lower than the noted one is of a
+    /// host that has lost its ledger: all of it is new.
+    pub fn since(&self, noted: &Self) -> Self {
+        let mut more = Self::default();
+        for (trouble, count) in self.iter() {
+            let before = noted.of(trouble);
+            let before = if before > count { 0 } else { before };
+            more.add(trouble, count - before);
+        }
+        more
+    }
 }
 
 /// The image of a replica as its host has it, or fails to get it.
@@ -113,8 +213,11 @@ pub struct RunEnd {
     pub exit_code: Option<i64>,
     /// The signal that ended it, `SIGSEGV`, where its exit code says so.
     pub signal: Option<String>,
-    /// Whether the kernel killed it for its memory.
+    /// Whether the kernel killed its main process for its memory.
     pub out_of_memory: bool,
+    /// Other processes in it that the kernel killed for their memory.
+    #[serde(default)]
+    pub memory_kills: u32,
     /// What it wrote last, on one line; at most 300 bytes of it are kept.
     pub last_words: String,
 }
@@ -183,7 +286,41 @@ pub enum Runtime {
         reason: String,
         /// Since when, by the host's clock.
         since: Timestamp,
+        /// What of the host does not work.
+        part: HostPart,
     },
+}
+
+/// A part of a host that its agent needs to begin anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostPart {
+    /// The container runtime.
+    #[default]
+    Runtime,
+    /// The disk of the agent's own state.
+    Disk,
+}
+
+impl HostPart {
+    /// Every part.
+    pub const ALL: [Self; 2] = [Self::Runtime, Self::Disk];
+
+    /// The word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Runtime => "runtime",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Runtime => "container runtime",
+            Self::Disk => "disk of the agent",
+        }
+    }
 }
 
 impl EndCause {
@@ -228,6 +365,14 @@ impl fmt::Display for RunEnd {
         }
         if self.out_of_memory && self.cause != EndCause::Exited {
             f.write_str(", out of memory")?;
+        }
+        match self.memory_kills {
+            0 => {}
+            1 => f.write_str("; a process in it was killed for its memory before")?,
+            count => write!(
+                f,
+                "; {count} processes in it were killed for their memory before"
+            )?,
         }
         if !self.last_words.is_empty() {
             write!(f, "; it last wrote: {}", self.last_words)?;

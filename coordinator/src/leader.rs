@@ -20,6 +20,7 @@ use crate::{
     observations::Observations,
     propose::{ProposalError, Proposer},
     raft::Consensus,
+    troubles,
     witness::Watched,
 };
 
@@ -168,7 +169,8 @@ impl Leader {
         tokio::join!(
             self.plan_on(&ended),
             self.desired.follow(term, &ended),
-            self.alerts.follow(&ended)
+            self.alerts.follow(&ended),
+            troubles::follow(&self.machine, &self.observations, &self.proposer, &ended)
         );
     }
 

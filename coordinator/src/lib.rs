@@ -24,4 +24,5 @@ pub mod run;
 pub mod sessions;
 pub mod space;
 pub mod store;
+pub mod troubles;
 pub mod witness;

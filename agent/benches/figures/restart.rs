@@ -58,6 +58,7 @@ async fn start_alone(host: &mut Host, id: u64) -> f64 {
     let run = RunOf {
         number: 1,
         host_port: Some(22_999),
+        image_working_dir: None,
     };
     let cluster = "another";
     let spec = compose(&host.settings(), cluster, *id, replica, run);

@@ -52,6 +52,7 @@ async fn straight(host: &mut Host, first: u64) -> f64 {
         let run = RunOf {
             number: 1,
             host_port: Some(port),
+            image_working_dir: None,
         };
         let cluster = &assignment.fence.cluster_id;
         specs.push(compose(&settings, cluster, *id, replica, run));

@@ -15,7 +15,8 @@ use crate::{
     settings::HostSettings,
 };
 
-/// Where a run finds its temporary workspace, which is also its working directory.
+/// Where a run finds its temporary workspace; `MESOS_SANDBOX` names it. It is also the working
+/// directory of images that set none.
 pub const SANDBOX: &str = "/mnt/mesos/sandbox";
 
 /// The longest host name inside a container.
@@ -32,11 +33,13 @@ const CPU_SHARES_MAX: u64 = 262_144;
 
 /// Which run of a replica, and on which port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunOf {
+pub struct RunOf<'a> {
     /// Counts from 1.
     pub number: u64,
     /// The port on the host; none without a network.
     pub host_port: Option<u16>,
+    /// The working directory that the image sets, if it sets one.
+    pub image_working_dir: Option<&'a str>,
 }
 
 /// Where a container runs and as what: all of it that its app does not say.
@@ -53,6 +56,8 @@ pub struct Place<'a> {
     pub labels: BTreeMap<String, String>,
     /// The port on the host; none without a network.
     pub host_port: Option<u16>,
+    /// The working directory that the image sets, if it sets one.
+    pub image_working_dir: Option<&'a str>,
 }
 
 /// Describes the container of one run of a replica on a host, completely.
@@ -61,7 +66,7 @@ pub fn compose(
     cluster_id: &str,
     id: ReplicaId,
     replica: &AssignedReplica,
-    run: RunOf,
+    run: RunOf<'_>,
 ) -> ContainerSpec {
     let (number, host_port) = (run.number, run.host_port);
     let place = Place {
@@ -70,6 +75,7 @@ pub fn compose(
         task: sandbox_name(id, number),
         labels: labels(cluster_id, &host.host, (id, replica), number, host_port),
         host_port,
+        image_working_dir: run.image_working_dir,
     };
     container(replica, &place)
 }
@@ -100,7 +106,7 @@ pub fn container(replica: &AssignedReplica, place: &Place<'_>) -> ContainerSpec 
         command,
         env: environment(replica, place),
         labels: own_labels_over(&spec.docker.labels, &place.labels),
-        working_dir: SANDBOX.to_owned(),
+        working_dir: working_dir(place),
         cpu_shares,
         cpu_period_us,
         cpu_quota_us,
@@ -125,6 +131,14 @@ pub fn container(replica: &AssignedReplica, place: &Place<'_>) -> ContainerSpec 
 /// Whether a run of this app holds a port of the host.
 pub fn needs_port(spec: &AppSpec) -> bool {
     spec.net != NetworkMode::None
+}
+
+/// The image's own, which its relative paths count from; the sandbox where the image sets none.
+fn working_dir(place: &Place<'_>) -> String {
+    match place.image_working_dir {
+        Some(own) if !own.is_empty() => own.to_owned(),
+        _ => SANDBOX.to_owned(),
+    }
 }
 
 /// Shares, period and quota.

@@ -111,12 +111,30 @@ impl Seen {
 pub enum ContainerState {
     /// Made, never started.
     Created,
-    /// It runs (or is paused, or being restarted by the engine).
+    /// It runs, or is being restarted by the engine.
     Running,
+    /// It is frozen: its processes are there and get no CPU time.
+    Paused,
     /// It has ended.
     Exited,
     /// The engine is removing it.
     Removing,
+}
+
+impl ContainerState {
+    /// Whether its processes are there.
+    pub fn is_alive(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+}
+
+/// An image that is on the host, as far as its runs depend on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LocalImage {
+    /// Its digest, or its id where it has none.
+    pub digest: String,
+    /// The working directory that the image sets.
+    pub working_dir: Option<String>,
 }
 
 /// Something that ended.
@@ -126,8 +144,8 @@ pub enum Event {
     Pulled {
         /// The image.
         image: String,
-        /// Its digest, or why it could not be fetched.
-        result: Result<String, PullFailure>,
+        /// What is there, or why it could not be fetched.
+        result: Result<LocalImage, PullFailure>,
     },
     /// A container was made and started: its id.
     Ran {
@@ -144,6 +162,8 @@ pub enum Event {
         replica: ReplicaId,
         /// The run.
         run: u64,
+        /// When the kernel killed a process in it for its memory, if that is what befell it.
+        memory_kill_at: Option<Timestamp>,
     },
     /// The container of a run was looked at.
     Looked {
@@ -187,7 +207,13 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// It runs.
-    Running,
+    Running {
+        /// It is frozen.
+        paused: bool,
+        /// Processes in it that the kernel has killed for their memory so far, where that can be
+        /// counted.
+        memory_kills: Option<u32>,
+    },
     /// It has ended.
     Ended {
         /// When, where the engine knows.
@@ -215,8 +241,11 @@ pub struct Remains {
     pub exit_code: Option<i64>,
     /// The name of the signal that the code stands for.
     pub signal: Option<String>,
-    /// Whether the kernel killed it for its memory.
-    pub out_of_memory: bool,
+    /// Whether the engine says that the kernel killed for memory: any process of the container,
+    /// at any time.
+    pub memory_killed: bool,
+    /// When it ended, where the engine says.
+    pub ended_at: Option<Timestamp>,
     /// The last lines it wrote.
     pub last_words: String,
 }

@@ -10,6 +10,10 @@ use paasta_common::{
 
 use crate::state::{LocalState, Record, Stage, Then};
 
+/// Said of a replica whose container is frozen.
+pub(crate) const PAUSED: &str =
+    "the container is paused and serves nobody; `docker unpause` resumes it";
+
 /// The state of every replica that is recorded or assigned.
 pub fn reports(state: &LocalState) -> BTreeMap<ReplicaId, ReplicaReport> {
     let assigned = state.assignment.iter().flat_map(|held| &held.replicas);
@@ -44,6 +48,7 @@ pub fn gone(last: &ReplicaReport) -> ReplicaReport {
     ReplicaReport {
         message: last.message.clone(),
         last_end: last.last_end.clone(),
+        troubles: last.troubles.clone(),
         run: last.run,
         drained: true,
         ..blank(last.id, last.app.clone(), Phase::Gone)
@@ -67,6 +72,7 @@ fn blank(id: ReplicaId, app: AppId, phase: Phase) -> ReplicaReport {
         message: String::new(),
         image: Default::default(),
         last_end: None,
+        troubles: Default::default(),
     }
 }
 
@@ -76,6 +82,7 @@ fn report(id: ReplicaId, record: &Record, want: Want) -> ReplicaReport {
         failures: record.failures,
         message: record.message.clone(),
         last_end: record.last_end.clone(),
+        troubles: record.troubles.clone(),
         drained: want != Want::Run && !matches!(record.stage, Stage::Running { .. }),
         ..blank(id, record.app.clone(), Phase::Accepted)
     };
@@ -105,6 +112,10 @@ fn report(id: ReplicaId, record: &Record, want: Want) -> ReplicaReport {
             report.started_at = Some(*started_at);
             report.host_port = *host_port;
             report.container = Some(container.clone());
+            if record.live.paused {
+                report.health = Health::Unhealthy;
+                PAUSED.clone_into(&mut report.message);
+            }
             // One that is taken back may still be telling so.
             report.drained =
                 want != Want::Run && record.drain.as_ref().is_some_and(|drain| drain.safe);

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use paasta_common::{report::Runtime, time::Timestamp};
+use paasta_common::{
+    report::{HostPart, Runtime},
+    time::Timestamp,
+};
 
 use crate::actions::Lane;
 
@@ -70,7 +73,11 @@ impl Judge {
             return Runtime::Ok;
         };
         let since = *self.since.get_or_insert(now);
-        Runtime::Degraded { reason, since }
+        Runtime::Degraded {
+            reason,
+            since,
+            part: HostPart::Runtime,
+        }
     }
 }
 
@@ -88,6 +95,7 @@ mod tests {
         Runtime::Degraded {
             reason: reason.to_owned(),
             since: Timestamp(since),
+            part: HostPart::Runtime,
         }
     }
 

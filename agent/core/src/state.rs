@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use paasta_common::{
     assignment::{AssignedReplica, Assignment, Fence, FenceError, Want},
     id::{AppId, InstanceId, ReplicaId},
-    report::RunEnd,
+    report::{RunEnd, Troubles},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -47,14 +47,26 @@ pub struct Record {
     pub failures: u32,
     /// The last thing worth telling an operator.
     pub message: String,
+    /// What the message is about: it goes when that succeeds.
+    #[serde(default)]
+    pub topic: Topic,
+    /// What the kernel killed in the present run for memory.
+    #[serde(default)]
+    pub memory_kills: MemoryKills,
     /// Present while it leaves the load balancer.
     pub drain: Option<Draining>,
     /// The digest of the image of the last run.
     #[serde(default)]
     pub digest: Option<String>,
+    /// The working directory that the image of the present run sets.
+    #[serde(default)]
+    pub image_working_dir: Option<String>,
     /// How the last run ended; a healthy period clears it.
     #[serde(default)]
     pub last_end: Option<RunEnd>,
+    /// What befell it since it was placed here.
+    #[serde(default, skip_serializing_if = "Troubles::is_empty")]
+    pub troubles: Troubles,
     /// The last order to forget its failures that was carried out, as [`paasta_common::assignment::Tried`] names it.
     #[serde(default)]
     pub reset: u64,
@@ -130,6 +142,44 @@ pub struct Draining {
     pub told_at: Option<Timestamp>,
 }
 
+/// What a message is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// Nothing in particular.
+    #[default]
+    Other,
+    /// Fetching the image.
+    Image,
+    /// A port of the host.
+    Port,
+    /// Making and starting the container.
+    Start,
+    /// Looking at the container.
+    Look,
+    /// A process in the container that was killed for its memory.
+    Memory,
+    /// The health check.
+    Check,
+    /// Leaving the load balancer.
+    Drain,
+    /// Stopping and removing the container.
+    Removal,
+    /// How the last run ended.
+    End,
+}
+
+/// The processes of one run that the kernel killed for memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MemoryKills {
+    /// How many.
+    pub count: u32,
+    /// When the last one, by the engine's time.
+    pub last_at: Option<Timestamp>,
+    /// How many of them the run is known to have outlived.
+    pub outlived: u32,
+}
+
 /// What is not worth a write: a new process starts without it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Live {
@@ -142,6 +192,8 @@ pub struct Live {
     pub probe_due_by: Option<Timestamp>,
     /// Something may have befallen the container: it is to be looked at.
     pub look: bool,
+    /// The container is frozen, as the last look showed.
+    pub paused: bool,
     /// When an engine operation that failed is tried again.
     pub retry_at: Option<Timestamp>,
     /// How far the conversation about its drain has come.
@@ -191,9 +243,13 @@ impl Record {
             stage: Stage::Waiting { until: None },
             failures: replica.tried.failures,
             message: String::new(),
+            topic: Topic::Other,
+            memory_kills: MemoryKills::default(),
             drain: None,
             digest: None,
+            image_working_dir: None,
             last_end: None,
+            troubles: Troubles::default(),
             reset: replica.tried.reset,
             live: Live::default(),
         }
@@ -215,25 +271,48 @@ impl Record {
             stage,
             failures,
             message,
+            topic,
+            memory_kills,
             drain,
             digest,
+            image_working_dir,
             last_end,
+            troubles,
             reset,
             live: _,
         } = self;
         *stage == other.stage
             && (*run, *failures, *reset) == (other.run, other.failures, other.reset)
+            && (topic, memory_kills) == (&other.topic, &other.memory_kills)
             && *message == other.message
+            && *image_working_dir == other.image_working_dir
             && *drain == other.drain
             && *digest == other.digest
             && *last_end == other.last_end
+            && *troubles == other.troubles
             && *stop_grace_ms == other.stop_grace_ms
             && *app == other.app
             && *instance == other.instance
     }
 
+    /// What the last message is about has succeeded: it goes, and with failures behind it the
+    /// replica says again how its last run ended.
+    pub fn succeeded(&mut self, topic: Topic) {
+        if self.topic != topic || self.message.is_empty() {
+            return;
+        }
+        match &self.last_end {
+            Some(end) if self.failures > 0 => {
+                let words = end.to_string();
+                self.say(Topic::End, words);
+            }
+            _ => self.say(Topic::Other, ""),
+        }
+    }
+
     /// Keeps what an operator should read, cut to [`MESSAGE_MAX`].
-    pub fn say(&mut self, message: impl Into<String>) {
+    pub fn say(&mut self, topic: Topic, message: impl Into<String>) {
+        self.topic = topic;
         let mut message = message.into();
         if message.len() > MESSAGE_MAX {
             let end = (0..=MESSAGE_MAX)

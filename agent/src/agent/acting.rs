@@ -1,9 +1,12 @@
 //! What was decided is begun, and how things stand is published.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_agent_core::{actions::Action, report::reports};
-use paasta_common::report::{Phase, Runtime};
+use paasta_common::{
+    id::ReplicaId,
+    report::{HostPart, Phase, ReplicaReport, Runtime},
+};
 
 use super::{View, actor::Actor};
 
@@ -33,11 +36,26 @@ impl Actor {
         }
     }
 
+    /// Counts what befell replicas since it was last published.
+    fn count(&self, reports: &BTreeMap<ReplicaId, ReplicaReport>) {
+        let before = self.published.borrow();
+        for (id, report) in reports.iter().filter(|(_, one)| !one.troubles.is_empty()) {
+            let more = match before.reports.get(id) {
+                Some(known) => report.troubles.since(&known.troubles),
+                None => report.troubles.clone(),
+            };
+            for (trouble, count) in more.iter() {
+                self.metrics.befell(trouble, count);
+            }
+        }
+    }
+
     pub(super) fn publish(&self) {
         let runtime = match &self.ledger_fails {
             Some((since, error)) => Runtime::Degraded {
                 reason: format!("the agent's ledger can not be written: {error}"),
                 since: *since,
+                part: HostPart::Disk,
             },
             None => self.runtime.clone(),
         };
@@ -49,6 +67,7 @@ impl Actor {
                 report.image.progress = self.images.progress(&replica.spec.image);
             }
         }
+        self.count(&reports);
         let view = View {
             accepted: self.state.accepted.clone(),
             reports,

@@ -1,7 +1,10 @@
 //! dockerd, over its socket. Only here and below is the client library named.
 
+mod exec;
+mod files;
 mod images;
 mod logs;
+mod processes;
 mod transport;
 
 use std::{collections::HashMap, future::ready, path::PathBuf, time::Duration};
@@ -11,7 +14,7 @@ use bollard::{
     errors::Error,
     models::{
         ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, DeviceRequest,
-        EventMessage, ExecConfig, HostConfig, HostConfigLogConfig, PortBinding, ResourcesUlimits,
+        EventMessage, HostConfig, HostConfigLogConfig, PortBinding, ResourcesUlimits,
         RestartPolicy, RestartPolicyNameEnum,
     },
     query_parameters::{
@@ -26,14 +29,17 @@ use futures_util::{
 use paasta_agent_core::{
     collect::Stock,
     docker_run, labels,
-    observed::{ContainerState, Seen},
+    observed::{ContainerState, LocalImage, Seen},
 };
 use paasta_common::{container::ContainerSpec, report::PullProgress, time::Timestamp};
-use paasta_process::chain::chain;
+use paasta_process::{chain::chain, simulated};
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
-use super::{Answer, Engine, EngineError, Entries, Hint, Inspected};
+use super::{Answer, Engine, EngineError, Entries, Executed, Hint, Inspected};
 pub use transport::ANSWER_MAX;
 
 /// The client's own timeout, seconds: longer than any the agent sets, which are the ones that
@@ -44,6 +50,10 @@ const CLIENT_TIMEOUT_S: u64 = 24 * 3600;
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much is kept of what the daemon says when it fails, bytes.
 const WORDS_MAX: usize = 1_000;
+/// What the daemon says to a second removal while the first goes on.
+const REMOVAL_GOES_ON: &str = "is already in progress";
+/// How often it is looked whether such a removal has ended.
+const REMOVAL_LOOK: Duration = Duration::from_millis(200);
 
 /// dockerd behind one socket.
 pub struct DockerEngine {
@@ -51,6 +61,7 @@ pub struct DockerEngine {
     credentials: PathBuf,
     /// The client, once the daemon has said which version it speaks.
     client: Mutex<Option<Docker>>,
+    checks: exec::Checks,
 }
 
 impl DockerEngine {
@@ -61,6 +72,7 @@ impl DockerEngine {
             socket: socket.into(),
             credentials: credentials.into(),
             client: Mutex::new(None),
+            checks: exec::Checks::default(),
         }
     }
 
@@ -83,6 +95,17 @@ impl DockerEngine {
             .map_err(told)?;
         *self.client.lock() = Some(client.clone());
         Ok(client)
+    }
+
+    /// Waits for the end of a removal that somebody has begun.
+    async fn until_removed(&self, container: &str) -> Result<(), EngineError> {
+        loop {
+            match self.inspect(container).await {
+                Err(EngineError::Missing(_)) => return Ok(()),
+                Err(error) => return Err(error),
+                Ok(_) => sleep(REMOVAL_LOOK).await,
+            }
+        }
     }
 
     /// Asks for the version again next time: another daemon may listen there by then.
@@ -261,9 +284,8 @@ fn seen(summary: ContainerSummary) -> Option<Seen> {
             .unwrap_or(0),
         state: match summary.state? {
             State::CREATED => ContainerState::Created,
-            State::RUNNING | State::PAUSED | State::RESTARTING | State::STOPPING => {
-                ContainerState::Running
-            }
+            State::RUNNING | State::RESTARTING | State::STOPPING => ContainerState::Running,
+            State::PAUSED => ContainerState::Paused,
             State::REMOVING => ContainerState::Removing,
             State::EXITED | State::DEAD | State::EMPTY => ContainerState::Exited,
         },
@@ -297,9 +319,18 @@ impl Engine for DockerEngine {
                 .await;
             let found = found.map_err(told)?;
             let labels = found.config.and_then(|config| config.labels);
+            let name = found.name.unwrap_or_default();
             let state = found.state.unwrap_or_default();
             let running = state.running.unwrap_or(false);
+            let pid = state.pid.and_then(|pid| u32::try_from(pid).ok());
+            let memory_kills = match pid.filter(|pid| running && *pid > 0) {
+                Some(pid) => simulated::blocking(move || processes::memory_kills(pid)).await,
+                None => Ok(None),
+            };
             Ok(Inspected {
+                name: name.trim_start_matches('/').to_owned(),
+                paused: running && state.paused.unwrap_or(false),
+                memory_kills: memory_kills.ok().flatten(),
                 container: found.id.unwrap_or_default(),
                 running,
                 exit_code: state.exit_code.filter(|_| !running),
@@ -308,14 +339,14 @@ impl Engine for DockerEngine {
                     .as_deref()
                     .filter(|_| !running)
                     .and_then(moment),
-                out_of_memory: state.oom_killed.unwrap_or(false),
+                memory_killed: state.oom_killed.unwrap_or(false),
                 labels: labels.unwrap_or_default().into_iter().collect(),
             })
         })
     }
 
-    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>> {
-        Box::pin(DockerEngine::digest(self, image))
+    fn image<'a>(&'a self, image: &'a str) -> Answer<'a, Option<LocalImage>> {
+        Box::pin(DockerEngine::image(self, image))
     }
 
     fn pull<'a>(
@@ -386,36 +417,24 @@ impl Engine for DockerEngine {
                 v: true,
                 ..RemoveContainerOptions::default()
             };
-            self.client()
-                .await?
-                .remove_container(container, Some(options))
-                .await
-                .map_err(told)
+            let client = self.client().await?;
+            match client.remove_container(container, Some(options)).await {
+                Err(Error::DockerResponseServerError {
+                    status_code: 409,
+                    message,
+                }) if message.contains(REMOVAL_GOES_ON) => self.until_removed(container).await,
+                removed => removed.map_err(told),
+            }
         })
     }
 
-    fn exec<'a>(&'a self, container: &'a str, command: &'a str) -> Answer<'a, i64> {
-        Box::pin(async move {
-            let config = ExecConfig {
-                cmd: Some(["/bin/sh", "-c", command].map(str::to_owned).to_vec()),
-                attach_stdout: Some(true),
-                attach_stderr: Some(true),
-                ..ExecConfig::default()
-            };
-            let client = self.client().await?;
-            let exec = client.create_exec(container, config).await.map_err(told)?;
-            let started = client.start_exec(&exec.id, None).await.map_err(told)?;
-            if let bollard::exec::StartExecResults::Attached { mut output, .. } = started {
-                // Read to the end, which is when the command has ended; what it says is not kept.
-                while let Some(chunk) = output.next().await {
-                    chunk.map_err(told)?;
-                }
-            }
-            let ended = client.inspect_exec(&exec.id).await.map_err(told)?;
-            ended
-                .exit_code
-                .ok_or_else(|| EngineError::Silent("the command has no exit code".to_owned()))
-        })
+    fn exec<'a>(
+        &'a self,
+        container: &'a str,
+        command: &'a str,
+        patience: Duration,
+    ) -> Answer<'a, Executed> {
+        Box::pin(self.check(container, command, patience))
     }
 
     fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a> {
@@ -426,7 +445,7 @@ impl Engine for DockerEngine {
         let events = async move {
             let mut filters = by_label(host);
             filters.insert("type".to_owned(), vec!["container".to_owned()]);
-            let kinds = ["die", "destroy", "oom"];
+            let kinds = ["die", "destroy", "oom", "pause", "unpause"];
             filters.insert("event".to_owned(), kinds.map(str::to_owned).to_vec());
             let options = EventsOptions {
                 filters: Some(filters),
@@ -453,8 +472,12 @@ fn moment(text: &str) -> Option<Timestamp> {
 }
 
 fn hint(event: EventMessage) -> Option<Hint> {
+    let memory_kill = event.action.as_deref() == Some("oom");
+    let at_ms = event.time_nano.map(|at_ns| at_ns / 1_000_000);
+    let at = at_ms.and_then(|at_ms| u64::try_from(at_ms).ok());
     let held = event.actor?.attributes?;
     Some(Hint {
+        memory_kill_at: at.filter(|_| memory_kill).map(Timestamp),
         replica: held.get(labels::REPLICA)?.parse().ok()?,
         run: held.get(labels::RUN)?.parse().ok()?,
     })

@@ -15,14 +15,14 @@ use futures_util::{
 use paasta_agent_core::{
     collect::{HeldImage, Stock},
     labels,
-    observed::{ContainerState, Seen},
+    observed::{ContainerState, LocalImage, Seen},
 };
 use paasta_common::{container::ContainerSpec, report::PullProgress, time::Timestamp};
 use paasta_process::clock::Clock;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
 
-use super::{Answer, Engine, EngineError, Entries, Entry, Hint, Inspected, Stream};
+use super::{Answer, Engine, EngineError, Entries, Entry, Executed, Hint, Inspected, Stream};
 
 /// Hints that wait for a slow reader, at most; more are dropped, as hints may be.
 const HINTS_MAX: usize = 64;
@@ -93,12 +93,16 @@ pub struct FakeContainer {
     pub exit_code: Option<i64>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Processes in it that were killed for memory.
+    pub memory_kills: u32,
 }
 
 #[derive(Default)]
 struct Inner {
     faults: Faults,
     images: BTreeMap<String, HeldImage>,
+    /// The working directories that images set.
+    working_dirs: BTreeMap<String, String>,
     containers: BTreeMap<String, FakeContainer>,
     /// What each container wrote, by its id.
     written: BTreeMap<String, Vec<Entry>>,
@@ -167,6 +171,12 @@ impl FakeEngine {
         }
     }
 
+    /// Lets an image set a working directory, whether it is here or not yet.
+    pub fn working_dir(&self, image: &str, dir: &str) {
+        let dirs = &mut self.inner.lock().working_dirs;
+        dirs.insert(image.to_owned(), dir.to_owned());
+    }
+
     /// The names of the images here.
     pub fn image_names(&self) -> Vec<String> {
         self.inner.lock().images.keys().cloned().collect()
@@ -187,6 +197,7 @@ impl FakeEngine {
             stream,
             line: Bytes::copy_from_slice(line.as_bytes()),
             partial: false,
+            gap: false,
         });
         drop(inner);
         self.wrote.notify_waiters();
@@ -201,8 +212,50 @@ impl FakeEngine {
             container.exit_code = Some(exit_code);
             container.ended_at = Some(self.clock.now());
             if told {
-                self.hint(&container.seen());
+                self.hint(&container.seen(), None);
             }
+        }
+    }
+
+    /// Kills a process in a container for its memory, the main one where `main` says so. Nothing
+    /// happens when there is none.
+    pub fn memory_kill(&self, name: &str, main: bool) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        let told = !inner.faults.hints_are_lost;
+        if let Some(container) = inner.containers.get_mut(name) {
+            container.memory_kills += 1;
+            if told {
+                self.hint(&container.seen(), Some(now));
+            }
+        }
+        drop(inner);
+        if main {
+            self.crash(name, 137);
+        }
+    }
+
+    /// Pauses a container, or lets it go on. Nothing happens when there is none.
+    pub fn pause(&self, name: &str, paused: bool) {
+        let mut inner = self.inner.lock();
+        let told = !inner.faults.hints_are_lost;
+        if let Some(container) = inner.containers.get_mut(name) {
+            container.state = match paused {
+                true => ContainerState::Paused,
+                false => ContainerState::Running,
+            };
+            if told {
+                self.hint(&container.seen(), None);
+            }
+        }
+    }
+
+    /// Gives a container another name. Nothing happens when there is none.
+    pub fn rename(&self, name: &str, other: &str) {
+        let mut inner = self.inner.lock();
+        if let Some(mut container) = inner.containers.remove(name) {
+            other.clone_into(&mut container.spec.name);
+            inner.containers.insert(other.to_owned(), container);
         }
     }
 
@@ -214,12 +267,16 @@ impl FakeEngine {
         }
     }
 
-    fn hint(&self, seen: &Seen) {
+    fn hint(&self, seen: &Seen, memory_kill_at: Option<Timestamp>) {
         self.wrote.notify_waiters();
         if let Some(replica) = seen.replica {
-            let run = seen.run;
+            let hint = Hint {
+                replica,
+                run: seen.run,
+                memory_kill_at,
+            };
             // Nobody may be listening, and that is fine for a hint.
-            let _ = self.hints.send(Hint { replica, run });
+            let _ = self.hints.send(hint);
         }
     }
 
@@ -302,7 +359,7 @@ impl FakeEngine {
         let runs = inner
             .containers
             .values()
-            .any(|held| held.id == id && held.state == ContainerState::Running);
+            .any(|held| held.id == id && held.state.is_alive());
         (entry, !runs)
     }
 
@@ -330,6 +387,7 @@ impl FakeEngine {
             created_at: self.clock.now(),
             exit_code: None,
             ended_at: None,
+            memory_kills: 0,
         };
         inner.containers.insert(spec.name.clone(), container);
         drop(inner);
@@ -380,20 +438,26 @@ impl Engine for FakeEngine {
             self.gate(Some(container)).await?;
             self.with(container, |held| Inspected {
                 container: held.id.clone(),
-                running: held.state == ContainerState::Running,
+                name: held.spec.name.clone(),
+                running: held.state.is_alive(),
+                paused: held.state == ContainerState::Paused,
+                memory_kills: Some(held.memory_kills),
                 exit_code: held.exit_code,
                 ended_at: held.ended_at,
-                out_of_memory: false,
+                memory_killed: held.memory_kills > 0,
                 labels: held.spec.labels.clone(),
             })
         })
     }
 
-    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>> {
+    fn image<'a>(&'a self, image: &'a str) -> Answer<'a, Option<LocalImage>> {
         Box::pin(async move {
             self.gate(None).await?;
             let inner = self.inner.lock();
-            Ok(inner.images.get(image).map(|held| held.id.clone()))
+            Ok(inner.images.get(image).map(|held| LocalImage {
+                digest: held.id.clone(),
+                working_dir: inner.working_dirs.get(image).cloned(),
+            }))
         })
     }
 
@@ -496,17 +560,30 @@ impl Engine for FakeEngine {
         Box::pin(async move {
             self.gate(Some(container)).await?;
             let name = self.with(container, |held| held.spec.name.clone())?;
-            self.inner.lock().containers.remove(&name);
+            let mut inner = self.inner.lock();
+            if let Some(gone) = inner.containers.remove(&name) {
+                // As with Docker: what a container wrote goes with it.
+                inner.written.remove(&gone.id);
+            }
+            drop(inner);
             self.note(Deed::Removed(name));
             self.answer(()).await
         })
     }
 
-    fn exec<'a>(&'a self, container: &'a str, _command: &'a str) -> Answer<'a, i64> {
+    fn exec<'a>(
+        &'a self,
+        container: &'a str,
+        _command: &'a str,
+        _patience: Duration,
+    ) -> Answer<'a, Executed> {
         Box::pin(async move {
             self.gate(Some(container)).await?;
             self.with(container, |_| ())?;
-            Ok(self.inner.lock().faults.exec_code)
+            Ok(Executed {
+                code: Some(self.inner.lock().faults.exec_code),
+                last_line: String::new(),
+            })
         })
     }
 

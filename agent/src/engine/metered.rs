@@ -1,13 +1,16 @@
 //! An engine whose every call is counted and timed, also one that is given up.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
-use paasta_agent_core::{collect::Stock, observed::Seen};
+use paasta_agent_core::{
+    collect::Stock,
+    observed::{LocalImage, Seen},
+};
 use paasta_common::{container::ContainerSpec, report::PullProgress};
 use tokio::{sync::watch, time::Instant};
 
-use super::{Answer, Engine, EngineError, Entries, Hint, Inspected};
+use super::{Answer, Engine, EngineError, Entries, Executed, Hint, Inspected};
 use crate::metrics::Metrics;
 
 /// Counts what another engine does.
@@ -69,8 +72,8 @@ impl Engine for MeteredEngine {
     fn inspect<'a>(&'a self, container: &'a str) -> Answer<'a, Inspected> {
         self.timed("inspect", self.inner.inspect(container))
     }
-    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>> {
-        self.timed("digest", self.inner.digest(image))
+    fn image<'a>(&'a self, image: &'a str) -> Answer<'a, Option<LocalImage>> {
+        self.timed("image", self.inner.image(image))
     }
     fn pull<'a>(
         &'a self,
@@ -97,8 +100,13 @@ impl Engine for MeteredEngine {
     fn remove<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {
         self.timed("remove", self.inner.remove(container))
     }
-    fn exec<'a>(&'a self, container: &'a str, command: &'a str) -> Answer<'a, i64> {
-        self.timed("exec", self.inner.exec(container, command))
+    fn exec<'a>(
+        &'a self,
+        container: &'a str,
+        command: &'a str,
+        patience: Duration,
+    ) -> Answer<'a, Executed> {
+        self.timed("exec", self.inner.exec(container, command, patience))
     }
     fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a> {
         self.inner.logs(container, since_s, follow)

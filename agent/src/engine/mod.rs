@@ -1,18 +1,21 @@
 //! What the agent asks of a container engine. [`docker`] is the real one and the only file that
 //! names its client library; [`fake`] is one for tests and simulations.
 //!
-//! No method has a timeout of its own: the caller decides how long it waits.
+//! No method but [`Engine::exec`] has a timeout of its own: the caller decides how long it waits.
 
 pub mod docker;
 pub mod fake;
 pub mod instant;
 pub mod metered;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream::BoxStream};
-use paasta_agent_core::{collect::Stock, observed::Seen};
+use paasta_agent_core::{
+    collect::Stock,
+    observed::{LocalImage, Seen},
+};
 use paasta_common::{
     container::ContainerSpec, id::ReplicaId, report::PullProgress, time::Timestamp,
 };
@@ -40,14 +43,20 @@ pub enum EngineError {
 pub struct Inspected {
     /// The engine's id.
     pub container: String,
-    /// Whether it runs.
+    /// Its name.
+    pub name: String,
+    /// Whether it runs, paused or not.
     pub running: bool,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// The processes in it that the kernel has killed for memory, where that can be counted.
+    pub memory_kills: Option<u32>,
     /// How it ended, if it has.
     pub exit_code: Option<i64>,
     /// When it ended, if it has and the engine says.
     pub ended_at: Option<Timestamp>,
-    /// Whether the kernel killed it for its memory.
-    pub out_of_memory: bool,
+    /// Whether the kernel killed a process in it for memory, at any time.
+    pub memory_killed: bool,
     /// All its labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -94,18 +103,44 @@ pub struct Entry {
     pub line: Bytes,
     /// The line goes on in the next entry of this stream.
     pub partial: bool,
+    /// The container did not write this: it says that something is missing before the next entry.
+    pub gap: bool,
+}
+
+impl Entry {
+    /// Says before `next` that something is missing there.
+    pub fn gap_before(next: &Self, words: &str) -> Self {
+        Self {
+            at_ns: next.at_ns,
+            stream: next.stream,
+            line: Bytes::from(format!("[paasta: output is missing here: {words}]")),
+            partial: false,
+            gap: true,
+        }
+    }
 }
 
 /// What a container wrote, oldest first.
 pub type Entries<'a> = BoxStream<'a, Result<Entry, EngineError>>;
 
-/// Something befell the container of a run: it died, or was removed.
+/// What a command inside a container came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Executed {
+    /// Its exit code; none when it was killed at its timeout.
+    pub code: Option<i64>,
+    /// The last line that it wrote, shortened; empty when it wrote nothing.
+    pub last_line: String,
+}
+
+/// Something befell the container of a run: it died, was paused, or was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hint {
     /// The replica.
     pub replica: ReplicaId,
     /// The run.
     pub run: u64,
+    /// When the kernel killed a process in it for memory, if that is what happened.
+    pub memory_kill_at: Option<Timestamp>,
 }
 
 /// A container engine.
@@ -114,8 +149,8 @@ pub trait Engine: Send + Sync + 'static {
     fn list<'a>(&'a self, host: &'a str) -> Answer<'a, Vec<Seen>>;
     /// Looks at one container, by name or id.
     fn inspect<'a>(&'a self, container: &'a str) -> Answer<'a, Inspected>;
-    /// The digest of an image that is here, or its id where it has none; none when it is not here.
-    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>>;
+    /// An image that is here; none when it is not.
+    fn image<'a>(&'a self, image: &'a str) -> Answer<'a, Option<LocalImage>>;
     /// Fetches the image from its registry. Dropping the answer calls it off.
     fn pull<'a>(
         &'a self,
@@ -136,8 +171,15 @@ pub trait Engine: Send + Sync + 'static {
     fn stop<'a>(&'a self, container: &'a str, grace_ms: u64) -> Answer<'a, ()>;
     /// Removes it, running or not.
     fn remove<'a>(&'a self, container: &'a str) -> Answer<'a, ()>;
-    /// Runs a shell command inside and returns its exit code.
-    fn exec<'a>(&'a self, container: &'a str, command: &'a str) -> Answer<'a, i64>;
+    /// Runs a shell command inside, for `patience` at most: then it is killed with all that it
+    /// started, which takes a few seconds at most. Refused while an earlier one of the same
+    /// container can be neither awaited nor killed.
+    fn exec<'a>(
+        &'a self,
+        container: &'a str,
+        command: &'a str,
+        patience: Duration,
+    ) -> Answer<'a, Executed>;
     /// What it wrote since that second, oldest first, as far as the engine keeps it; with `follow`
     /// until it ends.
     fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a>;

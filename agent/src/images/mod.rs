@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use paasta_agent_core::{images::PullFailure, observed::Event};
+use paasta_agent_core::{
+    images::PullFailure,
+    observed::{Event, LocalImage},
+};
 use paasta_common::report::{ImageProblem, PullProgress};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -128,11 +131,11 @@ async fn fetch(
     engine: &dyn Engine,
     image: &str,
     told: &watch::Sender<PullProgress>,
-) -> Result<String, EngineError> {
+) -> Result<LocalImage, EngineError> {
     if is_immutable(image)
-        && let Some(digest) = within(LOOK_TIMEOUT, engine.digest(image)).await?
+        && let Some(held) = within(LOOK_TIMEOUT, engine.image(image)).await?
     {
-        return Ok(digest);
+        return Ok(held);
     }
     tracing::info!(image, "fetching image");
     let fetched = within(PULL_TIMEOUT, engine.pull(image, told)).await;
@@ -140,10 +143,10 @@ async fn fetch(
         tracing::warn!(image, %error, "image was not fetched");
     }
     fetched?;
-    match within(LOOK_TIMEOUT, engine.digest(image)).await? {
-        Some(digest) => {
-            tracing::info!(image, digest, "image fetched");
-            Ok(digest)
+    match within(LOOK_TIMEOUT, engine.image(image)).await? {
+        Some(held) => {
+            tracing::info!(image, digest = held.digest, "image fetched");
+            Ok(held)
         }
         None => Err(EngineError::Refused(
             "it was fetched and is not there; another removed it".to_owned(),

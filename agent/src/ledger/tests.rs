@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use paasta_agent_core::state::{Record, Stage};
+use paasta_agent_core::state::{Record, Stage, Topic};
 use paasta_common::{
     app::AppSpec,
     assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
@@ -75,7 +75,10 @@ fn what_was_saved_is_there_again_and_only_changes_are_written() {
     save(&mut ledger, &held);
     assert!(ledger.changes(&held).is_none(), "nothing changed");
     held.records.remove(&ReplicaId(2));
-    held.records.get_mut(&ReplicaId(3)).unwrap().say("dead");
+    held.records
+        .get_mut(&ReplicaId(3))
+        .unwrap()
+        .say(Topic::End, "dead");
     save(&mut ledger, &held);
     drop(ledger);
     let (ledger, opened) = reopen(dir.path());
@@ -206,7 +209,10 @@ fn a_save_writes_what_changed_however_much_there_is() {
     let whole = ledger.changes(&held).unwrap();
     assert_eq!(whole.entries(), 1 + 1 + 1_000 + 1_000);
     ledger.saved(whole.write().unwrap());
-    held.records.get_mut(&ReplicaId(500)).unwrap().say("dead");
+    held.records
+        .get_mut(&ReplicaId(500))
+        .unwrap()
+        .say(Topic::End, "dead");
     assert_eq!(ledger.changes(&held).unwrap().entries(), 1);
     // What a new process finds out again is worth no write.
     save(&mut ledger, &held);

@@ -22,10 +22,10 @@ use super::{
     RunKey,
     store::{LogStore, Mark, RunWriter},
 };
-use crate::engine::{Engine, EngineError, Entry, Stream};
+use crate::engine::{Engine, EngineError, Entry, Stream, instant};
 
-/// Entries taken into one write: of 16 KiB each, a megabyte.
-const BATCH_MAX: usize = 64;
+/// Entries taken into one write: of 16 KiB each, four megabytes.
+const BATCH_MAX: usize = 256;
 /// Writes at a time, of all runs.
 const WRITERS: usize = 4;
 /// How far back the engine is asked when capture goes on, seconds: two outputs of one container
@@ -178,8 +178,12 @@ impl Captures {
             let mut news = Vec::with_capacity(batch.len());
             for entry in batch {
                 match entry {
-                    Ok(entry) if replay.is_news(&entry) => news.push(entry),
-                    Ok(_) => {}
+                    Ok(entry) => {
+                        news.extend(replay.gap_before(&entry));
+                        if replay.is_news(&entry) {
+                            news.push(entry);
+                        }
+                    }
                     Err(error) => {
                         broken = Some(error);
                         break;
@@ -207,25 +211,52 @@ impl Captures {
 /// from a little earlier.
 struct Replay {
     outputs: [(Stream, Mark, bool); 2],
+    /// Nothing that was captured before was told again yet: the first entry decides whether
+    /// something between it and the last captured one is gone.
+    unjoined: bool,
 }
 
 impl Replay {
     fn after(writer: &RunWriter) -> Self {
+        let outputs = Stream::ALL.map(|stream| {
+            let mark = writer.mark(stream);
+            (stream, mark, mark.count > 0)
+        });
         Self {
-            outputs: Stream::ALL.map(|stream| {
-                let mark = writer.mark(stream);
-                (stream, mark, mark.count > 0)
-            }),
+            outputs,
+            unjoined: outputs.iter().any(|(_, _, replaying)| *replaying),
         }
+    }
+
+    /// The time of the last entry of either output.
+    fn last_ns(&self) -> u64 {
+        let last = self.outputs.iter().map(|(_, mark, _)| mark.at_ns).max();
+        last.unwrap_or(0)
+    }
+
+    /// Says that something is missing where the engine has nothing any more of what was captured
+    /// last.
+    fn gap_before(&mut self, entry: &Entry) -> Option<Entry> {
+        let unjoined = std::mem::take(&mut self.unjoined);
+        let (last_ns, gone) = (self.last_ns(), unjoined && !entry.gap);
+        (gone && entry.at_ns > last_ns).then(|| {
+            let last = instant::write(last_ns);
+            let words = format!(
+                "the container runtime removed it before it was captured, some of what was written after {last}"
+            );
+            Entry::gap_before(entry, &words)
+        })
     }
 
     /// From when on the engine must tell.
     fn since_s(&self) -> u64 {
-        let last = self.outputs.iter().map(|(_, mark, _)| mark.at_ns).max();
-        (last.unwrap_or(0) / 1_000_000_000).saturating_sub(OVERLAP_S)
+        (self.last_ns() / 1_000_000_000).saturating_sub(OVERLAP_S)
     }
 
     fn is_news(&mut self, entry: &Entry) -> bool {
+        if entry.gap {
+            return true;
+        }
         let output = self
             .outputs
             .iter_mut()

@@ -77,8 +77,17 @@ struct Source {
     dry: bool,
 }
 
-/// Where a line is: its time, its source, the file's number, the place in it.
-type Place = (u64, (RunKey, Stream), u64, u64);
+/// Where a line begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    at_ns: u64,
+    /// The number of its source.
+    source: usize,
+    /// The number of the file.
+    number: u64,
+    /// The place in it.
+    offset: u64,
+}
 
 impl Reader {
     /// Finds where to begin.
@@ -193,45 +202,29 @@ impl Reader {
     /// Of all sources together the last so many lines.
     fn begin_at_last(&mut self, lines: usize) -> io::Result<()> {
         let mut last: BinaryHeap<Reverse<Place>> = BinaryHeap::new();
-        for (key, source) in &mut self.sources {
-            let (since_ns, until_ns) = (self.query.since_ns, self.query.until_ns);
-            let numbers = numbers(&source.dir, source.stream)?;
-            // At the end, for what is yet to come, unless something is found.
-            source.begin_at_end(numbers.last().copied())?;
-            'files: for number in numbers.into_iter().rev() {
-                let mut places = Vec::new();
-                let path = path(&source.dir, source.stream, number);
-                let more = backwards(&path, |at_ns, offset| {
-                    if until_ns > 0 && at_ns > until_ns {
-                        return true;
-                    }
-                    let oldest = last.peek().map(|Reverse((at_ns, ..))| *at_ns);
-                    let full = last.len() + places.len() >= lines;
-                    if at_ns < since_ns
-                        || places.len() >= lines
-                        || full && oldest.is_some_and(|oldest| at_ns < oldest)
-                    {
-                        return false;
-                    }
-                    places.push((at_ns, key.clone(), number, offset));
-                    true
-                })?;
-                for place in places {
-                    last.push(Reverse(place));
-                    if last.len() > lines {
-                        last.pop();
-                    }
-                }
-                if !more {
-                    break 'files;
+        for (at, source) in self.sources.values_mut().enumerate() {
+            let full = last.len() >= lines;
+            let oldest = last.peek().map(|Reverse(place)| place.at_ns);
+            let since_ns = match oldest.filter(|_| full) {
+                Some(oldest) => oldest.max(self.query.since_ns),
+                None => self.query.since_ns,
+            };
+            for place in source.last_lines(lines, since_ns, self.query.until_ns)? {
+                last.push(Reverse(Place {
+                    source: at,
+                    ..place
+                }));
+                if last.len() > lines {
+                    last.pop();
                 }
             }
         }
         let mut places: Vec<Place> = last.into_iter().map(|Reverse(place)| place).collect();
-        places.sort_by_key(|(_, _, number, offset)| Reverse((*number, *offset)));
-        for (_, key, number, offset) in places {
-            if let Some(source) = self.sources.get_mut(&key) {
-                (source.number, source.offset) = (number, offset);
+        places.sort_by_key(|place| Reverse((place.number, place.offset)));
+        let mut sources: Vec<&mut Source> = self.sources.values_mut().collect();
+        for place in places {
+            if let Some(source) = sources.get_mut(place.source) {
+                (source.number, source.offset) = (place.number, place.offset);
             }
         }
         Ok(())
@@ -256,6 +249,44 @@ impl Source {
         self.number = number;
         self.offset = std::fs::metadata(path(&self.dir, self.stream, number))?.len();
         Ok(())
+    }
+
+    /// Where the last so many lines begin, the newest first. A line that was cut into pieces is
+    /// one line, in however many files its pieces are.
+    fn last_lines(&mut self, lines: usize, since_ns: u64, until_ns: u64) -> io::Result<Vec<Place>> {
+        let numbers = numbers(&self.dir, self.stream)?;
+        // At the end, for what is yet to come, unless something is found.
+        self.begin_at_end(numbers.last().copied())?;
+        let mut places: Vec<Place> = Vec::new();
+        for number in numbers.into_iter().rev() {
+            let path = path(&self.dir, self.stream, number);
+            let more = backwards(&path, |at_ns, goes_on, offset| {
+                if until_ns > 0 && at_ns > until_ns {
+                    return true;
+                }
+                if at_ns < since_ns {
+                    return false;
+                }
+                let place = Place {
+                    at_ns,
+                    source: 0,
+                    number,
+                    offset,
+                };
+                let is_full = places.len() >= lines;
+                match places.last_mut() {
+                    // What follows a piece is the rest of its line.
+                    Some(rest) if goes_on => *rest = place,
+                    _ if is_full => return false,
+                    _ => places.push(place),
+                }
+                true
+            })?;
+            if !more {
+                break;
+            }
+        }
+        Ok(places)
     }
 
     /// Reads the next line, if there is one and none is held.
@@ -351,15 +382,15 @@ fn first_time(path: &Path) -> io::Result<Option<u64>> {
     }
 }
 
-/// Shows the time and the place of each whole line of a file, the last first, until told to stop.
-/// Says whether it was not.
-fn backwards(path: &Path, mut show: impl FnMut(u64, u64) -> bool) -> io::Result<bool> {
+/// Shows each whole line of a file, the last first, until told to stop: its time, whether it is a
+/// piece that goes on in the next, and its place. Says whether it was not.
+fn backwards(path: &Path, mut show: impl FnMut(u64, bool, u64) -> bool) -> io::Result<bool> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         file => file?,
     };
     let size = file.metadata()?.len();
-    let width = instant::WIDTH as u64;
+    let width = instant::WIDTH as u64 + 1;
     let mut end = size;
     while end > 0 {
         let start = end.saturating_sub(BLOCK);
@@ -377,11 +408,14 @@ fn backwards(path: &Path, mut show: impl FnMut(u64, u64) -> bool) -> io::Result<
             .map(|(at, _)| at + 1);
         let first = (start == 0).then_some(0);
         for at in newlines.chain(first) {
-            let Some(text) = block.get(at..at + instant::WIDTH) else {
+            let Some((flag, text)) = block
+                .get(at..at + instant::WIDTH + 1)
+                .and_then(<[u8]>::split_last)
+            else {
                 continue;
             };
             if let Some(at_ns) = instant::parse(text)
-                && !show(at_ns, start + at as u64)
+                && !show(at_ns, *flag == b'+', start + at as u64)
             {
                 return Ok(false);
             }

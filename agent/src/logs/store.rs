@@ -1,7 +1,8 @@
 //! The files: appended to, rotated by size, removed when the host's budget is exceeded.
 //!
 //! A line of a file is the time in [`instant::WIDTH`] bytes, one byte that says whether the line
-//! goes on in the next (`+`) or not (space), and what was written. Nothing is synced: what a crash
+//! goes on in the next (`+`) or not (space) or is no output but says that some is missing (`!`),
+//! and what was written. Nothing is synced: what a crash
 //! of the host takes, the engine still has, and capture goes on where the files end.
 
 use std::{
@@ -22,6 +23,8 @@ pub const DEAD_MAX: usize = 10_000;
 const TAIL_BYTES: u64 = 256 << 10;
 /// The longest line of a file; the engine's own bound, and what is before it.
 pub const LINE_MAX: usize = (64 << 10) + instant::WIDTH + 2;
+/// Marks a line that says that something is missing.
+const GAP: u8 = b'!';
 /// How many bytes of the last words are told in the status.
 const LAST_WORDS_BYTES: usize = 300;
 
@@ -126,6 +129,9 @@ impl LogStore {
             let mut text = Vec::new();
             for line in lines.filter_map(|line| line.get(instant::WIDTH..)) {
                 let (flag, line) = line.split_first()?;
+                if *flag == GAP {
+                    continue;
+                }
                 text.extend_from_slice(line);
                 text.extend((*flag == b' ').then_some(b'\n'));
             }
@@ -213,6 +219,9 @@ impl RunWriter {
                     output.rotate(&self.dir, self.files_max)?;
                 }
                 text.extend_from_slice(&line);
+                if entry.gap {
+                    continue;
+                }
                 output.mark = match output.mark {
                     mark if mark.at_ns == entry.at_ns => Mark {
                         count: mark.count.saturating_add(1),
@@ -257,6 +266,7 @@ impl Output {
         let times = text
             .split(|byte| *byte == b'\n')
             .rev()
+            .filter(|line| line.get(instant::WIDTH) != Some(&GAP))
             .filter_map(|line| instant::parse(line.get(..instant::WIDTH)?));
         for at_ns in times {
             match self.mark {
@@ -304,7 +314,11 @@ impl Output {
 fn line(entry: &Entry) -> Vec<u8> {
     let mut line = Vec::with_capacity(instant::WIDTH + 2 + entry.line.len());
     line.extend_from_slice(instant::write(entry.at_ns).as_bytes());
-    line.push(if entry.partial { b'+' } else { b' ' });
+    line.push(match (entry.gap, entry.partial) {
+        (true, _) => GAP,
+        (false, true) => b'+',
+        (false, false) => b' ',
+    });
     let room = LINE_MAX - instant::WIDTH - 2;
     let kept = &entry.line[..entry.line.len().min(room)];
     // The engine cuts at newlines; one that got through must not look like another line.

@@ -7,8 +7,11 @@ use std::{
 };
 
 use futures_util::stream::BoxStream;
-use paasta_agent::engine::{Answer, Engine, Entries, Hint, Inspected, fake::FakeEngine};
-use paasta_agent_core::{collect::Stock, observed::Seen};
+use paasta_agent::engine::{Answer, Engine, Entries, Executed, Hint, Inspected, fake::FakeEngine};
+use paasta_agent_core::{
+    collect::Stock,
+    observed::{LocalImage, Seen},
+};
 use paasta_common::{container::ContainerSpec, report::PullProgress};
 use tokio::{
     sync::watch,
@@ -55,8 +58,8 @@ impl Engine for Noted {
         self.note("inspect", self.engine.inspect(container))
     }
 
-    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>> {
-        self.note("digest", self.engine.digest(image))
+    fn image<'a>(&'a self, image: &'a str) -> Answer<'a, Option<LocalImage>> {
+        self.note("image", self.engine.image(image))
     }
 
     fn pull<'a>(
@@ -91,8 +94,13 @@ impl Engine for Noted {
         self.note("remove", self.engine.remove(container))
     }
 
-    fn exec<'a>(&'a self, container: &'a str, command: &'a str) -> Answer<'a, i64> {
-        self.note("exec", self.engine.exec(container, command))
+    fn exec<'a>(
+        &'a self,
+        container: &'a str,
+        command: &'a str,
+        patience: Duration,
+    ) -> Answer<'a, Executed> {
+        self.note("exec", self.engine.exec(container, command, patience))
     }
 
     fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a> {

@@ -129,6 +129,7 @@ impl Host {
         let run = RunOf {
             number: 1,
             host_port: None,
+            image_working_dir: None,
         };
         let spec = compose(&settings, "c1", ReplicaId(1), &replicas[&ReplicaId(1)], run);
         self.engine.put(FakeContainer {
@@ -142,6 +143,7 @@ impl Host {
             created_at: self.clock.now(),
             exit_code: None,
             ended_at: None,
+            memory_kills: 0,
         });
     }
 

@@ -226,6 +226,7 @@ fn by_hand_it_is_the_same(world: &World, found: &Value, report: &ReplicaReport) 
     let run = RunOf {
         number: 1,
         host_port: report.host_port,
+        image_working_dir: None,
     };
     let (cluster, id) = (&assignment.fence.cluster_id, report.id);
     let replica = &assignment.replicas[&id];

@@ -174,6 +174,7 @@ async fn a_container_that_was_made_is_found_and_a_missing_image_has_the_daemons_
     let run = paasta_agent_core::compose::RunOf {
         number: 1,
         host_port: report.host_port,
+        image_working_dir: None,
     };
     let cluster = format!("{}-cluster", world.host);
     let spec = paasta_agent_core::compose::compose(&settings, &cluster, report.id, &replica, run);

@@ -7,4 +7,6 @@ mod image;
 mod killed;
 mod life;
 mod networks;
+mod output;
+mod truth;
 mod world;

@@ -45,6 +45,8 @@ pub(crate) struct World {
     agent: Option<Agent>,
     shutdown: CancellationToken,
     reap_age_ms: u64,
+    /// The size of a log file, and how many are kept.
+    logs: (u64, u32),
     generation: u64,
     assigned: Option<Assignment>,
     /// Replicas count from here: container names are one space for all that share a dockerd.
@@ -55,6 +57,14 @@ impl World {
     pub(crate) fn new(reap_age_ms: u64) -> Self {
         let mut world = Self::asleep();
         world.reap_age_ms = reap_age_ms;
+        world.start();
+        world
+    }
+
+    /// A host whose containers' logs are rotated at this size, so many files being kept.
+    pub(crate) fn with_logs(max_bytes: u64, max_files: u32) -> Self {
+        let mut world = Self::asleep();
+        world.logs = (max_bytes, max_files);
         world.start();
         world
     }
@@ -73,6 +83,7 @@ impl World {
             agent: None,
             shutdown: CancellationToken::new(),
             reap_age_ms: 3_600_000,
+            logs: (10 << 20, 5),
             generation: 0,
             assigned: None,
             base: u64::from(std::process::id()) * 1_000 + u64::from(number) * 10,
@@ -83,6 +94,8 @@ impl World {
         let sandboxes = self.dir.path().join("sandboxes").display().to_string();
         HostSettings {
             reap_age_ms: self.reap_age_ms,
+            log_max_bytes: self.logs.0,
+            log_max_files: self.logs.1,
             ..HostSettings::new(self.host.parse().unwrap(), "127.0.0.1", &sandboxes)
         }
     }
@@ -105,7 +118,7 @@ impl World {
             max_parallel: 4,
             patience: Patience::default(),
             sandbox_budget_bytes: 1 << 20,
-            log_budget_bytes: 1 << 20,
+            log_budget_bytes: 100 << 20,
             collect: Default::default(),
             pace: Pace {
                 every: Duration::from_millis(500),
@@ -115,9 +128,13 @@ impl World {
         self.agent = Some(Agent::start(parts, self.shutdown.clone()).unwrap());
     }
 
-    pub(crate) async fn restart(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.shutdown.cancel();
         self.agent.take().unwrap().task.await.unwrap();
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
         self.start();
     }
 

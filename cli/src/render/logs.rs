@@ -49,6 +49,10 @@ struct Json<'a> {
     replica: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<u64>,
+    /// The line was too long, or was not ended: it goes on in the next one of this run and
+    /// component.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
 }
 
 impl Lines {
@@ -140,6 +144,7 @@ fn json(line: &LogLine) -> String {
         host: &line.host,
         replica: &line.replica,
         run: (line.run > 0).then_some(line.run),
+        partial: line.partial,
     };
     serde_json::to_string(&json).unwrap_or_default()
 }
@@ -224,6 +229,17 @@ mod tests {
         };
         let text = shown(Form::Raw, vec![part(b"a"), other, part(b"b"), line(b"c")]);
         assert_eq!(text, "x\nabc\n");
+        // What is shown in more than one line says so, and what ends whole does not.
+        let long = vec![b'y'; LINE_MAX];
+        let text = shown(
+            Form::Json,
+            vec![part(&long), part(b"a"), line(b"b"), part(b"c")],
+        );
+        let marked: Vec<bool> = text
+            .lines()
+            .map(|line| line.contains("\"partial\":true"))
+            .collect();
+        assert_eq!(marked, [true, false, true]);
         assert_eq!(shown(Form::Raw, vec![part(b"torn")]), "torn\n");
         let large = vec![b'y'; LINE_MAX / 2];
         let text = shown(Form::Raw, vec![part(&large), part(&large), line(b"z")]);

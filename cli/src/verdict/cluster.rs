@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use paasta_proto::{
-    v1::{HostState, HostStatus, MetastatusResponse, Resources, SettingsDrift},
+    v1::{HostPart, HostState, HostStatus, MetastatusResponse, Resources, SettingsDrift},
     words::Words as _,
 };
 
@@ -242,6 +242,15 @@ fn space(response: &MetastatusResponse) -> Option<Finding> {
     })
 }
 
+/// The hosts under whose id a second machine was refused, with that machine's address.
+fn rivals(response: &MetastatusResponse) -> Vec<String> {
+    let hosts = response.hosts.iter();
+    let rivals = hosts.filter(|host| !host.rival_address.is_empty());
+    rivals
+        .map(|host| format!("{} ({})", host.id, host.rival_address))
+        .collect()
+}
+
 fn hosts(response: &MetastatusResponse) -> Finding {
     let subject = "Hosts";
     let in_state = |state: HostState| {
@@ -257,11 +266,14 @@ fn hosts(response: &MetastatusResponse) -> Finding {
         .filter(|host| host.state() == HostState::Lost)
         .map(|host| host.id.as_str())
         .collect();
-    let degraded = response
-        .hosts
-        .iter()
-        .filter(|host| !host.runtime_degraded.is_empty());
-    let degraded: Vec<&str> = degraded.map(|host| host.id.as_str()).collect();
+    let of_part = |part: HostPart| -> Vec<&str> {
+        let failing = response
+            .hosts
+            .iter()
+            .filter(|host| !host.runtime_degraded.is_empty() && host.degraded_part() == part);
+        failing.map(|host| host.id.as_str()).collect()
+    };
+    let (degraded, full) = (of_part(HostPart::Runtime), of_part(HostPart::Disk));
     let mut text = format!("{} up", in_state(HostState::Up));
     for state in [HostState::Unknown, HostState::Silent, HostState::Draining] {
         match in_state(state) {
@@ -285,13 +297,13 @@ fn hosts(response: &MetastatusResponse) -> Finding {
             degraded.join(", ")
         ));
     }
-    let rivals = response
-        .hosts
-        .iter()
-        .filter(|host| !host.rival_address.is_empty());
-    let rivals: Vec<String> = rivals
-        .map(|host| format!("{} ({})", host.id, host.rival_address))
-        .collect();
+    if !full.is_empty() {
+        text.push_str(&format!(
+            "; the agent cannot write its disk on {}",
+            full.join(", ")
+        ));
+    }
+    let rivals = rivals(response);
     if !rivals.is_empty() {
         text.push_str(&format!(
             "; a second machine is refused under the id of {}",
@@ -300,7 +312,10 @@ fn hosts(response: &MetastatusResponse) -> Finding {
     }
     let level = match (
         lost.is_empty(),
-        degraded.is_empty() && rivals.is_empty() && in_state(HostState::Unknown) == 0,
+        degraded.is_empty()
+            && full.is_empty()
+            && rivals.is_empty()
+            && in_state(HostState::Unknown) == 0,
     ) {
         (false, _) => Level::Critical,
         (true, false) => Level::Warning,
@@ -564,6 +579,17 @@ mod tests {
         assert_eq!(levels(&five, &[4, 5]), [("Coordinators", Level::Critical)]);
         let mut degraded = fine();
         degraded.hosts[0].runtime_degraded = "dockerd does not answer".to_owned();
+        let host = |response: &MetastatusResponse| {
+            let findings = findings(response, &BTreeSet::new());
+            let found = findings.iter().find(|finding| finding.subject == "Hosts");
+            found.unwrap().text.clone()
+        };
+        assert!(host(&degraded).contains("container runtime in trouble on"));
+        let mut full = degraded.clone();
+        full.hosts[0].degraded_part = HostPart::Disk.into();
+        assert!(host(&full).contains("the agent cannot write its disk on"));
+        assert!(!host(&full).contains("runtime"), "{}", host(&full));
+        assert_eq!(levels(&full, &[]), [("Hosts", Level::Warning)]);
         let mut unread = fine();
         unread.desired_error = "no such directory".to_owned();
         let mut empty = fine();

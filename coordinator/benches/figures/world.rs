@@ -132,6 +132,7 @@ pub(crate) fn all_well(cluster: &Cluster) -> Observed {
                 message: String::new(),
                 image: Default::default(),
                 last_end: None,
+                troubles: Default::default(),
             };
             heard.replicas.insert(replica, report);
         }

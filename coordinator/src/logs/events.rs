@@ -39,7 +39,9 @@ pub fn lines(state: &ClusterState, wanted: &Wanted, after: u64) -> Vec<LogLine> 
 
 fn line(event: &Event, wanted: &Wanted, cluster: &str) -> Option<LogLine> {
     let (component, level) = match event.kind {
-        EventKind::Desired | EventKind::Bounce | EventKind::Config => ("deploy", "event"),
+        EventKind::Desired | EventKind::Bounce | EventKind::Config | EventKind::Failure => {
+            ("deploy", "event")
+        }
         EventKind::Placement | EventKind::Replicas => ("deploy", "debug"),
         EventKind::Alert => ("monitoring", "event"),
         EventKind::Cluster | EventKind::Host => return None,

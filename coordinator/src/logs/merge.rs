@@ -77,6 +77,8 @@ impl Merge {
 pub struct Last {
     lines: VecDeque<LogLine>,
     count: usize,
+    /// The lines among them whose end is there: a line may come in pieces.
+    whole: usize,
     bytes: usize,
     too_large: bool,
 }
@@ -87,6 +89,7 @@ impl Last {
         Self {
             lines: VecDeque::new(),
             count,
+            whole: 0,
             bytes: 0,
             too_large: false,
         }
@@ -95,14 +98,25 @@ impl Last {
     /// The next line of the sequence.
     pub fn push(&mut self, line: LogLine) {
         self.bytes += cost(&line);
+        self.whole += usize::from(!line.partial);
         self.lines.push_back(line);
-        let large = self.bytes > LAST_BYTES_MAX;
-        self.too_large |= large;
-        if (self.lines.len() > self.count || large)
-            && let Some(gone) = self.lines.pop_front()
-        {
-            self.bytes -= cost(&gone);
+        while self.bytes > LAST_BYTES_MAX {
+            self.too_large = true;
+            if !self.drop_first() {
+                break;
+            }
         }
+        while self.whole > self.count && self.drop_first() {}
+    }
+
+    /// Drops the first line, or the first piece of one.
+    fn drop_first(&mut self) -> bool {
+        let Some(gone) = self.lines.pop_front() else {
+            return false;
+        };
+        self.bytes -= cost(&gone);
+        self.whole -= usize::from(!gone.partial);
+        true
     }
 
     /// Whether there are fewer because of their size.
@@ -152,6 +166,25 @@ mod tests {
         assert!(!merge.is_done(), "a may have more");
         merge.end(a);
         assert!(merge.earliest().is_none() && merge.is_done());
+    }
+
+    #[test]
+    fn a_line_in_pieces_counts_as_one() {
+        let piece = |at_ns| LogLine {
+            partial: true,
+            ..line(at_ns, 1)
+        };
+        let mut last = Last::new(2);
+        let all = [
+            line(1, 1),
+            piece(2),
+            piece(2),
+            line(2, 1),
+            piece(3),
+            line(3, 1),
+        ];
+        all.into_iter().for_each(|line| last.push(line));
+        assert_eq!(times(last.into_lines()), [2, 2, 2, 3, 3]);
     }
 
     #[test]

@@ -250,6 +250,7 @@ impl Worker {
                 message: String::new(),
                 image: Default::default(),
                 last_end: None,
+                troubles: Default::default(),
             })
             .collect();
         let serving = replicas

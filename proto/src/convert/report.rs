@@ -3,8 +3,8 @@
 use paasta_common::{
     id::ReplicaId,
     report::{
-        EndCause, Health, HostReport, ImageProblem, ImageReport, Phase, PullProgress,
-        ReplicaReport, RunEnd, Runtime,
+        EndCause, Health, HostPart, HostReport, ImageProblem, ImageReport, Phase, PullProgress,
+        ReplicaReport, RunEnd, Runtime, Trouble, Troubles,
     },
     time::Timestamp,
 };
@@ -57,6 +57,7 @@ pub fn report_from_wire(wire: v1::Report, now: Timestamp) -> Result<HostReport, 
             false => Runtime::Degraded {
                 reason: wire.runtime_degraded,
                 since: degraded_since,
+                part: host_part_from_wire(wire.degraded_part),
             },
         },
         generation: wire.generation,
@@ -87,6 +88,62 @@ pub fn report_to_wire(report: &HostReport, now: Timestamp) -> v1::Report {
             Runtime::Degraded { since, .. } => since.0,
         },
         generation: report.generation,
+        degraded_part: match &report.runtime {
+            Runtime::Ok => 0,
+            Runtime::Degraded { part, .. } => host_part_to_wire(*part).into(),
+        },
+    }
+}
+
+/// The part for the wire.
+pub fn host_part_to_wire(part: HostPart) -> v1::HostPart {
+    match part {
+        HostPart::Runtime => v1::HostPart::Runtime,
+        HostPart::Disk => v1::HostPart::Disk,
+    }
+}
+
+/// The part as a word: one that this version does not know counts as the runtime.
+fn host_part_from_wire(wire: i32) -> HostPart {
+    match v1::HostPart::try_from(wire) {
+        Ok(v1::HostPart::Disk) => HostPart::Disk,
+        Ok(v1::HostPart::Runtime) | Err(_) => HostPart::Runtime,
+    }
+}
+
+/// Kinds that this version does not know are left out.
+fn troubles_from_wire(wire: &[v1::TroubleCount]) -> Troubles {
+    let mut troubles = Troubles::default();
+    for one in wire {
+        let kind = v1::TroubleKind::try_from(one.kind).ok();
+        let known = Trouble::ALL
+            .into_iter()
+            .find(|trouble| Some(trouble_to_wire(*trouble)) == kind);
+        if let Some(trouble) = known {
+            troubles.add(trouble, one.count);
+        }
+    }
+    troubles
+}
+
+fn troubles_to_wire(troubles: &Troubles) -> Vec<v1::TroubleCount> {
+    let counts = troubles.iter().map(|(trouble, count)| v1::TroubleCount {
+        kind: trouble_to_wire(trouble).into(),
+        count,
+    });
+    counts.collect()
+}
+
+fn trouble_to_wire(trouble: Trouble) -> v1::TroubleKind {
+    match trouble {
+        Trouble::Exited => v1::TroubleKind::TroubleExited,
+        Trouble::Memory => v1::TroubleKind::TroubleMemory,
+        Trouble::ChildMemory => v1::TroubleKind::TroubleChildMemory,
+        Trouble::CheckFailed => v1::TroubleKind::TroubleCheckFailed,
+        Trouble::Unhealthy => v1::TroubleKind::TroubleUnhealthy,
+        Trouble::NotStarted => v1::TroubleKind::TroubleNotStarted,
+        Trouble::Removed => v1::TroubleKind::TroubleRemoved,
+        Trouble::CrashLoop => v1::TroubleKind::TroubleCrashLoop,
     }
 }
 
@@ -143,6 +200,7 @@ pub fn replica_report_from_wire(
             .last_end
             .map(|end| run_end_from_wire(end, now).map_err(|error| error.within("last_end")))
             .transpose()?,
+        troubles: troubles_from_wire(&wire.troubles),
     })
 }
 
@@ -165,6 +223,7 @@ pub fn run_end_from_wire(wire: v1::RunEnd, now: Timestamp) -> Result<RunEnd, Wir
         exit_code: wire.exit_code,
         signal: (!wire.signal.is_empty()).then_some(wire.signal),
         out_of_memory: wire.out_of_memory,
+        memory_kills: wire.memory_kills,
         last_words: wire.last_words,
     })
 }
@@ -178,6 +237,7 @@ pub fn run_end_to_wire(end: &RunEnd, now: Timestamp) -> v1::RunEnd {
         exit_code: end.exit_code,
         signal: end.signal.clone().unwrap_or_default(),
         out_of_memory: end.out_of_memory,
+        memory_kills: end.memory_kills,
         last_words: end.last_words.clone(),
         ms_ago: Some(now.since_ms(end.at)),
     }
@@ -206,6 +266,7 @@ pub fn replica_report_to_wire(report: &ReplicaReport, now: Timestamp) -> v1::Rep
         started_ms_ago: report.started_at.map(|at| now.since_ms(at)),
         next_try_in_ms: report.next_try_at.map(|at| at.since_ms(now)),
         image: (report.image != ImageReport::default()).then(|| image_to_wire(&report.image)),
+        troubles: troubles_to_wire(&report.troubles),
     }
 }
 

@@ -11,8 +11,8 @@ use paasta_common::{
     host::HostInfo,
     id::ReplicaId,
     report::{
-        EndCause, Health, HostReport, ImageProblem, ImageReport, Phase, PullProgress,
-        ReplicaReport, RunEnd, Runtime,
+        EndCause, Health, HostPart, HostReport, ImageProblem, ImageReport, Phase, PullProgress,
+        ReplicaReport, RunEnd, Runtime, Trouble, Troubles,
     },
     spec::{DrainMethod, RunSettings},
     time::Timestamp,
@@ -204,6 +204,7 @@ fn a_host_and_its_reports_survive_the_wire() {
         message: String::new(),
         image: ImageReport::default(),
         last_end: None,
+        troubles: Troubles::default(),
     };
     let full = ReplicaReport {
         phase: Phase::BackingOff,
@@ -235,8 +236,10 @@ fn a_host_and_its_reports_survive_the_wire() {
             exit_code: Some(139),
             signal: Some("SIGSEGV".to_owned()),
             out_of_memory: false,
+            memory_kills: 2,
             last_words: "boom".to_owned(),
         }),
+        troubles: all_troubles(),
         ..bare.clone()
     };
     let report = HostReport {
@@ -245,6 +248,7 @@ fn a_host_and_its_reports_survive_the_wire() {
         runtime: Runtime::Degraded {
             reason: "list timed out".to_owned(),
             since: Timestamp(1_700_000_000_000),
+            part: HostPart::Disk,
         },
         generation: 12,
     };
@@ -275,6 +279,14 @@ fn a_host_and_its_reports_survive_the_wire() {
         }
     }
     assert_eq!(report_from_wire(old, now.after_ms(ahead)).unwrap(), report);
+}
+
+fn all_troubles() -> Troubles {
+    let mut troubles = Troubles::default();
+    for (trouble, count) in Trouble::ALL.into_iter().zip(1..) {
+        troubles.add(trouble, count);
+    }
+    troubles
 }
 
 #[test]

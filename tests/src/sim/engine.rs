@@ -1,16 +1,16 @@
 //! The container engine of a simulated host: the agent's own engine in memory, whose containers
 //! behave as the version of their image says.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::stream::BoxStream;
 use paasta_agent::engine::{
-    Answer, Engine, EngineError, Entries, Hint, Inspected,
+    Answer, Engine, EngineError, Entries, Executed, Hint, Inspected,
     fake::{FakeContainer, FakeEngine},
 };
 use paasta_agent_core::{
     collect::Stock,
-    observed::{ContainerState, Seen},
+    observed::{ContainerState, LocalImage, Seen},
 };
 use paasta_common::{container::ContainerSpec, report::PullProgress};
 use tokio::sync::watch;
@@ -64,8 +64,8 @@ impl Engine for SimEngine {
         self.fake.inspect(container)
     }
 
-    fn digest<'a>(&'a self, image: &'a str) -> Answer<'a, Option<String>> {
-        self.fake.digest(image)
+    fn image<'a>(&'a self, image: &'a str) -> Answer<'a, Option<LocalImage>> {
+        self.fake.image(image)
     }
 
     fn pull<'a>(
@@ -107,15 +107,23 @@ impl Engine for SimEngine {
         self.fake.remove(container)
     }
 
-    fn exec<'a>(&'a self, container: &'a str, command: &'a str) -> Answer<'a, i64> {
+    fn exec<'a>(
+        &'a self,
+        container: &'a str,
+        command: &'a str,
+        patience: Duration,
+    ) -> Answer<'a, Executed> {
         Box::pin(async move {
-            let code = self.fake.exec(container, command).await?;
+            let executed = self.fake.exec(container, command, patience).await?;
             let found = self.found(container);
             let well = found.is_some_and(|found| {
                 found.state == ContainerState::Running
                     && Quality::of_image(&found.spec.image) != Quality::Unhealthy
             });
-            Ok(if well { code } else { 1 })
+            Ok(Executed {
+                code: if well { executed.code } else { Some(1) },
+                ..executed
+            })
         })
     }
 

@@ -65,6 +65,7 @@ pub(crate) fn come(world: &World, watch: &mut Watch, seat: &AgentSeat, chance: &
         created_at: seat.clock.now(),
         exit_code: None,
         ended_at: None,
+        memory_kills: 0,
     });
     watch.intruder(
         &seat.name,

@@ -57,6 +57,7 @@ fn composed_on(host: &HostSettings, change: impl FnOnce(&mut AppSpec)) -> Contai
     let run = RunOf {
         number: 4,
         host_port: Some(31_337),
+        image_working_dir: None,
     };
     compose(host, "c-1", ReplicaId(17), &replica(app), run)
 }
@@ -221,6 +222,7 @@ fn the_operators_limits_and_name_servers_hold_where_the_author_says_nothing() {
 fn an_app_is_described_outside_of_a_cluster_as_inside() {
     let (host, replica) = (host(), replica(app()));
     let place = Place {
+        image_working_dir: None,
         host: &host,
         name: "paasta_local_run_me_1".to_owned(),
         task: "local-1".to_owned(),
@@ -256,7 +258,7 @@ fn capabilities_are_given_back_from_the_list_and_never_beyond_it() {
 }
 
 #[test]
-fn the_sandbox_is_the_working_directory_and_can_not_be_displaced() {
+fn the_sandbox_is_mounted_and_can_not_be_displaced() {
     let volume = |path: &str| Volume {
         container_path: path.to_owned(),
         host_path: "/nail/etc".to_owned(),

@@ -55,7 +55,7 @@ fn take_over(world: &World<'_>, replica: &AssignedReplica, seen: &Seen) -> Recor
     let mut record = Record::new(replica);
     record.run = seen.run;
     record.stage = match seen.state {
-        ContainerState::Running => running(replica, seen),
+        ContainerState::Running | ContainerState::Paused => running(replica, seen),
         ContainerState::Created => Stage::Starting {
             host_port: seen.host_port,
             attempts: 1,

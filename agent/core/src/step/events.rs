@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use paasta_common::{
     id::ReplicaId,
-    report::{EndCause, Health},
+    report::{EndCause, Health, Trouble},
     time::Timestamp,
 };
 
@@ -13,28 +13,31 @@ use crate::{
     drain::calls::{self, Call},
     health::Checks,
     images::{self, PullFailure, Refetches},
-    observed::{Event, Found, Remains, RunError},
-    state::{Record, Stage, Then},
+    observed::{Event, Found, LocalImage, Remains, RunError},
+    state::{MemoryKills, Record, Stage, Then, Topic},
 };
 
-/// Begins the message of a run at which a look failed.
-const LOOK_FAILED: &str = "the container could not be looked at";
 /// How long after a failed stop or removal it is tried again, milliseconds.
 const RETRY_MS: u64 = 5_000;
+/// The exit code of what SIGKILL ended.
+const KILLED: i64 = 137;
+/// From a kill for memory to the end of the run, at most, where it was the run that was killed;
+/// milliseconds.
+const LAST_KILL_MS: u64 = 2_000;
 
-/// Returns the images that were found or fetched, with their digests.
+/// Returns the images that were found or fetched.
 pub(super) fn take(
     world: &World<'_>,
     records: &mut BTreeMap<ReplicaId, Record>,
     refetches: &mut Refetches,
-) -> BTreeMap<String, String> {
+) -> BTreeMap<String, LocalImage> {
     let mut ready = BTreeMap::new();
     for event in &world.observed.events {
         match event {
             Event::Pulled { image, result } => match result {
-                Ok(digest) => {
+                Ok(held) => {
                     refetches.remove(image);
-                    ready.insert(image.clone(), digest.clone());
+                    ready.insert(image.clone(), held.clone());
                 }
                 Err(failure) => {
                     let chance = world.observed.chance;
@@ -49,8 +52,12 @@ pub(super) fn take(
             } => with(records, *replica, *run, |record| {
                 ran(world, *replica, record, result);
             }),
-            Event::Hinted { replica, run } => with(records, *replica, *run, |record| {
-                record.live.look = true;
+            Event::Hinted {
+                replica,
+                run,
+                memory_kill_at,
+            } => with(records, *replica, *run, |record| {
+                hinted(record, *memory_kill_at);
             }),
             Event::Looked {
                 replica,
@@ -98,8 +105,20 @@ fn drain_answered(
         return;
     };
     let said = calls::answered(draining, &mut record.live, call, result, world.now);
-    if let Some(problem) = said {
-        record.say(problem);
+    match said {
+        Some(problem) => record.say(Topic::Drain, problem),
+        None => record.succeeded(Topic::Drain),
+    }
+}
+
+/// Something befell the container: it is looked at. A process in it that was killed for its memory
+/// need not be the one that the run is.
+fn hinted(record: &mut Record, memory_kill_at: Option<Timestamp>) {
+    record.live.look = true;
+    if let Some(at) = memory_kill_at {
+        let kills = &mut record.memory_kills;
+        kills.count = kills.count.saturating_add(1);
+        kills.last_at = kills.last_at.max(Some(at));
     }
 }
 
@@ -130,7 +149,7 @@ fn pull_failed(
                 .is_some_and(|replica| replica.spec.image == image);
         if waits_for_it {
             record.failures = record.failures.saturating_add(1);
-            record.say(failure.say(image));
+            record.say(Topic::Image, failure.say(image));
             record.stage = Stage::Waiting { until: Some(until) };
         }
     }
@@ -152,6 +171,7 @@ fn ran(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result<St
                 started_at: world.now,
                 checks: Checks::new(check, world.now),
             };
+            record.succeeded(Topic::Start);
         }
         Err(RunError::Refused(words)) => {
             world.fail_run(
@@ -162,7 +182,7 @@ fn ran(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result<St
             );
         }
         // Whether it runs shows in the next listing.
-        Err(unknown @ RunError::Unknown(_)) => record.say(unknown.to_string()),
+        Err(unknown @ RunError::Unknown(_)) => record.say(Topic::Start, unknown.to_string()),
     }
 }
 
@@ -173,8 +193,14 @@ fn looked(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result
     };
     let started_at = *started_at;
     match result {
-        Ok(Found::Running) if record.message.starts_with(LOOK_FAILED) => record.say(""),
-        Ok(Found::Running) => {}
+        Ok(Found::Running {
+            paused,
+            memory_kills,
+        }) => {
+            record.live.paused = *paused;
+            record.succeeded(Topic::Look);
+            lives_on(record, *memory_kills);
+        }
         // The delay counts from the end of the run, not from when we heard of it.
         Ok(Found::Ended { at }) => {
             let at = at.unwrap_or(world.now).max(started_at).min(world.now);
@@ -185,7 +211,31 @@ fn looked(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result
             world.fail_run(id, record, EndCause::Removed, words);
         }
         // The next list brings it up again.
-        Err(words) => record.say(format!("{LOOK_FAILED}: {words}")),
+        Err(words) => record.say(
+            Topic::Look,
+            format!("the container could not be looked at: {words}"),
+        ),
+    }
+}
+
+/// The run goes on though processes in it were killed for memory.
+fn lives_on(record: &mut Record, counted: Option<u32>) {
+    let kills = &mut record.memory_kills;
+    // Hints may be lost; what the kernel counts is not.
+    kills.count = kills.count.max(counted.unwrap_or(0));
+    let more = kills.count.saturating_sub(kills.outlived);
+    kills.outlived = kills.count;
+    record.troubles.add(Trouble::ChildMemory, more);
+    if kills.count > 0 {
+        let words = match kills.count {
+            1 => "a process in the container was killed for its memory; the run goes on".to_owned(),
+            count => format!(
+                "{count} processes in the container were killed for their memory; the run goes on"
+            ),
+        };
+        if record.message.is_empty() || matches!(record.topic, Topic::Memory | Topic::End) {
+            record.say(Topic::Memory, words);
+        }
     }
 }
 
@@ -197,7 +247,8 @@ fn ended(world: &World<'_>, record: &mut Record, result: &Result<Remains, String
     match (result, then.clone()) {
         (Err(words), _) => {
             record.live.retry_at = Some(world.now.after_ms(RETRY_MS));
-            record.say(format!("the container could not be removed: {words}"));
+            let words = format!("the container could not be removed: {words}");
+            record.say(Topic::Removal, words);
         }
         (Ok(remains), then) => {
             record.stage = match then {
@@ -205,23 +256,48 @@ fn ended(world: &World<'_>, record: &mut Record, result: &Result<Remains, String
                 Then::Retry { until } => Stage::Waiting { until: Some(until) },
             };
             epitaph(record, remains);
+            record.succeeded(Topic::Removal);
         }
     }
 }
 
 /// How the run ended, with what it left.
 fn epitaph(record: &mut Record, remains: &Remains) {
-    let run = record.run;
+    let (run, kills) = (record.run, record.memory_kills);
     let Some(end) = record.last_end.as_mut().filter(|end| end.run == run) else {
         return;
     };
     end.exit_code = remains.exit_code;
     end.signal.clone_from(&remains.signal);
-    end.out_of_memory = remains.out_of_memory;
+    end.out_of_memory = was_killed_for_memory(kills, remains);
+    let any = u32::from(remains.memory_killed);
+    let others = kills.count.max(any) - u32::from(end.out_of_memory);
+    end.memory_kills = others;
+    let main = u32::from(end.out_of_memory);
+    let unseen = others.saturating_sub(kills.outlived);
+    record.troubles.add(Trouble::ChildMemory, unseen);
+    if end.cause == EndCause::Exited {
+        record.troubles.add(Trouble::Memory, main);
+        record.troubles.add(Trouble::Exited, 1 - main);
+    }
     end.last_words = remains.last_words.trim().to_owned();
     if end.cause == EndCause::Exited {
         let words = end.to_string();
-        record.say(words);
+        record.say(Topic::End, words);
+    }
+}
+
+/// Whether it was its main process that the kernel killed for memory. The engine says only that
+/// some process was, at some time; the main one was when it died by SIGKILL and no kill is known
+/// that it outlived.
+fn was_killed_for_memory(kills: MemoryKills, remains: &Remains) -> bool {
+    if !remains.memory_killed || remains.exit_code != Some(KILLED) {
+        return false;
+    }
+    match (kills.last_at, remains.ended_at) {
+        (Some(last), Some(ended)) => ended.since_ms(last) <= LAST_KILL_MS,
+        (None, _) => kills.count == 0,
+        (Some(_), None) => true,
     }
 }
 
@@ -241,9 +317,15 @@ fn probed(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result
     };
     let before = checks.verdict;
     checks.take(check, *started_at, result.is_ok(), world.now);
+    let began_to_fail = before == Health::Healthy && checks.verdict == Health::Unhealthy;
+    record
+        .troubles
+        .add(Trouble::CheckFailed, u32::from(began_to_fail));
     match result {
-        Err(words) => record.say(format!("health check failed: {words}")),
-        Ok(()) if before != Health::Healthy && record.failures == 0 => record.say(""),
-        Ok(()) => {}
+        Err(words) => record.say(Topic::Check, format!("health check failed: {words}")),
+        Ok(()) if before != Health::Healthy && record.failures == 0 => {
+            record.say(Topic::Other, "");
+        }
+        Ok(()) => record.succeeded(Topic::Check),
     }
 }

@@ -22,7 +22,8 @@ use crate::{
     observed::{ContainerState, Seen},
     ports::{self, NoPort},
     probing::Probed,
-    state::{Draining, Record, Stage, Then},
+    report::PAUSED,
+    state::{Draining, MemoryKills, Record, Stage, Then, Topic},
 };
 
 /// How often a container is asked for whose creation is never answered.
@@ -90,13 +91,17 @@ fn pulling(
         return;
     }
     let image = &replica.spec.image;
-    if let Some(digest) = turn.ready.get(image) {
-        record.digest = Some(digest.clone());
+    if let Some(image) = turn.ready.get(image) {
+        record.digest = Some(image.digest.clone());
+        record.image_working_dir.clone_from(&image.working_dir);
+        record.succeeded(Topic::Image);
         match ports::draw(&replica.spec, &world.observed.ports, &mut turn.taken) {
             Ok(host_port) => {
                 record.run += 1;
                 // What was told of the run before says nothing of this one.
                 record.live.look = false;
+                record.memory_kills = MemoryKills::default();
+                record.succeeded(Topic::Port);
                 record.stage = Stage::Starting {
                     host_port,
                     attempts: 0,
@@ -112,7 +117,7 @@ fn pulling(
         && world.now < held.until
     {
         // Another replica was told already: the registry is not asked again so soon.
-        record.say(held.failure.say(image));
+        record.say(Topic::Image, held.failure.say(image));
         record.stage = Stage::Waiting {
             until: Some(held.until),
         };
@@ -148,8 +153,9 @@ fn starting(
         return;
     }
     match world.seen(id, record) {
-        Some(seen) if seen.state == ContainerState::Running => {
+        Some(seen) if seen.state.is_alive() => {
             record.stage = adopt::running(replica, seen);
+            record.succeeded(Topic::Start);
             return;
         }
         Some(seen) if seen.state != ContainerState::Created => {
@@ -172,7 +178,11 @@ fn starting(
     };
     record.live.settled = world.observed.step;
     let number = record.run;
-    let run = RunOf { number, host_port };
+    let run = RunOf {
+        number,
+        host_port,
+        image_working_dir: record.image_working_dir.as_deref(),
+    };
     let cluster_id = &assignment.fence.cluster_id;
     let spec = compose(world.settings, cluster_id, id, replica, run);
     turn.actions.actions.push(Action::Run {
@@ -213,8 +223,14 @@ fn look(world: &World<'_>, turn: &mut Turn, id: ReplicaId, record: &mut Record) 
     let Stage::Running { container, .. } = &record.stage else {
         return;
     };
-    let runs = |seen: &Seen| seen.state == ContainerState::Running;
-    let doubted = world.listing_is_newer_than(record) && !world.seen(id, record).is_some_and(runs);
+    // What was last seen of it, listed again.
+    let expected = match record.live.paused {
+        true => ContainerState::Paused,
+        false => ContainerState::Running,
+    };
+    let as_expected = |seen: &Seen| seen.state == expected;
+    let doubted =
+        world.listing_is_newer_than(record) && !world.seen(id, record).is_some_and(as_expected);
     if !(doubted || record.live.look)
         || world.observed.degraded
         || world.observed.busy.contains(&Lane::Replica(id))
@@ -254,14 +270,15 @@ fn forgive(world: &World<'_>, turn: &mut Turn, record: &mut Record) {
     let Stage::Running { checks, .. } = &record.stage else {
         return;
     };
-    let (Some(since), true) = (checks.well_since, record.failures > 0) else {
+    let is_well = record.failures > 0 && !record.live.paused;
+    let (Some(since), true) = (checks.well_since, is_well) else {
         return;
     };
     let at = since.after_ms(world.settings.healthy_reset_ms);
     if world.now >= at {
         record.failures = 0;
         record.last_end = None;
-        record.say("");
+        record.say(Topic::Other, "");
     } else {
         turn.actions.wake(at);
     }
@@ -289,6 +306,7 @@ fn probe(
     if world.observed.degraded && matches!(check.probe, Probe::Cmd { .. }) {
         return;
     }
+    let paused = record.live.paused;
     if record.live.probe_due_by.is_some_and(|due| world.now >= due) {
         record.live.probe_due_by = None;
         checks.take(check, *started_at, false, world.now);
@@ -303,8 +321,15 @@ fn probe(
         started_at: *started_at,
     };
     let (action, again) = probed.due(&mut record.live, world.now);
-    turn.actions.actions.extend(action);
     turn.actions.wake(again);
+    if paused && action.is_some() {
+        // The kernel accepts connections for it all the same: only the engine can tell.
+        record.live.probe_due_by = None;
+        checks.take(check, *started_at, false, world.now);
+        record.say(Topic::Check, PAUSED);
+    } else {
+        turn.actions.actions.extend(action);
+    }
 }
 
 fn drain(
@@ -336,6 +361,7 @@ fn drain(
             Some(look) => look,
             None => {
                 record.drain = None;
+                record.succeeded(Topic::Drain);
                 record.live.calls = drain::calls::Progress::default();
                 return;
             }
@@ -348,7 +374,7 @@ fn drain(
         turn.actions.wake(at);
     }
     if let Some(message) = look.message {
-        record.say(message);
+        record.say(Topic::Drain, message);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A host in miniature: an engine that can fail in every way, and a step at a time.
 
 mod backoff;
+mod endings;
 mod images;
 mod properties;
 mod stories;
@@ -25,7 +26,9 @@ use crate::{
     actions::{Action, Actions},
     images::PullFailure,
     labels,
-    observed::{ContainerState, Event, Found, Listing, Observed, Ports, Remains, RunError, Seen},
+    observed::{
+        ContainerState, Event, Found, Listing, LocalImage, Observed, Ports, Remains, RunError, Seen,
+    },
     ports,
     report::reports,
     settings::HostSettings,
@@ -64,6 +67,12 @@ pub(super) struct Host {
     /// Ports that programs hold which are not ours.
     pub(super) held_ports: BTreeSet<u16>,
     pub(super) next_container: u64,
+    /// What ended runs leave.
+    pub(super) remains: Remains,
+    /// Removals that fail, in these words.
+    pub(super) removals_fail: Option<String>,
+    /// The working directory that the image sets.
+    pub(super) image_working_dir: Option<String>,
     pub(super) log: Vec<Action>,
     pub(super) tried: Tried,
 }
@@ -89,6 +98,12 @@ impl Host {
             crashing: BTreeSet::new(),
             held_ports: BTreeSet::new(),
             next_container: 0,
+            remains: Remains {
+                exit_code: Some(1),
+                ..Remains::default()
+            },
+            removals_fail: None,
+            image_working_dir: None,
             log: Vec::new(),
             tried: Tried::default(),
         }
@@ -236,7 +251,11 @@ impl Host {
     /// The engine says in passing that something befell the present run.
     pub(super) fn hint(&mut self, id: u64) {
         let (replica, run) = (ReplicaId(id), self.report(id).run);
-        self.events.push(Event::Hinted { replica, run });
+        self.events.push(Event::Hinted {
+            replica,
+            run,
+            memory_kill_at: None,
+        });
     }
 
     pub(super) fn runs(&self, id: u64) -> Vec<u64> {
@@ -252,7 +271,10 @@ impl Host {
             Action::Pull { image } if self.pulls_are_slow => drop(self.pulling.insert(image)),
             Action::Pull { image } => {
                 let result = match self.registry_is_up {
-                    true => Ok("sha256:0".to_owned()),
+                    true => Ok(LocalImage {
+                        digest: "sha256:0".to_owned(),
+                        working_dir: self.image_working_dir.clone(),
+                    }),
                     false => Err(PullFailure::told("manifest unknown")),
                 };
                 self.events.push(Event::Pulled { image, result });
@@ -286,16 +308,21 @@ impl Host {
                 identity,
                 ..
             } => {
+                if let Some(words) = self.removals_fail.clone() {
+                    let result = Err(words);
+                    self.events.push(Event::Ended {
+                        replica,
+                        run,
+                        result,
+                    });
+                    return;
+                }
                 let cluster = &identity[labels::CLUSTER];
                 self.containers
                     .retain(|_, seen| seen.name != name || seen.cluster_id != *cluster);
-                let remains = Remains {
-                    exit_code: Some(1),
-                    ..Remains::default()
-                };
                 let result = match self.answers_are_lost {
                     true => Err("timed out".to_owned()),
-                    false => Ok(remains),
+                    false => Ok(self.remains.clone()),
                 };
                 self.events.push(Event::Ended {
                     replica,
@@ -332,7 +359,10 @@ impl Host {
         Ok(
             match self.containers.get(container).map(|seen| seen.state) {
                 None => Found::Missing,
-                Some(ContainerState::Running) => Found::Running,
+                Some(state) if state.is_alive() => Found::Running {
+                    paused: state == ContainerState::Paused,
+                    memory_kills: None,
+                },
                 Some(_) => Found::Ended { at: self.ended_at },
             },
         )

@@ -6,18 +6,21 @@ use paasta_common::{
     assignment::{AssignedReplica, Assignment},
     backoff::{Backoff, CHANCE_UNIT},
     id::ReplicaId,
-    report::{EndCause, RunEnd},
+    report::{EndCause, RunEnd, Trouble},
     time::Timestamp,
 };
 
 use crate::{
     actions::Actions,
     images::Refetches,
-    observed::{Observed, Seen},
+    observed::{LocalImage, Observed, Seen},
     scatter::scatter,
     settings::HostSettings,
-    state::{Record, Stage, Then},
+    state::{Record, Stage, Then, Topic},
 };
+
+/// So many failures in a row, without a healthy period between them, are a crash loop.
+const CRASH_LOOP_FAILURES: u32 = 5;
 
 /// Nothing in it changes within a step.
 pub(super) struct World<'a> {
@@ -29,8 +32,8 @@ pub(super) struct World<'a> {
 
 /// What grows within a step.
 pub(super) struct Turn {
-    /// Images that are there, with their digests.
-    pub(super) ready: BTreeMap<String, String>,
+    /// Images that are there.
+    pub(super) ready: BTreeMap<String, LocalImage>,
     /// Images whose last fetch failed.
     pub(super) refetches: Refetches,
     /// Images asked for in this step.
@@ -95,7 +98,7 @@ impl<'a> World<'a> {
             Stage::Starting { host_port, .. } | Stage::Running { host_port, .. } => *host_port,
             _ => None,
         };
-        record.say(words);
+        record.say(Topic::End, words);
         let then = match self.count_failure(id, record, at) {
             Some(until) => Then::Retry { until },
             None => Then::Gone,
@@ -103,9 +106,9 @@ impl<'a> World<'a> {
         self.end(record, host_port, then, cause);
     }
 
-    /// A run could not even begin: no image, no port.
+    /// A run could not even begin: no port.
     pub(super) fn fail_start(&self, id: ReplicaId, record: &mut Record, cause: impl Into<String>) {
-        record.say(cause);
+        record.say(Topic::Port, cause);
         let until = self.count_failure(id, record, self.now);
         record.stage = Stage::Waiting { until };
     }
@@ -117,6 +120,13 @@ impl<'a> World<'a> {
         then: Then,
         cause: EndCause,
     ) {
+        match cause {
+            EndCause::Unhealthy => record.troubles.add(Trouble::Unhealthy, 1),
+            EndCause::NotStarted => record.troubles.add(Trouble::NotStarted, 1),
+            EndCause::Removed => record.troubles.add(Trouble::Removed, 1),
+            // For what, shows when its remains are looked at.
+            EndCause::Exited | EndCause::Stopped => {}
+        }
         record.last_end = Some(RunEnd {
             run: record.run,
             at: self.now,
@@ -124,6 +134,7 @@ impl<'a> World<'a> {
             exit_code: None,
             signal: None,
             out_of_memory: false,
+            memory_kills: 0,
             last_words: String::new(),
         });
         record.stage = Stage::Ending { host_port, then };
@@ -141,6 +152,9 @@ impl<'a> World<'a> {
         at: Timestamp,
     ) -> Option<Timestamp> {
         record.failures = record.failures.saturating_add(1);
+        if record.failures == CRASH_LOOP_FAILURES {
+            record.troubles.add(Trouble::CrashLoop, 1);
+        }
         let replica = self.assigned(id)?;
         let backoff = Backoff::of(&replica.spec, replica.run.backoff_base_ms);
         let chance = scatter(id.0 ^ self.observed.chance) % (CHANCE_UNIT + 1);

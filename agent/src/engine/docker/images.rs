@@ -10,7 +10,10 @@ use bollard::{
     },
 };
 use futures_util::StreamExt;
-use paasta_agent_core::collect::{HeldImage, Stock};
+use paasta_agent_core::{
+    collect::{HeldImage, Stock},
+    observed::LocalImage,
+};
 use paasta_common::{report::PullProgress, time::Timestamp};
 use paasta_process::docker_login::{AuthError, Auths, repository_and_tag};
 use tokio::sync::watch;
@@ -22,8 +25,9 @@ use crate::engine::EngineError;
 const LAYERS_MAX: usize = 1_000;
 
 impl DockerEngine {
-    /// The digest of an image that is here, its id where it has none.
-    pub(super) async fn digest(&self, image: &str) -> Result<Option<String>, EngineError> {
+    /// An image that is here: its digest, or its id where it has none, and where its relative
+    /// paths count from.
+    pub(super) async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineError> {
         let found = self.client().await?.inspect_image(image).await;
         match found.map_err(told) {
             Ok(found) => {
@@ -33,7 +37,11 @@ impl DockerEngine {
                     let (from, digest) = name.split_once('@')?;
                     (from == repository).then(|| digest.to_owned())
                 });
-                Ok(Some(of_it.or(found.id).unwrap_or_default()))
+                let config = found.config.unwrap_or_default();
+                Ok(Some(LocalImage {
+                    digest: of_it.or(found.id).unwrap_or_default(),
+                    working_dir: config.working_dir.filter(|dir| !dir.is_empty()),
+                }))
             }
             Err(EngineError::Missing(_)) => Ok(None),
             Err(error) => Err(error),

@@ -238,7 +238,7 @@ async fn a_daemon_that_hangs_is_degraded_with_a_reason_and_health_is_still_known
     let before = world.daemon.running();
     world.daemon.fail_all(Fault::Hang);
     let said = |view: &View| match &view.runtime {
-        Runtime::Degraded { reason, since } => {
+        Runtime::Degraded { reason, since, .. } => {
             since.0 > 1_700_000_000_000 && reason.contains("listing containers fails: no answer")
         }
         Runtime::Ok => false,

@@ -30,6 +30,7 @@ fn spec() -> ContainerSpec {
     let run = RunOf {
         number: 1,
         host_port: None,
+        image_working_dir: None,
     };
     compose(&settings, "c1", id, &held.replicas[&id], run)
 }
@@ -160,6 +161,7 @@ fn what_was_captured_before_is_told_from_what_was_not() {
             (Stream::Stdout, mark(5_000_000_000, 2), true),
             (Stream::Stderr, Mark::default(), false),
         ],
+        unjoined: true,
     };
     assert_eq!(replay.since_s(), 3);
     let mut news =
@@ -170,4 +172,30 @@ fn what_was_captured_before_is_told_from_what_was_not() {
     assert!(!news(5_000_000_000, out) && !news(5_000_000_000, out));
     // The third part of that line, and what follows, though the clock be set back.
     assert!(news(5_000_000_000, out) && news(5_000_000_001, out) && news(9, out));
+}
+
+#[test]
+fn what_the_engine_removed_before_it_was_captured_is_said_to_be_missing() {
+    let replay = |mark| Replay {
+        outputs: [
+            (Stream::Stdout, mark, mark != Mark::default()),
+            (Stream::Stderr, Mark::default(), false),
+        ],
+        unjoined: mark != Mark::default(),
+    };
+    let mark = Mark {
+        at_ns: 5_000_000_000,
+        count: 1,
+    };
+    let entry = |at_ns| crate::logs::store::tests::entry(at_ns, Stream::Stderr, "");
+    let mut joined = replay(mark);
+    assert_eq!(joined.gap_before(&entry(5_000_000_000)), None);
+    assert_eq!(joined.gap_before(&entry(9_000_000_000)), None);
+    let mut torn = replay(mark);
+    let gap = torn.gap_before(&entry(9_000_000_000)).unwrap();
+    assert!(gap.gap && gap.stream == Stream::Stderr && gap.at_ns == 9_000_000_000);
+    let words = String::from_utf8(gap.line.to_vec()).unwrap();
+    assert!(words.contains("after 1970-01-01T00:00:05"), "{words}");
+    assert_eq!(torn.gap_before(&entry(9_000_000_001)), None, "once");
+    assert_eq!(replay(Mark::default()).gap_before(&entry(1)), None);
 }

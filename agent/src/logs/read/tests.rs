@@ -197,3 +197,63 @@ fn too_many_runs_leave_the_oldest_out() {
     assert_eq!(reader.left_out(), 3);
     assert_eq!(times(&mut reader).first(), Some(&4));
 }
+
+#[test]
+fn a_line_in_pieces_is_one_line_in_however_many_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let mut writer = store.writer(&key(1)).unwrap();
+    let piece = |at| crate::engine::Entry {
+        partial: true,
+        ..entry(at, Stream::Stdout, "piece")
+    };
+    for at in 1..=4 {
+        // Two entries fit into a file: every line is in several.
+        let whole = entry(at, Stream::Stdout, "end");
+        let line = [piece(at), piece(at), piece(at), whole];
+        for one in line {
+            writer.append(&[one]).unwrap();
+        }
+    }
+    writer.append(&[piece(5)]).unwrap();
+    let last = |lines| read(&store, Query { lines, ..query() });
+    assert_eq!(last(1), [5], "one that has no end yet");
+    assert_eq!(last(2), [4, 4, 4, 4, 5]);
+    assert_eq!(last(3), [3, 3, 3, 3, 4, 4, 4, 4, 5]);
+    assert_eq!(last(100).len(), 17);
+    let until = Query {
+        lines: 1,
+        until_ns: 4,
+        ..query()
+    };
+    assert_eq!(read(&store, until), [4, 4, 4, 4]);
+}
+
+#[test]
+fn a_gap_is_a_line_and_does_not_say_where_capture_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let mut writer = store.writer(&key(1)).unwrap();
+    let next = entry(9, Stream::Stdout, "next");
+    let gap = crate::engine::Entry::gap_before(&next, "gone");
+    let before = entry(3, Stream::Stdout, "before");
+    writer.append(&[before, gap]).unwrap();
+    let mark = crate::logs::store::Mark { at_ns: 3, count: 1 };
+    assert_eq!(writer.mark(Stream::Stdout), mark);
+    drop(writer);
+    let mut writer = store.writer(&key(1)).unwrap();
+    assert_eq!(writer.mark(Stream::Stdout), mark);
+    writer.append(&[next]).unwrap();
+    let mut reader = Reader::open(store.clone(), query()).unwrap();
+    let lines: Vec<String> = reader
+        .next(1 << 20)
+        .unwrap()
+        .into_iter()
+        .map(|record| String::from_utf8(record.line).unwrap())
+        .collect();
+    assert_eq!(
+        lines,
+        ["before", "[paasta: output is missing here: gone]", "next"]
+    );
+    assert_eq!(store.last_words(&key(1)), "before | next");
+}

@@ -18,6 +18,7 @@ pub(crate) fn entry(at_ns: u64, stream: Stream, text: &str) -> Entry {
         stream,
         line: Bytes::copy_from_slice(text.as_bytes()),
         partial: false,
+        gap: false,
     }
 }
 

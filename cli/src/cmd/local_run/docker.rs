@@ -35,6 +35,25 @@ pub(super) async fn remove(name: &str) {
     }
 }
 
+/// The working directory that an image sets, if it is on this machine and sets one.
+///
+/// # Errors
+/// The image is not on this machine, or docker does not say.
+pub(super) async fn working_dir(image: &str) -> Result<Option<String>, String> {
+    let words = [
+        "image",
+        "inspect",
+        "--format",
+        "{{.Config.WorkingDir}}",
+        image,
+    ];
+    match output(&words, LIMIT).await {
+        Some((true, said)) => Ok(Some(said.trim().to_owned()).filter(|dir| !dir.is_empty())),
+        Some((false, said)) => Err(said.trim().to_owned()),
+        None => Err("docker did not answer in time".to_owned()),
+    }
+}
+
 /// Whether the kernel killed it for its memory.
 pub(super) async fn out_of_memory(name: &str) -> bool {
     let asked = output(

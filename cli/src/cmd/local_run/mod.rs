@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use paasta_agent_core::docker_run::{self, docker_run};
 use paasta_common::{
     container::ContainerSpec,
@@ -108,11 +108,14 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         wanted.command(args.cmd.clone(), args.interactive);
     }
     let local = Local::choose(args.port)?;
-    let (container, left_out) = local.container(&wanted)?;
-    for volume in &left_out {
-        note(&format!("{volume} is not on this machine and is left out"));
-    }
     if args.dry_run {
+        // What is not here yet may set a working directory.
+        let image = &wanted.spec.app.image;
+        let dir = docker::working_dir(image).await.unwrap_or_else(|why| {
+            note(&format!("the WORKDIR of {image} is not known: {why}"));
+            None
+        });
+        let container = of_place(&local, &wanted, dir.as_deref())?;
         match args.json_dict {
             true => context.print_json(&container)?,
             false => context.print_json(&docker_run(&container))?,
@@ -123,12 +126,16 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Source::Cook(tag) => step::run(&mut step::make("cook-image", tag), args.step_timeout).await,
         Source::Pull => {
             let mut pull = Command::new("docker");
-            step::run(pull.args(["pull", &container.image]), args.step_timeout).await
+            let image = &wanted.spec.app.image;
+            step::run(pull.args(["pull", image]), args.step_timeout).await
         }
     }?;
     if fetched != Exit::Ok {
         return Ok(fetched);
     }
+    let dir = docker::working_dir(&wanted.spec.app.image).await;
+    let dir = dir.map_err(|why| anyhow!("the image cannot be looked at: {why}"))?;
+    let container = of_place(&local, &wanted, dir.as_deref())?;
     local.prepare()?;
     let ended = match args.interactive {
         true => attached(&container).await,
@@ -137,6 +144,15 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     docker::remove(&container.name).await;
     local.tidy();
     ended
+}
+
+/// The container; what of it this machine does not have is named.
+fn of_place(local: &Local, wanted: &Wanted, dir: Option<&str>) -> anyhow::Result<ContainerSpec> {
+    let (container, left_out) = local.container(wanted, dir)?;
+    for volume in &left_out {
+        note(&format!("{volume} is not on this machine and is left out"));
+    }
+    Ok(container)
 }
 
 /// As asked for; else by whether this looks like the service's repository.

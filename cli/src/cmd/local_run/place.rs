@@ -57,7 +57,7 @@ impl Local {
         })
     }
 
-    /// The container, as the agent of a host would make it; and the volumes of the cluster that
+    /// The container, as the agent of a host would make it of an image with this working directory; and the volumes of the cluster that
     /// are not here, which docker would otherwise make as empty directories of root's.
     ///
     /// # Errors
@@ -65,6 +65,7 @@ impl Local {
     pub(super) fn container(
         &self,
         wanted: &Wanted,
+        image_working_dir: Option<&str>,
     ) -> anyhow::Result<(ContainerSpec, Vec<String>)> {
         let name = nix::unistd::gethostname().context("this machine has no name")?;
         let host = HostId::new(&name.to_string_lossy())
@@ -91,6 +92,7 @@ impl Local {
             (INSTANCE.to_owned(), wanted.id.instance.to_string()),
         ]);
         let place = Place {
+            image_working_dir,
             host: &settings,
             name: self.name.clone(),
             task: self.task.clone(),

@@ -24,6 +24,8 @@ pub enum Unfit {
     NotReported,
     /// The host's container runtime does not answer.
     RuntimeDegraded,
+    /// The disk of the host's agent is full or fails.
+    DiskDegraded,
     /// The host is being drained for maintenance.
     Draining,
     /// The host is in another pool.
@@ -82,6 +84,7 @@ impl fmt::Display for Unfit {
             Self::Silent => write!(f, "silent"),
             Self::NotReported => write!(f, "not reported yet"),
             Self::RuntimeDegraded => write!(f, "with a degraded container runtime"),
+            Self::DiskDegraded => write!(f, "whose agent cannot write its disk"),
             Self::Draining => write!(f, "draining"),
             Self::Pool { wanted } => write!(f, "not in pool {wanted}"),
             Self::Constraint { constraint } => write!(f, "against constraint {constraint}"),

@@ -172,6 +172,7 @@ mod tests {
             message: String::new(),
             image: ImageReport::default(),
             last_end: None,
+            troubles: Default::default(),
         }
     }
 

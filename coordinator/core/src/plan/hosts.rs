@@ -4,7 +4,7 @@
 use paasta_common::{
     app::Resources,
     id::HostId,
-    report::{ReplicaReport, Runtime},
+    report::{HostPart, ReplicaReport, Runtime},
     time::Timestamp,
 };
 
@@ -112,7 +112,10 @@ impl<'a> HostView<'a> {
         }
         match heard.runtime {
             Runtime::Ok => None,
-            Runtime::Degraded { .. } => Some(Unfit::RuntimeDegraded),
+            Runtime::Degraded { part, .. } => Some(match part {
+                HostPart::Runtime => Unfit::RuntimeDegraded,
+                HostPart::Disk => Unfit::DiskDegraded,
+            }),
         }
     }
 
@@ -151,7 +154,7 @@ impl<'a> HostView<'a> {
             return trouble(HostTrouble::NotReported, None, Some(self.silent_at));
         }
         match self.observed.map(|heard| &heard.runtime) {
-            Some(Runtime::Degraded { reason, since }) => trouble(
+            Some(Runtime::Degraded { reason, since, .. }) => trouble(
                 HostTrouble::RuntimeDegraded {
                     reason: reason.clone(),
                 },

@@ -20,6 +20,7 @@ pub mod replication;
 pub mod report;
 pub mod touched;
 mod transition;
+pub mod troubles;
 mod view;
 mod waiting;
 

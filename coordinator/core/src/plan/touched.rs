@@ -86,6 +86,8 @@ impl Touched {
             | Command::SetSpace(_)
             | Command::SetVersions(_)
             | Command::SetSettings(_)
+            | Command::NoteTroubles(_)
+            | Command::SetHostTrouble(_)
             | Command::RefuseHost(_)
             | Command::NoteClock(_) => {}
             Command::Init(_)

@@ -14,6 +14,9 @@ use super::command::Context;
 /// The most events kept; the oldest goes when another comes.
 pub const EVENTS_MAX: usize = 1_000;
 
+/// The most of them that tell of failures: however many runs die, what was done is not pushed out.
+pub const FAILURES_MAX: usize = 400;
+
 /// The longest text of an event, in bytes: 1,000 events stay under a megabyte.
 pub const EVENT_TEXT_BYTES_MAX: usize = 900;
 
@@ -68,6 +71,8 @@ pub enum EventKind {
     Config,
     /// An alarm began or ended.
     Alert,
+    /// Runs of an instance died, or failed their checks.
+    Failure,
 }
 
 impl fmt::Display for Subject {
@@ -98,6 +103,10 @@ impl EventRing {
             let end = text.floor_char_boundary(EVENT_TEXT_BYTES_MAX);
             text.truncate(end);
         }
+        if kind == EventKind::Failure && self.failures() >= FAILURES_MAX {
+            let oldest = self.0.iter().position(|event| event.kind == kind);
+            oldest.and_then(|at| self.0.remove(at));
+        }
         while self.0.len() >= EVENTS_MAX {
             self.0.pop_front();
         }
@@ -109,6 +118,14 @@ impl EventRing {
             kind,
             text,
         });
+    }
+
+    /// How many of them are of failures.
+    pub(super) fn failures(&self) -> usize {
+        let failures = self.0.iter();
+        failures
+            .filter(|event| event.kind == EventKind::Failure)
+            .count()
     }
 
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Event> {

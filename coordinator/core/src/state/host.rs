@@ -16,6 +16,9 @@ pub struct Host {
     pub maintenance: Option<Maintenance>,
     /// The log index of the last change to the set of replicas it must run.
     pub generation: u64,
+    /// What of it does not work, as was last said; none when all does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// When it first registered.
     pub registered_at: Timestamp,
     /// How far its clock was ahead of the leader's, in milliseconds, when it was found to be far off;

@@ -8,7 +8,7 @@ use paasta_common::assignment::Want;
 use super::{
     ClusterState,
     departed::{DEPARTED_MAX, RECORDS_MAX},
-    event::EVENTS_MAX,
+    event::{EVENTS_MAX, FAILURES_MAX},
     failed::FAILED_HOSTS_MAX,
     history::CHANGES_MAX,
     index::Index,
@@ -213,6 +213,17 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
                 "I8",
                 format!("{id} waits for a turn that never comes"),
             );
+        }
+    }
+    let failures = tables.events.failures();
+    if failures > FAILURES_MAX {
+        let text = format!("{failures} events of failures are kept, at most {FAILURES_MAX} may be");
+        violation(found, "I9", text);
+    }
+    for instance in tables.troubles.keys() {
+        if state.instance(instance).is_none() {
+            let text = format!("troubles of {instance} are kept, which is not known");
+            violation(found, "I9", text);
         }
     }
     for instance in tables.alerts.keys() {

@@ -36,6 +36,7 @@ use paasta_common::{
     id::{AppId, ClusterName, HostId, InstanceId, ReplicaId, ServiceName},
     overcommit::Pools,
     problem::Problem,
+    report::{Trouble, Troubles},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,7 @@ struct Tables {
     next_replica: u64,
     problems: BTreeMap<ProblemScope, Vec<Problem>>,
     alerts: BTreeMap<InstanceId, Alert>,
+    troubles: BTreeMap<InstanceId, BTreeMap<Trouble, Told>>,
     pools: Pools,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     space: BTreeMap<u64, Level>,
@@ -137,6 +139,18 @@ pub struct Replica {
     /// What its host goes on from when it fails.
     #[serde(default, skip_serializing_if = "Tried::is_blank")]
     pub tried: Tried,
+    /// What befell it on its host, as far as it was noted.
+    #[serde(default, skip_serializing_if = "Troubles::is_empty")]
+    pub noted: Troubles,
+}
+
+/// What was said of one kind of trouble of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Told {
+    /// How often it occurred, since the instance was declared.
+    pub total: u64,
+    /// How often in a row it was noted as soon as it could be.
+    pub streak: u8,
 }
 
 impl ClusterState {
@@ -292,6 +306,11 @@ impl ClusterState {
     /// The settings of the cluster; none before the first leader adopted any.
     pub fn settings(&self) -> Option<&Settings> {
         self.tables.settings.as_ref()
+    }
+
+    /// What was noted of the replicas of an instance, by kind; none when nothing ever was.
+    pub fn troubles(&self, instance: &InstanceId) -> Option<&BTreeMap<Trouble, Told>> {
+        self.tables.troubles.get(instance)
     }
 
     /// Which versions of a service git said last are deployed; none when it never said.

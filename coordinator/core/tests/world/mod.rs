@@ -171,6 +171,7 @@ impl World {
             heard.runtime = Runtime::Degraded {
                 since: Timestamp(0),
                 reason: "no answer".to_owned(),
+                part: Default::default(),
             };
         }
         let runs = agent.runs.iter();
@@ -250,6 +251,7 @@ impl World {
             message: String::new(),
             image: Default::default(),
             last_end: None,
+            troubles: Default::default(),
         }
     }
 

@@ -80,5 +80,6 @@ fn kind(kind: EventKind) -> &'static str {
         EventKind::Bounce => "bounce",
         EventKind::Config => "config",
         EventKind::Alert => "alert",
+        EventKind::Failure => "failure",
     }
 }

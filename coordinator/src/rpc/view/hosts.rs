@@ -160,9 +160,13 @@ impl View<'_> {
         let state = self.host_state(id, host);
         let degraded = heard.and_then(|heard| match &heard.runtime {
             Runtime::Ok => None,
-            Runtime::Degraded { reason, since } => Some((reason.clone(), since.0)),
+            Runtime::Degraded {
+                reason,
+                since,
+                part,
+            } => Some((reason.clone(), since.0, *part)),
         });
-        let (runtime_degraded, runtime_degraded_since_ms) = degraded.unwrap_or_default();
+        let (runtime_degraded, runtime_degraded_since_ms, part) = degraded.unwrap_or_default();
         v1::HostStatus {
             id: id.to_string(),
             address: host.info.address.clone(),
@@ -177,6 +181,7 @@ impl View<'_> {
             last_seen_ms: heard.map(|heard| heard.last_seen.0),
             runtime_degraded,
             runtime_degraded_since_ms,
+            degraded_part: convert::host_part_to_wire(part).into(),
             agent_version: host.info.agent_version.clone(),
             connected: heard.is_some_and(|heard| heard.connected),
             rival_address: heard

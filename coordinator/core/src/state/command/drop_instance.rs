@@ -52,6 +52,7 @@ impl DropInstance {
         }
         state.tables.alerts.remove(&self.id);
         state.tables.paced.remove(&self.id);
+        state.tables.troubles.remove(&self.id);
         for app in apps {
             state.drop_app_if_unused(&app);
         }

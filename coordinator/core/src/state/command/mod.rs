@@ -11,6 +11,7 @@ mod host_lost;
 mod init;
 mod note_absence;
 mod note_clock;
+mod note_troubles;
 mod pace_bounces;
 mod place;
 mod refuse_host;
@@ -22,6 +23,7 @@ mod reset_backoff;
 mod resume_bounce;
 mod roll_back;
 mod set_alert;
+mod set_host_trouble;
 mod set_instance;
 mod set_override;
 mod set_pools;
@@ -42,6 +44,7 @@ pub use host_lost::HostLost;
 pub use init::Init;
 pub use note_absence::{Absent, NoteAbsence};
 pub use note_clock::NoteClock;
+pub use note_troubles::NoteTroubles;
 pub use pace_bounces::PaceBounces;
 pub use place::{Place, PlaceReplica};
 pub use refuse_host::RefuseHost;
@@ -53,6 +56,7 @@ pub use reset_backoff::ResetBackoff;
 pub use resume_bounce::ResumeBounce;
 pub use roll_back::RollBack;
 pub use set_alert::SetAlert;
+pub use set_host_trouble::SetHostTrouble;
 pub use set_instance::{Extent, SetInstance};
 pub use set_override::SetOverride;
 pub use set_pools::SetPools;
@@ -142,6 +146,10 @@ pub enum Command {
     SetAlert(SetAlert),
     /// The room of a coordinator's data directory has another level.
     SetSpace(SetSpace),
+    /// What befell the replicas of an instance is written down.
+    NoteTroubles(NoteTroubles),
+    /// Something of a host stops to work, or works again.
+    SetHostTrouble(SetHostTrouble),
     /// Replicas are placed on hosts.
     Place(Place),
     /// Replicas should drain, stop, or run after all.
@@ -193,6 +201,8 @@ impl Command {
             Self::SetProblems(command) => command.apply(state, context),
             Self::SetAlert(command) => command.apply(state, context),
             Self::SetSpace(command) => command.apply(state, context),
+            Self::NoteTroubles(command) => command.apply(state, context),
+            Self::SetHostTrouble(command) => command.apply(state, context),
             Self::Place(command) => command.apply(state, context),
             Self::SetWant(command) => command.apply(state, context),
             Self::Forget(command) => command.apply(state, context),

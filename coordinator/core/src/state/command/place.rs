@@ -110,6 +110,7 @@ fn insert(state: &mut ClusterState, context: &Context<'_>, replica: &PlaceReplic
             failures: replica.failures,
             reset: 0,
         },
+        noted: Default::default(),
     };
     state.insert_replica(context, replica.id, record);
 }

@@ -45,6 +45,7 @@ impl RegisterHost {
                     standing: HostStanding::Up,
                     maintenance: None,
                     generation: context.index,
+                    trouble: None,
                     registered_at: context.at,
                     refused: None,
                     clock_ahead_ms: None,
