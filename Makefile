@@ -11,7 +11,7 @@ QUIET := cli links soa cluster store bad_hosts bounces placement properties repl
 # Faults on real coordinators: root, for mount namespaces.
 HOSTILE := hostile
 # Those that need Docker and root.
-REAL := adoption binary docker demo e2e hosts limits prometheus
+REAL := adoption binary control docker demo e2e hosts limits prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help build check fmt lint unit test install bench sim planted hostile e2e demo demo-down docs schemas fix

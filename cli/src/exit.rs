@@ -10,8 +10,9 @@ Exit codes:
   0  all that was asked for is as wanted
   1  nothing matched, never deployed, refused, or a mistake in the command line
   2  something is not as wanted: an instance that is unhealthy, still being
-     deployed or has a broken configuration; a cluster in trouble
-  3  no coordinator could be reached, or none that could answer";
+     deployed or has a broken configuration; a cluster in trouble, or
+     coordinators that have no leader
+  3  no coordinator could be reached";
 
 /// An exit code. Ordered: of several, the worst is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

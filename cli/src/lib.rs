@@ -46,13 +46,29 @@ fn execute(args: Args) -> anyhow::Result<Exit> {
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
-            result = cmd::run(args.command, &mut context) => result,
+            result = answer(args.command, &mut context) => result,
             // Whoever breaks off is told so by the exit code; nothing is half done by that.
             Ok(()) = tokio::signal::ctrl_c() => Ok(Exit::Failed),
         }
     });
     runtime.shutdown_timeout(STOP_WITHIN);
     result
+}
+
+/// Runs the verb; where no coordinator could answer for want of a leader, says what those say that
+/// are there.
+async fn answer(command: args::Command, context: &mut Context) -> anyhow::Result<Exit> {
+    let error = match cmd::run(command, context).await {
+        Ok(exit) => return Ok(exit),
+        Err(error) => error,
+    };
+    match cmd::quorum::explain(context, &error).await {
+        Some(text) => {
+            complain(&format!("paasta: {text}"));
+            Ok(Exit::Unwell)
+        }
+        None => Err(error),
+    }
 }
 
 /// Help and version are what was asked for; anything else is a mistake in the command line.

@@ -20,3 +20,4 @@ pub mod soa;
 pub mod spec;
 pub mod time;
 pub mod typo;
+pub mod url;

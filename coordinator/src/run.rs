@@ -350,7 +350,7 @@ fn leader(
         report: Arc::clone(&report),
         leadership: Arc::new(leadership),
         desired: Desired::new(machine.clone(), proposer.clone(), peers.clone(), options),
-        alerts: Alerts::new(machine.clone(), proposer.clone(), report, &options.system),
+        alerts: Alerts::new(machine.clone(), proposer.clone(), report, options),
         small_replicas: options.small_replicas,
         watched: options.watched.clone(),
         machine,

@@ -19,6 +19,7 @@ mod cluster {
     mod recovery;
     mod schema;
     mod settings;
+    mod stale;
 }
 
 use std::time::Duration;

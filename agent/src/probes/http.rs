@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use paasta_agent_core::drain::calls::Request;
+use paasta_common::url::Url;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -32,15 +33,16 @@ impl Default for Http {
 impl Http {
     /// Sends the request and returns the status.
     pub(super) async fn send(&self, request: &Request) -> Result<u16, String> {
+        let shown = Url::new(&request.url);
         let uri: http::Uri = request
             .url
             .parse()
-            .map_err(|error| format!("{:?} is not a URL: {error}", request.url))?;
-        let host = uri.host().ok_or_else(|| format!("{uri} names no host"))?;
+            .map_err(|error| format!("{shown} is not a URL: {error}"))?;
+        let host = uri.host().ok_or_else(|| format!("{shown} names no host"))?;
         let secure = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
-            _ => return Err(format!("{uri} is neither http nor https")),
+            _ => return Err(format!("{shown} is neither http nor https")),
         };
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let stream = TcpStream::connect((host.trim_matches(['[', ']']), port))

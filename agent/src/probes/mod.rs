@@ -11,7 +11,7 @@ use paasta_agent_core::{
     drain::calls::{CALL_TIMEOUT_MS, Call, Request},
     observed::Event,
 };
-use paasta_common::id::ReplicaId;
+use paasta_common::{id::ReplicaId, url::Url};
 use parking_lot::Mutex;
 use tokio::{
     net::TcpStream,
@@ -203,7 +203,7 @@ impl Probes {
                 match answer {
                     Ok(status) => result = result.map(|yes| yes && is_yes(status)),
                     Err(error) => {
-                        result = Err(format!("{}: {error}", request.url));
+                        result = Err(format!("{}: {error}", Url::new(&request.url)));
                         break;
                     }
                 }

@@ -12,7 +12,7 @@ const EXITS: &str = "\
 Exit codes:
   0  done, or there was nothing to do
   1  refused, or not known
-  3  no coordinator could be reached, or none that could answer";
+  3  no coordinator could be reached";
 
 /// The verbs about replicas that failed and wait.
 #[derive(Debug, clap::Subcommand)]

@@ -17,7 +17,7 @@ Exit codes:
   1  an instance that was named is not known or not deployed
   2  an instance has fewer replicas than its replication_threshold allows, in
      all or in one of the locations where its clients look for it
-  3  no coordinator could be reached, or none that could answer";
+  3  no coordinator could be reached";
 
 /// Say whether instances have enough replicas, in all and in each location
 #[derive(Debug, clap::Args)]

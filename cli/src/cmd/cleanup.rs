@@ -16,7 +16,7 @@ Exit codes:
   0  done, or nothing to do; of --dry-run: it would be done
   1  refused: so many instances would go that it is held back, or the soa
      directory cannot be read
-  3  no coordinator could be reached, or none that could answer";
+  3  no coordinator could be reached";
 
 /// Remove the instances that are no longer declared or deployed
 ///

@@ -10,6 +10,7 @@ use paasta_common::{
     config::SystemConfig,
     id::{ClusterName, ServiceName},
     soa::{SoaDir, marathon::Mode},
+    url::Url,
 };
 use paasta_process::help::examples;
 use serde::Serialize;
@@ -45,8 +46,8 @@ pub struct Info {
     pub teams: BTreeSet<String>,
     /// What to do then.
     pub runbooks: BTreeSet<String>,
-    /// Where its source is.
-    pub git_url: String,
+    /// Where its source is; none when neither the service nor the operator says.
+    pub git_url: Option<Url>,
     /// The clusters it declares instances for, and the names of those.
     pub clusters: BTreeMap<ClusterName, BTreeSet<String>>,
     /// Where it is reached through load balancers, by namespace: `mode://address:port`.
@@ -94,13 +95,14 @@ fn read(soa: &SoaDir, service: &ServiceName, system: &SystemConfig) -> anyhow::R
         Ok(general) => general,
         Err(problem) => bail!("{problem}"),
     };
+    let git_url = general.repository(service, system);
     let mut info = Info {
         service: service.to_string(),
         description: general.description,
         external_link: general.external_link,
         teams: BTreeSet::new(),
         runbooks: BTreeSet::new(),
-        git_url: general.git_url,
+        git_url,
         clusters: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         problems: Vec::new(),

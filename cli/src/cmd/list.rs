@@ -7,7 +7,7 @@ use paasta_process::help::examples;
 use serde::Serialize;
 
 use super::{Context, names};
-use crate::{exit::Exit, terminal::note};
+use crate::{exit::Exit, render, terminal::note};
 
 const EXAMPLES: &[&str] = &[
     "paasta list                  # services that have an instance in this cluster",
@@ -54,6 +54,10 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
     let service = args.service.as_deref().unwrap_or_default();
     let names = names::all(&mut coordinators, service, args.stale).await?;
+    let age = render::stale::line(names.stale.as_ref());
+    if !age.is_empty() {
+        note(age.trim_end());
+    }
     match args.print_instances {
         true if context.global.json => context.print_json(&names)?,
         true => context.print(&lines(names.instances.iter().map(String::as_str)))?,

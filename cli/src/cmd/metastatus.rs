@@ -7,9 +7,9 @@ use paasta_proto::v1::{MetastatusRequest, MetastatusResponse, admin_client::Admi
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Context, cluster::node};
+use super::{Context, cluster::node, quorum};
 use crate::{
-    client::{ANSWER_BYTES_MAX, request},
+    client::{ANSWER_BYTES_MAX, CallError, request},
     exit::Exit,
     render::{self, metastatus::Detail},
     terminal::note,
@@ -76,12 +76,8 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         async move { admin.metastatus(ask).await }
     });
     let response = match answer.await {
-        Err(error) if error.is_leaderless() => {
-            note(&format!("{error}"));
-            node::show(context).await?;
-            return Ok(Exit::Unwell);
-        }
-        answer => answer?,
+        Err(error) => return leaderless(context, error.into()).await,
+        Ok(answer) => answer,
     };
     let silent = silent(&response).await?;
     let found = cluster::findings(&response, &silent);
@@ -91,6 +87,7 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             silent: &silent,
         })?;
     } else {
+        context.print(&render::stale::line(response.stale.as_ref()))?;
         context.print(&render::metastatus::render(
             &response,
             &found,
@@ -104,6 +101,20 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         context.print(&tables)?;
     }
     Ok(cluster::exit(&found))
+}
+
+/// What each coordinator sees, where none can answer for the cluster.
+async fn leaderless(context: &Context, error: anyhow::Error) -> anyhow::Result<Exit> {
+    let uninitialized = error
+        .downcast_ref::<CallError>()
+        .is_some_and(CallError::is_leaderless);
+    match quorum::find(context).await {
+        Some(lost) => note(&render::quorum::render(&lost)),
+        None if uninitialized => note(&format!("{error}")),
+        None => return Err(error),
+    }
+    node::show(context).await?;
+    Ok(Exit::Unwell)
 }
 
 /// The ids of the silent coordinators: as the leader knows it, or as found out from here.

@@ -44,6 +44,7 @@ pub mod metastatus;
 pub mod new_service;
 pub mod pipeline;
 pub mod push_to_registry;
+pub mod quorum;
 pub mod security_check;
 pub mod settings;
 pub mod snapshot;

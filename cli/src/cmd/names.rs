@@ -33,6 +33,7 @@ pub(super) async fn all(
         });
         let page = answer.await?;
         names.cluster = page.cluster;
+        names.stale = page.stale;
         names.instances.extend(page.instances);
         // A page that names itself would be asked for ever.
         let ended = page.next_page.is_empty() || page.next_page == names.next_page;

@@ -118,7 +118,10 @@ impl<'a> Shown<'a> {
             .iter()
             .map(instance::exit)
             .fold(self.exit, Exit::max);
-        let text = self.text.page(&page, &self.context.view);
+        let mut text = self.text.page(&page, &self.context.view);
+        if self.count == page.instances.len() {
+            text.insert_str(0, &render::stale::line(page.stale.as_ref()));
+        }
         if !self.context.global.json {
             page.instances.clear();
         }

@@ -110,11 +110,13 @@ impl Of {
 /// It is no full sha: an image is found by the very name it got.
 pub(super) fn commit(text: &str) -> Result<String, String> {
     let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match hex && text.len() == 40 {
+    // 64 are those of a repository that is made with SHA-256.
+    match hex && matches!(text.len(), 40 | 64) {
         true => Ok(text.to_ascii_lowercase()),
-        false => {
-            Err("give the full sha, 40 hexadecimal digits, as git rev-parse HEAD prints".to_owned())
-        }
+        false => Err(
+            "give the full sha, 40 (or 64) hexadecimal digits, as git rev-parse HEAD prints"
+                .to_owned(),
+        ),
     }
 }
 

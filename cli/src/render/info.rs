@@ -42,7 +42,13 @@ pub fn render(info: &Info, view: &View) -> String {
         WIDE,
         &all(&info.runbooks, "none (monitoring.yaml)"),
     );
-    lines.field(0, "Git Repo", WIDE, &info.git_url);
+    let url = info.git_url.as_ref().map(ToString::to_string);
+    lines.field(
+        0,
+        "Git Repo",
+        WIDE,
+        &or(&url, "none (git_url in service.yaml)"),
+    );
     if info.clusters.is_empty() {
         lines.field(0, "Deployed To", WIDE, "no cluster");
     } else {

@@ -41,6 +41,13 @@ pub fn render(answer: &RemotesResponse, view: &View) -> String {
     {
         text.push_str(&format!("{}: {}\n", remote.service, plain(&remote.error)));
     }
+    for remote in &answer.remotes {
+        if !remote.warning.is_empty() {
+            let words = format!("{}: {}", remote.service, plain(&remote.warning));
+            text.push_str(&view.paint(Tone::Fair, &words));
+            text.push('\n');
+        }
+    }
     text
 }
 

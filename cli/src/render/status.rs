@@ -8,7 +8,7 @@ use paasta_proto::{
     words::{Words as _, word},
 };
 
-use super::{Tone, View, lines::Lines, plain, problem, replicas, time, waiting};
+use super::{Tone, View, lines::Lines, plain, problem, replicas, repository, time, waiting};
 use crate::verdict::instance::{self as verdict, Health};
 
 /// Columns of the labels.
@@ -103,6 +103,10 @@ pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
         lines.raw("    Waiting for:");
         waiting::add(lines, 6, &status.waiting, now_ms);
     }
+    if status.repository.is_some() {
+        lines.raw("    Repository:");
+        repository::add(lines, 6, status, now_ms);
+    }
     if !status.problems.is_empty() {
         lines.raw("    Problems of the configuration:");
         problem::add(lines, 6, &status.problems);
@@ -114,7 +118,7 @@ pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
 
 fn git_sha(status: &InstanceStatus, now_ms: u64, view: &View) -> String {
     match status.git_sha.get(..8).unwrap_or(&status.git_sha) {
-        "" => view.paint(Tone::Fair, "None") + " (not deployed yet)",
+        "" => view.paint(Tone::Fair, "None") + repository::no_sha(status),
         short if status.desired_since_ms == 0 => format!("{short} (desired)"),
         short => {
             let since = time::moment_and_distance(status.desired_since_ms, now_ms, view);
@@ -177,12 +181,17 @@ fn health(status: &InstanceStatus, view: &View) -> String {
         Health::Healthy => ("Healthy", Tone::Good),
         Health::Warning => ("Warning", Tone::Fair),
         Health::Critical => ("Critical", Tone::Bad),
+        Health::Unknown => ("Not known", Tone::Fair),
     };
     let happy = status.counts.unwrap_or_default().happy;
     let word = view.paint(tone, word);
     let deploy = deploy_status(status.deploy_status);
+    let known = match status.counts.unwrap_or_default().unknown {
+        0 => String::new(),
+        count => format!(", {count} not heard of"),
+    };
     format!(
-        "{word} - up with ({happy}/{}) replicas. Status: {deploy}",
+        "{word} - up with ({happy}/{}) replicas{known}. Status: {deploy}",
         status.wanted
     )
 }
@@ -194,6 +203,7 @@ fn deploy_status(value: i32) -> String {
         DeployStatus::Held => "Held (the bounce ran out of time and waits for you)".to_owned(),
         DeployStatus::LostBrake => "Waiting (too many hosts are away at once)".to_owned(),
         DeployStatus::NotDeployed => "Not deployed".to_owned(),
+        DeployStatus::Unknown => "Not known (hosts report to the leader only)".to_owned(),
         DeployStatus::Running
         | DeployStatus::Deploying
         | DeployStatus::Bouncing
@@ -234,6 +244,7 @@ pub fn classes(counts: &Counts) -> String {
         (counts.at_risk, "at risk"),
         (counts.stopping, "stopping"),
         (counts.lost, "lost"),
+        (counts.unknown, "not heard of"),
     ];
     let said = of.iter().filter(|(count, _)| *count > 0);
     let said: Vec<String> = said

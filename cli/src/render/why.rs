@@ -2,7 +2,7 @@
 
 use paasta_proto::v1::WhyResponse;
 
-use super::{View, events, lines::Lines, problem, status, time, waiting};
+use super::{View, events, lines::Lines, problem, repository, status, time, waiting};
 use crate::{exit::Exit, verdict::instance};
 
 /// Renders the whole answer.
@@ -16,11 +16,11 @@ pub fn render(response: &WhyResponse, view: &View) -> String {
         Exit::Ok => lines.raw(&format!("{name} is as wanted.")),
         _ => lines.raw(&format!("{name} is not as wanted:")),
     }
+    repository::add(&mut lines, 2, one, response.now_ms);
     problem::add(&mut lines, 2, &one.problems);
     waiting::add(&mut lines, 2, &one.waiting, response.now_ms);
-    if one.desired_app.is_empty() {
-        let text = "nothing was ever deployed: mark a version for deployment, then run \
-                    `paasta generate-deployments`";
+    if one.desired_app.is_empty() && one.problems.is_empty() && one.repository.is_none() {
+        let text = "nothing was ever deployed: mark a commit by `paasta mark-for-deployment`";
         lines.add("  - ", text, 4);
     }
     for replica in one
@@ -43,6 +43,9 @@ pub fn render(response: &WhyResponse, view: &View) -> String {
     let mut rest = one.clone();
     rest.waiting.clear();
     rest.problems.clear();
+    if !repository::is_silent(one) {
+        rest.repository = None;
+    }
     for replica in &mut rest.replicas {
         if replica.message == replica.last_end_text {
             replica.last_end = None;

@@ -59,6 +59,9 @@ pub fn findings(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Vec<Fi
     found.extend(clocks(response));
     found.extend(space(response));
     found.extend(settings(response));
+    if response.repositories > 0 {
+        found.push(repositories(response));
+    }
     if !response.brake.is_empty() {
         let (subject, level, text) = ("Brake", Level::Critical, response.brake.clone());
         found.push(Finding {
@@ -435,6 +438,29 @@ fn settings(response: &MetastatusResponse) -> Option<Finding> {
     })
 }
 
+fn repositories(response: &MetastatusResponse) -> Finding {
+    let (all, failing) = (response.repositories, response.repositories_failing);
+    let (level, text) = match failing {
+        0 => (Level::Ok, format!("{all} followed, all answer")),
+        _ => (
+            Level::Warning,
+            format!(
+                "{failing} of {all} do not answer, what they said last stays: {}{}",
+                response.repositories_error,
+                match failing {
+                    1 => "",
+                    _ => "; `paasta generate-deployments --status` has them all",
+                }
+            ),
+        ),
+    };
+    Finding {
+        subject: "Repositories",
+        level,
+        text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use paasta_proto::v1::{CoordinatorStatus, HostState, HostStatus};
@@ -594,7 +620,15 @@ mod tests {
         unread.desired_error = "no such directory".to_owned();
         let mut empty = fine();
         empty.hosts.clear();
+        let mut unheard = fine();
+        (unheard.repositories, unheard.repositories_failing) = (9, 2);
+        unheard.repositories_error = "web: no route".to_owned();
+        let found = findings(&unheard, &BTreeSet::new());
+        assert!(found.iter().any(|one| {
+            one.text.starts_with("2 of 9 do not answer") && one.text.contains("web: no route")
+        }));
         for (response, subject) in [
+            (unheard, "Repositories"),
             (degraded, "Hosts"),
             (unread, "Desired state"),
             (empty, "Hosts"),

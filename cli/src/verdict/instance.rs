@@ -13,6 +13,8 @@ pub enum Health {
     Warning,
     /// None, though some are wanted.
     Critical,
+    /// Hosts that were not heard of may serve as much as is wanted.
+    Unknown,
 }
 
 /// How much of what is wanted serves, over all versions: a bounce that keeps its floor is healthy.
@@ -21,6 +23,7 @@ pub fn health(status: &InstanceStatus) -> Health {
     // A replica on a host that is to be drained still serves.
     match counts.happy + counts.at_risk {
         serving if serving >= status.wanted => Health::Healthy,
+        serving if serving + counts.unknown >= status.wanted => Health::Unknown,
         0 => Health::Critical,
         _ => Health::Warning,
     }
@@ -33,7 +36,12 @@ pub fn exit(status: &InstanceStatus) -> Exit {
         return Exit::Unwell;
     }
     if status.desired_app.is_empty() {
-        return Exit::Failed;
+        let silent = status
+            .repository
+            .as_ref()
+            .is_some_and(|one| one.failures > 0);
+        // That git cannot be asked is trouble; that nothing was marked is only so.
+        return if silent { Exit::Unwell } else { Exit::Failed };
     }
     let happy = match status.apps.iter().find(|app| app.desired) {
         Some(app) => app.counts.unwrap_or_default().happy,
@@ -143,6 +151,17 @@ mod tests {
                 "{status:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_not_heard_of_is_not_unhealthy() {
+        let mut status = instance(3, vec![app(true, 1)]);
+        let counts = status.counts.as_mut().unwrap();
+        counts.unknown = 2;
+        assert_eq!(health(&status), Health::Unknown);
+        let counts = status.counts.as_mut().unwrap();
+        counts.unknown = 1;
+        assert_eq!(health(&status), Health::Warning);
     }
 
     #[test]

@@ -163,6 +163,7 @@ impl Admin for Service {
             let (instances, next_page) = page(&wanted, &ask.page, size)?;
             let cluster = "demo".to_owned();
             Ok(StatusResponse {
+                stale: None,
                 cluster,
                 instances,
                 next_page,
@@ -189,6 +190,7 @@ impl Admin for Service {
                 .collect();
             let (instances, next_page) = page(&names, &ask.page, script.page)?;
             Ok(ListResponse {
+                stale: None,
                 instances,
                 next_page,
                 cluster: "demo".to_owned(),

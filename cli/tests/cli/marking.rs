@@ -1,6 +1,9 @@
 //! The verbs that speak through git, against a real repository, and waiting, against a coordinator
 //! that follows a script.
 
+mod commits;
+mod secrets;
+
 use std::{
     fmt::Write as _,
     fs,

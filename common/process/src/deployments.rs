@@ -51,6 +51,15 @@ pub enum GenerateError {
     /// A file that everything depends on cannot be used.
     #[error("{0}")]
     File(Problem),
+    /// Neither the service nor the operator names its repository.
+    #[error(
+        "{service} has no repository: set git_url in its service.yaml, or \
+         deployments.git_url_template in the configuration"
+    )]
+    NoRepository {
+        /// The service.
+        service: ServiceName,
+    },
     /// Git does not say what is deployed.
     #[error("{service}: the deployed versions are not known, the last known ones stay")]
     Git {
@@ -90,14 +99,18 @@ pub async fn generate_for_service(
     if targets.list.is_empty() && targets.unreadable.is_empty() && !path.exists() {
         return Ok(Outcome::NothingDeclared);
     }
-    let url = soa.service(service).map_err(GenerateError::File)?.git_url;
+    let described = soa.service(service).map_err(GenerateError::File)?;
+    let url = described.repository(service, system);
+    let url = url.ok_or_else(|| GenerateError::NoRepository {
+        service: service.clone(),
+    })?;
     let refs = git::ls_remote(&url, GIT_LIMIT).await;
     let refs = refs.map_err(|source| GenerateError::Git {
         service: service.clone(),
         source,
     })?;
     let directory = soa.path().join(service.as_str());
-    let written = write_for_service(soa, service, &targets, &refs, &directory)?;
+    let written = write_for_service(soa, service, &targets, &refs.tips, &directory)?;
     let problems = targets.problems;
     Ok(match written {
         atomic_file::Outcome::Written => Outcome::Written { problems },

@@ -11,6 +11,12 @@ static FILE: Pattern = Pattern {
     rule: "must be the absolute path of a file",
 };
 
+static TEMPLATE: Pattern = Pattern {
+    fits: |text| text.contains("{service}") && !text.contains(char::is_control),
+    regex: r"^[^\x00-\x1f\x7f]*\{service\}[^\x00-\x1f\x7f]*$",
+    rule: "must be a git URL with {service} in it, as git@git.example.com:services/{service}",
+};
+
 pub(super) static DEPLOYMENTS: Table = Table::warning(
     "how the leader follows the services' git repositories",
     &[
@@ -39,6 +45,13 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
              whoever distributes deployments.json says so.",
         )
         .or(Bool(true)),
+        Field::new(
+            "git_url_template",
+            Kind::Pattern(&TEMPLATE),
+            "The repository of a service without git_url in its service.yaml; {service} stands \
+             for the service's name.",
+        )
+        .or(Said("none, and such a service is not asked about")),
         Field::new(
             "hook_secret_file",
             Kind::Pattern(&FILE),
@@ -82,6 +95,9 @@ pub struct DeploymentsConfig {
     /// `retry_max_seconds`: one that does not answer is asked ever more rarely, up to this, 1 to
     /// 86,400. Default 300.
     pub retry_max_seconds: u64,
+    /// `git_url_template`: the repository of a service without `git_url`, with `{service}` in it.
+    /// Default none, and such a service is not asked about.
+    pub git_url_template: Option<String>,
     /// `hook_secret_file`: the absolute path of a file with the secret of `POST /v1/hooks/git`, by
     /// which git servers tell of a push. Default none, and there are no hooks.
     pub hook_secret_file: Option<String>,
@@ -99,6 +115,7 @@ impl DeploymentsConfig {
             at_once: fields.whole32("at_once").unwrap_or_default(),
             remote_timeout_seconds: fields.whole("remote_timeout_seconds").unwrap_or_default(),
             retry_max_seconds: fields.whole("retry_max_seconds").unwrap_or_default(),
+            git_url_template: fields.text("git_url_template"),
             hook_secret_file: fields.text("hook_secret_file"),
             write: fields.boolean("write").unwrap_or_default(),
             dir: fields.text("dir"),

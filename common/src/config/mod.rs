@@ -72,6 +72,8 @@ pub struct SystemConfig {
     /// `sensu_host`: the Sensu client to which alerts go; `null` sends none there. Default
     /// `localhost`.
     pub sensu_host: Option<String>,
+    /// Whether `sensu_host` was given: a client at the default address may be absent.
+    pub sensu_named: bool,
     /// `sensu_port`: TCP port, 1 to 65535. Default 3030.
     pub sensu_port: u16,
     /// `security_check_command`: the program that `paasta security-check` runs, with the service
@@ -158,6 +160,7 @@ impl SystemConfig {
                 true => None,
                 false => fields.text("sensu_host"),
             },
+            sensu_named: fields.has("sensu_host"),
             sensu_port: fields.port("sensu_port").unwrap_or_default(),
             security_check_command: fields.text("security_check_command"),
             soa_dir: fields.text("soa_dir").unwrap_or_default(),

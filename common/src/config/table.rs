@@ -126,7 +126,8 @@ pub(super) static SETTINGS: Table = Table {
             Field::new(
                 "sensu_host",
                 Kind::Text,
-                "The Sensu client to which alerts go; null sends none there.",
+                "The Sensu client to which alerts go; null sends none there. Where it is not given, \
+             one that is not there is not missed.",
             )
             .or(Word("localhost"))
             .or_null(),

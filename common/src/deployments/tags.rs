@@ -19,6 +19,8 @@ pub struct Tags<'a> {
     deploys: BTreeMap<&'a str, Vec<Deploy<'a>>>,
     /// By `CLUSTER.INSTANCE`.
     controls: BTreeMap<&'a str, Vec<Control<'a>>>,
+    /// Names with a time that is none.
+    timeless: Vec<&'a str>,
 }
 
 /// A deploy tag.
@@ -51,6 +53,11 @@ impl<'a> Tags<'a> {
             let Some((subject, timestamp, word)) = parse(name) else {
                 continue;
             };
+            let counts = matches!(word, "deploy" | "start" | "stop");
+            if counts && !is_time(timestamp) {
+                tags.timeless.extend(name.strip_prefix("refs/tags/"));
+                continue;
+            }
             let state = match word {
                 "deploy" => {
                     tags.deploys.entry(subject).or_default().push(Deploy {
@@ -101,6 +108,12 @@ impl<'a> Tags<'a> {
             .filter(|tag| tag.sha == sha)
             .max_by_key(|tag| (tag.timestamp, tag.state == DesiredState::Stop))
             .copied()
+    }
+
+    /// The tags that have the form of one that counts and a time that is none, as
+    /// `99999999T999999`: they count for nothing and are to be deleted.
+    pub fn timeless(&self) -> &[&'a str] {
+        &self.timeless
     }
 
     /// The greatest time of any control of `CLUSTER.INSTANCE`.
@@ -162,6 +175,23 @@ fn parse(name: &str) -> Option<(&str, &str, &str)> {
     fine.then_some((subject, timestamp, word))
 }
 
+/// Whether `YYYYMMDDTHHMMSS` is a time that there is.
+fn is_time(text: &str) -> bool {
+    let number = |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse().ok());
+    let part = |from, to| number(from, to).unwrap_or(u32::MAX);
+    let (year, month, day) = (part(0, 4), part(4, 6), part(6, 8));
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    };
+    let of_day = part(9, 11) < 24 && part(11, 13) < 60 && part(13, 15) < 60;
+    (1..=9999).contains(&year) && (1..=days).contains(&day) && of_day
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +220,49 @@ mod tests {
         assert_eq!(shas(&["a"]), "31");
         assert_eq!(tags.latest("a").map(|deploy| deploy.sha), Some("3"));
         assert_eq!(tags.latest("c"), None);
+    }
+
+    #[test]
+    fn a_time_that_is_none_never_wins_and_is_named() {
+        for fine in [
+            "20240229T235959",
+            "20000229T000000",
+            "00010101T000000",
+            "99991231T235959",
+        ] {
+            assert!(is_time(fine), "{fine}");
+        }
+        for none in [
+            "99999999T999999",
+            "20230229T000000",
+            "19000229T000000",
+            "20240431T000000",
+            "20241301T000000",
+            "20240100T000000",
+            "00000101T000000",
+            "20240101T240000",
+            "20240101T006000",
+            "20240101T000060",
+        ] {
+            assert!(!is_time(none), "{none}");
+        }
+        let refs = refs(&[
+            ("paasta-a-20200101T000000-deploy", "1"),
+            ("paasta-a-99999999T999999-deploy", "9"),
+            ("paasta-c.i-99999999T999999-stop", "1"),
+            ("unlike-99999999T999999-deploy", "1"),
+        ]);
+        let tags = Tags::read(&refs);
+        assert_eq!(tags.latest("a").map(|deploy| deploy.sha), Some("1"));
+        assert_eq!(tags.deploys(&[]).len(), 1);
+        assert_eq!(tags.control("c.i", "1"), None);
+        assert_eq!(
+            tags.timeless(),
+            [
+                "paasta-a-99999999T999999-deploy",
+                "paasta-c.i-99999999T999999-stop"
+            ]
+        );
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl General {
         // Taken up in the layers, where monitoring.yaml is stronger.
         defaults.entries.remove("monitoring");
         let layers = [Some(&service), of_service, Some(&monitoring)];
-        let described = service::decode(&service, name, &mut problems);
+        let described = service::decode(&service, &mut problems);
         // A registry of the wrong type would silently become the cluster's: a different image.
         let fatal = |problem: &&Problem| problem.severity == Severity::Error;
         if let Some(problem) = problems.iter().find(fatal) {
@@ -66,6 +66,13 @@ impl General {
             service: described,
             problems,
         })
+    }
+
+    /// The alerting settings of the service as a whole.
+    pub(super) fn monitoring(&self) -> Monitoring {
+        let layers: Vec<&Node> = self.layers.iter().collect();
+        // Their faults are told with every instance.
+        monitoring::merged(&layers, "monitoring", &mut Vec::new())
     }
 
     /// The alerting settings of an instance.

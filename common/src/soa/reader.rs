@@ -15,6 +15,7 @@ use super::{
     general::General,
     kinds::{InstanceType, SHARED},
     marathon::{self, InstanceConfig},
+    monitoring::Monitoring,
     node::{Entry, Map, Mark, Node, Value},
     service::Service,
     smartstack::{self, Namespace, Namespaces},
@@ -243,6 +244,14 @@ impl SoaDir {
     /// The problem that keeps the service's own files from being read.
     pub fn service(&self, service: &ServiceName) -> Result<Service, Problem> {
         General::read(&self.root, service).map(|general| general.service)
+    }
+
+    /// The team of a service as a whole and its settings, of service.yaml and monitoring.yaml.
+    ///
+    /// # Errors
+    /// The problem that keeps these files from being read.
+    pub fn monitoring(&self, service: &ServiceName) -> Result<Monitoring, Problem> {
+        General::read(&self.root, service).map(|general| general.monitoring())
     }
 
     /// The pipeline of a service; empty when it has none.

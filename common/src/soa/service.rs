@@ -7,7 +7,7 @@ use super::{
     node::{Map, Node},
     table::{Default::Said, Field, Kind, Record, Table},
 };
-use crate::{id::ServiceName, problem::Problem};
+use crate::{config::SystemConfig, id::ServiceName, problem::Problem, url::Url};
 
 /// The fields of the file.
 pub static SERVICE: Table = Table {
@@ -37,7 +37,7 @@ const FIELDS: &[Field] = &[
     ),
     Field::new("external_link", Kind::Text, "Where to read more."),
     Field::new("git_url", Kind::Text, "The repository of its source.")
-        .or(Said("git@git.yelpcorp.com:services/SERVICE")),
+        .or(Said("by deployments.git_url_template, else none")),
     Field::new(
         "monitoring",
         Kind::Layer(&MONITORING),
@@ -53,8 +53,8 @@ const FIELDS: &[Field] = &[
 /// What paasta needs of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// Where its source is.
-    pub git_url: String,
+    /// `git_url`: where its source is, as its author says.
+    pub git_url: Option<Url>,
     /// What it is, in words.
     pub description: Option<String>,
     /// Where to read more.
@@ -64,16 +64,24 @@ pub struct Service {
 }
 
 /// Takes the settings out of the file's tree.
-pub fn decode(root: &Node, service: &ServiceName, problems: &mut Vec<Problem>) -> Service {
+pub fn decode(root: &Node, problems: &mut Vec<Problem>) -> Service {
     let empty = Map::default();
     let map = root.as_map().unwrap_or(&empty);
     let mut fields = Record::open(map, &SERVICE, "", &root.mark, problems);
     Service {
-        git_url: fields
-            .text("git_url")
-            .unwrap_or_else(|| format!("git@git.yelpcorp.com:services/{service}")),
+        git_url: fields.text("git_url").map(Url::new),
         description: fields.text("description"),
         external_link: fields.text("external_link"),
         docker_registry: fields.text("docker_registry"),
+    }
+}
+
+impl Service {
+    /// The repository of `service`: its own, else the one that the operator's template names. One
+    /// that has neither has no repository.
+    pub fn repository(&self, service: &ServiceName, system: &SystemConfig) -> Option<Url> {
+        let template = system.deployments.git_url_template.as_deref();
+        let named = template.map(|text| Url::new(text.replace("{service}", service.as_str())));
+        self.git_url.clone().or(named)
     }
 }

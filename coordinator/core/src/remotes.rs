@@ -43,14 +43,18 @@ pub struct Remotes {
 /// The repository of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
-    /// Where it is.
+    /// Where it is, as it is shown: without a login. Empty when it is not configured.
     pub url: String,
+    /// Whether its place is not configured: then no server is asked.
+    pub nowhere: bool,
     /// When it last answered.
     pub answered_at: Option<Timestamp>,
     /// Why it did not the last time; empty when it did.
     pub error: String,
     /// How often in a row it did not.
     pub failures: u32,
+    /// What is to be mended in what it answered; empty when nothing.
+    pub warning: String,
     /// When it is asked next.
     pub next_at: Timestamp,
     /// Whether it is being asked.
@@ -65,7 +69,12 @@ pub struct Remote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It was answered, and what it says is in force.
-    Answered,
+    Answered {
+        /// What is to be mended in it; empty when nothing.
+        warning: String,
+    },
+    /// No server was asked: neither the service nor the operator names the repository.
+    Nowhere,
     /// It was not.
     Failed {
         /// Why.
@@ -114,10 +123,12 @@ impl Remotes {
         // A new leader asks for all of them: within a second, in a random order.
         let next_at = now.after_ms(chance);
         self.services.entry(service).or_insert(Remote {
+            nowhere: url.is_empty(),
             url,
             answered_at: None,
             error: String::new(),
             failures: 0,
+            warning: String::new(),
             next_at,
             asking: false,
             asked_at: None,
@@ -183,7 +194,7 @@ impl Remotes {
         }
     }
 
-    /// What became of a question that was asked at `url`. `chance` is 0 to 999.
+    /// What became of a question that was asked at `url`, as it is shown. `chance` is 0 to 999.
     pub fn done(
         &mut self,
         service: &ServiceName,
@@ -200,7 +211,9 @@ impl Remotes {
                 let count = self.timeouts.entry(server).or_default();
                 *count = count.saturating_add(1);
             }
-            Answer::Answered | Answer::Failed { .. } => drop(self.timeouts.remove(&server)),
+            Answer::Answered { .. } | Answer::Nowhere | Answer::Failed { .. } => {
+                self.timeouts.remove(&server);
+            }
         }
         let pace = self.pace;
         let Some(remote) = self.services.get_mut(service) else {
@@ -208,9 +221,17 @@ impl Remotes {
         };
         remote.asking = false;
         url.clone_into(&mut remote.url);
+        remote.nowhere = answer == Answer::Nowhere;
         match answer {
-            Answer::Answered => {
+            Answer::Answered { mut warning } => {
+                warning.truncate(warning.floor_char_boundary(ERROR_BYTES_MAX));
+                remote.warning = warning;
                 remote.answered_at = Some(now);
+                remote.failures = 0;
+                remote.error.clear();
+            }
+            Answer::Nowhere => {
+                remote.warning.clear();
                 remote.failures = 0;
                 remote.error.clear();
             }
@@ -233,9 +254,14 @@ impl Remotes {
         waiting.map(|remote| remote.next_at).min()
     }
 
-    /// Every repository, by service.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ServiceName, &Remote)> {
-        self.services.iter()
+    /// Every repository whose place is configured, by service.
+    pub fn iter(&self) -> impl Iterator<Item = (&ServiceName, &Remote)> {
+        self.services.iter().filter(|(_, remote)| !remote.nowhere)
+    }
+
+    /// The repository of a service.
+    pub fn get(&self, service: &ServiceName) -> Option<&Remote> {
+        self.services.get(service)
     }
 }
 

@@ -2,15 +2,30 @@
 
 use std::time::Duration;
 
-use paasta_common::id::InstanceId;
+use paasta_common::{id::InstanceId, spec::Monitoring};
 use paasta_coordinator_core::{
     plan::{replication::Checker, report::Report},
     state::{ClusterState, alert::Alert},
 };
 use serde::Serialize;
 
-/// The check's name, followed by the instance's.
-const CHECK: &str = "check_paasta_services_replication";
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// Whether enough replicas serve.
+    Replication,
+    /// Whether the configuration is accepted.
+    Configuration,
+}
+
+/// What an event is about.
+pub(super) struct About {
+    pub(super) check: Check,
+    /// The instance or service.
+    pub(super) name: String,
+    /// What to look at, where the team does not say.
+    pub(super) tip: String,
+}
 
 /// How bad an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +37,12 @@ pub(super) enum Severity {
 /// A Sensu event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Event {
-    /// Not Sensu's: whom it is about.
+    /// Not Sensu's: the instance or service.
     #[serde(skip)]
-    pub(super) instance: InstanceId,
+    pub(super) about: String,
+    /// Not Sensu's: what was looked at.
+    #[serde(skip)]
+    pub(super) check: Check,
     name: String,
     source: String,
     /// 0 is OK, 2 is critical.
@@ -55,7 +73,7 @@ pub(super) struct Event {
 }
 
 /// What `alert` says of the instance; none when the instance is not known any more.
-pub(super) fn compose(
+pub(super) fn replication(
     state: &ClusterState,
     report: &Report,
     id: &InstanceId,
@@ -63,22 +81,42 @@ pub(super) fn compose(
     every: Duration,
 ) -> Option<Event> {
     let spec = &state.instance(id)?.spec;
-    let told = spec.monitoring.clone();
-    let cluster = state.cluster().map(|cluster| cluster.name.to_string());
     let found = Checker::new(state, report).check(id);
     let details = found.map(|found| found.to_string()).unwrap_or_default();
-    Some(Event {
-        instance: id.clone(),
-        name: format!("{CHECK}.{id}"),
+    let about = About {
+        check: Check::Replication,
+        name: id.to_string(),
+        tip: format!("paasta why {id}"),
+    };
+    let output = format!("{}\n{details}", alert.text).trim_end().to_owned();
+    let told = (spec.team.clone(), spec.monitoring.clone());
+    Some(compose(state, about, alert.critical, output, told, every))
+}
+
+/// An event with everything that its team's settings say.
+pub(super) fn compose(
+    state: &ClusterState,
+    about: About,
+    critical: bool,
+    output: String,
+    (team, told): (Option<String>, Monitoring),
+    every: Duration,
+) -> Event {
+    let cluster = state.cluster().map(|cluster| cluster.name.to_string());
+    let About { check, name, tip } = about;
+    Event {
+        name: format!("{}.{name}", check.name()),
+        about: name,
+        check,
         source: format!("paasta-{}", cluster.unwrap_or_default()),
-        status: if alert.critical { 2 } else { 0 },
-        output: format!("{}\n{details}", alert.text).trim_end().to_owned(),
-        team: spec.team.clone(),
+        status: if critical { 2 } else { 0 },
+        output,
+        team,
         page: told.page,
         runbook: told
             .runbook
             .unwrap_or_else(|| "none: set `runbook` in monitoring.yaml".to_owned()),
-        tip: told.tip.unwrap_or_else(|| format!("paasta why {id}")),
+        tip: told.tip.unwrap_or(tip),
         notification_email: told.notification_email,
         irc_channels: told.irc_channels,
         slack_channels: told.slack_channels,
@@ -91,7 +129,25 @@ pub(super) fn compose(
         check_every: format!("{}s", every.as_secs()),
         realert_every: told.realert_every.unwrap_or(-1),
         alert_after: "0s".to_owned(),
-    })
+    }
+}
+
+impl Check {
+    /// The check's name, followed by the instance's: those that handlers know from PaaSTA.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Replication => "check_paasta_services_replication",
+            Self::Configuration => "setup_marathon_job",
+        }
+    }
+
+    /// The word for the log.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Replication => "replication",
+            Self::Configuration => "configuration",
+        }
+    }
 }
 
 impl Event {

@@ -1,21 +1,23 @@
-//! Tells teams that their instances lack replicas, and that they no longer do. The leader looks at
+//! Tells teams that their instances lack replicas, and that they no longer do; that their
+//! configuration is broken, and that it is mended ([`broken`]). The leader looks at
 //! every instance again and again; when an alarm begins or ends is decided in
 //! `paasta_coordinator_core::plan::alarm` and written to the log first. What is told follows from
 //! the replicated state alone: a new leader tells again what is in alarm, as the one before it may
 //! have died between the two. So a team may hear of an alarm twice, and never not at all while a
 //! delivery succeeds.
 
+mod broken;
 mod command;
 mod event;
 mod output;
 mod sensu;
 mod webhook;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
-use paasta_common::{config::SystemConfig, id::InstanceId, time::Timestamp};
+use paasta_common::{id::InstanceId, time::Timestamp};
 use paasta_coordinator_core::{
     plan::{alarm::Watch, report::Report},
     state::{ClusterState, outcome::Outcome},
@@ -23,8 +25,12 @@ use paasta_coordinator_core::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::{event::Event, output::Output};
-use crate::{machine::ClusterMachine, propose::Proposer};
+use self::{
+    broken::{Broken, Look},
+    event::Event,
+    output::Output,
+};
+use crate::{machine::ClusterMachine, options::Options, propose::Proposer};
 
 /// Events that wait for one output, at most; then the newest are given up, loudly.
 const QUEUE_MAX: usize = 1_024;
@@ -40,6 +46,7 @@ pub struct Alerts {
     every: Duration,
     after_ms: u64,
     outputs: Arc<[Output]>,
+    soa_dir: Arc<PathBuf>,
 }
 
 /// What was told of one instance.
@@ -57,8 +64,9 @@ impl Alerts {
         machine: ClusterMachine,
         proposer: Proposer,
         report: Arc<ArcSwap<Report>>,
-        system: &SystemConfig,
+        options: &Options,
     ) -> Self {
+        let system = &options.system;
         let settings = &system.alerts;
         Self {
             machine,
@@ -67,6 +75,7 @@ impl Alerts {
             every: Duration::from_secs(settings.check_seconds),
             after_ms: settings.after_seconds.saturating_mul(1_000),
             outputs: output::configured(system).into(),
+            soa_dir: Arc::new(options.soa_dir.clone()),
         }
     }
 
@@ -91,6 +100,7 @@ impl Alerts {
     async fn watch(&self, queues: &[mpsc::Sender<Event>]) {
         let mut watch = Watch::default();
         let mut told = BTreeMap::new();
+        let mut broken = Broken::default();
         let begun = self.proposer.now();
         loop {
             tokio::time::sleep(self.every).await;
@@ -108,14 +118,21 @@ impl Alerts {
                     Err(error) => tracing::warn!(%error, "an alarm was not acknowledged"),
                 }
             }
-            let news = {
+            let mut news = {
                 let (state, report) = (self.machine.read(), self.report.load());
                 news(&state, &report, &mut told, begun, self.every)
             };
+            let look = Look {
+                now: self.proposer.now(),
+                begun,
+                after_ms: self.after_ms,
+                every: self.every,
+            };
+            news.extend(broken.look(&self.machine.read(), &self.soa_dir, look));
             for event in news {
                 for (queue, output) in queues.iter().zip(self.outputs.iter()) {
                     if output.wants(&event) && queue.try_send(event.clone()).is_err() {
-                        tracing::error!(%output, instance = %event.instance, "too many alerts wait for it: one is given up");
+                        tracing::error!(%output, about = event.about, "too many alerts wait for it: one is given up");
                     }
                 }
             }
@@ -139,7 +156,7 @@ fn news(
         if told.get(id).is_some_and(known) {
             continue;
         }
-        let event = event::compose(state, report, id, alert, every);
+        let event = event::replication(state, report, id, alert, every);
         let stale = !alert.critical && begun.since_ms(alert.since) > AGAIN_MS;
         let alarm = event.clone().filter(|_| alert.critical);
         let since = alert.since;

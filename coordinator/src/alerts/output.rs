@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use paasta_common::config::SystemConfig;
+use paasta_common::{config::SystemConfig, url::Url};
 use paasta_process::{backoff::Retry, chain::chain};
 use tokio::sync::mpsc;
 
@@ -27,8 +27,13 @@ pub(super) struct Output {
 enum Way {
     Log,
     Command(Vec<String>),
-    Webhook(String),
-    Sensu(String),
+    Webhook(Url),
+    Sensu {
+        /// `HOST:PORT`.
+        address: String,
+        /// Whether it is configured: a client at the default address may be absent.
+        named: bool,
+    },
 }
 
 /// Why a delivery failed.
@@ -48,8 +53,8 @@ pub(super) enum DeliveryError {
         status: std::process::ExitStatus,
         stderr: String,
     },
-    #[error("{0:?} is not a URL")]
-    Url(String),
+    #[error("{0} is not a URL")]
+    Url(Url),
     #[error("the connection failed")]
     Connection(#[from] std::io::Error),
     #[error("the request failed")]
@@ -65,8 +70,11 @@ pub(super) fn configured(system: &SystemConfig) -> Vec<Output> {
     let ways = [
         settings.log.then_some(Way::Log),
         (!settings.command.is_empty()).then(|| Way::Command(settings.command.clone())),
-        settings.webhook.clone().map(Way::Webhook),
-        sensu.map(|host| Way::Sensu(format!("{host}:{}", system.sensu_port))),
+        settings.webhook.clone().map(Url::new).map(Way::Webhook),
+        sensu.map(|host| Way::Sensu {
+            address: format!("{host}:{}", system.sensu_port),
+            named: system.sensu_named,
+        }),
     ];
     let timeout = Duration::from_secs(settings.timeout_seconds);
     let output = |way| Output { way, timeout };
@@ -85,15 +93,27 @@ impl Output {
             let mut retry = Retry::new();
             while let Err(error) = self.attempt(&event).await {
                 let delay = retry.next_delay();
-                let error = chain(&error);
-                if retry.failures() >= TRIES {
-                    tracing::error!(output = %self, instance = %event.instance, %error, "an alert was not delivered");
+                if self.is_absent(&error) {
+                    tracing::debug!(output = %self, "there is no Sensu client here");
                     break;
                 }
-                tracing::warn!(output = %self, instance = %event.instance, %error, "an alert will be sent again");
+                let error = chain(&error);
+                if retry.failures() >= TRIES {
+                    tracing::error!(output = %self, about = event.about, %error, "an alert was not delivered");
+                    break;
+                }
+                tracing::warn!(output = %self, about = event.about, %error, "an alert will be sent again");
                 tokio::time::sleep(delay).await;
             }
         }
+    }
+
+    /// Whether the way is the default and no client listens there.
+    fn is_absent(&self, error: &DeliveryError) -> bool {
+        let refused =
+            |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+        matches!(self.way, Way::Sensu { named: false, .. })
+            && matches!(error, DeliveryError::Connection(error) if refused(error))
     }
 
     async fn attempt(&self, event: &Event) -> Result<(), DeliveryError> {
@@ -102,7 +122,7 @@ impl Output {
                 Way::Log => log(event),
                 Way::Command(argv) => command::send(argv, &event.json()).await?,
                 Way::Webhook(url) => webhook::send(url, event.json()).await?,
-                Way::Sensu(address) => sensu::send(address, &event.json()).await?,
+                Way::Sensu { address, .. } => sensu::send(address, &event.json()).await?,
             }
             Ok(())
         };
@@ -113,10 +133,10 @@ impl Output {
 
 fn log(event: &Event) {
     let team = event.team.as_deref().unwrap_or("none");
-    let (instance, said) = (&event.instance, event.headline());
+    let (about, check, said) = (&event.about, event.check.word(), event.headline());
     match event.severity() {
-        Severity::Critical => tracing::error!(%instance, team, "replication {said}"),
-        Severity::Ok => tracing::info!(%instance, team, "replication {said}"),
+        Severity::Critical => tracing::error!(about, team, "{check} {said}"),
+        Severity::Ok => tracing::info!(about, team, "{check} {said}"),
     }
 }
 
@@ -128,7 +148,7 @@ impl fmt::Display for Output {
                 write!(f, "command {}", argv.first().map_or("", String::as_str))
             }
             Way::Webhook(url) => write!(f, "webhook {url}"),
-            Way::Sensu(address) => write!(f, "sensu {address}"),
+            Way::Sensu { address, .. } => write!(f, "sensu {address}"),
         }
     }
 }

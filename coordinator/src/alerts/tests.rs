@@ -24,7 +24,7 @@ fn id() -> InstanceId {
     "hello.main".parse().unwrap()
 }
 
-fn state(team: Option<&str>, critical: bool) -> ClusterState {
+pub(super) fn state(team: Option<&str>, critical: bool) -> ClusterState {
     let spec = InstanceSpec {
         app_id: AppId::compose(&id(), "aaaaaaaa", "94232c5b").unwrap(),
         app: Arc::new(AppSpec::default()),
@@ -84,7 +84,7 @@ fn state(team: Option<&str>, critical: bool) -> ClusterState {
 fn alert(team: Option<&str>, critical: bool) -> Event {
     let state = state(team, critical);
     let (report, alert) = (Report::default(), &state.alerts()[&id()]);
-    event::compose(&state, &report, &id(), alert, Duration::from_secs(10)).unwrap()
+    event::replication(&state, &report, &id(), alert, Duration::from_secs(10)).unwrap()
 }
 
 /// The one way that is left when the log is off.
@@ -245,6 +245,25 @@ async fn a_webhook_is_posted_to_until_it_thanks() {
             "{request}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_absent_sensu_client_at_the_default_address_is_no_error() {
+    let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = refusing.local_addr().unwrap().port();
+    drop(refusing);
+    let took = |named| async move {
+        let output = output(|system| {
+            system.sensu_host = Some("127.0.0.1".to_owned());
+            (system.sensu_port, system.sensu_named) = (port, named);
+        });
+        let begun = std::time::Instant::now();
+        deliver(&output, vec![alert(Some("a"), true)]).await;
+        begun.elapsed()
+    };
+    // One that is named is tried again, with a pause.
+    assert!(took(true).await > Duration::from_millis(50));
+    assert!(took(false).await < Duration::from_millis(50));
 }
 
 #[tokio::test]

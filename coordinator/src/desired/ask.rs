@@ -10,9 +10,11 @@ use std::{
 
 use paasta_common::{
     config::SystemConfig,
+    deployments::tags::Tags,
     id::{ClusterName, ServiceName},
     problem::Problem,
     soa::{SoaDir, SoaError, Targets},
+    url::Url,
 };
 use paasta_coordinator_core::{
     desired::versions,
@@ -50,9 +52,14 @@ pub(super) struct Asked {
     pub(super) hash: u64,
     /// Whether other versions run from now on.
     pub(super) changed: bool,
+    /// What is to be mended in the repository; empty when nothing.
+    pub(super) warning: String,
     /// Whether deployments.json could be written.
     pub(super) written: Result<(), String>,
 }
+
+/// Tags that count for nothing are named up to this number.
+const NAMED_MAX: usize = 3;
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
@@ -76,46 +83,55 @@ pub(super) enum AskError {
 }
 
 impl AskError {
-    /// Whether the server let us wait until the deadline.
+    /// Whether the server let us wait until the deadline, or sent until a limit: others of it may
+    /// do the same.
     pub(super) fn timed_out(&self) -> bool {
-        matches!(self, Self::Git(GitError::Timeout { .. }))
+        let limits =
+            |error: &GitError| matches!(error, GitError::Timeout { .. } | GitError::Limit { .. });
+        matches!(self, Self::Git(error) if limits(error))
     }
 }
 
 impl Question<'_> {
     /// Asks, replicates, writes. `last` is the hash of the last answer: the same again is nothing
-    /// new. Returns the URL that was asked, too.
+    /// new. Returns the URL that was asked, too, as it is shown. None where the
+    /// repository is not configured.
     pub(super) async fn ask(
         &self,
         last: Option<u64>,
         told: impl Fn(&str) -> Option<String>,
-    ) -> (String, Result<Asked, AskError>) {
+    ) -> (String, Result<Option<Asked>, AskError>) {
         let (url, targets) = match self.describe().await {
             Ok(described) => described,
             Err(error) => return (String::new(), Err(error)),
+        };
+        let Some(url) = url else {
+            return (String::new(), Ok(None));
         };
         if targets.list.is_empty() && targets.unreadable.is_empty() && self.known().is_none() {
             let asked = Asked {
                 hash: 0,
                 changed: false,
+                warning: String::new(),
                 written: Ok(()),
             };
-            return (url, Ok(asked));
+            return (url.to_string(), Ok(Some(asked)));
         }
         let asked = self.ask_at(&url, targets, last, told).await;
-        (url, asked)
+        (url.to_string(), asked.map(Some))
     }
 
     async fn ask_at(
         &self,
-        url: &str,
+        url: &Url,
         targets: Targets,
         last: Option<u64>,
         told: impl Fn(&str) -> Option<String>,
     ) -> Result<Asked, AskError> {
         let cluster = self.cluster().ok_or(AskError::NoCluster)?;
         let limit = Duration::from_secs(self.system.deployments.remote_timeout_seconds);
-        let refs = git::ls_remote(url, limit).await?;
+        let refs = git::ls_remote(url, limit).await?.tips;
+        let warning = warning(&refs);
         let hash = hash(&targets, &refs);
         let known = self.known();
         if last == Some(hash) && known.is_some() {
@@ -123,6 +139,7 @@ impl Question<'_> {
             return Ok(Asked {
                 hash,
                 changed: false,
+                warning,
                 written,
             });
         }
@@ -140,11 +157,12 @@ impl Question<'_> {
         Ok(Asked {
             hash,
             changed,
+            warning,
             written,
         })
     }
 
-    async fn describe(&self) -> Result<(String, Targets), AskError> {
+    async fn describe(&self) -> Result<(Option<Url>, Targets), AskError> {
         let (dir, system) = (Arc::clone(self.dir), Arc::clone(self.system));
         let service = self.service.clone();
         let read = self.io.run(move || Ok(describe(&dir, &service, &system)));
@@ -197,11 +215,29 @@ fn describe(
     dir: &Path,
     service: &ServiceName,
     system: &SystemConfig,
-) -> Result<(String, Targets), AskError> {
+) -> Result<(Option<Url>, Targets), AskError> {
     let soa = SoaDir::open(dir)?;
     let targets = soa.targets(service, system)?;
-    let url = soa.service(service).map_err(AskError::File)?.git_url;
-    Ok((url, targets))
+    let described = soa.service(service).map_err(AskError::File)?;
+    Ok((described.repository(service, system), targets))
+}
+
+/// What is to be mended in these refs; empty when nothing.
+fn warning(refs: &BTreeMap<String, String>) -> String {
+    let tags = Tags::read(refs);
+    let names = tags.timeless();
+    if names.is_empty() {
+        return String::new();
+    }
+    let more = match names.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = &names[..names.len().min(NAMED_MAX)];
+    format!(
+        "the time in the name of {}{more} does not exist: such a tag counts for nothing; delete it",
+        named.join(", ")
+    )
 }
 
 fn hash(targets: &Targets, refs: &BTreeMap<String, String>) -> u64 {

@@ -134,7 +134,7 @@ impl Source<'_> {
                 },
                 // A file that is not there says nothing: what it said before stays in force.
                 (Ok(config), Ok(None)) => Declared::Broken {
-                    problems: vec![self.not_deployed(&id, &config)],
+                    problems: vec![self.not_known(&id, &config)],
                 },
                 (Ok(config), Ok(Some(known))) => {
                     self.declared(&id, &config, known, &mut reading.under_before)
@@ -178,6 +178,30 @@ impl Source<'_> {
                 }
                 Err(problems) => Declared::Broken { problems },
             },
+        }
+    }
+
+    /// The problem of an instance whose deployed version is not known yet.
+    fn not_known(&self, id: &InstanceId, config: &InstanceConfig) -> Problem {
+        let service = &id.service;
+        if !self.follows {
+            return self.not_deployed(id, config);
+        }
+        let described = self.soa.service(service).ok();
+        let named = described.and_then(|one| one.repository(service, self.system));
+        let message = match named {
+            Some(_) => format!(
+                "which version runs is not known: the repository of {service} has not answered \
+                 yet; `paasta generate-deployments --status -s {service}` says how it answers"
+            ),
+            None => format!(
+                "which version runs is not known: {service} has no repository; set git_url in \
+                 {service}/service.yaml (an operator can set deployments.git_url_template)"
+            ),
+        };
+        Problem {
+            message,
+            ..self.not_deployed(id, config)
         }
     }
 

@@ -75,6 +75,24 @@ pub struct Following {
     pub write_error: String,
 }
 
+/// The repositories with an error or a warning.
+#[derive(Debug, Clone, Default)]
+pub struct Troubled {
+    /// They, by service.
+    pub remotes: BTreeMap<ServiceName, Remote>,
+    /// How many are followed in all.
+    pub total: usize,
+}
+
+impl Troubled {
+    /// Those that do not answer.
+    pub fn failing(&self) -> impl Iterator<Item = (&ServiceName, &Remote)> {
+        self.remotes
+            .iter()
+            .filter(|(_, remote)| remote.failures > 0)
+    }
+}
+
 impl Repositories {
     /// Follows the repositories of the services in the soa directory of the options.
     pub(super) fn new(machine: ClusterMachine, proposer: Proposer, options: &Options) -> Self {
@@ -137,11 +155,29 @@ impl Repositories {
         known
     }
 
-    /// Follows them until `ended`.
+    /// The repositories with an error or a warning, and how many there are in all.
+    pub fn troubled(&self) -> Troubled {
+        let remotes = self.remotes.lock();
+        let in_trouble = |remote: &Remote| remote.failures > 0 || !remote.warning.is_empty();
+        let found = remotes.iter().filter(|(_, remote)| in_trouble(remote));
+        Troubled {
+            remotes: found
+                .map(|(service, remote)| (service.clone(), remote.clone()))
+                .collect(),
+            total: remotes.iter().count(),
+        }
+    }
+
+    /// Follows them until `ended`. Nothing is said of them by one that does not lead.
     pub(super) async fn follow(&self, ended: &CancellationToken) {
         if !self.follows() {
             return ended.cancelled().await;
         }
+        self.ask_in_turn(ended).await;
+        *self.remotes.lock() = Remotes::new(pace(&self.system.deployments));
+    }
+
+    async fn ask_in_turn(&self, ended: &CancellationToken) {
         *self.remotes.lock() = Remotes::new(pace(&self.system.deployments));
         self.seen.lock().clear();
         let mut running = JoinSet::new();
@@ -161,7 +197,7 @@ impl Repositories {
             }
             tokio::select! {
                 biased;
-                // Whoever is being asked is let go of: dropping the set ends them.
+                // Dropping the set ends every git that still runs.
                 () = ended.cancelled() => return,
                 Some(_) = running.join_next() => {}
                 () = self.poked.notified() => {}
@@ -184,6 +220,7 @@ impl Repositories {
     /// Which services there are.
     async fn list(&self) {
         let (dir, known) = (Arc::clone(&self.dir), Arc::clone(&self.remotes));
+        let system = Arc::clone(&self.system);
         let listed = self.io.run(move || {
             let Ok(soa) = SoaDir::open(dir.as_path()) else {
                 return Ok(None);
@@ -192,7 +229,10 @@ impl Repositories {
                 return Ok(None);
             };
             let missing = known.lock().missing(&services);
-            let url = |service: &ServiceName| soa.service(service).ok().map(|one| one.git_url);
+            let url = |service: &ServiceName| {
+                let url = soa.service(service).ok()?.repository(service, &system)?;
+                Some(url.to_string())
+            };
             let new: Vec<(ServiceName, String)> = missing
                 .into_iter()
                 .map(|service| {
@@ -254,18 +294,20 @@ impl Repositories {
         let last = self.seen.lock().get(service).copied();
         let (url, asked) = question.ask(last, told).await;
         let answer = match asked {
-            Ok(Asked {
+            Ok(Some(Asked {
                 hash,
                 changed,
+                warning,
                 written,
-            }) => {
+            })) => {
                 self.seen.lock().insert(service.clone(), hash);
                 if changed {
                     self.changed.notify_one();
                 }
                 self.wrote(service, written);
-                Answer::Answered
+                Answer::Answered { warning }
             }
+            Ok(None) => Answer::Nowhere,
             Err(error) => {
                 let timed_out = error.timed_out();
                 let error = chain(&error);
@@ -280,21 +322,29 @@ impl Repositories {
             .done(service, &url, answer, now, chance());
     }
 
-    /// Failing and answering again are told once each.
+    /// Failing and answering again are told once each, and so is a warning.
     fn tell_of(&self, service: &ServiceName, answer: &Answer) {
-        let before = {
+        let (before, warned) = {
             let remotes = self.remotes.lock();
-            let known = remotes.iter().find(|(known, _)| *known == service);
-            known.is_some_and(|(_, remote)| remote.failures > 0)
+            let known = remotes.get(service);
+            let warned = known.map(|remote| remote.warning.clone());
+            let before = known.is_some_and(|remote| remote.failures > 0);
+            (before, warned.unwrap_or_default())
         };
+        if let Answer::Answered { warning } = answer
+            && !warning.is_empty()
+            && *warning != warned
+        {
+            tracing::warn!(%service, warning, "a repository has tags that count for nothing");
+        }
         match answer {
             Answer::Failed { error, .. } if !before => {
                 tracing::warn!(%service, error, "a repository does not say what runs; what it said last stays");
             }
-            Answer::Answered if before => {
+            Answer::Answered { .. } if before => {
                 tracing::info!(%service, "a repository answers again");
             }
-            Answer::Failed { .. } | Answer::Answered => {}
+            Answer::Failed { .. } | Answer::Answered { .. } | Answer::Nowhere => {}
         }
     }
 

@@ -34,6 +34,7 @@ pub(super) fn add(page: &mut Page, view: &View<'_>) {
     bounces(page, view);
     hosts(page, view);
     trouble(page, view);
+    repositories(page, view);
     page.gauge(
         "paasta_events_kept",
         "Events in the ring that `paasta events` reads.",
@@ -263,6 +264,19 @@ fn trouble(page: &mut Page, view: &View<'_>) {
             (["error"], count(Severity::Error)),
             (["warning"], count(Severity::Warning)),
         ],
+    );
+}
+
+fn repositories(page: &mut Page, view: &View<'_>) {
+    page.gauge(
+        "paasta_repositories",
+        "Git repositories of services that the leader follows.",
+        view.repositories.total as f64,
+    );
+    page.gauge(
+        "paasta_repositories_failing",
+        "Git repositories that did not answer when they were last asked.",
+        view.repositories.failing().count() as f64,
     );
 }
 

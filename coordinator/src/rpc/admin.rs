@@ -6,7 +6,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use paasta_common::id::InstanceId;
-use paasta_coordinator_core::{plan::report::Report, state::outcome::Reason};
+use paasta_coordinator_core::{
+    plan::{observed::Observed, report::Report},
+    state::outcome::Reason,
+};
 use paasta_process::clock::Clock;
 use paasta_proto::v1::{
     DescribeRequest, DescribeResponse, EventsRequest, EventsResponse, FollowRequest, ListRequest,
@@ -51,20 +54,28 @@ pub struct AdminService {
 impl AdminService {
     /// Shows the state as of now to `look`. The locks are held for that long only.
     pub(crate) fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
-        let report = self.report.load_full();
+        let raft = self.consensus.status();
+        // What was planned and reported while this coordinator led is history now.
+        let leads = raft.is_leader() && raft.has_leader();
+        let report = match leads {
+            true => self.report.load_full(),
+            false => Arc::default(),
+        };
         let state = self.machine.read();
         let observed = self.observations.read();
         let mut read = self.desired.last_read();
         if let (true, Some(held)) = (read.error.is_empty(), state.held_back()) {
             read.error = Reason::from(*held).to_string();
         }
+        let nothing = Observed::new(observed.leader_since, observed.settings);
         look(&View {
             state: &state,
-            observed: &observed,
+            observed: if leads { &observed } else { &nothing },
             report: &report,
-            raft: &self.consensus.status(),
+            raft: &raft,
             read: &read,
             drift: &self.desired.settings.drift(&state),
+            repositories: &self.desired.repositories.troubled(),
             now: self.clock.now(),
         })
     }
@@ -102,8 +113,8 @@ impl Admin for AdminService {
     ) -> Result<Response<MetastatusResponse>, Status> {
         let stale = request.get_ref().stale;
         let admin = self.clone();
-        let here = move |_: &MetastatusRequest| {
-            let mut answer = admin.view(|view| view.metastatus());
+        let here = move |asked: &MetastatusRequest| {
+            let mut answer = admin.view(|view| view.metastatus(asked.stale));
             let node = admin.consensus.status().node_id;
             admin.rooms.show(node, &mut answer);
             Ok(answer)

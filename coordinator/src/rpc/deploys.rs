@@ -136,6 +136,7 @@ impl DeploysService {
                 error: remote.error.clone(),
                 failures: remote.failures,
                 next_at_ms: if remote.asking { 0 } else { remote.next_at.0 },
+                warning: remote.warning.clone(),
             })
             .collect();
         let mut next_page = String::new();

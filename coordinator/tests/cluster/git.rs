@@ -2,11 +2,23 @@
 //! hundred other repositories hang, what was said outlives leaders and git itself, and the history
 //! tells who it was.
 
-use std::{fs, net::TcpListener, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use paasta_proto::v1::{
-    Asker, Change, DeployStatus, HistoryRequest, OperateResponse, OverrideRequest, PokeRequest,
-    RemotesRequest, deploys_client::DeploysClient,
+    Asker, Change, DeployStatus, HistoryRequest, MetastatusRequest, OperateResponse,
+    OverrideRequest, PokeRequest, RemotesRequest, StatusRequest, WhyRequest,
+    deploys_client::DeploysClient,
 };
 use tokio::time::Instant;
 use tonic::{
@@ -352,4 +364,196 @@ async fn replicas(cluster: &Coordinators) -> Vec<String> {
         .into_iter()
         .map(|replica| replica.id)
         .collect()
+}
+
+/// What stands in the URLs and must stand nowhere else.
+const SECRET: &str = "s3cr3tTOKEN";
+/// Services whose repository sends refs without an end.
+const FLOODS: usize = 20;
+/// All gits together may use this: 768 MiB, and what they allocate between two looks.
+const GITS_BYTES_MAX: u64 = 1_280 << 20;
+
+/// Sends refs without an end to everybody; returns its `HOST:PORT`.
+fn flood() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listen on loopback");
+    let address = listener.local_addr().expect("its address").to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            std::thread::spawn(move || pour(connection));
+        }
+    });
+    address
+}
+
+fn pour(mut connection: TcpStream) -> io::Result<()> {
+    let mut head = [0; 8192];
+    let length = connection.read(&mut head)?;
+    assert!(length > 0);
+    let packet = |text: &str| format!("{:04x}{text}", text.len() + 4);
+    let sha = "a".repeat(40);
+    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\
+                Content-Type: application/x-git-upload-pack-advertisement\r\n\r\n";
+    let service = packet("# service=git-upload-pack\n");
+    let first = packet(&format!("{sha} refs/heads/x\0 \n"));
+    write!(connection, "{head}{service}0000{first}")?;
+    let many = packet(&format!("{sha} refs/tags/{}\n", "x".repeat(900))).repeat(1_000);
+    loop {
+        connection.write_all(many.as_bytes())?;
+    }
+}
+
+/// The memory of every git on this machine that speaks of `address` or runs for this process.
+fn gits_bytes() -> u64 {
+    let mut open = vec![std::process::id()];
+    let mut bytes = 0;
+    while let Some(pid) = open.pop() {
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
+        for thread in threads.flatten() {
+            let text = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            open.extend(
+                text.split_whitespace()
+                    .filter_map(|pid| pid.parse::<u32>().ok()),
+            );
+        }
+        if pid != std::process::id() {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("RssAnon:"));
+            let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+            bytes += kilobytes.unwrap_or(0_u64) * 1024;
+        }
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_sends_for_ever_costs_no_memory_and_no_deploy_and_tells_no_secret() {
+    let cluster = Coordinators::following_git(1).await;
+    let address = flood();
+    for number in 0..FLOODS {
+        let service = format!("flood{number}");
+        cluster.declare(&service, "main: {cpus: 0.1, mem: 64}");
+        let url = format!("http://bob:{SECRET}@{address}/{number}.git");
+        describe(&cluster, &service, &url);
+    }
+    let (most, ended) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let watch = std::thread::spawn({
+        let (most, ended) = (Arc::clone(&most), Arc::clone(&ended));
+        move || {
+            while !ended.load(Ordering::Relaxed) {
+                most.fetch_max(gits_bytes(), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    });
+    let repository = Repository::new(&cluster);
+    cluster.declare(
+        "hello",
+        "main: {instances: 1, cpus: 0.1, mem: 64, deploy_group: demo.all}",
+    );
+    let url = format!("file://{}", repository.path.display());
+    describe(&cluster, "hello", &url);
+    let _agents = FakeAgent::several(&cluster, 1).await;
+    let sha = repository.commit();
+    repository.tag("paasta-demo.all-20250101T000000-deploy", &sha);
+    // A time that is none never wins.
+    let other = repository.commit();
+    repository.tag("paasta-demo.all-99999999T999999-deploy", &other);
+    let began = Instant::now();
+    let status = cluster.wait_running(MAIN, 1, PATIENCE).await;
+    println!("arrived after {} ms", began.elapsed().as_millis());
+    assert_eq!(status.git_sha, sha);
+    let warning = status.repository.expect("it has something to mend").warning;
+    assert!(
+        warning.contains("paasta-demo.all-99999999T999999-deploy"),
+        "{warning}"
+    );
+
+    // Every one of them is said to be ended for its memory, with no user part.
+    let deadline = Instant::now() + PATIENCE;
+    let answer = loop {
+        let ask = RemotesRequest {
+            failing: true,
+            ..RemotesRequest::default()
+        };
+        let answer = client(&cluster, 0).remotes(ask).await;
+        let answer = answer.expect("it is answered").into_inner();
+        let ended = |one: &&paasta_proto::v1::Remote| one.error.contains("MiB of memory");
+        if answer.remotes.iter().filter(ended).count() == FLOODS {
+            break answer;
+        }
+        assert!(Instant::now() < deadline, "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    ended.store(true, Ordering::Relaxed);
+    watch.join().expect("it watched");
+    let most = most.load(Ordering::Relaxed);
+    println!("at most {} MiB", most >> 20);
+    assert!(most > 100 << 20, "the flood was felt: {most} bytes");
+    assert!(most < GITS_BYTES_MAX, "{most} bytes");
+    let first = &answer.remotes[0];
+    assert!(
+        first.url.starts_with(&format!("http://{address}/")),
+        "{first:?}"
+    );
+    assert!(first.error.contains(&first.url), "{first:?}");
+
+    // What people look at says so, and never that nothing is deployed.
+    let mut admin = cluster.admin(1);
+    let ask = StatusRequest {
+        service: "flood1".to_owned(),
+        ..StatusRequest::default()
+    };
+    let status = admin
+        .status(ask)
+        .await
+        .expect("it is answered")
+        .into_inner();
+    let ask = WhyRequest {
+        instance: "flood1.main".to_owned(),
+    };
+    let why = admin.why(ask).await.expect("it is answered").into_inner();
+    for one in [
+        &status.instances[0],
+        why.status.as_ref().expect("it is there"),
+    ] {
+        let known = one.repository.as_ref().expect("it is in trouble");
+        assert!(
+            known.failures > 0 && known.error.contains("MiB of memory"),
+            "{known:?}"
+        );
+        assert!(one.problems.is_empty(), "{:?}", one.problems);
+    }
+    let ask = MetastatusRequest::default();
+    let meta = admin
+        .metastatus(ask)
+        .await
+        .expect("it is answered")
+        .into_inner();
+    assert_eq!(
+        (
+            meta.repositories as usize,
+            meta.repositories_failing as usize
+        ),
+        (FLOODS + 1, FLOODS)
+    );
+    assert!(
+        meta.repositories_error.starts_with("flood0: git ls-remote"),
+        "{meta:?}"
+    );
+    for text in [
+        format!("{answer:?}"),
+        format!("{status:?}"),
+        format!("{why:?}"),
+        format!("{meta:?}"),
+    ] {
+        assert!(!text.contains(SECRET) && !text.contains("bob"), "{text}");
+    }
+    cluster.stop().await;
 }

@@ -17,7 +17,7 @@ Exit codes:
   0  done, or so already; of status: nothing is held or overdue
   1  refused, or an instance that is not known
   2  of status: a bounce is held or overdue, or a rollback is in force
-  3  no coordinator could be reached, or none that could answer";
+  3  no coordinator could be reached";
 
 /// The verbs about bounces.
 #[derive(Debug, clap::Subcommand)]

@@ -11,12 +11,13 @@ use paasta_common::{
         deploy::Pipeline,
         validate::{Checked, validate},
     },
+    url::Url,
 };
 use paasta_process::{chain::chain, git::ls_remote, help::examples};
 use serde::Serialize;
 
 use self::makefile::{Makefile, TARGETS};
-use super::{Context, names, step, validate::lines};
+use super::{Context, marking::no_repository, names, step, validate::lines};
 use crate::{exit::Exit, render};
 
 mod makefile;
@@ -69,7 +70,10 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         "",
     )];
     let pipeline = pipeline(&soa, &service, &mut found);
-    found.push(remote(&described.git_url).await);
+    found.push(match described.repository(&service, &system) {
+        Some(url) => remote(&url).await,
+        None => Found::new(false, "", no_repository(&service)),
+    });
     repository(Path::new("."), &mut found);
     groups(&soa, &service, &system, &pipeline, &mut found);
     watched(&soa, &service, &system, &mut found);
@@ -108,7 +112,7 @@ fn pipeline(soa: &SoaDir, service: &ServiceName, found: &mut Vec<Found>) -> Pipe
     pipeline
 }
 
-async fn remote(url: &str) -> Found {
+async fn remote(url: &Url) -> Found {
     match ls_remote(url, GIT_LIMIT).await {
         Ok(_) => Found::new(true, format!("git answers at {url}"), ""),
         Err(error) => {

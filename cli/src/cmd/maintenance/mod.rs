@@ -13,7 +13,7 @@ const EXITS: &str = "\
 Exit codes:
   0  done; or, of status and of drain --wait: every host is safe to stop
   1  refused, not known, or not safe to stop
-  3  no coordinator could be reached, or none that could answer";
+  3  no coordinator could be reached";
 
 /// The verbs about hosts that are to be taken away.
 #[derive(Debug, clap::Subcommand)]

@@ -6,7 +6,7 @@ use std::{
     io::{self, IsTerminal as _},
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use paasta_common::{
     deployments::{
@@ -17,7 +17,7 @@ use paasta_common::{
 };
 use serde_json::json;
 
-use super::{Origin, PushArgs, ServiceArgs, later};
+use super::{Origin, PushArgs, ServiceArgs, later, unbeatable};
 use crate::{
     cmd::{Context, confirm::confirm, names},
     exit::Exit,
@@ -100,7 +100,11 @@ pub async fn run(act: Act, args: &Args, context: &Context) -> anyhow::Result<Exi
     let mut pushed = Vec::new();
     for (sha, targets) in &by_sha {
         let name = |refs: &BTreeMap<String, String>| tags(act, refs, targets);
-        match origin.push(sha, name, &args.push).await {
+        let pushed_now = match origin.commit(sha, &args.push).await {
+            Ok(commit) => origin.push(&commit, name, &args.push).await,
+            Err(error) => Err(error),
+        };
+        match pushed_now {
             Ok(tags) => {
                 say(context, act, &origin, sha, targets)?;
                 pushed.extend(tags);
@@ -125,13 +129,19 @@ pub async fn run(act: Act, args: &Args, context: &Context) -> anyhow::Result<Exi
 }
 
 /// The new tags: later than every control of the same instance.
-fn tags(act: Act, refs: &BTreeMap<String, String>, targets: &[Target]) -> Vec<String> {
+fn tags(
+    act: Act,
+    refs: &BTreeMap<String, String>,
+    targets: &[Target],
+) -> anyhow::Result<Vec<String>> {
     let known = Tags::read(refs);
     let now = Timestamp::now();
     let tag = |target: &Target| {
         let own = format!("{}.{}", target.cluster, target.instance);
-        let time = later(now, known.last_control(&own));
-        control_tag(&target.cluster, &target.instance, &time, act.state())
+        let last = known.last_control(&own);
+        let name = |time: &str| control_tag(&target.cluster, &target.instance, time, act.state());
+        let time = later(now, last).with_context(|| unbeatable(&name(last.unwrap_or_default())))?;
+        Ok(name(&time))
     };
     targets.iter().map(tag).collect()
 }
@@ -227,7 +237,7 @@ fn say(
 impl Origin {
     /// The commit that an instance runs, by the tags of its group or its own branch.
     fn deployed(&self, target: &Target) -> Option<&str> {
-        let tags = Tags::read(&self.refs);
+        let tags = Tags::read(&self.refs.tips);
         let tagged = tags.latest(&target.deploy_group).map(|deploy| deploy.sha);
         tagged.or_else(|| self.branch(target))
     }

@@ -78,7 +78,7 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// The last `count` deploys of these groups, or of all.
 pub(super) fn lines(origin: &Origin, groups: &[&str], count: usize) -> Vec<Line> {
-    let tags = Tags::read(&origin.refs);
+    let tags = Tags::read(&origin.refs.tips);
     let mut seen = BTreeSet::new();
     let line = |deploy: Deploy<'_>| Line {
         at_ms: moment_ms(deploy.timestamp),

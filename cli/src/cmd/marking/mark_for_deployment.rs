@@ -66,7 +66,8 @@ pub struct Args {
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut origin = Origin::ask(context, &args.service, args.git_url.as_deref()).await?;
     let group = &args.deploy_group;
-    let sha = origin.full_sha(&args.commit)?;
+    let commit = origin.commit(&args.commit, &args.push).await?;
+    let sha = commit.sha().to_owned();
     warn_of_unknown(&origin, group);
     let before = origin.current(group).map(str::to_owned);
     if before.as_deref() == Some(&sha) {
@@ -77,7 +78,7 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.verify_image_exists {
         verify_image(context, &origin.service, &args.service, &sha).await?;
     }
-    let tag = origin.mark(group, &sha, &args.push).await?;
+    let tag = origin.mark(group, &commit, &args.push).await?;
     origin.tell(context, std::slice::from_ref(&tag)).await;
     let earlier = before.filter(|before| *before != sha);
     said(context, &origin, group, &sha, earlier.as_deref())?;
@@ -175,7 +176,8 @@ async fn back(
         return Ok(None);
     };
     let group = &args.deploy_group;
-    let tag = origin.mark(group, before, &args.push).await?;
+    let commit = origin.commit(before, &args.push).await?;
+    let tag = origin.mark(group, &commit, &args.push).await?;
     origin.tell(context, &[tag]).await;
     if !context.global.json {
         let service = &origin.service;

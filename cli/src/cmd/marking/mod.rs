@@ -19,10 +19,14 @@ use paasta_common::{
     },
     id::ServiceName,
     soa::SoaDir,
+    url::Url,
 };
 use paasta_process::{
     chain,
-    git::{self, push::PushError},
+    git::{
+        self, Refs,
+        push::{Commit, PushError},
+    },
 };
 use tokio::time::sleep;
 
@@ -39,7 +43,7 @@ pub mod rollback;
 const ATTEMPTS: u32 = 3;
 /// The time in the name of a tag.
 const TIME: &str = "%Y%m%dT%H%M%S";
-/// The full length of a sha.
+/// The full length of a sha, where the repository does not say which kind it has.
 const SHA_CHARS: usize = 40;
 /// The least of a short sha.
 const SHORT_SHA_CHARS_MIN: usize = 4;
@@ -78,10 +82,10 @@ pub struct PushArgs {
 #[derive(Debug)]
 pub(super) struct Origin {
     pub(super) service: ServiceName,
-    pub(super) url: String,
+    pub(super) url: Url,
     /// How long the repository may take for one answer.
     pub(super) limit: Duration,
-    pub(super) refs: BTreeMap<String, String>,
+    pub(super) refs: Refs,
     /// What the service declares, in every cluster.
     pub(super) targets: Vec<Target>,
 }
@@ -144,16 +148,23 @@ impl Origin {
             note(&problem.to_string());
         }
         let url = match git_url {
-            Some(url) => url.to_owned(),
+            Some(url) => Url::new(url),
             None => {
                 let described = soa.service(&service);
+                let described = described.map_err(|problem| anyhow::anyhow!("{problem}"))?;
                 described
-                    .map_err(|problem| anyhow::anyhow!("{problem}"))?
-                    .git_url
+                    .repository(&service, &system)
+                    .with_context(|| no_repository(&service))?
             }
         };
         let limit = args.git_timeout;
         let refs = git::ls_remote(&url, limit).await?;
+        for tag in Tags::read(&refs.tips).timeless() {
+            note(&format!(
+                "warning: the time in the name of the tag {tag} does not exist: it counts for \
+                 nothing; delete it by `git push --delete REMOTE {tag}`"
+            ));
+        }
         Ok(Self {
             service,
             url,
@@ -174,7 +185,7 @@ impl Origin {
 
     /// The commit that a deploy group runs: by its latest tag, else by the branch of the seed era.
     pub(super) fn current(&self, group: &str) -> Option<&str> {
-        let tags = Tags::read(&self.refs);
+        let tags = Tags::read(&self.refs.tips);
         let tagged = tags.latest(group).map(|deploy| deploy.sha);
         tagged.or_else(|| {
             let of_it = |target: &&Target| target.deploy_group == group;
@@ -189,24 +200,34 @@ impl Origin {
         let own = format!("{}.{}", target.cluster, target.instance);
         let branch = target.branch.as_deref().unwrap_or(&own);
         let name = format!("refs/heads/paasta-{branch}");
-        self.refs.get(&name).map(String::as_str)
+        self.refs.tips.get(&name).map(String::as_str)
     }
 
-    /// The full sha of one that may be short: of those that refs stand on.
+    /// How long a sha of this repository is: one made by SHA-256 has 64 digits.
+    pub(super) fn sha_chars(&self) -> usize {
+        let any = self.refs.tips.values().next();
+        any.map_or(SHA_CHARS, String::len)
+    }
+
+    /// The full sha of one that may be short: of those that refs stand on. Of an annotated tag, the
+    /// commit.
     ///
     /// # Errors
     /// It is no sha, or no ref or several begin with it.
     pub(super) fn full_sha(&self, given: &str) -> anyhow::Result<String> {
         let sha = given.to_ascii_lowercase();
         let hex = sha.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !hex || !(SHORT_SHA_CHARS_MIN..=SHA_CHARS).contains(&sha.len()) {
-            bail!("{given:?} is not a git sha: give 4 to {SHA_CHARS} hexadecimal digits");
+        let full = self.sha_chars();
+        if !hex || !(SHORT_SHA_CHARS_MIN..=full).contains(&sha.len()) {
+            bail!("{given:?} is not a git sha: give 4 to {full} hexadecimal digits");
         }
-        if sha.len() == SHA_CHARS {
-            return Ok(sha);
+        if sha.len() == full {
+            return Ok(self.refs.peeled.get(&sha).cloned().unwrap_or(sha));
         }
-        let fits = self.refs.values().filter(|full| full.starts_with(&sha));
-        let fits: BTreeSet<&String> = fits.collect();
+        let tips = self.refs.tips.values().map(|tip| (tip, tip));
+        let all = tips.chain(&self.refs.peeled);
+        let fits = all.filter(|(known, _)| known.starts_with(&sha));
+        let fits: BTreeSet<&String> = fits.map(|(_, commit)| commit).collect();
         match (fits.len(), fits.first()) {
             (1, Some(full)) => Ok((*full).clone()),
             (0, _) => bail!(
@@ -220,7 +241,28 @@ impl Origin {
         }
     }
 
-    /// Marks `sha` for a deploy group; returns the tag. The tag is later than every one of the
+    /// The commit that is given, which may be a short sha or that of a tag, for [`Self::mark`].
+    ///
+    /// # Errors
+    /// The repository does not have it, or it is no commit.
+    pub(super) async fn commit(&self, given: &str, args: &PushArgs) -> anyhow::Result<Commit> {
+        let sha = self.full_sha(given)?;
+        let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let mut attempt = 1;
+        loop {
+            match Commit::find(&self.url, &sha, &self.refs, &here, self.limit).await {
+                Ok(commit) => return Ok(commit),
+                Err(error) if error.is_passing() && attempt < ATTEMPTS => {
+                    failed(attempt, &error);
+                    sleep(args.retry_pause * attempt).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Marks a commit for a deploy group; returns the tag. The tag is later than every one of the
     /// group: also than one that somebody made this very second, or by a clock that is ahead.
     ///
     /// # Errors
@@ -228,7 +270,7 @@ impl Origin {
     pub(super) async fn mark(
         &mut self,
         group: &str,
-        sha: &str,
+        commit: &Commit,
         push: &PushArgs,
     ) -> anyhow::Result<String> {
         if let Some(fault) = group_fault(group) {
@@ -237,9 +279,11 @@ impl Origin {
         let name = |refs: &BTreeMap<String, String>| {
             let tags = Tags::read(refs);
             let last = tags.latest(group).map(|deploy| deploy.timestamp);
-            vec![deploy_tag(group, &later(Timestamp::now(), last))]
+            let time = later(Timestamp::now(), last)
+                .with_context(|| unbeatable(&deploy_tag(group, last.unwrap_or_default())))?;
+            Ok(vec![deploy_tag(group, &time)])
         };
-        let tags = self.push(sha, name, push).await?;
+        let tags = self.push(commit, name, push).await?;
         tags.into_iter().next().context("one tag was pushed")
     }
 
@@ -247,20 +291,18 @@ impl Origin {
     /// remote did not take them.
     async fn push(
         &mut self,
-        sha: &str,
-        names: impl Fn(&BTreeMap<String, String>) -> Vec<String>,
+        commit: &Commit,
+        names: impl Fn(&BTreeMap<String, String>) -> anyhow::Result<Vec<String>>,
         args: &PushArgs,
     ) -> anyhow::Result<Vec<String>> {
-        let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let mut attempt = 1;
         loop {
-            let tags = names(&self.refs);
-            let pushed =
-                git::push::push_tags(&self.url, sha, &tags, &self.refs, &here, self.limit).await;
-            let error = match pushed {
+            let tags = names(&self.refs.tips)?;
+            let error = match commit.push_tags(&self.url, &tags, self.limit).await {
                 Ok(()) => {
                     let new = tags.iter().map(|tag| format!("refs/tags/{tag}"));
-                    self.refs.extend(new.map(|name| (name, sha.to_owned())));
+                    let new = new.map(|name| (name, commit.sha().to_owned()));
+                    self.refs.tips.extend(new);
                     return Ok(tags);
                 }
                 Err(error) => error,
@@ -269,10 +311,7 @@ impl Origin {
             if !again || attempt >= ATTEMPTS {
                 return Err(error.into());
             }
-            note(&format!(
-                "attempt {attempt}/{ATTEMPTS} failed: {}",
-                chain::chain(&error)
-            ));
+            failed(attempt, &error);
             if !matches!(error, PushError::Exists { .. }) {
                 sleep(args.retry_pause * attempt).await;
             }
@@ -292,13 +331,38 @@ impl Origin {
     }
 }
 
-/// Now, or a second after `last` where that is not before now.
-fn later(now: Timestamp, last: Option<&str>) -> String {
+/// Now, or a second after `last` where that is not before now; none where no time is after it.
+fn later(now: Timestamp, last: Option<&str>) -> Option<String> {
     let now = TimeZone::UTC.to_datetime(now);
-    let last = last.and_then(|text| DateTime::strptime(TIME, text).ok());
-    let after = last.and_then(|last| last.checked_add(1.second()).ok());
-    let at = after.map_or(now, |after| after.max(now));
-    at.strftime(TIME).to_string()
+    let Some(last) = last else {
+        return Some(now.strftime(TIME).to_string());
+    };
+    let last = DateTime::strptime(TIME, last).ok()?;
+    let after = last.checked_add(1.second()).ok()?;
+    Some(after.max(now).strftime(TIME).to_string())
+}
+
+fn failed(attempt: u32, error: &PushError) {
+    note(&format!(
+        "attempt {attempt}/{ATTEMPTS} failed: {}",
+        chain::chain(error)
+    ));
+}
+
+/// Why nothing can be marked.
+fn unbeatable(tag: &str) -> String {
+    format!(
+        "the tag {tag} is later than any that could be made now, so a new one would count for \
+         nothing; delete it by `git push --delete REMOTE {tag}`"
+    )
+}
+
+/// The error for a service without a repository.
+pub(super) fn no_repository(service: &ServiceName) -> String {
+    format!(
+        "{service} has no repository: set git_url in {service}/service.yaml, or \
+         deployments.git_url_template in the configuration"
+    )
 }
 
 /// The time in the name of a tag as a moment, in milliseconds; 0 for one that is none.
@@ -316,13 +380,14 @@ mod tests {
     fn a_new_tag_is_later_than_every_other() {
         let now: Timestamp = "2020-01-02T03:04:05Z".parse().unwrap();
         for (last, next) in [
-            (None, "20200102T030405"),
-            (Some("20200102T030404"), "20200102T030405"),
-            (Some("20200102T030405"), "20200102T030406"),
-            (Some("20211231T235959"), "20220101T000000"),
-            (Some("99999999T999999"), "20200102T030405"),
+            (None, Some("20200102T030405")),
+            (Some("20200102T030404"), Some("20200102T030405")),
+            (Some("20200102T030405"), Some("20200102T030406")),
+            (Some("20211231T235959"), Some("20220101T000000")),
+            (Some("99991231T235959"), None),
+            (Some("99999999T999999"), None),
         ] {
-            assert_eq!(later(now, last), next, "{last:?}");
+            assert_eq!(later(now, last).as_deref(), next, "{last:?}");
         }
         assert_eq!(moment_ms("20200102T030405"), 1_577_934_245_000);
         assert_eq!(moment_ms("20209902T030405"), 0);
@@ -332,11 +397,16 @@ mod tests {
     fn short_shas_are_expanded_and_doubtful_ones_refused() {
         let refs = [("a", "abcd1"), ("b", "abcd2"), ("c", "ffff1")];
         let refs = refs.map(|(name, sha)| (name.to_owned(), format!("{sha:0<40}")));
-        let origin = Origin {
+        let mut origin = Origin {
             service: "web".parse().unwrap(),
-            url: "u".to_owned(),
+            url: Url::new("u"),
             limit: Duration::ZERO,
-            refs: refs.into(),
+            refs: Refs {
+                tips: refs.into(),
+                peeled: [("eeee1".to_owned(), "abcd1".to_owned())]
+                    .map(|(tag, commit)| (format!("{tag:0<40}"), format!("{commit:0<40}")))
+                    .into(),
+            },
             targets: Vec::new(),
         };
         assert_eq!(
@@ -345,14 +415,22 @@ mod tests {
         );
         let whole = "1".repeat(40);
         assert_eq!(origin.full_sha(&whole).unwrap(), whole);
+        // The sha of an annotated tag, short or whole, stands for its commit.
+        for tag in ["eeee".to_owned(), format!("{:0<40}", "eeee1")] {
+            assert_eq!(origin.full_sha(&tag).unwrap(), format!("{:0<40}", "abcd1"));
+        }
         for (bad, words) in [
             ("abcd", "2 commits"),
-            ("eeee", "no branch or tag"),
+            ("dddd", "no branch or tag"),
             ("abc", "not a git sha"),
             ("xyzt", "not a git sha"),
         ] {
             let error = origin.full_sha(bad).unwrap_err().to_string();
             assert!(error.contains(words), "{bad}: {error}");
         }
+        let long = format!("{:0<64}", "abcd3");
+        origin.refs.tips = [("refs/heads/a".to_owned(), long.clone())].into();
+        assert_eq!(origin.full_sha(&long).unwrap(), long);
+        assert_eq!(origin.full_sha(&long[..40]).unwrap(), long);
     }
 }

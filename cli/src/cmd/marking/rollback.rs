@@ -64,11 +64,9 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let offered = offered(&origin, &names);
         return offer(context, &origin, &offered);
     };
-    if commit.len() != super::SHA_CHARS {
-        bail!(
-            "{commit:?} is not a full git sha: give all {} digits",
-            super::SHA_CHARS
-        );
+    let full = origin.sha_chars();
+    if commit.len() != full {
+        bail!("{commit:?} is not a full git sha: give all {full} digits");
     }
     let sha = origin.full_sha(commit)?;
     let ran = lines(&origin, &names, usize::MAX);
@@ -77,10 +75,12 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let groups = names.join(", ");
         bail!("{sha} was never deployed in {groups}; --force marks it all the same");
     }
+    let commit = origin.commit(&sha, &args.push).await?;
+    let sha = commit.sha().to_owned();
     let mut marked = Vec::new();
     let mut worst = Exit::Ok;
     for group in &groups {
-        match origin.mark(group, &sha, &args.push).await {
+        match origin.mark(group, &commit, &args.push).await {
             Ok(tag) => {
                 if !context.global.json {
                     let service = &origin.service;

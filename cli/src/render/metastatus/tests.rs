@@ -92,6 +92,9 @@ fn a_cluster_with_a_host_away() {
         desired_read_at_ms: NOW - 3_000,
         desired_error: String::new(),
         settings_drift: Vec::new(),
+        repositories: 0,
+        repositories_failing: 0,
+        repositories_error: String::new(),
         pools: vec![PoolStatus {
             name: "default".to_owned(),
             hosts: 2,

@@ -32,13 +32,19 @@ fn remotes(servers: &[(&str, usize)]) -> Remotes {
     remotes
 }
 
+fn answered() -> Answer {
+    Answer::Answered {
+        warning: String::new(),
+    }
+}
+
 #[test]
 fn each_is_asked_in_turn_and_again_after_a_while() {
     let mut remotes = remotes(&[("a", 2)]);
     assert_eq!(remotes.take_due(Timestamp(0)), [service(0), service(1)]);
     assert_eq!(remotes.take_due(Timestamp(0)), []);
     assert_eq!(remotes.wake_at(), None);
-    remotes.done(&service(1), "git@a:x", Answer::Answered, Timestamp(100), 0);
+    remotes.done(&service(1), "git@a:x", answered(), Timestamp(100), 0);
     assert_eq!(remotes.wake_at(), Some(Timestamp(10_100)));
     assert_eq!(remotes.take_due(Timestamp(10_099)), []);
     assert_eq!(remotes.take_due(Timestamp(10_100)), [service(1)]);
@@ -59,13 +65,7 @@ fn one_that_does_not_answer_is_asked_ever_more_rarely_and_no_two_in_step() {
     assert_eq!((remote.failures, remote.error.as_str()), (1, "no"));
     assert_eq!(remotes.wake_at(), Some(Timestamp(20_000)));
     remotes.take_due(Timestamp(20_000));
-    remotes.done(
-        &service(0),
-        "git@a:x",
-        Answer::Answered,
-        Timestamp(20_000),
-        0,
-    );
+    remotes.done(&service(0), "git@a:x", answered(), Timestamp(20_000), 0);
     let (_, remote) = remotes.iter().next().unwrap();
     assert_eq!((remote.failures, remote.error.as_str()), (0, ""));
 }
@@ -85,7 +85,7 @@ fn a_server_that_hangs_keeps_nobody_waiting() {
         remotes.done(one, "git@dead:x", failed(true), Timestamp(30_000), 0);
     }
     for one in first.iter().filter(|one| **one >= service(1_000)) {
-        remotes.done(one, "git@well:x", Answer::Answered, Timestamp(30_000), 0);
+        remotes.done(one, "git@well:x", answered(), Timestamp(30_000), 0);
     }
     // From now on it has one call at a time.
     let second = remotes.take_due(Timestamp(30_000));
@@ -101,14 +101,14 @@ fn a_server_that_hangs_keeps_nobody_waiting() {
 fn who_is_poked_is_next_also_while_being_asked() {
     let mut remotes = remotes(&[("a", 3)]);
     for one in remotes.take_due(Timestamp(0)) {
-        remotes.done(&one, "git@a:x", Answer::Answered, Timestamp(0), 0);
+        remotes.done(&one, "git@a:x", answered(), Timestamp(0), 0);
     }
     assert!(remotes.poke(&service(2)) && !remotes.poke(&service(9)));
     assert_eq!(remotes.take_due(Timestamp(1_005)), [service(2)]);
     // What was pushed after the question may not be in its answer.
     remotes.poke(&service(2));
-    let answered = Timestamp(1_006);
-    remotes.done(&service(2), "git@a:x", Answer::Answered, answered, 0);
+    let then = Timestamp(1_006);
+    remotes.done(&service(2), "git@a:x", answered(), then, 0);
     assert_eq!(remotes.take_due(Timestamp(2_005)), [service(2)]);
 }
 
@@ -116,19 +116,19 @@ fn who_is_poked_is_next_also_while_being_asked() {
 fn a_burst_of_pokes_costs_two_questions() {
     let mut remotes = remotes(&[("a", 1)]);
     remotes.take_due(Timestamp(0));
-    remotes.done(&service(0), "git@a:x", Answer::Answered, Timestamp(1), 0);
+    remotes.done(&service(0), "git@a:x", answered(), Timestamp(1), 0);
     let mut asked = Vec::new();
     for now in 3_000..3_500 {
         assert!(remotes.poke(&service(0)));
         for one in remotes.take_due(Timestamp(now)) {
             asked.push(now);
-            remotes.done(&one, "git@a:x", Answer::Answered, Timestamp(now), 0);
+            remotes.done(&one, "git@a:x", answered(), Timestamp(now), 0);
         }
     }
     for now in 3_500..13_000 {
         for one in remotes.take_due(Timestamp(now)) {
             asked.push(now);
-            remotes.done(&one, "git@a:x", Answer::Answered, Timestamp(now), 0);
+            remotes.done(&one, "git@a:x", answered(), Timestamp(now), 0);
         }
     }
     assert_eq!(asked, [3_000, 4_000]);
@@ -142,7 +142,7 @@ fn services_come_and_go() {
     remotes.take_due(Timestamp(0));
     remotes.retain(&declared);
     // The answer of one that is gone is nobody's.
-    remotes.done(&service(0), "git@a:x", Answer::Answered, Timestamp(1), 0);
+    remotes.done(&service(0), "git@a:x", answered(), Timestamp(1), 0);
     assert_eq!(
         remotes
             .iter()

@@ -31,7 +31,7 @@ struct Pool {
 
 impl View<'_> {
     /// The cluster as a whole.
-    pub fn metastatus(&self) -> v1::MetastatusResponse {
+    pub fn metastatus(&self, stale: bool) -> v1::MetastatusResponse {
         let hosts: Vec<v1::HostStatus> = self
             .state
             .hosts()
@@ -72,11 +72,22 @@ impl View<'_> {
             // What is known of the data directories is added by who asks.
             writes_space: String::new(),
             settings_drift: self.drift.to_vec(),
+            repositories: number(self.repositories.total),
+            repositories_failing: number(self.repositories.failing().count()),
+            repositories_error: self
+                .repositories
+                .failing()
+                .next()
+                .map(|(service, remote)| format!("{service}: {}", remote.error))
+                .unwrap_or_default(),
+            stale: self.stale(stale),
         }
     }
 
     fn coordinators(&self) -> Vec<v1::CoordinatorStatus> {
-        let leader = self.raft.leader.as_ref().map(|leader| leader.id);
+        // One that was not heard of for a while is no leader.
+        let leader = self.raft.leader.as_ref().filter(|_| self.raft.has_leader());
+        let leader = leader.map(|leader| leader.id);
         let voters = self.raft.voters.iter().map(|member| (member, "voter"));
         let learners = self.raft.learners.iter().map(|member| (member, "learner"));
         let mut all: Vec<v1::CoordinatorStatus> = voters
@@ -194,7 +205,7 @@ impl View<'_> {
     }
 }
 
-fn milliseconds(span: &Duration) -> u64 {
+pub(super) fn milliseconds(span: &Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 

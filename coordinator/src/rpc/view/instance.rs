@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     id::{AppId, InstanceId},
+    problem::Rule,
     report::Phase,
     spec::{DesiredState, OnDeadline},
 };
@@ -12,6 +13,7 @@ use paasta_coordinator_core::{
         class::Class,
         report::{Awaited, InstanceReport, WaitingOn},
     },
+    remotes::Remote,
     state::{
         bounce::{BouncePhase, BounceRecord},
         instance::Instance,
@@ -52,7 +54,8 @@ impl View<'_> {
             instance: id.instance.to_string(),
             deploy_status: DeployStatus::NotDeployed.into(),
             desired_state: v1::DesiredState::Start.into(),
-            problems: self.state.problems_of(id).map(problem).collect(),
+            problems: self.problems(id),
+            repository: self.repository(id),
             ..v1::InstanceStatus::default()
         };
         let Some(instance) = self.state.instance(id) else {
@@ -102,7 +105,12 @@ impl View<'_> {
                 placed.old += app.replicas;
             }
         }
-        status.deploy_status = self.deploy_status(id, instance, placed).into();
+        status.deploy_status = match self.deploy_status(id, instance, placed) {
+            DeployStatus::Stopped => DeployStatus::Stopped,
+            _ if !self.leads() => DeployStatus::Unknown,
+            status => status,
+        }
+        .into();
         if replicas {
             status.replicas = self
                 .state
@@ -111,6 +119,33 @@ impl View<'_> {
                 .collect();
         }
         status
+    }
+
+    /// What is wrong with its configuration. That nothing is deployed is not said while git does not
+    /// say so.
+    fn problems(&self, id: &InstanceId) -> Vec<v1::Problem> {
+        let silent = self.remote(id).is_some_and(|remote| remote.failures > 0);
+        let problems = self.state.problems_of(id);
+        problems
+            .filter(|problem| !silent || problem.rule != Rule::Undeployed)
+            .map(problem)
+            .collect()
+    }
+
+    fn remote(&self, id: &InstanceId) -> Option<&Remote> {
+        self.repositories.remotes.get(&id.service)
+    }
+
+    fn repository(&self, id: &InstanceId) -> Option<v1::RepositoryStatus> {
+        let remote = self.remote(id)?;
+        Some(v1::RepositoryStatus {
+            url: remote.url.clone(),
+            error: remote.error.clone(),
+            failures: remote.failures,
+            answered_at_ms: remote.answered_at.map(|at| at.0),
+            next_at_ms: remote.next_at.0,
+            warning: remote.warning.clone(),
+        })
     }
 
     fn apps(&self, id: &InstanceId, desired: &AppId) -> Vec<v1::AppStatus> {

@@ -30,7 +30,10 @@ pub(crate) use {
 };
 
 use super::status::RpcError;
-use crate::{desired::LastRead, raft::RaftStatus};
+use crate::{
+    desired::{LastRead, repositories::Troubled},
+    raft::RaftStatus,
+};
 
 /// Instances in one page, at most.
 const PAGE_MAX: usize = 1000;
@@ -51,6 +54,8 @@ pub struct View<'a> {
     pub read: &'a LastRead,
     /// Whose files differ from the settings of the cluster.
     pub drift: &'a [v1::SettingsDrift],
+    /// The git repositories in trouble.
+    pub repositories: &'a Troubled,
     /// The time.
     pub now: Timestamp,
 }
@@ -79,6 +84,7 @@ impl View<'_> {
             next_page,
             now_ms: self.now.0,
             problems: self.problems_of_services(&request.service),
+            stale: self.stale(request.stale),
         };
         Ok((answer, page.into_iter().cloned().collect()))
     }
@@ -106,7 +112,27 @@ impl View<'_> {
             instances,
             next_page,
             cluster: self.cluster_name(),
+            stale: self.stale(request.stale),
         }
+    }
+
+    /// How old the answer may be, where a stale one is `asked` for.
+    fn stale(&self, asked: bool) -> Option<v1::Stale> {
+        let heard = match self.raft.is_leader() {
+            true => self.raft.since_quorum_ack,
+            false => self.raft.since_heard,
+        };
+        asked.then(|| v1::Stale {
+            coordinator: self.raft.node_id,
+            leads: self.leads(),
+            heard_ms: heard.as_ref().map(hosts::milliseconds),
+            applied_index: self.raft.applied.unwrap_or_default(),
+        })
+    }
+
+    /// Whether hosts report here, so that what they run is known.
+    fn leads(&self) -> bool {
+        self.raft.is_leader() && self.raft.has_leader()
     }
 
     /// One instance with everything that is known of what it waits for.

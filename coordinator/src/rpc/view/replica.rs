@@ -18,6 +18,10 @@ impl View<'_> {
 
     /// What the replica counted as in the last plan; a replica that is newer is starting.
     pub(super) fn class(&self, id: ReplicaId, replica: &Replica) -> Class {
+        // Hosts report to the leader only: here no replica is known to be unhealthy.
+        if !self.leads() && replica.want == Want::Run {
+            return Class::Unknown;
+        }
         let planned = self
             .report
             .instances
