@@ -44,7 +44,7 @@ use crate::{
     ledger::{Ledger, LedgerError, Opened},
     logs::{capture::Captures, serve::LogServer, store::LogStore},
     metrics::Metrics,
-    mounts::Mounts,
+    mounts::{Mounts, private::PrivateMounts},
     probes::Probes,
     sandbox::Sandboxes,
     watch::{Pace, Watch},
@@ -211,6 +211,7 @@ impl Agent {
             pace: parts.pace,
         };
         let sandboxes = Sandboxes::new(&parts.settings.sandboxes, parts.sandbox_budget_bytes);
+        let mounts = PrivateMounts::new(parts.mounts.clone(), &parts.state_dir);
         let engine = &parts.engine;
         let clock = Arc::clone(&parts.clock);
         let captures = Captures::new(Arc::clone(engine), log_store(&parts), shutdown.clone());
@@ -219,7 +220,7 @@ impl Agent {
         let actor = Actor {
             lanes: Lanes::new(
                 Arc::clone(engine),
-                (sandboxes.clone(), parts.mounts.clone()),
+                (sandboxes.clone(), mounts.clone()),
                 captures.clone(),
                 (parts.max_parallel, parts.patience),
                 inbox.clone(),
@@ -228,6 +229,7 @@ impl Agent {
             images: Images::new(Arc::clone(engine), inbox.clone()),
             probes: Probes::new(Arc::clone(engine), inbox.clone(), &parts.settings.address),
             sandboxes,
+            mounts,
             captures,
             last_use: last_use_file.read(),
             last_use_file,

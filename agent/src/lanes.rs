@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     pin::pin,
     sync::{
         Arc,
@@ -28,7 +29,7 @@ use crate::{
     agent::Happened,
     engine::{Answer, Engine, EngineError, Inspected},
     logs::{RunKey, capture::Captures},
-    mounts::Mounts,
+    mounts::private::PrivateMounts,
     sandbox::Sandboxes,
 };
 
@@ -70,7 +71,7 @@ impl Default for Patience {
 pub struct Lanes {
     engine: Arc<dyn Engine>,
     sandboxes: Sandboxes,
-    mounts: Mounts,
+    mounts: PrivateMounts,
     captures: Captures,
     patience: Patience,
     places: Arc<Semaphore>,
@@ -81,7 +82,7 @@ impl Lanes {
     /// At most `parallel` operations at a time; what they come to goes to `inbox`.
     pub fn new(
         engine: Arc<dyn Engine>,
-        (sandboxes, mounts): (Sandboxes, Mounts),
+        (sandboxes, mounts): (Sandboxes, PrivateMounts),
         captures: Captures,
         (parallel, patience): (usize, Patience),
         inbox: mpsc::Sender<Happened>,
@@ -161,6 +162,9 @@ impl Lanes {
                 tracing::info!(%replica, run, container = name, "ending run");
                 let run_of = (name.as_str(), &identity);
                 let result = self.end(place, run_of, (replica, run), grace_ms).await;
+                if result.is_ok() {
+                    self.release(replica, run).await;
+                }
                 let silence = silence(&result);
                 let ended = Event::Ended {
                     replica,
@@ -195,14 +199,28 @@ impl Lanes {
         spec: &ContainerSpec,
     ) -> Result<String, RunError> {
         tracing::info!(%replica, run, container = spec.name, image = spec.image, "starting run");
-        let (mounts, asked) = (self.mounts.clone(), spec.mounts.clone());
-        on_disk(move || mounts.check(&asked).map_err(std::io::Error::other))
-            .await
-            .map_err(|error| RunError::Refused(format!("its mounts: {error}")))?;
         let (sandboxes, name) = (self.sandboxes.clone(), sandbox_name(replica, run));
         on_disk(move || sandboxes.prepare(&name))
             .await
             .map_err(|error| RunError::Refused(format!("its sandbox: {error}")))?;
+        let (mounts, asked, name) = (
+            self.mounts.clone(),
+            spec.clone(),
+            sandbox_name(replica, run),
+        );
+        let prepared = on_disk(move || mounts.prepare(&name, &asked).map_err(io::Error::other));
+        let prepared = prepared
+            .await
+            .map_err(|error| RunError::Refused(format!("its mounts: {error}")))?;
+        let ran = self.create_and_start(&prepared).await;
+        // Without an answer it may start yet, and needs them until its end.
+        if !matches!(ran, Err(RunError::Unknown(_))) {
+            self.release(replica, run).await;
+        }
+        ran
+    }
+
+    async fn create_and_start(&self, spec: &ContainerSpec) -> Result<String, RunError> {
         let id = within(self.patience.start, self.engine.create(spec))
             .await
             .map_err(run_error)?;
@@ -210,6 +228,18 @@ impl Lanes {
             .await
             .map_err(run_error)?;
         Ok(id)
+    }
+
+    /// Takes away the private mounts of a run.
+    async fn release(&self, replica: ReplicaId, run: u64) {
+        let (mounts, name) = (self.mounts.clone(), sandbox_name(replica, run));
+        let released = on_disk(move || {
+            mounts.release(&name);
+            Ok(())
+        });
+        if let Err(error) = released.await {
+            tracing::warn!(%replica, run, %error, "the private mounts of a run stay");
+        }
     }
 
     async fn look(&self, container: &str) -> Result<Found, EngineError> {
@@ -422,10 +452,10 @@ fn signal(exit_code: i64) -> Option<String> {
     Some(signal.as_str().to_owned())
 }
 
-async fn on_disk(
-    work: impl FnOnce() -> std::io::Result<()> + Send + 'static,
-) -> std::io::Result<()> {
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     simulated::blocking(work)
         .await
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }

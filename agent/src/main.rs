@@ -11,6 +11,7 @@ use paasta_agent::command::{
 };
 use paasta_process::{
     chain::chain,
+    private,
     telemetry::{self, LogFormat},
 };
 
@@ -39,6 +40,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    private::keep();
     let result = telemetry::init(cli.log_format)
         .map_err(anyhow::Error::from)
         .and_then(|()| obey(cli.command));

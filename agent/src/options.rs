@@ -12,6 +12,7 @@ use paasta_common::{
     host::HostInfo,
     id::{ClusterName, HostId, IdError},
 };
+use paasta_process::private;
 
 use crate::{
     capacity::{self, CapacityError},
@@ -102,7 +103,7 @@ impl Options {
             let path = ours.state_dir.clone();
             return Err(OptionsError::Relative { path });
         }
-        std::fs::create_dir_all(&state_dir).map_err(|source| OptionsError::StateDir {
+        private::directory(&state_dir).map_err(|source| OptionsError::StateDir {
             path: ours.state_dir.clone(),
             source,
         })?;

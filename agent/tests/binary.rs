@@ -133,6 +133,62 @@ fn it_runs_without_coordinators_and_without_dockerd_and_stops_when_told() {
 }
 
 #[test]
+fn its_directory_is_its_owners_only_and_what_was_open_is_closed_with_a_line() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    for (path, bits) in [("logs/a.b/1-1/stdout", 0o644), ("sandboxes/r1-1/f", 0o666)] {
+        let path = state.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(bits)).unwrap();
+    }
+    let mut config = agent(&state, "run");
+    let files = dir.path().join("etc");
+    fs::create_dir(&files).unwrap();
+    // Without quotes YAML reads a boolean.
+    fs::write(files.join("a.yaml"), "agent: {http_listen: off}\n").unwrap();
+    config.env("PAASTA_SYSTEM_CONFIG_DIR", &files);
+    let words: Vec<_> = config.get_args().map(ToOwned::to_owned).collect();
+    let mut command = Command::new(config.get_program());
+    let listens = words
+        .iter()
+        .position(|word| word == "--http-listen")
+        .unwrap();
+    let rest = [&words[..listens], &words[listens + 2..]].concat();
+    command.args(rest).env("PAASTA_SYSTEM_CONFIG_DIR", &files);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let log = until_logged(&mut child, "agent runs");
+    assert!(log.contains("was open to other users"), "{log}");
+    assert!(log.contains("http_listen=None"), "{log}");
+    let mut waiting = vec![state.clone()];
+    while let Some(path) = waiting.pop() {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let expected = if metadata.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), expected, "{}", path.display());
+        if metadata.is_dir() && path != state.join("sandboxes") {
+            waiting.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        }
+    }
+    assert_eq!(
+        mode(&state.join("sandboxes/r1-1/f")),
+        0o666,
+        "a container's own"
+    );
+    kill(
+        Pid::from_raw(child.id().try_into().unwrap()),
+        Signal::SIGTERM,
+    )
+    .unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn it_explains_the_containers_of_an_assignment() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("assignment.json");

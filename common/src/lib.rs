@@ -13,6 +13,7 @@ pub mod container;
 pub mod deployments;
 pub mod host;
 pub mod id;
+pub mod image;
 pub mod overcommit;
 pub mod problem;
 pub mod report;

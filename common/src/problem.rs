@@ -4,6 +4,27 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The longest message, in characters.
+pub const MESSAGE_MAX: usize = 1_000;
+/// The longest field, in characters: keys are an author's and may be of any length.
+pub const FIELD_MAX: usize = 200;
+/// How much of a value is quoted, in characters.
+pub const QUOTED_MAX: usize = 40;
+
+/// A value in quotes, as much of it as an error shows.
+pub fn quoted(text: &str) -> String {
+    format!("{:?}", shortened(text, QUOTED_MAX))
+}
+
+/// At most `max` characters of the text, with `…` where there are more.
+pub fn shortened(text: &str, max: usize) -> String {
+    let mut shown: String = text.chars().take(max).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// One fault in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
@@ -80,6 +101,9 @@ pub enum Rule {
     CmdAndArgs,
     /// A check by command without a command. PaaSTA says so at deploy time only.
     HealthcheckCmd,
+    /// `cap_add` asks for more than Docker gives by default. The coordinators refuse it where the
+    /// operator does not allow it.
+    CapAdd,
     /// Any other, and rules that a newer program knows.
     #[default]
     #[serde(other)]

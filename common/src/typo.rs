@@ -2,6 +2,9 @@
 
 /// How alike two names must be, from 0 (nothing in common) to 1 (equal), to be offered.
 const LIKENESS_MIN: f64 = 0.5;
+/// The longest name that is compared, in bytes: no known one is longer, and comparing costs the
+/// product of both lengths.
+const COMPARED_MAX: usize = 128;
 /// How many names are offered at most.
 pub const SUGGESTIONS_MAX: usize = 5;
 
@@ -9,6 +12,7 @@ pub const SUGGESTIONS_MAX: usize = 5;
 pub fn close_matches<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut scored: Vec<(f64, &str)> = known
         .into_iter()
+        .filter(|candidate| name.len().max(candidate.len()) <= COMPARED_MAX)
         .map(|candidate| (likeness(name, candidate), candidate))
         .filter(|(score, _)| *score >= LIKENESS_MIN)
         .collect();

@@ -16,7 +16,7 @@ use paasta_process::{
     config::{self, Strictness},
     help::examples,
     listen::Cidr,
-    shutdown, telemetry,
+    private, shutdown, telemetry,
 };
 
 /// The exit code where starting again cannot help: the store is damaged, or another member's. The
@@ -91,6 +91,7 @@ struct RunArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    private::keep();
     let result = match cli.command {
         Verb::Run(args) => start(*args),
         Verb::CheckConfig(args) => check(*args),
@@ -141,7 +142,9 @@ fn offline(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
 
 fn check(args: RunArgs) -> anyhow::Result<()> {
     telemetry::init(args.log_format).context("logging")?;
-    options(args, Strictness::Strict)?;
+    let (options, _) = options(args, Strictness::Strict)?;
+    let cluster = options.system.require_cluster();
+    cluster.map_err(|problem| anyhow::anyhow!("{problem}"))?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use paasta_common::id::ClusterName;
 use paasta_coordinator_core::plan::report::Report;
 use paasta_process::{
     clock::{Clock, SystemClock},
-    http, shutdown,
+    http, private, shutdown,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -95,6 +95,15 @@ pub enum RunError {
     /// The HTTP endpoint.
     #[error(transparent)]
     Http(#[from] http::BindError),
+    /// The data directory cannot be made.
+    #[error("cannot create coordinator.data_dir {path}")]
+    DataDir {
+        /// The directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl RunError {
@@ -113,6 +122,11 @@ impl RunError {
 /// # Errors
 /// [`RunError`] when it cannot start, or its endpoint fails.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
+    let data_dir = options.raft.data_dir.clone();
+    private::own(&data_dir, &[]).map_err(|source| RunError::DataDir {
+        path: data_dir.display().to_string(),
+        source,
+    })?;
     let listener = bind(options.listen).await?;
     let http = match options.http_listen {
         Some(address) => Some(http::bind(address).await?),

@@ -4,7 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use paasta_common::time::Timestamp;
+use paasta_common::{
+    image::{ImageName, Registry},
+    time::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// What an image of a service is called in front of the service's name, as PaaSTA's `itest`
@@ -202,12 +205,16 @@ fn only_ours(image: &HeldImage, settings: &CollectSettings) -> bool {
 }
 
 fn of_service<'a>(name: &'a str, settings: &CollectSettings) -> Option<&'a str> {
-    let rest = name.strip_prefix(settings.registry.as_str())?;
-    let rest = rest.strip_prefix('/')?.strip_prefix(SERVICES)?;
-    let end = rest.find([':', '@'])?;
-    let service = &rest[..end];
-    // `services-x/y` is not what we build.
-    (!service.is_empty() && !service.contains('/')).then_some(service)
+    let image = ImageName::new(name).ok()?;
+    image.tag().or(image.digest())?;
+    let repository = &name[..image.repository().len()];
+    let last = repository
+        .rsplit_once('/')
+        .map_or(repository, |(_, last)| last);
+    let service = last.strip_prefix(SERVICES)?;
+    let ours = Registry::new(&settings.registry).and_then(|registry| registry.image(last));
+    let same = ours.is_ok_and(|ours| ours.canonical() == image.canonical());
+    (same && !service.is_empty()).then_some(service)
 }
 
 #[cfg(test)]

@@ -58,8 +58,19 @@ impl Actor {
             .iter()
             .map(|(id, record)| run_key(*id, record))
             .collect();
+        let starting: BTreeSet<String> = records
+            .iter()
+            .filter(|(_, record)| matches!(record.stage, Stage::Starting { .. }))
+            .map(|(id, record)| sandbox_name(*id, record.run))
+            .collect();
         let (sandboxes, logs) = (self.sandboxes.clone(), self.captures.store().clone());
+        let mounts = self.mounts.clone();
         let trim = move || {
+            match mounts.trim(&starting) {
+                Ok(0) => {}
+                Ok(runs) => tracing::info!(runs, "took away private mounts that were left over"),
+                Err(error) => tracing::warn!(%error, "private mounts can not be taken away"),
+            }
             match sandboxes.trim(&alive) {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "removed sandboxes of dead runs"),

@@ -10,7 +10,7 @@ use paasta_process::{
     clock::SystemClock,
     http::{self, http_address},
     listen::Cidr,
-    shutdown,
+    private, shutdown,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,9 @@ use crate::{
     session::{PlainDial, Sessions},
     watch::Pace,
 };
+
+/// What containers see of the state directory, and what is in it is theirs.
+const THEIRS: [&str; 2] = ["mounts", "sandboxes"];
 
 /// The flags of `run`.
 #[derive(Debug, Args)]
@@ -51,6 +54,7 @@ pub struct RunArgs {
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let system = args.config.load()?;
     let mut options = Options::new(&system)?;
+    private::own(&options.state_dir, &THEIRS).context("agent.state_dir cannot be used")?;
     let machine = Machine::open(&options.state_dir, &options.host.id)?;
     options.host.machine = Some(machine.id.clone());
     let http_listen = http_address(

@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use paasta_agent::mounts::Mounts;
 use paasta_agent_core::{
     compose::{RunOf, compose},
     docker_run::docker_run,
@@ -13,6 +14,7 @@ use paasta_agent_core::{
 use paasta_common::{
     app::{AppSpec, DockerArgs, HealthCheck, Probe, Resources, Ulimit, Volume},
     assignment::Want,
+    config::SystemConfig,
     container::CAP_DROP,
     report::ReplicaReport,
 };
@@ -22,11 +24,16 @@ use crate::world::{World, docker, get};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_have_the_flags_of_paasta() {
-    let mut world = World::new(3_600_000);
+    let mut world = World::asleep();
     let minimal = world.minimal();
     let shared = world.dir.path().join("configs");
     std::fs::create_dir(&shared).unwrap();
     let full = full(&minimal, &shared.to_string_lossy());
+    // Given by the operator to everyone, it is mounted as it is written.
+    let mut system = SystemConfig::default();
+    system.volumes.clone_from(&full.volumes);
+    world.mounts = Mounts::new(&system);
+    world.start();
     let shell = shell(&minimal);
     let wanted = [
         (1, Want::Run, minimal),

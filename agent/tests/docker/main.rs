@@ -6,6 +6,7 @@ mod flags;
 mod image;
 mod killed;
 mod life;
+mod links;
 mod networks;
 mod output;
 mod truth;

@@ -14,6 +14,7 @@ use paasta_agent::{
     agent::{Agent, Happened, Order, Parts, View},
     engine::docker::DockerEngine,
     lanes::Patience,
+    mounts::Mounts,
     watch::Pace,
 };
 use paasta_agent_core::settings::HostSettings;
@@ -47,6 +48,8 @@ pub(crate) struct World {
     reap_age_ms: u64,
     /// The size of a log file, and how many are kept.
     logs: (u64, u32),
+    /// Which mounts of the host its containers are given.
+    pub(crate) mounts: Mounts,
     generation: u64,
     assigned: Option<Assignment>,
     /// Replicas count from here: container names are one space for all that share a dockerd.
@@ -84,6 +87,7 @@ impl World {
             shutdown: CancellationToken::new(),
             reap_age_ms: 3_600_000,
             logs: (10 << 20, 5),
+            mounts: Mounts::default(),
             generation: 0,
             assigned: None,
             base: u64::from(std::process::id()) * 1_000 + u64::from(number) * 10,
@@ -112,7 +116,7 @@ impl World {
             clock: Arc::new(SystemClock),
             seed: self.base,
             settings: self.settings(),
-            mounts: Default::default(),
+            mounts: self.mounts.clone(),
             state_dir: self.dir.path().join("state"),
             port_range: (21_000, 29_999),
             max_parallel: 4,

@@ -18,7 +18,7 @@ use paasta_process::help::examples;
 use serde::Serialize;
 
 use super::{Context, names};
-use crate::{exit::Exit, render};
+use crate::{exit::Exit, render, terminal::note};
 
 /// Check a yelpsoa-configs directory
 ///
@@ -39,10 +39,16 @@ pub struct Args {
     #[arg(short, long, value_name = "SERVICE")]
     pub service: Option<ServiceName>,
     /// Make errors of what PaaSTA finds at deploy time only: an unknown bounce_method, cmd with
-    /// args, a check by command without one
+    /// args, a check by command without one; and of cap_add beyond what Docker gives by default
     #[arg(long)]
     pub strict: bool,
 }
+
+/// How many directories that are no services are named.
+const PASSED_OVER_MAX: usize = 20;
+
+/// Directories that are no services, each with the reason.
+type PassedOver = Vec<(String, String)>;
 
 /// A file, for `--json`.
 #[derive(Debug, Serialize)]
@@ -59,7 +65,7 @@ pub(super) struct Line<'a> {
 /// The directory cannot be read, or holds no such service.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let system = context.system()?;
-    let (soa, services) = services(args)?;
+    let (soa, services, passed_over) = services(args)?;
     let mut files: Vec<Checked> = Vec::new();
     for service in &services {
         match validate(&soa, service, &system, args.strict) {
@@ -78,8 +84,16 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     if context.global.json {
-        context.print_json(&serde_json::json!({ "files": lines(&files) }))?;
+        let passed: Vec<&str> = passed_over.iter().map(|(name, _)| name.as_str()).collect();
+        let json = serde_json::json!({ "files": lines(&files), "passed_over": passed });
+        context.print_json(&json)?;
     } else {
+        for (name, why) in passed_over.iter().take(PASSED_OVER_MAX) {
+            note(&format!("passed over: {} ({why})", render::plain(name)));
+        }
+        if let Some(more) = passed_over.len().checked_sub(PASSED_OVER_MAX + 1) {
+            note(&format!("passed over: {} more directories", more + 1));
+        }
         context.print(&render::validate::render(&files, &context.view))?;
     }
     match files.iter().all(Checked::ok) {
@@ -102,10 +116,11 @@ fn line(checked: &Checked) -> Line<'_> {
     }
 }
 
-/// The directory and the services in it that are asked for.
-fn services(args: &Args) -> anyhow::Result<(SoaDir, Vec<ServiceName>)> {
+/// The directory, the services in it that are asked for, and the directories that are none, with
+/// the reasons.
+fn services(args: &Args) -> anyhow::Result<(SoaDir, Vec<ServiceName>, PassedOver)> {
     if let (None, Some((root, service))) = (&args.service, one_service(&args.yelpsoa_config_root)) {
-        return Ok((SoaDir::open(root)?, vec![service]));
+        return Ok((SoaDir::open(root)?, vec![service], PassedOver::new()));
     }
     let soa = SoaDir::open(&args.yelpsoa_config_root)?;
     let known = soa.services()?;
@@ -117,16 +132,23 @@ fn services(args: &Args) -> anyhow::Result<(SoaDir, Vec<ServiceName>)> {
                 soa.path().display()
             );
         }
-        Some(service) => vec![service.clone()],
-        None => known,
+        Some(service) => return Ok((soa, vec![service.clone()], PassedOver::new())),
+        None => known.into_iter().filter(|one| soa.declares(one)),
     };
+    let services: Vec<ServiceName> = services.collect();
+    let passed_over = soa.passed_over()?;
     if services.is_empty() {
+        let beside = match passed_over.len() {
+            0 => String::new(),
+            1 => " (1 directory has no file of a service)".to_owned(),
+            n => format!(" ({n} directories have no file of a service)"),
+        };
         bail!(
-            "{} holds no service; -y names the directory",
+            "{} holds no service{beside}; -y names the yelpsoa-configs directory",
             soa.path().display()
         );
     }
-    Ok((soa, services))
+    Ok((soa, services, passed_over))
 }
 
 /// The directory above and the service, when `path` is the directory of a service.

@@ -26,10 +26,15 @@ pub fn render(list: &ListMembersResponse, view: &View) -> String {
     }
     text.push_str(&table(view, 0, &head, rows));
     text.push_str(&format!(
-        "{} of the voters may fail\n",
+        "{} of the voters may fail{}\n",
         match list.tolerates {
             0 => "none".to_owned(),
             some => some.to_string(),
+        },
+        match silent(list) {
+            0 => String::new(),
+            1 => " beside the silent one".to_owned(),
+            n => format!(" beside the {n} silent ones"),
         }
     ));
     for member in list.members.iter().filter(|one| !one.refused.is_empty()) {
@@ -45,6 +50,18 @@ pub fn render(list: &ListMembersResponse, view: &View) -> String {
         text.push_str(&format!("{}\n", view.paint(Tone::Bad, words)));
     }
     text
+}
+
+/// The voters that do not answer the leader; as far as it is the leader who told.
+fn silent(list: &ListMembersResponse) -> usize {
+    let told = list.members.iter();
+    let told = told.filter(|one| one.id == list.answered_by && one.role == "leader");
+    let silent =
+        |one: &&Member| one.role == "voter" && one.last_answer_ms.is_none_or(|ago| ago > SILENT_MS);
+    match told.count() {
+        0 => 0,
+        _ => list.members.iter().filter(silent).count(),
+    }
 }
 
 fn row(member: &Member) -> Vec<Field> {

@@ -155,7 +155,7 @@ fn validate_marks_every_file() {
     );
     assert!(fine.stdout.contains("✓ hello/service.yaml\n"), "{fine:?}");
 
-    world.write("soa/odd/service.yaml", "{}\n");
+    world.write("soa/odd/service.yaml", "description: odd\n");
     world.write(
         "soa/odd/marathon-demo.yaml",
         "main:\n  mem: lots\n  instnaces: 2\n",
@@ -197,6 +197,89 @@ fn validate_says_what_is_not_there() {
     world
         .run(&["validate", "-y", empty.to_str().expect("a path in UTF-8")])
         .exits(1);
+}
+
+#[test]
+fn validate_finds_directories_without_services_and_files_that_hold_nothing() {
+    let world = World::new();
+    let text = |path: &str| world.path(path).display().to_string();
+    world.write("code/src/main.rs", "");
+    world.write("code/target/x", "");
+    let none = world.run(&["validate", "-y", &text("code")]).exits(1);
+    assert!(
+        none.stderr
+            .contains("holds no service (2 directories have no file of a service)"),
+        "{none:?}"
+    );
+    world.write("soa/docs/README.md", "");
+    world.write("soa/My Service/service.yaml", "description: a\n");
+    world.write("soa/.git/config", "");
+    let soa = world.soa();
+    let fine = world.run(&["validate", "-y", &soa]).exits(0);
+    for words in [
+        "passed over: docs (no file of a service is in it)",
+        "passed over: My Service (use",
+    ] {
+        assert!(fine.stderr.contains(words), "{words}: {fine:?}");
+    }
+    assert!(!fine.stderr.contains(".git"), "{fine:?}");
+    let json = world
+        .run(&["validate", "-y", &soa, "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(
+        json["passed_over"],
+        serde_json::json!(["My Service", "docs"])
+    );
+    for (file, nothing) in [
+        ("marathon-demo.yaml", "{}\n"),
+        ("marathon-demo.yaml", "# nothing yet\n"),
+        ("marathon-demo.yaml", ""),
+        ("smartstack.yaml", "{}"),
+    ] {
+        world.write(&format!("soa/hello/{file}"), nothing);
+        let empty = world.run(&["validate", "-y", &soa]).exits(1);
+        let words = format!("✗ hello/{file}: holds nothing");
+        assert!(empty.stdout.contains(&words), "{empty:?}");
+    }
+}
+
+#[test]
+fn validate_refuses_links_that_leave_the_directory() {
+    let world = World::new();
+    world.write("host/shadow", "root:hunter2\n");
+    let link = world.path("soa/hello/marathon-demo.yaml");
+    fs::remove_file(&link).expect("it is there");
+    std::os::unix::fs::symlink(world.path("host/shadow"), &link).expect("make the link");
+    let seen = world.run(&["validate", "-y", &world.soa()]).exits(1);
+    assert!(
+        seen.stdout.contains("which is not in the soa directory")
+            && seen.stdout.contains("[forbidden]"),
+        "{seen:?}"
+    );
+    assert!(!format!("{seen:?}").contains("hunter2"), "{seen:?}");
+}
+
+#[test]
+fn validate_warns_of_capabilities_beyond_the_default_and_refuses_what_is_not_allowed() {
+    let world = World::new();
+    let (soa, text) = (world.soa(), "main:\n  cap_add: [SYS_NICE]\n");
+    // Another cluster's operator may allow it.
+    world.write("soa/hello/marathon-other.yaml", text);
+    let warned = world.run(&["validate", "-y", &soa]).exits(0);
+    assert!(
+        warned.stdout.contains("[cap-add]") && warned.stdout.contains("allowed_cap_add"),
+        "{warned:?}"
+    );
+    world.run(&["validate", "-y", &soa, "--strict"]).exits(1);
+    world.write("soa/hello/marathon-demo.yaml", text);
+    let refused = world.run(&["validate", "-y", &soa]).exits(1);
+    assert!(refused.stdout.contains("[forbidden]"), "{refused:?}");
+    world.write("etc/more.yaml", "allowed_cap_add: [SYS_NICE]\n");
+    let other = world.path("soa/hello/marathon-other.yaml");
+    fs::remove_file(other).expect("it is there");
+    let fine = world.run(&["validate", "-y", &soa, "--strict"]).exits(0);
+    assert!(!fine.stdout.contains("cap-add"), "{fine:?}");
 }
 
 #[test]

@@ -208,8 +208,8 @@ fn changes_are_asked_for_as_they_were_given_and_told_in_words() {
             "add 4 h4:7401 90000",
         ),
         (&["promote", "4"], "promote 4"),
-        (&["remove", "2"], "remove 2 false"),
-        (&["remove", "2", "--force"], "remove 2 true"),
+        (&["remove", "2", "--yes"], "remove 2 false"),
+        (&["remove", "2", "--force", "-y"], "remove 2 true"),
         (&["transfer-leader"], "transfer 0"),
         (&["transfer-leader", "3"], "transfer 3"),
     ];
@@ -227,6 +227,31 @@ fn changes_are_asked_for_as_they_were_given_and_told_in_words() {
 }
 
 #[test]
+fn a_live_member_is_not_removed_without_a_yes_and_a_dead_one_is() {
+    let remove = |fake: &Running| {
+        let to = ["--coordinators", &fake.address];
+        paasta(&[&["coordinator", "remove", "2"][..], &to].concat())
+    };
+    let alive = start(Script {
+        members: members(Some(80)),
+        ..Script::default()
+    });
+    let ran = remove(&alive).exits(1);
+    assert!(
+        ran.stderr.contains("is alive") && ran.stderr.contains("--yes"),
+        "{ran:?}"
+    );
+    let dead = start(Script {
+        members: members(Some(60_000)),
+        ..Script::default()
+    });
+    remove(&dead).exits(0);
+    let asked = |fake: &Running| fake.script.lock().expect("not poisoned").asked.clone();
+    assert_eq!(asked(&alive), Vec::<String>::new());
+    assert_eq!(asked(&dead), ["remove 2 false"]);
+}
+
+#[test]
 fn a_refusal_is_1_and_says_why() {
     let fake = start(Script {
         members: members(Some(80)),
@@ -237,6 +262,7 @@ fn a_refusal_is_1_and_says_why() {
         "coordinator",
         "remove",
         "2",
+        "--yes",
         "--coordinators",
         &fake.address,
     ])

@@ -3,10 +3,12 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
+
+use crate::private;
 
 /// What a write came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,8 @@ pub struct WriteError {
 /// Sets apart the temporary files of one process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Replaces the file at `path` by `bytes`, created with `mode` less the process's umask. Readers
+/// Replaces the file at `path` by `bytes`, created with `mode` less the umask
+/// with which the process was started. Readers
 /// see the old content or the new, never a part. Content that is already there is left alone, its
 /// times and mode, too.
 ///
@@ -85,6 +88,11 @@ fn replace(
         .mode(mode)
         .open(temporary)
         .map_err(step("create", temporary))?;
+    if let Some(mode) = private::shared(mode) {
+        let mode = fs::Permissions::from_mode(mode);
+        file.set_permissions(mode)
+            .map_err(step("open", temporary))?;
+    }
     file.write_all(bytes).map_err(step("write", temporary))?;
     file.sync_all().map_err(step("flush", temporary))?;
     fs::rename(temporary, path).map_err(step("replace", path))?;
@@ -94,7 +102,7 @@ fn replace(
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use std::{
 
 use paasta_common::{
     config::SystemConfig,
-    problem::{Problem, Severity},
+    problem::{Problem, Rule, Severity},
     soa::{
         files::FILE_BYTES_MAX,
         node::{Entry, Map, Mark, Node, Value},
@@ -102,7 +102,10 @@ pub fn load(
     let mut problems = Vec::new();
     for file in files {
         match parse(&file) {
-            Ok(node) => merged = merged.overlaid(&node),
+            Ok(node) => {
+                problems.extend(another_cluster(&merged, &node));
+                merged = merged.overlaid(&node);
+            }
             Err(problem) => problems.push(problem),
         }
     }
@@ -114,6 +117,22 @@ pub fn load(
         true => Err(ConfigError::Problems(Problems(problems))),
         false => Ok((config, problems)),
     }
+}
+
+/// A machine belongs to one cluster: a second file that says which is one too many, even if the
+/// later one counts as for every key.
+fn another_cluster(before: &Node, file: &Node) -> Option<Problem> {
+    let entry = |node: &Node| node.as_map()?.entries.get("cluster").cloned();
+    let (first, second) = (entry(before)?, entry(file)?);
+    let message = format!(
+        "is given twice: {} in {}:{}, and {} here, which counts; keep one of them",
+        first.node.describe(),
+        first.key.file,
+        first.key.line,
+        second.node.describe()
+    );
+    let problem = second.key.warning("cluster", message);
+    Some(problem.by(Rule::Duplicate))
 }
 
 /// The configuration files below `directory`; hidden names are editors' and packagers' business.
@@ -149,7 +168,7 @@ fn find(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<
 
 fn parse(path: &Path) -> Result<Node, Problem> {
     let name = path.to_string_lossy().into_owned();
-    let text = paasta_common::soa::files::read_up_to(Path::new(""), &name, FILE_BYTES_MAX)?;
+    let text = paasta_common::soa::files::read_own(&name, FILE_BYTES_MAX)?;
     let text = text.ok_or_else(|| Mark::file(&name).error("", "has vanished while being read"))?;
     let node = match path.extension().is_some_and(|kind| kind == "json") {
         true => json(&name, &text)?,

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use paasta_common::image::{DOCKER_HUB, ImageName};
 use serde::Deserialize;
 
 /// The largest configuration file that is read, bytes.
@@ -143,10 +144,10 @@ impl Auths {
     pub fn for_image(&self, image: &str) -> Result<Option<Login>, AuthError> {
         let wanted = registry(image);
         let helper = self.file.cred_helpers.iter();
-        if let Some((name, helper)) = helper.into_iter().find(|(name, _)| is(name, wanted)) {
+        if let Some((name, helper)) = helper.into_iter().find(|(name, _)| is(name, &wanted)) {
             return Err(self.helper(name, helper));
         }
-        let Some((name, auth)) = self.file.auths.iter().find(|(name, _)| is(name, wanted)) else {
+        let Some((name, auth)) = self.file.auths.iter().find(|(name, _)| is(name, &wanted)) else {
             return Ok(None);
         };
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -218,24 +219,26 @@ fn decode(auth: &str) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// The registry of an image: what stands before the first `/` if it looks like a host.
-fn registry(image: &str) -> &str {
-    match image.split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
-        _ => "docker.io",
-    }
+/// The registry of an image; Docker's own where the name says none.
+fn registry(image: &str) -> String {
+    let name = ImageName::new(image);
+    name.map_or_else(|_| DOCKER_HUB.to_owned(), |name| name.registry().to_owned())
 }
 
-/// The repository and the tag (or digest) of an image; `latest` where none is named.
+/// The repository and the tag (or digest) of an image; `latest` where none is named, or where the
+/// text is no name of an image, which the engine then says.
 pub fn repository_and_tag(image: &str) -> (&str, &str) {
-    if let Some((repository, digest)) = image.split_once('@') {
-        return (repository, digest);
-    }
-    match image.rsplit_once(':') {
-        // A colon before a slash is the registry's port.
-        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => (image, "latest"),
-    }
+    const LATEST: &str = "latest";
+    let Ok(name) = ImageName::new(image) else {
+        return (image, LATEST);
+    };
+    let end = name.repository().len();
+    let after = match (name.digest(), name.tag()) {
+        (Some(digest), _) => &image[image.len() - digest.len()..],
+        (None, Some(_)) => &image[end + 1..],
+        (None, None) => LATEST,
+    };
+    (&image[..end], after)
 }
 
 /// Whether the name can only ever mean one image: a digest, or PaaSTA's tag made of a git sha.
@@ -268,13 +271,20 @@ mod tests {
             ("localhost/a/b:1", "localhost/a/b", "1", "localhost"),
             ("busybox", "busybox", "latest", "docker.io"),
             ("library/busybox:1", "library/busybox", "1", "docker.io"),
-            ("a@sha256:00", "a", "sha256:00", "docker.io"),
+            (
+                "a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                "a",
+                "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                "docker.io",
+            ),
         ] {
             assert_eq!(repository_and_tag(image), (repository, tag), "{image}");
             assert_eq!(registry(image), from, "{image}");
         }
         assert!(is_immutable("r/services-a:paasta-3f2a9c0d"));
-        assert!(is_immutable("a@sha256:00"));
+        assert!(is_immutable(
+            "a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+        ));
         for image in ["a", "a:latest", "a:paasta-", "a:paasta-main", "a:v1"] {
             assert!(!is_immutable(image), "{image}");
         }

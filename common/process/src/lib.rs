@@ -17,6 +17,7 @@ pub mod http;
 pub mod https;
 pub mod listen;
 pub mod metrics;
+pub mod private;
 pub mod registry;
 pub mod saved;
 pub mod shutdown;

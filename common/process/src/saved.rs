@@ -6,8 +6,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 8] = b"PAASTAST";
 const END: &[u8; 8] = b"PAASTAND";
+/// Its owner's only.
+const MODE: u32 = 0o600;
 /// The newest form of the file that this version writes and reads.
 const VERSION: u32 = 1;
 /// The most bytes a head may have: a guard against lengths that are not lengths.
@@ -254,7 +257,16 @@ impl Incoming {
     pub fn begin(path: &Path) -> Result<Self, SavedError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = directory(path).join(format!(".{name}.{}.tmp", std::process::id()));
-        let file = File::create(&temporary).map_err(failed("create", &temporary))?;
+        // The state holds every service's environment.
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(MODE)
+            .open(&temporary)
+            .map_err(failed("create", &temporary))?;
+        file.set_permissions(fs::Permissions::from_mode(MODE))
+            .map_err(failed("create", &temporary))?;
         Ok(Self {
             path: path.to_owned(),
             temporary,
@@ -431,6 +443,17 @@ mod tests {
         }
         let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn the_file_is_its_owners_only_whatever_was_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        save(&path, &bytes(b"new")).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
     }
 
     #[test]

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{AGENT_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT, TEXTS, texts};
+use super::{
+    AGENT_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT, TEXTS,
+    listen::{LISTEN, http_listen},
+    texts,
+};
 use crate::{
     id::HostId,
     soa::{
@@ -104,7 +108,7 @@ pub(super) static AGENT: Table = Table::warning(
         .or(Said("its host name")),
         Field::new(
             "http_listen",
-            Kind::Text,
+            Kind::Shape(&LISTEN),
             "ADDRESS:PORT of /metrics, or off.",
         )
         .or(Word(AGENT_HTTP_DEFAULT)),
@@ -279,7 +283,7 @@ impl AgentConfig {
             pool: fields.text("pool").unwrap_or_default(),
             attributes: texts(&fields.entries("attributes")),
             docker_socket: fields.text("docker_socket").unwrap_or_default(),
-            http_listen: fields.text("http_listen").unwrap_or_default(),
+            http_listen: http_listen(fields),
             state_dir: fields.text("state_dir").unwrap_or_default(),
             port_range: fields
                 .good("port_range")

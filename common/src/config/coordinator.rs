@@ -1,6 +1,9 @@
 //! The section `coordinator`.
 
-use super::{COORDINATOR_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT};
+use super::{
+    COORDINATOR_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT,
+    listen::{LISTEN, http_listen},
+};
 use crate::{
     problem::Rule,
     soa::table::{
@@ -68,7 +71,7 @@ pub(super) static COORDINATOR: Table = Table::warning(
         .or(Int(100)),
         Field::new(
             "http_listen",
-            Kind::Text,
+            Kind::Shape(&LISTEN),
             "ADDRESS:PORT of the HTTP API and of /metrics, or off.",
         )
         .or(Word(COORDINATOR_HTTP_DEFAULT)),
@@ -216,7 +219,7 @@ impl CoordinatorConfig {
             node_id: fields.whole("node_id"),
             advertise: fields.text("advertise").unwrap_or_else(|| listen.clone()),
             listen,
-            http_listen: fields.text("http_listen").unwrap_or_default(),
+            http_listen: http_listen(fields),
             connections_max: count(fields, "connections_max"),
             connections_per_address: count(fields, "connections_per_address"),
             connection_idle_seconds: fields.whole("connection_idle_seconds").unwrap_or_default(),

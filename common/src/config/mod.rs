@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     app::Volume,
     id::ClusterName,
+    image::Registry,
     overcommit::Pools,
     problem::Problem,
     soa::{
@@ -17,14 +18,18 @@ use crate::{
 
 mod agent;
 mod alerts;
+mod authors;
 mod cluster;
 mod coordinator;
 mod deployments;
+mod listen;
 mod pools;
 mod table;
 
 pub use agent::AgentConfig;
 pub use alerts::AlertsConfig;
+pub(crate) use authors::REGISTRY;
+pub use authors::{AuthorLimits, SHM_MAX_MB};
 pub use cluster::{ClusterSettings, Difference};
 pub use coordinator::CoordinatorConfig;
 pub use deployments::DeploymentsConfig;
@@ -47,7 +52,7 @@ pub struct SystemConfig {
     pub cluster: Option<ClusterName>,
     /// `clusters`: all clusters. Default none, which makes every cluster visible.
     pub clusters: Vec<ClusterName>,
-    /// `docker_registry`: `HOST[:PORT]` of the images.
+    /// `docker_registry`: `HOST[:PORT][/PATH]` of the images, without a `/` at the end.
     pub docker_registry: Option<String>,
     /// `dockercfg_location`: where pulls find their credentials. Default
     /// `file:///root/.dockercfg`.
@@ -57,6 +62,9 @@ pub struct SystemConfig {
     /// `allowed_extra_volumes`: host directories that services may mount by `extra_volumes`.
     /// Default none, which refuses every extra volume.
     pub allowed_extra_volumes: Vec<String>,
+    /// `allowed_cap_add`, `allow_host_network`, `max_shm_size_mb` and `max_ulimits`: what authors
+    /// may ask for.
+    pub authors: AuthorLimits,
     /// `deploy_blacklist`: locations where nothing new runs, `[[type, location], ...]`.
     pub deploy_blacklist: Vec<Location>,
     /// `deploy_whitelist`: the only locations where things run, `[type, [location, ...]]`.
@@ -145,10 +153,14 @@ impl SystemConfig {
         let config = Self {
             cluster: cluster.and_then(|name| ClusterName::new(&name).ok()),
             clusters: names(&mut fields),
-            docker_registry: fields.text("docker_registry"),
+            docker_registry: fields
+                .text("docker_registry")
+                .and_then(|text| Registry::new(&text).ok())
+                .map(|registry| registry.as_str().to_owned()),
             dockercfg_location: fields.text("dockercfg_location").unwrap_or_default(),
             volumes: volumes(&mut fields),
             allowed_extra_volumes: fields.texts("allowed_extra_volumes").unwrap_or_default(),
+            authors: AuthorLimits::decode(&mut fields),
             deploy_blacklist: blacklist(&mut fields),
             deploy_whitelist: whitelist(&mut fields),
             expected_slave_attributes: expected(&mut fields),

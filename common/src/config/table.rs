@@ -1,8 +1,13 @@
 //! The keys of the system configuration: the fields of each section stand with its decoder.
 
 use super::{
-    COORDINATOR_LISTEN_DEFAULT, agent::AGENT, alerts::ALERTS, coordinator::COORDINATOR,
-    deployments::DEPLOYMENTS, pools::POOLS,
+    COORDINATOR_LISTEN_DEFAULT,
+    agent::AGENT,
+    alerts::ALERTS,
+    authors::{CAPABILITY, CEILINGS, REGISTRY, SHM_MAX_MB},
+    coordinator::COORDINATOR,
+    deployments::DEPLOYMENTS,
+    pools::POOLS,
 };
 use crate::{
     id::ClusterName,
@@ -11,7 +16,7 @@ use crate::{
         node::{Node, Value},
         reader::SOA_DIR_DEFAULT,
         table::{
-            Default::{Said, Text as Word, Texts, Whole as Int},
+            Default::{Bool, Said, Text as Word, Texts, Whole as Int},
             Entries, Field, Kind, Pattern, Range, Shape, Table, Unknown,
         },
     },
@@ -38,6 +43,19 @@ pub(super) static SETTINGS: Table = Table {
             )
             .or(Said("each of its settings has its own"))
             .or_null(),
+            Field::new(
+                "allow_host_network",
+                Kind::Bool,
+                "Whether services may run in the host's own network, by `net: host`.",
+            )
+            .or(Bool(false)),
+            Field::new(
+                "allowed_cap_add",
+                Kind::List(&CAPABILITY_NAME),
+                "Capabilities that services may ask for by cap_add, beside those that Docker gives \
+                 by default.",
+            )
+            .or(Said("none beside those")),
             Field::new(
                 "allowed_extra_volumes",
                 Kind::List(&HOST_DIRECTORY),
@@ -93,8 +111,8 @@ pub(super) static SETTINGS: Table = Table {
             .or_null(),
             Field::new(
                 "docker_registry",
-                Kind::Text,
-                "HOST[:PORT] of the registry of all images.",
+                Kind::Pattern(&REGISTRY),
+                "HOST[:PORT] of the registry of all images, with a path where it has one.",
             )
             .or(Said("none, and nothing can run")),
             Field::new(
@@ -110,6 +128,22 @@ pub(super) static SETTINGS: Table = Table {
              replicas are spread evenly over the locations in it.",
             )
             .or(Said("replicas are not spread by attributes")),
+            Field::new(
+                "max_shm_size_mb",
+                Kind::Whole(Range::within(1.0, 1.0e9)),
+                "The most that services may ask for by shm-size, in MiB.",
+            )
+            .or(Int(SHM_MAX_MB)),
+            Field::new(
+                "max_ulimits",
+                Kind::Entries(&CEILINGS),
+                "The greatest values that services may ask for by ulimit, by name; -1 for no \
+                 ceiling.",
+            )
+            .or(Said(
+                "core 1 GiB, msgqueue 16 MiB, nice 20, nofile 1048576, nproc 65536, rtprio 0, \
+                 sigpending 262144; others have none",
+            )),
             Field::new(
                 "pools",
                 Kind::Entries(&POOLS),
@@ -253,6 +287,7 @@ static DIRECTORY: Pattern = Pattern {
 
 const CLUSTER_NAME: Kind = Kind::Pattern(&CLUSTER);
 static MOUNT: Kind = Kind::Map(&VOLUME);
+static CAPABILITY_NAME: Kind = Kind::Pattern(&CAPABILITY);
 static HOST_DIRECTORY: Kind = Kind::Pattern(&DIRECTORY);
 static PLACE: Kind = Kind::Shape(&LOCATION);
 static HOST_KIND: Kind = Kind::Entries(&TEXTS);

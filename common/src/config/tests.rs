@@ -64,6 +64,73 @@ expected_slave_attributes: [{region: us}, {region: eu}]
 }
 
 #[test]
+fn off_is_off_with_or_without_quotes() {
+    for text in ["off", "'off'", "no"] {
+        let text = format!("agent: {{http_listen: {text}}}\ncoordinator: {{http_listen: {text}}}");
+        let (config, problems) = decode(&text);
+        assert!(problems.is_empty(), "{problems:?}");
+        let found = [config.agent.http_listen, config.coordinator.http_listen];
+        assert_eq!(found, ["off", "off"]);
+    }
+    for text in ["on", "localhost:80", "7402", "'no'", "127.0.0.1"] {
+        let (_, problems) = decode(&format!("agent: {{http_listen: {text}}}"));
+        assert!(
+            problems.len() == 1
+                && problems[0].contains("agent.http_listen: expected IP:PORT, or off"),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
+fn a_registry_is_what_docker_takes_for_one() {
+    let (config, problems) = decode("docker_registry: r.example.com:5000/team/");
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(
+        config.docker_registry.as_deref(),
+        Some("r.example.com:5000/team")
+    );
+    for text in [
+        "'https://r'",
+        "r:5000/Team",
+        "'r x'",
+        "r_1:5000",
+        "r:5000:a",
+        "'-r.x'",
+    ] {
+        let (config, problems) = decode(&format!("docker_registry: {text}"));
+        assert_eq!(config.docker_registry, None);
+        assert!(
+            problems.len() == 1 && problems[0].contains("docker_registry: must be HOST[:PORT]"),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
+fn what_authors_may_ask_for_has_ceilings() {
+    let (config, problems) =
+        decode("allowed_cap_add: [CAP_SYS_NICE, SYS_NICE]\nmax_ulimits: {nofile: 10, nproc: -1}\n");
+    assert!(problems.is_empty(), "{problems:?}");
+    let limits = &config.authors;
+    assert_eq!(limits.cap_add, ["SYS_NICE"]);
+    assert!(limits.allows("SYS_NICE") && limits.allows("CHOWN") && !limits.allows("SYS_ADMIN"));
+    assert_eq!((limits.host_network, limits.shm_bytes), (false, 1 << 30));
+    for (name, value, ceiling) in [
+        ("nofile", 10, None),
+        ("nofile", 11, Some(10)),
+        ("nofile", -1, Some(10)),
+        ("nproc", -1, None),
+        ("rtprio", 1, Some(0)),
+        ("memlock", -1, None),
+    ] {
+        assert_eq!(limits.below(name, value), ceiling, "{name} {value}");
+    }
+    let (_, problems) = decode("allowed_cap_add: [ALL]\nmax_ulimits: {files: 1}");
+    assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+#[test]
 fn unknown_keys_are_warnings_with_what_was_meant() {
     let (_, problems) = decode("clustr: prod\nagent:\n  pol: gpu\n");
     assert_eq!(

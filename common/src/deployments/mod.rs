@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{ClusterName, InstanceName, ServiceName},
-    problem::{Problem, Rule, Severity},
+    problem::{FIELD_MAX, Problem, Rule, Severity, shortened},
     spec::DesiredState,
 };
 
@@ -93,7 +93,7 @@ impl Deployments {
             line: place(error.line()),
             column: place(error.column()),
             field: String::new(),
-            message: format!("not a deployments file: {error}"),
+            message: said(&error),
             severity: Severity::Error,
             rule: Rule::Syntax,
         })
@@ -173,6 +173,19 @@ impl Deployments {
                 .or_insert_with(|| entry.clone());
         }
     }
+}
+
+/// What is wrong, without the value: serde would quote all of it.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => match text.split_once(", expected ") {
+            Some((_, expected)) => format!("expected {expected}"),
+            None => text,
+        },
+        _ => text,
+    };
+    format!("not a deployments file: {}", shortened(&kind, FIELD_MAX))
 }
 
 /// The full sha that an image's tag ends with.

@@ -5,7 +5,7 @@ use super::{
     table::{Default::Bool, Field, Kind, Range, Record, Shape, Table},
 };
 use crate::{
-    problem::{Problem, Rule},
+    problem::{Problem, QUOTED_MAX, Rule, quoted, shortened},
     typo,
 };
 
@@ -211,10 +211,12 @@ impl Pipeline {
         if self.step(group).is_some() {
             return None;
         }
-        let list: Vec<&str> = self.deploy_groups().collect();
-        let near = typo::did_you_mean(group, list.iter().copied());
+        let near = typo::did_you_mean(group, self.deploy_groups());
+        let list = self.deploy_groups();
+        let list: Vec<String> = list.map(|one| shortened(one, QUOTED_MAX)).collect();
         Some(format!(
-            "deploy group {group:?} is not a step of deploy.yaml ({}){near}",
+            "deploy group {} is not a step of deploy.yaml ({}){near}",
+            quoted(group),
             list.join(", ")
         ))
     }

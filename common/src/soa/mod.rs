@@ -22,6 +22,7 @@ pub mod smartstack;
 pub mod table;
 pub mod targets;
 pub mod validate;
+pub mod within;
 pub mod yaml;
 
 pub use kinds::InstanceType;

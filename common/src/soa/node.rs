@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::problem::{Problem, Rule, Severity};
+use crate::problem::{FIELD_MAX, MESSAGE_MAX, Problem, Rule, Severity, quoted, shortened};
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,8 +104,8 @@ impl Mark {
             file: self.file.to_string(),
             line: (self.line > 0).then_some(self.line),
             column: (self.column > 0).then_some(self.column),
-            field,
-            message,
+            field: shortened(&field, FIELD_MAX),
+            message: shortened(&message, MESSAGE_MAX),
             severity,
             rule: Rule::Other,
         }
@@ -153,13 +153,7 @@ impl Node {
             Value::Bool(value) => format!("the boolean {value}"),
             Value::Int(value) => format!("the number {value}"),
             Value::Float(value) => format!("the number {value}"),
-            Value::Text(text) => {
-                let mut shown: String = text.chars().take(40).collect();
-                if shown.len() < text.len() {
-                    shown.push('…');
-                }
-                format!("the text {shown:?}")
-            }
+            Value::Text(text) => format!("the text {}", quoted(text)),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
             Value::Invalid(_) => "a value that cannot be read".to_owned(),

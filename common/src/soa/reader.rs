@@ -13,12 +13,14 @@ use super::{
     deploy::Pipeline,
     files,
     general::General,
-    kinds::{InstanceType, SHARED},
+    kinds::{InstanceType, Named, SHARED},
     marathon::{self, InstanceConfig},
     monitoring::Monitoring,
     node::{Entry, Map, Mark, Node, Value},
+    secrets::SHARED_SERVICE,
     service::Service,
     smartstack::{self, Namespace, Namespaces},
+    within::{self, Found},
     yaml,
 };
 use crate::{
@@ -51,6 +53,12 @@ pub enum SoaError {
         /// What the system says.
         #[source]
         source: io::Error,
+    },
+    /// A link of a service leads out of the directory.
+    #[error("{} leads out of the soa directory; only links within it are followed", path.display())]
+    Outside {
+        /// The directory, as it is named.
+        path: PathBuf,
     },
     /// It holds more than anyone means to declare.
     #[error("{} holds more than {ENTRIES_MAX} entries; is it really a soa-configs directory?", path.display())]
@@ -118,12 +126,13 @@ impl SoaDir {
     }
 
     /// The services: directories whose name may be a service's. Others (`.git`, `_shared`, files)
-    /// are not services and are passed over.
+    /// are not services and are passed over. A link that leads out of the directory is still a
+    /// service, of which nothing is read.
     ///
     /// # Errors
     /// [`SoaError`] when the directory cannot be listed or is absurdly large.
     pub fn services(&self) -> Result<Vec<ServiceName>, SoaError> {
-        let names = self.entries(&self.root)?;
+        let names = self.entries(".")?;
         let services = names
             .iter()
             .filter_map(|name| ServiceName::new(name).ok())
@@ -288,7 +297,7 @@ impl SoaDir {
         kinds: &[&str],
         system: &SystemConfig,
     ) -> Result<Vec<(String, ClusterName)>, SoaError> {
-        let names = self.entries(&self.root.join(service.as_str()))?;
+        let names = self.entries(service.as_str())?;
         let mut found = Vec::new();
         for name in names {
             let cluster = name
@@ -311,19 +320,67 @@ impl SoaDir {
 
     /// The names in a directory below this one, sorted.
     pub(super) fn names_in(&self, directory: &str) -> Result<Vec<String>, SoaError> {
-        self.entries(&self.root.join(directory))
+        self.entries(directory)
     }
 
-    /// The names in a directory, sorted; those that are not UTF-8 cannot be anything of ours.
-    fn entries(&self, path: &Path) -> Result<Vec<String>, SoaError> {
+    /// Whether there is such a file, relative to the directory and within it.
+    pub(super) fn holds(&self, file: &str) -> bool {
+        matches!(within::find(&self.root, file), Ok(Found::Here(_)))
+    }
+
+    /// The directories at the top that are no services, each with the reason: hidden ones and
+    /// what services share are not among them.
+    ///
+    /// # Errors
+    /// [`SoaError`] when the directory cannot be listed or is absurdly large.
+    pub fn passed_over(&self) -> Result<Vec<(String, String)>, SoaError> {
+        let mut passed = Vec::new();
+        for name in self.entries(".")? {
+            let ours = name.starts_with('.') || name == SHARED_SERVICE;
+            if ours || !self.root.join(&name).is_dir() {
+                continue;
+            }
+            match ServiceName::new(&name) {
+                Err(error) => passed.push((name, error.rule.to_owned())),
+                Ok(service) if !self.declares(&service) => {
+                    passed.push((name, "no file of a service is in it".to_owned()));
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(passed)
+    }
+
+    /// Whether any file of the service's is one that is read here, or a link leads away.
+    pub fn declares(&self, service: &ServiceName) -> bool {
+        match self.names(service) {
+            Ok(names) => names
+                .iter()
+                .any(|name| !matches!(Named::of(name), Named::Other)),
+            // Why it cannot be listed is to be said.
+            Err(_) => true,
+        }
+    }
+
+    /// The names in a directory below this one, sorted; those that are not UTF-8 cannot be
+    /// anything of ours.
+    fn entries(&self, directory: &str) -> Result<Vec<String>, SoaError> {
+        let path = match directory {
+            "." => self.root.clone(),
+            name => self.root.join(name),
+        };
         let refuse = |source| SoaError::Directory {
-            path: path.to_owned(),
+            path: path.clone(),
             source,
         };
+        let found = match within::find(&self.root, directory).map_err(refuse)? {
+            Found::Here(handle) => handle,
+            Found::Outside => return Err(SoaError::Outside { path }),
+            Found::Nothing => return Err(refuse(io::ErrorKind::NotFound.into())),
+        };
         let mut names = Vec::new();
-        for entry in fs::read_dir(path).map_err(refuse)? {
+        for entry in found.names().map_err(refuse)? {
             if names.len() >= ENTRIES_MAX {
-                let path = path.to_owned();
                 return Err(SoaError::TooMany { path });
             }
             if let Ok(name) = entry.map_err(refuse)?.file_name().into_string() {

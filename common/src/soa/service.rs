@@ -7,7 +7,12 @@ use super::{
     node::{Map, Node},
     table::{Default::Said, Field, Kind, Record, Table},
 };
-use crate::{config::SystemConfig, id::ServiceName, problem::Problem, url::Url};
+use crate::{
+    config::{REGISTRY, SystemConfig},
+    id::ServiceName,
+    problem::Problem,
+    url::Url,
+};
 
 /// The fields of the file.
 pub static SERVICE: Table = Table {
@@ -27,8 +32,9 @@ const FIELDS: &[Field] = &[
     Field::new("description", Kind::Text, "What it is."),
     Field::new(
         "docker_registry",
-        Kind::Text,
-        "The registry of its images, HOST[:PORT], when it is not the cluster's.",
+        Kind::Pattern(&REGISTRY),
+        "The registry of its images, HOST[:PORT] and perhaps a path, when it is not the \
+         cluster's.",
     ),
     Field::new(
         "encryption_key",

@@ -17,9 +17,10 @@ use super::{
 };
 use crate::{
     config::SystemConfig,
+    container::CAP_DROP,
     deployments::Deployment,
     id::{ClusterName, InstanceId, ServiceName},
-    problem::{Problem, Rule, Severity},
+    problem::{FIELD_MAX, Problem, Rule, Severity, quoted, shortened},
     spec::DesiredState,
     typo,
 };
@@ -113,7 +114,7 @@ impl Service<'_> {
                     self.foreign(&file, &name);
                 }
                 Named::Misspelt { meant } => {
-                    let message = format!("is read by nobody; did you mean {meant:?}?");
+                    let message = format!("is read by nobody; did you mean {}?", quoted(&meant));
                     self.add([Mark::file(&file).warning("", message)]);
                 }
                 Named::Other => {}
@@ -154,7 +155,13 @@ impl Service<'_> {
         }
         let mut problems = Vec::new();
         match files::parse(self.soa.path(), file) {
-            Ok(root) => kind.check(&root, &mut problems),
+            Ok(root) => {
+                kind.check(&root, &mut problems);
+                if root.as_map().is_some_and(|map| map.entries.is_empty()) && problems.is_empty() {
+                    let message = "holds nothing: write what it is to say, or remove the file";
+                    problems.push(Mark::file(file).error("", message).by(Rule::Empty));
+                }
+            }
             Err(problem) => problems.push(problem),
         }
         self.add(problems);
@@ -207,6 +214,7 @@ impl Service<'_> {
                 let Ok(config) = config else { continue };
                 let id = InstanceId::new(self.name.clone(), name.clone());
                 self.add(self.references(&id, config));
+                self.add(self.capabilities(&id, config, cluster));
                 // What the operator allows is known for this machine's cluster only.
                 if self.system.cluster.as_ref() == Some(cluster) {
                     let resolved = resolve(&id, config, &some_version(self.name), self.system);
@@ -224,7 +232,7 @@ impl Service<'_> {
                 let known = dependencies::names(&root);
                 if !known.contains(&name.as_str()) {
                     let near = typo::did_you_mean(name, known);
-                    let message = format!("{name:?} is not in {file}{near}");
+                    let message = format!("{} is not in {file}{near}", quoted(name));
                     let field = format!("{}.dependencies_reference", id.instance);
                     let mark = config.origin.of("dependencies_reference");
                     problems.push(mark.error(field, message).by(Rule::Reference));
@@ -236,14 +244,47 @@ impl Service<'_> {
                 continue;
             };
             let file = secret.file(self.name.as_str());
-            if !self.soa.path().join(&file).is_file() {
-                let message = format!("{text} stands for {file}, which does not exist");
+            if !self.soa.holds(&file) {
+                let message = format!(
+                    "{} stands for {}, which does not exist",
+                    quoted(text),
+                    shortened(&file, FIELD_MAX)
+                );
                 let field = format!("{}.env.{name}", id.instance);
                 let mark = config.origin.of("env");
                 problems.push(mark.error(field, message).by(Rule::Reference));
             }
         }
         problems
+    }
+
+    /// Capabilities beyond Docker's default, unless the operator of this machine's cluster allows
+    /// them.
+    fn capabilities(
+        &self,
+        id: &InstanceId,
+        config: &InstanceConfig,
+        cluster: &ClusterName,
+    ) -> Option<Problem> {
+        let known = self.system.cluster.as_ref() == Some(cluster);
+        let beyond = |name: &&String| match known {
+            true => !self.system.authors.allows(name),
+            false => !CAP_DROP.contains(&name.as_str()),
+        };
+        let beyond: Vec<&str> = config
+            .cap_add
+            .iter()
+            .filter(beyond)
+            .map(String::as_str)
+            .collect();
+        let message = format!(
+            "{} is more than Docker gives by default: the coordinators refuse it unless the \
+             operator lists it in allowed_cap_add",
+            beyond.join(", ")
+        );
+        let mark = config.origin.of("cap_add");
+        let problem = mark.warning(format!("{}.cap_add", id.instance), message);
+        (!beyond.is_empty()).then(|| problem.by(Rule::CapAdd))
     }
 
     /// No two instances of one name in a cluster, whatever their types.
@@ -332,6 +373,7 @@ fn judged(problems: BTreeSet<Problem>, strict: bool) -> Vec<Problem> {
 
 fn severity(problem: &Problem, strict: bool) -> Severity {
     match problem.rule {
+        Rule::CapAdd if strict => Severity::Error,
         rule if rule.found_at_deploy() && !strict => Severity::Warning,
         rule if rule.found_at_deploy() => Severity::Error,
         // PaaSTA's schemas and its own checks between files refuse these.

@@ -10,7 +10,7 @@ use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, T
 
 use super::node::{Entry, Fault, Map, Mark, Node, Value};
 use super::scalar;
-use crate::problem::{Problem, Rule};
+use crate::problem::{Problem, Rule, quoted};
 
 /// How many values a file may hold once its aliases are written out; long texts count as several.
 pub const NODES_MAX: usize = 200_000;
@@ -306,7 +306,7 @@ fn scalar_value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
         };
     };
     let plain = scalar::resolve(text);
-    let written = || format!("{text:?} is not a value of its tag");
+    let written = || format!("{} is not a value of its tag", quoted(text));
     match (tag.core_suffix(), plain) {
         (Some("str"), _) => Value::Text(text.to_owned()),
         (Some("null"), Value::Null) => Value::Null,
@@ -316,9 +316,8 @@ fn scalar_value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
         (Some("float"), value @ Value::Float(_)) => value,
         (Some("null" | "bool" | "int" | "float"), _) => Value::Invalid(written()),
         _ => Value::Invalid(format!(
-            "tag {}{} is not supported",
-            tag.handle(),
-            tag.suffix()
+            "tag {} is not supported",
+            quoted(&format!("{}{}", tag.handle(), tag.suffix()))
         )),
     }
 }

@@ -72,7 +72,7 @@ fn what_cannot_be_read_hurts_its_own_service_only() {
         ("cycle", Rule::Syntax, "a value that contains it"),
         ("tabs", Rule::Syntax, "malformed YAML"),
         ("folder", Rule::Unreadable, "is a directory"),
-        ("locked", Rule::Unreadable, "cannot be read"),
+        ("locked", Rule::Forbidden, "not in the soa directory"),
         ("looped", Rule::Unreadable, "cannot be read"),
     ] {
         let id = ServiceName::new(service).unwrap();

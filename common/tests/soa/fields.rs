@@ -388,12 +388,15 @@ fn volumes_limits_and_capabilities_cannot_reach_beyond_their_shape() {
         "ulimit: {nofile: 1}",
         &["2:20: main.ulimit.nofile: expected a map"],
     );
+    accepts("cap_add: [CAP_SYS_NICE]", |found| {
+        found.cap_add == ["SYS_NICE"]
+    });
     accepts("cap_add: [CAP_KILL, KILL]", |found| {
         found.cap_add == ["KILL"]
     });
     refuses(
-        "cap_add: [SYS_ADMIN]",
-        &["2:12: main.cap_add: \"SYS_ADMIN\" may not be added; allowed are"],
+        "cap_add: [SYS_ADMN]",
+        &["2:12: main.cap_add: \"SYS_ADMN\" is no capability; allowed to all are"],
     );
     accepts("extra_docker_args: {}", |_| true);
     refuses(

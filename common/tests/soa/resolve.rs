@@ -5,7 +5,7 @@ use paasta_common::{
     config::SystemConfig,
     deployments::Deployment,
     id::InstanceId,
-    problem::Problem,
+    problem::{Problem, Rule},
     soa,
     spec::{Autoscaling, DesiredState, DrainMethod, InstanceSpec},
 };
@@ -106,6 +106,105 @@ fn a_plain_instance_is_resolved_whole() {
     );
     let own = resolve("env: {PAASTA_CLUSTER: mine}", "").unwrap();
     assert_eq!(own.app.env["PAASTA_CLUSTER"], "mine");
+}
+
+#[test]
+fn what_the_operator_does_not_allow_is_refused_with_the_name_of_the_setting() {
+    let limit = "ulimit: {nofile: {soft: 10, hard: 2000000}}";
+    for (lines, more, words) in [
+        (
+            "net: host",
+            "allow_host_network: true",
+            "allow_host_network",
+        ),
+        (
+            "cap_add: [CAP_SYS_NICE]",
+            "allowed_cap_add: [CAP_SYS_NICE, BPF]",
+            "allowed_cap_add",
+        ),
+        (
+            "extra_docker_args: {shm-size: 2g}",
+            "max_shm_size_mb: 2048",
+            "max_shm_size_mb",
+        ),
+        (limit, "max_ulimits: {nofile: 2000000}", "max_ulimits"),
+        (
+            "ulimit: {nproc: {soft: -1}}",
+            "max_ulimits: {nproc: -1}",
+            "max_ulimits",
+        ),
+        (
+            "ulimit: {core: {soft: 0, hard: -1}}",
+            "max_ulimits: {core: -1}",
+            "max_ulimits",
+        ),
+        (
+            "ulimit: {rtprio: {soft: 1}}",
+            "max_ulimits: {rtprio: 5}",
+            "max_ulimits",
+        ),
+    ] {
+        let problems = resolve(lines, "").unwrap_err();
+        assert_eq!(problems.len(), 1, "{lines}: {problems:?}");
+        let (field, _) = lines.split_once(':').unwrap();
+        let problem = &problems[0];
+        assert!(
+            problem.message.contains(words)
+                && problem.line == Some(3)
+                && problem.field == format!("main.{field}")
+                && problem.rule == Rule::Forbidden,
+            "{problem}"
+        );
+        resolve(lines, more).unwrap_or_else(|found| panic!("{lines} with {more}: {found:?}"));
+    }
+    for fine in [
+        "ulimit: {nofile: {soft: 1048576}, memlock: {soft: -1}}",
+        "extra_docker_args: {shm-size: 1g}",
+        "cap_add: [CHOWN, NET_RAW]",
+    ] {
+        resolve(fine, "").unwrap();
+    }
+}
+
+#[test]
+fn the_name_of_the_image_is_one_that_docker_takes() {
+    for registry in ["localhost", "r.example.com/team", "127.0.0.1:5000", "acme"] {
+        let system = system(&format!("cluster: prod\ndocker_registry: {registry}/\n"));
+        let files = [("web/marathon-prod.yaml", "main: {cpus: 1}\n")];
+        let spec = resolve_in(&files, &deployment(), &system).unwrap();
+        assert_eq!(
+            spec.app.image,
+            format!("{registry}/services-web:paasta-{SHA}")
+        );
+        for image in [
+            "services-web:",
+            "Services:a",
+            "services-web:-a",
+            "a@sha256:1",
+            "../a:b",
+        ] {
+            let mut odd = deployment();
+            odd.docker_image = image.to_owned();
+            let problems = resolve_in(&files, &odd, &system).unwrap_err();
+            let told = &problems[0].message;
+            assert!(told.contains("is not the name of an image: "), "{told}");
+        }
+    }
+    let files = [
+        ("web/marathon-prod.yaml", "main: {cpus: 1}\n"),
+        (
+            "web/service.yaml",
+            "docker_registry: 'https://r.example.com'\n",
+        ),
+    ];
+    let (root, soa) = crate::soa(&files);
+    let load = soa.load(&service(), &cluster(), &system(SYSTEM));
+    let told = load.problems[0].to_string();
+    assert!(
+        told.contains("service.yaml:1:18: docker_registry: must be HOST[:PORT]"),
+        "{told}"
+    );
+    drop(root);
 }
 
 #[test]

@@ -142,6 +142,12 @@ fn what_is_right_is_taken_by_both() {
         json!({"alerts": {"command": []}, "cli": {"clusters": {"a_b": ["h:1"]}}}),
         json!({"agent": {"dns": ["10.0.0.1", "::1"], "port_range": [5, 5], "cpus": 0.5}}),
         json!({"agent": {"host_id": "a.b-c_d", "attributes": {"region": "x"}}}),
+        json!({"agent": {"http_listen": false}, "coordinator": {"http_listen": "off"}}),
+        json!({"agent": {"http_listen": "[::1]:0"}, "docker_registry": "[::1]:5000/a/b-c/"}),
+        json!({"docker_registry": "Reg.example.com:443"}),
+        json!({"docker_registry": "acme_1"}),
+        json!({"allowed_cap_add": ["CAP_SYS_NICE", "BPF"], "allow_host_network": true}),
+        json!({"max_shm_size_mb": 1, "max_ulimits": {"nofile": -1, "core": 0}}),
     ];
     for (path, schema) in every_key() {
         if let Some(default) = schema.get("default") {

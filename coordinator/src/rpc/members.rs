@@ -58,7 +58,7 @@ impl MembersService {
             last_log_index: status.last_log.unwrap_or_default(),
             changing: status.changing,
             answered_by: status.node_id,
-            tolerates: u32::try_from(status.voters.len().saturating_sub(1) / 2).unwrap_or(0),
+            tolerates: u32::try_from(tolerates(&status)).unwrap_or(0),
         }
     }
 
@@ -254,6 +254,26 @@ fn furthest(status: &RaftStatus) -> Option<u64> {
         .max_by_key(|id| status.matched.get(id).copied().flatten())
 }
 
+/// Whether a voter is there: this one, or one that answered the leader lately.
+fn answers(status: &RaftStatus, id: u64) -> bool {
+    id == status.node_id || status.answered.get(&id).is_some_and(|ago| *ago < LATELY)
+}
+
+/// How many more voters may fail: those that are silent have failed already. Only the leader knows
+/// which are; another coordinator counts them all as being there.
+fn tolerates(status: &RaftStatus) -> usize {
+    let voters = status.voters.len();
+    let there = match status.is_leader() {
+        true => status
+            .voters
+            .keys()
+            .filter(|id| answers(status, **id))
+            .count(),
+        false => voters,
+    };
+    there.saturating_sub(voters / 2 + 1)
+}
+
 /// Refuses to take away a voter that is there when those left could not agree on anything.
 fn check_majority_after(status: &RaftStatus, gone: u64) -> Result<(), RpcError> {
     if !status.voters.contains_key(&gone) {
@@ -265,10 +285,7 @@ fn check_majority_after(status: &RaftStatus, gone: u64) -> Result<(), RpcError> 
         .copied()
         .filter(|id| *id != gone)
         .collect();
-    let there = |id: &&u64| {
-        **id == status.node_id || status.answered.get(id).is_some_and(|ago| *ago < LATELY)
-    };
-    let answering = left.iter().filter(there).count();
+    let answering = left.iter().filter(|id| answers(status, **id)).count();
     if answering * 2 > left.len() {
         return Ok(());
     }

@@ -23,8 +23,7 @@ pub(super) struct Http<'a> {
 #[derive(Deserialize)]
 struct Endpoint {
     url_format: String,
-    #[serde(default = "get")]
-    method: String,
+    method: Option<String>,
     success_codes: Codes,
 }
 
@@ -35,9 +34,8 @@ enum Codes {
     Text(String),
 }
 
-fn get() -> String {
-    "GET".to_owned()
-}
+/// What is called by unless the author says otherwise, as in PaaSTA.
+const METHOD_DEFAULT: &str = "GET";
 
 impl Method for Http<'_> {
     fn leave(
@@ -98,6 +96,8 @@ fn requests(params: &str, call: Call, leaving: &Leaving<'_>) -> Result<Vec<Reque
         .host_port
         .ok_or("the replica has no port to be asked on")?;
     let instance = &leaving.replica.instance;
+    let method = endpoint.method.as_deref().unwrap_or(METHOD_DEFAULT);
+    let method = method.to_ascii_uppercase();
     let mut requests: Vec<Request> = Vec::new();
     for registration in &leaving.replica.run.registrations {
         let namespace = registration.split_once('.').map_or("", |(_, name)| name);
@@ -110,7 +110,7 @@ fn requests(params: &str, call: Call, leaving: &Leaving<'_>) -> Result<Vec<Reque
             .replace("{nerve_ns}", namespace);
         if requests.iter().all(|request| request.url != url) {
             requests.push(Request {
-                method: endpoint.method.to_ascii_uppercase(),
+                method: method.clone(),
                 url,
                 form: None,
                 success: success.clone(),

@@ -1,7 +1,7 @@
 //! `paasta coordinator list`: who the coordinators are, and how far each of them is.
 
 use paasta_process::help::examples;
-use paasta_proto::v1::ListMembersResponse;
+use paasta_proto::v1::{ListMembersResponse, Member};
 
 use crate::{client::Coordinators, cmd::Context, exit::Exit, render};
 
@@ -32,10 +32,16 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(verdict(&members, args.stale))
 }
 
+/// Whether the member is the one that told, or answered it lately.
+pub(super) fn answers(members: &ListMembersResponse, member: &Member) -> bool {
+    member.id == members.answered_by || member.last_answer_ms.is_some_and(|ago| ago <= SILENT_MS)
+}
+
 fn verdict(members: &ListMembersResponse, stale: bool) -> Exit {
-    let silent = members.members.iter().any(|member| {
-        member.id != members.answered_by && member.last_answer_ms.is_none_or(|ago| ago > SILENT_MS)
-    });
+    let silent = members
+        .members
+        .iter()
+        .any(|member| !answers(members, member));
     match members.changing || (silent && !stale) {
         true => Exit::Unwell,
         false => Exit::Ok,
@@ -44,8 +50,6 @@ fn verdict(members: &ListMembersResponse, stale: bool) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use paasta_proto::v1::Member;
-
     use super::*;
 
     #[test]

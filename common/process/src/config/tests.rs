@@ -108,6 +108,48 @@ fn unknown_keys_warn_and_are_fatal_when_strict() {
 }
 
 #[test]
+fn a_cluster_that_two_files_name_is_said_with_both() {
+    let files = [
+        ("a.yaml", "cluster: prod\n"),
+        ("b.json", "{\"cluster\": \"dev\"}"),
+    ];
+    let (config, warnings) = load_in(&files, Strictness::Warn).unwrap();
+    assert_eq!(
+        config.cluster.unwrap().as_str(),
+        "dev",
+        "the later one counts"
+    );
+    let told = warnings[0].to_string();
+    for words in [
+        "b.json",
+        "cluster: is given twice",
+        "\"prod\"",
+        "a.yaml:1",
+        "\"dev\"",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(
+        load_in(&files, Strictness::Strict)
+            .unwrap_err()
+            .contains("given twice")
+    );
+    let same = [("a.yaml", "cluster: prod\n"), ("b.yaml", "cluster: prod\n")];
+    assert!(load_in(&same, Strictness::Strict).is_err());
+    let once = [("a.yaml", "cluster: prod\ncluster: dev\n")];
+    let told = load_in(&once, Strictness::Warn).unwrap_err();
+    assert!(told.contains("given twice: first at line 1"), "{told}");
+}
+
+#[test]
+fn an_operators_own_file_may_be_a_link_to_anywhere() {
+    let (root, other) = (directory(&[]), directory(&[("f", "cluster: far\n")]));
+    symlink(other.path().join("f"), root.path().join("a.yaml")).unwrap();
+    let (config, _) = load(Some(root.path()), Strictness::Strict).unwrap();
+    assert_eq!(config.cluster.unwrap().as_str(), "far");
+}
+
+#[test]
 fn a_directory_that_cannot_be_read_is_named() {
     let root = directory(&[]);
     let missing = root.path().join("none");

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     app::{NetworkMode, Ulimit, Volume},
-    container::CAP_DROP,
-    problem::Rule,
+    container::{CAP_DROP, CAPABILITIES},
+    problem::{Rule, quoted},
     soa::{node::Node, secrets, table::Record},
     typo,
 };
@@ -100,17 +100,18 @@ pub(super) fn ulimits(fields: &mut Record<'_, '_>) -> BTreeMap<String, Ulimit> {
     limits
 }
 
-/// `cap_add`, by Docker's names with or without `CAP_`.
+/// `cap_add`, by Docker's names with or without `CAP_`. Whether the operator allows those beyond
+/// Docker's default is for the cluster to say, not here.
 pub(super) fn capabilities(fields: &mut Record<'_, '_>) -> Vec<String> {
     let mut given = Vec::new();
     for name in fields.texts("cap_add").unwrap_or_default() {
         let short = name.strip_prefix("CAP_").unwrap_or(&name);
-        if CAP_DROP.contains(&short) {
+        if CAPABILITIES.contains(&short) {
             given.push(short.to_owned());
         } else if let Some(node) = fields.node("cap_add") {
-            let near = typo::did_you_mean(short, CAP_DROP);
-            let allowed = CAP_DROP.join(", ");
-            let message = format!("{name:?} may not be added; allowed are {allowed}{near}");
+            let near = typo::did_you_mean(short, CAPABILITIES);
+            let (name, allowed) = (quoted(&name), CAP_DROP.join(", "));
+            let message = format!("{name} is no capability; allowed to all are {allowed}{near}");
             fields.error("cap_add", &node.mark, Rule::Forbidden, message);
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     app::DockerArgs,
-    problem::Rule,
+    problem::{Rule, quoted},
     soa::{
         node::{Node, Value},
         table::Record,
@@ -109,7 +109,8 @@ fn texts(node: &Node) -> Result<Vec<String>, String> {
 }
 
 fn take(args: &mut DockerArgs, name: &str, text: String) -> Result<(), String> {
-    let expected = |what: &str| Err(format!("expected {what}, found {text:?}"));
+    let shown = text.clone();
+    let expected = |what: &str| Err(format!("expected {what}, found {}", quoted(&shown)));
     match name {
         "add-host" => match text.split_once(':') {
             Some((host, address)) if is_name(host) && address.parse::<IpAddr>().is_ok() => {
@@ -147,10 +148,11 @@ fn label(labels: &mut BTreeMap<String, String>, text: &str) -> Result<(), String
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     let graphic = name.chars().all(|c| c.is_ascii_graphic());
     match name {
-        "" => Err(format!("expected NAME=VALUE, found {text:?}")),
-        name if !graphic => Err(format!("{name:?} is no name of a label")),
+        "" => Err(format!("expected NAME=VALUE, found {}", quoted(text))),
+        name if !graphic => Err(format!("{} is no name of a label", quoted(name))),
         name if name.starts_with("paasta_") => Err(format!(
-            "{name}: labels that begin with paasta_ are paasta's"
+            "{}: labels that begin with paasta_ are paasta's",
+            quoted(name)
         )),
         name => {
             labels.insert(name.to_owned(), value.to_owned());

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::{ClusterName, InstanceName, ServiceName},
-    problem::{Problem, Rule, Severity},
+    problem::{Problem, QUOTED_MAX, Rule, Severity, quoted, shortened},
     soa::{
         kinds::InstanceType,
         monitoring::Monitoring,
@@ -186,7 +186,10 @@ fn registrations(fields: &mut Record<'_, '_>, context: &Context<'_>) -> Vec<Stri
                 smartstack::is_registration(&registration),
                 fields.node("nerve_ns"),
             ) {
-                let message = format!("{registration:?} is not of the form SERVICE.NAMESPACE");
+                let message = format!(
+                    "{} is not of the form SERVICE.NAMESPACE",
+                    quoted(&registration)
+                );
                 fields.error("nerve_ns", &node.mark, Rule::Format, message);
             }
             vec![registration]
@@ -212,14 +215,20 @@ fn namespace(
             (Err(found), _) if n == 0 => {
                 for problem in found {
                     let at = problem.to_string();
-                    let message = format!("its namespace {registration} cannot be used: {at}");
+                    let message = format!(
+                        "its namespace {} cannot be used: {at}",
+                        quoted(registration)
+                    );
                     fields.error("registrations", context.mark, Rule::Reference, message);
                 }
             }
             (Ok(None), Some((key, node))) if smartstack::is_registration(registration) => {
                 let (service, name) = registration.split_once('.').unwrap_or_default();
-                let message =
-                    format!("there is no namespace {name:?} in {service}/smartstack.yaml");
+                let message = format!(
+                    "there is no namespace {} in {}/smartstack.yaml",
+                    quoted(name),
+                    shortened(service, QUOTED_MAX)
+                );
                 fields.warn(key, &node.mark, Rule::Reference, message);
             }
             _ => {}

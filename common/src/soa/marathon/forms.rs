@@ -130,7 +130,7 @@ pub(super) static DRAIN: Table = Table::strict(
 pub(super) static HTTP_STEP: Table = Table::strict(
     "one request of the drain method http",
     &[
-        Field::new("method", Kind::Text, "The HTTP method.").required(),
+        Field::new("method", Kind::Text, "The HTTP method.").or(Word("GET")),
         Field::new(
             "success_codes",
             Kind::Shape(&CODES),
@@ -231,10 +231,38 @@ pub(super) static SECURITY: Table = Table::strict(
     )],
 );
 
+/// The limits that Docker knows.
+pub(crate) static ULIMIT_NAMES: Pattern = Pattern {
+    fits: |name| {
+        matches!(
+            name,
+            "core"
+                | "cpu"
+                | "data"
+                | "fsize"
+                | "locks"
+                | "memlock"
+                | "msgqueue"
+                | "nice"
+                | "nofile"
+                | "nproc"
+                | "rss"
+                | "rtprio"
+                | "rttime"
+                | "sigpending"
+                | "stack"
+        )
+    },
+    regex: "^(core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|\
+            sigpending|stack)$",
+    rule: "name a limit that Docker knows: core, cpu, data, fsize, locks, memlock, msgqueue, nice, \
+           nofile, nproc, rss, rtprio, rttime, sigpending or stack",
+};
+
 /// `ulimit`.
 pub(super) static ULIMITS: Entries = Entries {
     about: "limits of resources by their names",
-    names: None,
+    names: Some(&ULIMIT_NAMES),
     templates: false,
     kind: Kind::Map(&ULIMIT),
     filled: false,

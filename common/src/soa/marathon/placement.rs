@@ -3,7 +3,7 @@
 use super::{Location, Placement, Whitelist};
 use crate::{
     app::{Constraint, Operator},
-    problem::Rule,
+    problem::{Rule, quoted},
     soa::{
         node::{Node, Value},
         table::{Record, Shape},
@@ -107,7 +107,8 @@ fn operator(name: &str) -> Result<Operator, String> {
         "UNLIKE" => Ok(Operator::Unlike),
         "MAX_PER" => Ok(Operator::MaxPer),
         _ => Err(format!(
-            "operator {name:?} is not one of UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE, MAX_PER"
+            "operator {} is not one of UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE, MAX_PER",
+            quoted(name)
         )),
     }
 }
@@ -121,7 +122,7 @@ fn check_value(operator: Operator, name: &str, value: Option<&str>) -> Result<()
         }
         (Operator::Like | Operator::Unlike, Some(pattern)) => match regex::Regex::new(pattern) {
             Ok(_) => Ok(()),
-            Err(_) => Err(format!("{pattern:?} is not a regular expression")),
+            Err(_) => Err(format!("{} is not a regular expression", quoted(pattern))),
         },
         (Operator::MaxPer, value) if !value.is_some_and(count) => {
             Err("MAX_PER needs a number of at least 1".to_owned())
@@ -190,7 +191,7 @@ fn allowed(node: &Node) -> Option<Whitelist> {
 fn check_pattern(pattern: &str, refuse: impl FnOnce(String)) -> bool {
     let fine = regex::Regex::new(pattern).is_ok();
     if !fine {
-        refuse(format!("{pattern:?} is not a regular expression"));
+        refuse(format!("{} is not a regular expression", quoted(pattern)));
     }
     fine
 }

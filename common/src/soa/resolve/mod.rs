@@ -14,10 +14,12 @@ use crate::{
     config::SystemConfig,
     deployments::Deployment,
     id::InstanceId,
+    image::Registry,
     problem::{Problem, Rule},
     spec::{Autoscaling, BounceSpec, DrainMethod, InstanceSpec, Monitoring, RunSettings},
 };
 
+mod authors;
 mod constraints;
 mod volumes;
 
@@ -102,6 +104,7 @@ impl Resolver<'_> {
         let image = self.image();
         let health = self.health();
         let volumes = self.volumes();
+        self.allowed();
         let constraints = self.constraints();
         Some(AppSpec {
             image: image?,
@@ -143,15 +146,15 @@ impl Resolver<'_> {
             );
             return None;
         };
-        let registry = registry.trim_end_matches('/');
-        let image = &self.deployment.docker_image;
-        let plain = |c: char| c.is_ascii_graphic();
-        if registry.is_empty() || !registry.chars().chain(image.chars()).all(plain) {
-            let message = format!("{registry}/{image} is not the name of an image");
-            self.refuse("", Rule::Format, message);
-            return None;
+        let image =
+            Registry::new(registry).and_then(|one| one.image(&self.deployment.docker_image));
+        match image {
+            Ok(image) => Some(image.as_str().to_owned()),
+            Err(error) => {
+                self.refuse("", Rule::Format, error.to_string());
+                None
+            }
         }
-        Some(format!("{registry}/{image}"))
     }
 
     /// PaaSTA's variables under the user's own, which win.

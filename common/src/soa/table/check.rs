@@ -3,7 +3,7 @@
 
 use super::{Entries, Field, Kind, Table, Unknown};
 use crate::{
-    problem::{Problem, Rule},
+    problem::{Problem, Rule, quoted},
     soa::node::{Entry, Map, Mark, Node, Value, join},
     typo,
 };
@@ -169,7 +169,7 @@ pub fn entries(shape: &Entries, map: &Map, path: &str, mark: &Mark, problems: &m
         if let Some(pattern) = shape.names
             && !(pattern.fits)(name)
         {
-            let message = format!("{}, found {name:?}", pattern.rule);
+            let message = format!("{}, found {}", pattern.rule, quoted(name));
             problems.push(entry.key.error(&path, message).by(Rule::Name));
         }
         match (&entry.node.value, &shape.kind) {

@@ -112,3 +112,18 @@ fn a_member_that_is_refused_says_why_and_holds_nothing() {
     assert_eq!((refused.id, refused.refused.as_str()), (3, "another store"));
     assert_eq!((refused.matched_index, refused.lag), (None, None));
 }
+
+#[test]
+fn who_is_silent_has_failed_already() {
+    // Two of three answer: a third that fails would be one too many.
+    assert_eq!(tolerates(&status()), 0);
+    let mut all = status();
+    all.answered.insert(3, Duration::from_millis(50));
+    assert_eq!(tolerates(&all), 1);
+    all.voters.insert(5, "h5:7000".to_owned());
+    all.voters.insert(6, "h6:7000".to_owned());
+    assert_eq!(tolerates(&all), 0, "two of five are silent");
+    // Another coordinator does not know who is silent.
+    all.role = Role::Follower;
+    assert_eq!(tolerates(&all), 2);
+}
