@@ -7,14 +7,14 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 # Test programs that need nothing but this machine's files and loopback.
-QUIET := cli links soa cluster store bad_hosts bounces placement properties replication steps upkeep tidy
+QUIET := cli links soa soak cluster store bad_hosts bounces paced placement program properties replication steps upkeep tidy
 # Faults on real coordinators: root, for mount namespaces.
 HOSTILE := hostile
 # Those that need Docker and root.
 REAL := adoption binary control docker demo e2e hosts limits prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt lint unit test install bench sim planted hostile e2e demo demo-down docs schemas fix
+.PHONY: help build check fmt lint unit test install bench sim planted hostile cases e2e demo demo-down docs schemas fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ planted: ## Show that the simulation repeats itself and finds a planted fault fo
 
 hostile: build ## Faults on three real coordinators under a check of linearizability; prints what each costs (root)
 	$(CARGO) test --workspace --locked $(HOSTILE:%=--test %) -- --nocapture --test-threads=1
+
+# The column of names; a word is part of one test's name only.
+cases: build ## The cases from real life (tests/cases.txt), each with its right value; part of `test` by their programs (root)
+	$(CARGO) test --workspace --locked --lib --bins --tests -- --test-threads=1 \
+		$(shell awk '!/^#/ { print $$3 }' tests/cases.txt)
 
 e2e: build ## The tests on real processes, hosts and Docker (root)
 	$(CARGO) test --workspace --locked $(REAL:%=--test %) -- --test-threads=1

@@ -140,7 +140,7 @@ async fn memory_after_five_thousand_replicas_is_what_it_was_after_five_hundred()
             engine.say(name, Stream::Stdout, "hello");
         }
         engine.take_deeds();
-        if generation * AT_ONCE % WARM == 0 {
+        if (generation * AT_ONCE).is_multiple_of(WARM) {
             let now = memory();
             if warm == 0 {
                 warm = now;

@@ -5,12 +5,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::problem::shortened;
-
 /// The longest name accepted, in bytes: a name must fit a DNS label with room for a suffix.
 pub const NAME_BYTES_MAX: usize = 63;
-/// How much of a refused text an error shows, in characters.
-const SHOWN_MAX: usize = 100;
 
 /// How much of a text that is refused is repeated, in characters.
 pub const ECHO_CHARS_MAX: usize = 100;

@@ -137,6 +137,12 @@ impl Troubles {
         }
     }
 
+    /// Counts a health check that began to fail, if it did.
+    pub fn add_failed_check(&mut self, before: Health, after: Health) {
+        let began = before == Health::Healthy && after == Health::Unhealthy;
+        self.add(Trouble::CheckFailed, u32::from(began));
+    }
+
     /// Takes over the counts of `other`, kind by kind; the others stay.
     pub fn set_all(&mut self, other: &Self) {
         self.0.extend(&other.0);

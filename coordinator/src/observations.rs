@@ -316,6 +316,7 @@ mod tests {
                 message: String::new(),
                 image: Default::default(),
                 last_end: None,
+                troubles: Default::default(),
             }],
             ..report(false, 1)
         };

@@ -6,8 +6,10 @@ use paasta_process::accept::{Activity, current_client};
 use parking_lot::Mutex;
 use tonic::{Request, metadata::MetadataValue, transport::Channel};
 
-use super::looks::Client;
-use crate::raft::{Dial, DialError, Keepalive, Peer};
+use crate::{
+    raft::{Dial, DialError, Keepalive, Peer},
+    rpc::looks::Client,
+};
 
 /// Marks a call that a coordinator passed on: it is not passed on again.
 const FORWARDED: &str = "paasta-forwarded";

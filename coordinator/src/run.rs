@@ -43,7 +43,7 @@ use crate::{
         looks::Looks,
         members::MembersService,
         operate::OperateService,
-        server::{ServeError, Services, bind, connections, serve},
+        server::{ServeError, Services, bind, serve},
         settings::SettingsService,
         snapshots::SnapshotsService,
     },
@@ -122,6 +122,11 @@ impl RunError {
 /// # Errors
 /// [`RunError`] when it cannot start, or its endpoint fails.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
+    // On the heap: it holds every part of the coordinator.
+    Box::pin(run_to_the_end(options, shutdown)).await
+}
+
+async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
     let data_dir = options.raft.data_dir.clone();
     private::own(&data_dir, &[]).map_err(|source| RunError::DataDir {
         path: data_dir.display().to_string(),
@@ -135,9 +140,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
     let (limits, http_room) = (options.connections, options.http_room);
-    // On the heap: it holds every part of the coordinator.
-    let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone());
-    let coordinator = Box::pin(coordinator).await?;
+    let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
     let counts = coordinator.leader.metrics.connections().clone();
     let incoming = Connections::new(listener, limits, &counts);
     let mut api = coordinator.api();

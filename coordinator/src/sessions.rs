@@ -90,6 +90,27 @@ struct Session<'a> {
     takes_proof: bool,
 }
 
+/// The session of a connected agent. Dropping it, also when leadership ends in the middle of a
+/// message, ends what is known of the connection.
+struct Connection<'a> {
+    shared: &'a Sessions,
+    host: &'a HostId,
+    number: u64,
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        let Self {
+            shared,
+            host,
+            number,
+        } = self;
+        shared.observations.disconnect(host, *number);
+        shared.logs.disconnect(host, *number);
+        tracing::info!(%host, session = number, "agent disconnected");
+    }
+}
+
 impl Sessions {
     /// Serves one agent until its stream, the leadership or the coordinator ends.
     pub async fn serve(
@@ -179,11 +200,12 @@ impl Sessions {
             takes_proof,
         };
         tracing::info!(host = %info.id, session = number, "agent connected");
-        let result = session.run(inbox).await;
-        self.observations.disconnect(&info.id, number);
-        self.logs.disconnect(&info.id, number);
-        tracing::info!(host = %info.id, session = number, "agent disconnected");
-        result
+        let _connection = Connection {
+            shared: self,
+            host: &info.id,
+            number,
+        };
+        session.run(inbox).await
     }
 
     /// Who it is, and what it understands.

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     machine::ClusterMachine,
+    peers::{Peers, forwarded},
     propose::Proposer,
     raft::{Consensus, Peer, RaftStatus},
-    rpc::peers::{Peers, forwarded},
     store::{IoMode, OnVolume},
 };
 

@@ -19,7 +19,7 @@ use paasta_common::{app::Resources, config::SystemConfig, host::HostInfo, id::Ho
 use paasta_coordinator::{
     options::Options,
     raft::{Dial, DialError, Keepalive, PlainDial},
-    rpc::server::connections,
+    rpc::connections::Connections,
     run::Coordinator,
 };
 use paasta_process::{clock::SystemClock, http};
@@ -145,12 +145,16 @@ impl Linked {
         let options = self.options(id, lost_after_ms)?;
         let token = CancellationToken::new();
         let clock = Arc::new(SystemClock);
+        let (limits, http_room) = (options.connections, options.http_room);
         let coordinator = Coordinator::start(options, clock, token.clone()).await?;
+        let counts = coordinator.leader.metrics.connections().clone();
+        let incoming = Connections::new(grpc, limits, &counts);
+        let http = http::acceptor(http, http_room, &counts);
         let router = coordinator.api().router();
         let stop = token.clone();
         let task = tokio::spawn(async move {
             let reading = http::serve(http, router, stop);
-            let (served, ()) = tokio::join!(coordinator.serve(connections(grpc)), reading);
+            let (served, ()) = tokio::join!(coordinator.serve(incoming), reading);
             served.expect("the coordinator runs until it is stopped");
         });
         let seat = self.seats.get_mut(&id).context("no such coordinator")?;
@@ -179,6 +183,8 @@ impl Linked {
         options.raft.dial = Arc::new(LinkDial(
             links
                 .map(|((_, to), proxy)| (*to, proxy.address()))
+                // A coordinator reaches itself without a link.
+                .chain([(id, seat.grpc)])
                 .collect(),
         ));
         Ok(options)
@@ -304,6 +310,7 @@ impl Linked {
             host: info.clone(),
             boot_id: "boot".to_owned(),
             coordinators: addresses.collect::<Result<_>>()?,
+            cluster: None,
             dial: Arc::new(session::PlainDial::default()),
         };
         tokio::spawn(sessions.run(token.clone()));
@@ -438,6 +445,7 @@ async fn free() -> io::Result<TcpListener> {
 fn host(name: &str) -> Result<HostInfo> {
     Ok(HostInfo {
         id: HostId::new(name)?,
+        machine: None,
         address: "127.0.0.1".to_owned(),
         pool: "default".to_owned(),
         attributes: BTreeMap::new(),

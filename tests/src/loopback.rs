@@ -15,10 +15,15 @@ use crate::cluster::binaries::binaries;
 use crate::cluster::daemon::Daemon;
 use crate::cluster::operator::Operator;
 use crate::run::{bounded, eventually, text};
+use crate::tidy::root;
 
+const INSTALL: Duration = Duration::from_secs(600);
 const COMMAND: Duration = Duration::from_secs(60);
 const INIT: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(30);
+
+/// Short, but longer than a loaded machine lets a whole process stand still.
+const TIMERS: &str = "  heartbeat_ms: 150\n  election_timeout_min_ms: 600\n  election_timeout_max_ms: 1200\n  removal_patience_seconds: 1\n";
 
 /// A file system of its own, in a file.
 #[derive(Debug)]
@@ -131,6 +136,7 @@ pub struct LoopbackOptions<'a> {
 impl Loopback {
     /// Starts them and makes the cluster.
     pub fn up(options: LoopbackOptions<'_>) -> Result<Self> {
+        text(&mut bounded(INSTALL, root().join("deploy/demo/install.sh")))?;
         let binaries = binaries()?;
         let dir = tempfile::Builder::new()
             .prefix("paasta-loopback-")
@@ -140,7 +146,7 @@ impl Loopback {
         }
         let mut config = format!(
             "cluster: demo\ndocker_registry: registry.invalid:5000\nsoa_dir: {}\n\
-             deployments: {{generate: {}, every_seconds: 1}}\ncoordinator:\n  resync_seconds: 2\n",
+             deployments: {{generate: {}, every_seconds: 1}}\ncoordinator:\n  resync_seconds: 2\n{TIMERS}",
             dir.path().join("soa").display(),
             options.git
         );
@@ -344,7 +350,9 @@ impl Drop for Loopback {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for id in 1..=self.seats.len() {
-                eprintln!("{}", crate::cluster::daemon::tail(&self.log(id)));
+                let log = crate::cluster::daemon::tail(&self.log(id));
+                // There is nowhere left to say that standard error is gone.
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), log.as_bytes());
             }
         }
         // Processes before the disks they are on.

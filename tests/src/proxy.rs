@@ -158,10 +158,13 @@ async fn carry(near: TcpStream, target: SocketAddr, mut link: watch::Receiver<Li
     tokio::join!(there, back);
 }
 
+/// The pieces with the time of their arrival, the oldest first, and their bytes.
+type Pieces = (VecDeque<(Instant, Vec<u8>)>, usize);
+
 /// What is on its way, with when it arrives, the oldest first.
 #[derive(Default)]
 struct OnItsWay {
-    pieces: Mutex<(VecDeque<(Instant, Vec<u8>)>, usize)>,
+    pieces: Mutex<Pieces>,
     changed: Notify,
 }
 

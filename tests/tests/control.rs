@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,6 +19,8 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const MEMBERS: usize = 3;
+/// More events than a test makes.
+const EVENTS_MAX: usize = 1_000;
 const SECRET: &str = "s3cr3tTOKEN";
 
 /// Three coordinators on loopback; dropped, they are killed.
@@ -281,20 +284,29 @@ fn a_repository_that_cannot_be_read_is_said_everywhere_and_its_login_nowhere() -
         "sensu_host: 127.0.0.1\nsensu_port: {}\nalerts: {{check_seconds: 1, after_seconds: 1}}\n",
         sensu.local_addr()?.port()
     );
-    let told = std::thread::spawn(move || -> Result<Vec<String>> {
-        let mut told: Vec<String> = Vec::new();
-        let configuration = |text: &&String| text.contains("setup_marathon_job.broken.main");
-        sensu.set_nonblocking(true)?;
-        while told.iter().filter(configuration).count() < 2 {
+    let (send, events) = sync_channel(EVENTS_MAX);
+    std::thread::spawn(move || {
+        for mut client in sensu.incoming().flatten() {
             let mut event = String::new();
-            let accepted = eventually(PATIENCE * 3, "an event comes", || Ok(sensu.accept()?));
-            let (mut client, _) = accepted.with_context(|| format!("{told:?}"))?;
-            client.set_nonblocking(false)?;
-            client.read_to_string(&mut event)?;
-            told.push(event);
+            // Without a reader of the channel the test has ended.
+            if client.read_to_string(&mut event).is_err() || send.send(event).is_err() {
+                return;
+            }
         }
-        Ok(told)
     });
+    let mut told: Vec<String> = Vec::new();
+    let mut next = |status: &str| -> Result<()> {
+        loop {
+            let event = events.recv_timeout(PATIENCE);
+            let event = event.with_context(|| format!("no event with {status}: {told:?}"))?;
+            let found = event.contains("setup_marathon_job.broken.main");
+            let found = found && event.contains(status);
+            told.push(event);
+            if found {
+                return Ok(());
+            }
+        }
+    };
     let plane = Plane::start(&more)?;
     let refuser = refuser()?;
     let urls = [
@@ -367,8 +379,10 @@ fn a_repository_that_cannot_be_read_is_said_everywhere_and_its_login_nowhere() -
             texts.push(all(&plane.operator.paasta(&[verb, json].concat())?));
         }
     }
+    // It is mended only when its team was notified.
+    next("\"status\":2")?;
     plane.write("broken/marathon-demo.yaml", "main: {cpus: 0.1, mem: 64}\n")?;
-    let told = told.join().expect("it listens")?;
+    next("\"status\":0")?;
     let statuses: Vec<bool> = told
         .iter()
         .filter(|text| text.contains("setup_marathon_job.broken.main"))

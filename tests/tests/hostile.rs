@@ -1,11 +1,18 @@
 //! Faults of one coordinator, or of the ways between them, on real processes: while each lasts and
 //! until all is well again registers stay registers, no replica has two containers, and bounces
 //! keep their floors.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "the harness of processes blocks its own worker only, and a fault's figures are printed"
+)]
 
 mod hostile {
+    pub(crate) mod abuse;
     pub(crate) mod colour;
     pub(crate) mod faults;
     pub(crate) mod stage;
+    pub(crate) mod stores;
 }
 
 use anyhow::Result;

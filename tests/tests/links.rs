@@ -1,10 +1,12 @@
 //! A leader that loses its way to a majority, each way it can: leadership ends for everything, the
 //! agents go on elsewhere, nothing that runs is touched. And links that are slow: consensus works
 //! over them, and says so.
+#![allow(clippy::print_stdout, reason = "how long each step took is printed")]
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use paasta_proto::v1::HostState;
 use paasta_tests::{
     linked::{Cut, Linked},
     proxy::Link,
@@ -15,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 const REPLICAS: usize = 6;
 const AGENTS: u16 = 3;
 /// How long a leader without a majority goes on: its lease, and what a busy machine adds.
-const LEASE: Duration = Duration::from_millis(1_050);
+const LEASE: Duration = Duration::from_millis(2_100);
 const BUSY: Duration = Duration::from_millis(2_000);
 
 /// A cluster over fast links with agents on all coordinators, and replicas that run.
@@ -42,7 +44,7 @@ async fn hosts_connected(cluster: &Linked, ids: &[u64]) -> Result<u64> {
         let up = status
             .hosts
             .iter()
-            .filter(|host| host.connected && host.state == "up");
+            .filter(|host| host.connected && host.state() == HostState::Up);
         (up.count() == usize::from(AGENTS)).then_some(leader)
     };
     cluster.until("every agent has a session", connected).await
@@ -66,6 +68,14 @@ async fn cut_leader(how: Cut) -> Result<()> {
     ensure!(
         ended < LEASE + BUSY,
         "{how:?}: leadership ended after {ended:?}"
+    );
+    let written = || async { cluster.write(*others.first()?, "after the cut").await.ok() };
+    cluster
+        .until("a write is acknowledged elsewhere", written)
+        .await?;
+    println!(
+        "{how:?}: leadership ended after {ended:?}, first write after {:?}",
+        began.elapsed()
     );
     if how != Cut::Mute {
         ensure!(node.role == "no-quorum", "{how:?}: {node:?}");
@@ -95,14 +105,6 @@ async fn cut_leader(how: Cut) -> Result<()> {
             "{how:?}: a write was acknowledged"
         );
     }
-    let written = || async { cluster.write(*others.first()?, "after the cut").await.ok() };
-    cluster
-        .until("a write is acknowledged elsewhere", written)
-        .await?;
-    println!(
-        "{how:?}: leadership ended after {ended:?}, first write after {:?}",
-        began.elapsed()
-    );
     let new = hosts_connected(&cluster, &others).await?;
     println!(
         "{how:?}: every agent has a session with {new} after {:?}",
@@ -115,7 +117,10 @@ async fn cut_leader(how: Cut) -> Result<()> {
             && let Ok(status) = cluster.metastatus(leader).await
         {
             ensure!(status.brake.is_empty(), "{how:?}: {}", status.brake);
-            let lost = status.hosts.iter().find(|host| host.state == "lost");
+            let lost = status
+                .hosts
+                .iter()
+                .find(|host| host.state() == HostState::Lost);
             ensure!(lost.is_none(), "{how:?}: {lost:?}");
         }
         sleep(Duration::from_millis(100)).await;
@@ -249,16 +254,18 @@ async fn over_links_that_are_too_slow_the_leader_steps_down_and_comes_back() -> 
     cluster.agent(1, &[1, 2, 3])?;
     let first = || async { cluster.write(1, "first").await.ok() };
     cluster.until("a first write", first).await?;
+    let ids = [1, 2, 3];
+    let leader = cluster
+        .until("a leader", || cluster.leader_of(&ids))
+        .await?;
     cluster.set_links(Link::slow(Duration::from_secs(5)));
-    let nobody = || async {
-        let leader = cluster.leader_of(&[1, 2, 3]).await;
-        leader.is_none().then_some(())
+    let over = || async {
+        let node = cluster.node(leader).await.ok()?;
+        (node.role != "leader").then_some(())
     };
-    cluster.until("nobody leads", nobody).await?;
-    for id in 1..=3 {
-        let (code, _) = cluster.get(id, "/readyz").await?;
-        ensure!(code == 503, "{id} is ready");
-    }
+    cluster.until("the leader steps down", over).await?;
+    let (code, text) = cluster.get(leader, "/readyz").await?;
+    ensure!(code == 503, "/readyz {code} {text}");
     cluster.set_links(Link::default());
     let again = || async { cluster.write(2, "again").await.ok() };
     cluster

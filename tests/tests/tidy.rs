@@ -8,7 +8,11 @@ use paasta_tests::tidy::{
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
-const MAY_SLEEP: [(&str, &str); 10] = [
+const MAY_SLEEP: [(&str, &str); 22] = [
+    (
+        "agent/tests/docker/",
+        "what dockerd, its files and /proc show wakes nobody; each loop has a deadline",
+    ),
     (
         "coordinator/tests/cluster/agent.rs",
         "an agent pauses before it tries the next coordinator",
@@ -40,6 +44,39 @@ const MAY_SLEEP: [(&str, &str); 10] = [
     (
         "tests/tests/limits/requests.rs",
         "a flood is switched on and off, and then settles",
+    ),
+    (
+        "coordinator/tests/program.rs",
+        "looks at the files of another process, with a bound on the looks",
+    ),
+    (
+        "coordinator/tests/cluster/git.rs",
+        "watches the memory of children, and asks until a server's failure is shown, with a deadline",
+    ),
+    (
+        "coordinator/tests/cluster/stale.rs",
+        "asks until a coordinator has not heard of a leader for a while, with a deadline",
+    ),
+    (
+        "coordinator/tests/store/forged.rs",
+        "shows that for a while nothing happens",
+    ),
+    (
+        "coordinator/tests/store/lost.rs",
+        "shows that for a while nothing happens",
+    ),
+    ("coordinator/src/raft/", "the time of these tests is paused"),
+    (
+        "tests/src/linked.rs",
+        "`until` asks running coordinators, with a deadline",
+    ),
+    (
+        "tests/tests/e2e/clocks.rs",
+        "notes when real containers become happy, with a deadline",
+    ),
+    (
+        "tests/tests/links.rs",
+        "a fault lasts for a while, whatever the cluster does; each wait has a deadline",
     ),
     (
         "tests/src/sim/operator.rs",
@@ -200,4 +237,49 @@ fn deny_toml_has_the_same_lists() {
     };
     assert_eq!(list("\nallow = ["), licence::ALLOWED);
     assert_eq!(list("\ndeny = ["), SINGLE);
+}
+
+/// The cases from real life.
+const CASES: [&str; 16] = [
+    "torn-config",
+    "removal-in-pieces",
+    "config-drift",
+    "clock-skew",
+    "double-host",
+    "wrong-cluster",
+    "workdir",
+    "exec-probe",
+    "oom-child",
+    "log-burst",
+    "git-credentials",
+    "impossible-tag",
+    "tag-object",
+    "unhappy-colour",
+    "no-quorum",
+    "init-swapped",
+];
+
+#[test]
+fn every_case_has_a_test() {
+    let text = std::fs::read_to_string(root().join("tests/cases.txt")).expect("read the cases");
+    let rows = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut named = Vec::new();
+    for row in rows {
+        let words: Vec<&str> = row.split_whitespace().collect();
+        let [case, file, test] = words.as_slice() else {
+            panic!("{row:?} is not CASE FILE TEST");
+        };
+        assert!(CASES.contains(case), "{case} is no case: {CASES:?}");
+        named.push(*case);
+        let source = std::fs::read_to_string(root().join(file)).expect("read the test's file");
+        let begins = format!("fn {test}(");
+        assert!(source.contains(&begins), "{file} has no {test}");
+    }
+    let missing: Vec<&str> = CASES
+        .into_iter()
+        .filter(|case| !named.contains(case))
+        .collect();
+    assert!(missing.is_empty(), "without a test: {missing:?}");
 }

@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn what_was_in_use_lately_stays_and_untagged_ones_go_by_id() {
         let mut untagged = image(1, &[]);
-        untagged.digests = vec!["reg:5000/services-a@sha256:ff".to_owned()];
+        untagged.digests = vec![format!("reg:5000/services-a@sha256:{}", "ff".repeat(32))];
         let stock = Stock {
             images: vec![untagged, image(2, &["reg:5000/services-a:2"])],
             used: BTreeSet::from(["reg:5000/services-a:2".to_owned()]),

@@ -30,7 +30,7 @@ use mark::Mark;
 
 /// A larger segment keeps values out of the files that sled never syncs.
 const SEGMENT_BYTES: usize = 8 << 20;
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 1 << 20;
 /// How often a copy of a ledger in use is tried before it counts as unreadable.
 const COPY_ATTEMPTS: usize = 5;
 

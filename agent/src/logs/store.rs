@@ -257,12 +257,21 @@ impl Output {
         if self.bytes < bytes {
             open(&path)?.set_len(self.bytes)?;
         }
-        let mut text = text[..whole].to_vec();
-        if text.is_empty()
-            && let [.., before, _] = numbers[..]
-        {
-            (text, _) = tail(&self::path(dir, self.stream, before), TAIL_BYTES)?;
+        let mut known = self.find_mark(&text[..whole]);
+        // The pieces of a line may be in several files, and the newest may hold none yet.
+        for before in numbers.iter().rev().skip(1) {
+            if known {
+                break;
+            }
+            let (text, _) = tail(&self::path(dir, self.stream, *before), TAIL_BYTES)?;
+            known = self.find_mark(&text);
         }
+        Ok(())
+    }
+
+    /// Counts the entries of the newest time from the end of a file on. Says whether one of
+    /// another time is before them.
+    fn find_mark(&mut self, text: &[u8]) -> bool {
         let times = text
             .split(|byte| *byte == b'\n')
             .rev()
@@ -272,10 +281,10 @@ impl Output {
             match self.mark {
                 Mark { count: 0, .. } => self.mark = Mark { at_ns, count: 1 },
                 mark if mark.at_ns == at_ns => self.mark.count += 1,
-                _ => break,
+                _ => return true,
             }
         }
-        Ok(())
+        false
     }
 
     fn write(&mut self, dir: &Path, text: &[u8]) -> io::Result<()> {

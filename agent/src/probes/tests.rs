@@ -133,6 +133,56 @@ async fn a_command_is_run_in_the_container() {
     assert!(prober.ask(cmd(), 50).await.unwrap_err().contains("50 ms"));
 }
 
+fn cmd(container: &str) -> Target {
+    Target::Cmd {
+        container: container.to_owned(),
+        command: "true".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_run_has_one_command_at_a_time() {
+    let mut prober = Prober::new();
+    prober.engine.faults(|faults| faults.hangs = true);
+    for _ in 0..3 {
+        prober.probes.probe(ReplicaId(1), 1, cmd("none"), 300);
+    }
+    prober.probes.probe(ReplicaId(2), 1, cmd("none"), 300);
+    let asked = [prober.event().await, prober.event().await];
+    let replicas = asked.map(|event| match event {
+        Event::Probed { replica, .. } => replica.0,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(replicas.iter().sum::<u64>(), 3, "one answer of each run");
+    let more = timeout(Duration::from_millis(400), prober.inbox.recv()).await;
+    assert!(more.is_err(), "{more:?}");
+    // The next may begin.
+    assert!(prober.ask(cmd("none"), 50).await.is_err());
+}
+
+#[tokio::test]
+async fn commands_that_hang_keep_no_other_run_waiting() {
+    let mut prober = Prober::new();
+    prober.engine.faults(|faults| {
+        faults.stuck.insert("hangs".to_owned());
+    });
+    let hanging = 2..=30;
+    let hang = |prober: &Prober, timeout_ms| {
+        for id in hanging.clone() {
+            let id = ReplicaId(id);
+            prober.probes.probe(id, 1, cmd("hangs"), timeout_ms);
+        }
+    };
+    hang(&prober, 20);
+    for _ in hanging.clone() {
+        prober.event().await;
+    }
+    hang(&prober, 60_000);
+    let asked = timeout(Duration::from_secs(5), prober.ask(cmd("none"), 1_000)).await;
+    let words = asked.unwrap().unwrap_err();
+    assert!(words.contains("no such container"), "{words}");
+}
+
 #[tokio::test]
 async fn a_drain_call_is_yes_only_if_every_registration_says_so() {
     let mut prober = Prober::new();

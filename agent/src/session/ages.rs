@@ -79,6 +79,7 @@ mod tests {
             message: String::new(),
             image: Default::default(),
             last_end: None,
+            troubles: Default::default(),
         }
     }
 

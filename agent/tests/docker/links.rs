@@ -47,8 +47,10 @@ fn directories(world: &World) -> PathBuf {
 }
 
 fn allowed(root: &Path) -> Mounts {
-    let mut system = SystemConfig::default();
-    system.allowed_extra_volumes = vec![root.join("allowed").display().to_string()];
+    let mut system = SystemConfig {
+        allowed_extra_volumes: vec![root.join("allowed").display().to_string()],
+        ..SystemConfig::default()
+    };
     system.agent.docker_socket = SOCKET.to_owned();
     Mounts::new(&system)
 }
@@ -78,6 +80,7 @@ fn spec(world: &World, path: &Path, run: u64) -> ContainerSpec {
     let run = RunOf {
         number: run,
         host_port: Some(20_999),
+        image_working_dir: None,
     };
     let settings = world.settings();
     let mut spec = compose(&settings, "race", ReplicaId(world.base), &replica, run);

@@ -9,5 +9,6 @@ mod life;
 mod links;
 mod networks;
 mod output;
+mod restarted;
 mod truth;
 mod world;

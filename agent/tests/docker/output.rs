@@ -1,7 +1,10 @@
 //! What runs write is captured once and in order, whatever becomes of dockerd's files, of the
 //! agent and of dockerd itself; and where something is really gone a line says so.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use paasta_common::{assignment::Want, report::Phase};
 
@@ -12,7 +15,7 @@ use crate::{
 
 /// The lines of an output of a run, oldest first, without their times: `!` before what the
 /// container did not write.
-fn captured(dir: &PathBuf, stream: &str) -> Vec<String> {
+pub(crate) fn captured(dir: &Path, stream: &str) -> Vec<String> {
     let mut numbers: Vec<u64> = std::fs::read_dir(dir)
         .into_iter()
         .flatten()
@@ -36,13 +39,13 @@ fn captured(dir: &PathBuf, stream: &str) -> Vec<String> {
     lines
 }
 
-fn last(dir: &PathBuf) -> Option<u64> {
+pub(crate) fn last(dir: &Path) -> Option<u64> {
     captured(dir, "stdout").last()?.parse().ok()
 }
 
 /// Asserts that numbers follow each other, and that a gap is said exactly where some are missing.
 /// Returns how many gaps there are.
-fn gaps(lines: &[String]) -> usize {
+pub(crate) fn gaps(lines: &[String]) -> usize {
     let (mut before, mut gap, mut gaps) = (None::<u64>, false, 0);
     for line in lines {
         if line.starts_with("![paasta: output is missing here") {

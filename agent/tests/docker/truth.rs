@@ -2,6 +2,7 @@
 //! static busybox.
 
 use std::{
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -17,39 +18,13 @@ use crate::world::{World, docker};
 /// Where Debian's busybox-static puts it.
 const BUSYBOX: &str = "/bin/busybox";
 
-/// An image of busybox with every applet, changed like a Dockerfile would; removed when dropped.
+/// An image of busybox with every applet, changed like a Dockerfile would; it goes with its world.
 pub(crate) struct Busybox(pub(crate) String);
 
 impl Busybox {
     pub(crate) fn new(world: &World, changes: &[&str], files: &[(&str, &str)]) -> Self {
         let image = world.image.replace(":paasta", "-busybox:paasta");
-        let root = world.dir.path().join("busybox");
-        std::fs::create_dir_all(root.join("bin")).unwrap();
-        std::fs::create_dir_all(root.join("tmp")).unwrap();
-        std::fs::copy(BUSYBOX, root.join("bin/busybox"))
-            .expect("these tests need a static busybox; install busybox-static");
-        let applets = Command::new(BUSYBOX).arg("--list").output().unwrap().stdout;
-        for applet in String::from_utf8(applets).unwrap().lines() {
-            if applet != "busybox" {
-                std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
-            }
-        }
-        for (path, text) in files {
-            let path = root.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, text).unwrap();
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            std::fs::set_permissions(&path, mode).unwrap();
-        }
-        let tar = world.dir.path().join("busybox.tar");
-        let packed = Command::new("tar")
-            .arg("-cf")
-            .arg(&tar)
-            .arg("-C")
-            .arg(&root)
-            .arg(".")
-            .status();
-        assert!(packed.unwrap().success());
+        let tar = pack(world.dir.path(), files);
         let mut words = vec!["import"];
         for change in changes {
             words.extend(["--change", change]);
@@ -57,7 +32,7 @@ impl Busybox {
         let tar = tar.to_string_lossy().into_owned();
         words.extend([tar.as_str(), image.as_str()]);
         docker(&words);
-        std::fs::remove_dir_all(&root).unwrap();
+        world.owns(&image);
         Self(image)
     }
 
@@ -71,11 +46,37 @@ impl Busybox {
     }
 }
 
-impl Drop for Busybox {
-    fn drop(&mut self) {
-        // Its containers go with the world; what they hold goes when that is dropped.
-        let _ = Command::new("docker").args(["rmi", "-f", &self.0]).output();
+/// A tar of busybox with every applet and these executable files.
+pub(crate) fn pack(dir: &Path, files: &[(&str, &str)]) -> PathBuf {
+    let root = dir.join("busybox");
+    std::fs::create_dir_all(root.join("bin")).unwrap();
+    std::fs::create_dir_all(root.join("tmp")).unwrap();
+    std::fs::copy(BUSYBOX, root.join("bin/busybox"))
+        .expect("these tests need a static busybox; install busybox-static");
+    let applets = Command::new(BUSYBOX).arg("--list").output().unwrap().stdout;
+    for applet in String::from_utf8(applets).unwrap().lines() {
+        if applet != "busybox" {
+            std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
+        }
     }
+    for (path, text) in files {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).unwrap();
+    }
+    let tar = dir.join("busybox.tar");
+    let packed = Command::new("tar")
+        .arg("-cf")
+        .arg(&tar)
+        .arg("-C")
+        .arg(&root)
+        .arg(".")
+        .status();
+    assert!(packed.unwrap().success());
+    std::fs::remove_dir_all(&root).unwrap();
+    tar
 }
 
 #[tokio::test(flavor = "multi_thread")]

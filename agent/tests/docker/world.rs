@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -48,6 +48,8 @@ pub(crate) struct World {
     reap_age_ms: u64,
     /// The size of a log file, and how many are kept.
     logs: (u64, u32),
+    /// Other images made for it.
+    images: Mutex<Vec<String>>,
     /// Which mounts of the host its containers are given.
     pub(crate) mounts: Mounts,
     generation: u64,
@@ -87,11 +89,17 @@ impl World {
             shutdown: CancellationToken::new(),
             reap_age_ms: 3_600_000,
             logs: (10 << 20, 5),
+            images: Mutex::default(),
             mounts: Mounts::default(),
             generation: 0,
             assigned: None,
             base: u64::from(std::process::id()) * 1_000 + u64::from(number) * 10,
         }
+    }
+
+    /// One more image that goes with it.
+    pub(crate) fn owns(&self, image: &str) {
+        self.images.lock().unwrap().push(image.to_owned());
     }
 
     pub(crate) fn settings(&self) -> HostSettings {
@@ -270,6 +278,9 @@ impl Drop for World {
             }
         }
         docker(&["rmi", "-f", &self.image]);
+        for image in self.images.lock().unwrap().iter() {
+            docker(&["rmi", "-f", image]);
+        }
     }
 }
 

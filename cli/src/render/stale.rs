@@ -11,7 +11,9 @@ pub fn line(stale: Option<&Stale>) -> String {
     };
     let heard = match stale.heard_ms {
         Some(ms) => format!("as of {} ago, when it last heard of a leader", span(ms)),
-        None => "as of its last run: it has heard of no leader since it started".to_owned(),
+        None => {
+            "as of an unknown time: it has heard of no other leader since it started".to_owned()
+        }
     };
     format!(
         "Stale: coordinator {} answers {heard} (log index {}). Hosts report to the leader only:\n\
@@ -38,7 +40,7 @@ mod tests {
             line(Some(&stale))
         );
         stale.heard_ms = None;
-        assert!(line(Some(&stale)).contains("no leader since it started"));
+        assert!(line(Some(&stale)).contains("no other leader since it started"));
         stale.leads = true;
         assert_eq!(line(Some(&stale)), "");
         assert_eq!(line(None), "");

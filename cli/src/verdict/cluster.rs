@@ -245,6 +245,19 @@ fn space(response: &MetastatusResponse) -> Option<Finding> {
     })
 }
 
+/// The hosts whose agent cannot write its disk, and those whose container runtime fails.
+fn failing(response: &MetastatusResponse) -> (Vec<String>, Vec<String>) {
+    let hosts = response.hosts.iter();
+    let failing = hosts.filter(|host| !host.runtime_degraded.is_empty());
+    // A coordinator of before there were parts means the runtime.
+    let is_disk = |host: &&HostStatus| host.degraded_part() == HostPart::Disk;
+    let (full, degraded): (Vec<&HostStatus>, Vec<&HostStatus>) = failing.partition(is_disk);
+    let names = |hosts: Vec<&HostStatus>| -> Vec<String> {
+        hosts.into_iter().map(|host| host.id.clone()).collect()
+    };
+    (names(full), names(degraded))
+}
+
 /// The hosts under whose id a second machine was refused, with that machine's address.
 fn rivals(response: &MetastatusResponse) -> Vec<String> {
     let hosts = response.hosts.iter();
@@ -269,14 +282,7 @@ fn hosts(response: &MetastatusResponse) -> Finding {
         .filter(|host| host.state() == HostState::Lost)
         .map(|host| host.id.as_str())
         .collect();
-    let of_part = |part: HostPart| -> Vec<&str> {
-        let failing = response
-            .hosts
-            .iter()
-            .filter(|host| !host.runtime_degraded.is_empty() && host.degraded_part() == part);
-        failing.map(|host| host.id.as_str()).collect()
-    };
-    let (degraded, full) = (of_part(HostPart::Runtime), of_part(HostPart::Disk));
+    let (full, degraded) = failing(response);
     let mut text = format!("{} up", in_state(HostState::Up));
     for state in [HostState::Unknown, HostState::Silent, HostState::Draining] {
         match in_state(state) {
@@ -294,24 +300,15 @@ fn hosts(response: &MetastatusResponse) -> Finding {
     if !lost.is_empty() {
         text.push_str(&format!(", {} lost: {}", lost.len(), lost.join(", ")));
     }
-    if !degraded.is_empty() {
-        text.push_str(&format!(
-            "; container runtime in trouble on {}",
-            degraded.join(", ")
-        ));
-    }
-    if !full.is_empty() {
-        text.push_str(&format!(
-            "; the agent cannot write its disk on {}",
-            full.join(", ")
-        ));
-    }
     let rivals = rivals(response);
-    if !rivals.is_empty() {
-        text.push_str(&format!(
-            "; a second machine is refused under the id of {}",
-            rivals.join(", ")
-        ));
+    for (said, names) in [
+        ("container runtime in trouble on", &degraded),
+        ("the agent cannot write its disk on", &full),
+        ("a second machine is refused under the id of", &rivals),
+    ] {
+        if !names.is_empty() {
+            text.push_str(&format!("; {said} {}", names.join(", ")));
+        }
     }
     let level = match (
         lost.is_empty(),
@@ -514,8 +511,8 @@ mod tests {
     fn clocks_that_are_off_are_named_the_worst_first() {
         let mut response = fine();
         let clocks = |response: &MetastatusResponse| {
-            let found = findings(response, &BTreeSet::new()).into_iter();
-            found.filter(|one| one.subject == "Clocks").next_back()
+            let mut found = findings(response, &BTreeSet::new()).into_iter();
+            found.rfind(|one| one.subject == "Clocks")
         };
         response.hosts[0].clock_ahead_ms = Some(1_900);
         assert_eq!(clocks(&response), None);

@@ -16,6 +16,7 @@ fn is_going(status: DeployStatus) -> bool {
         | DeployStatus::Held
         | DeployStatus::LostBrake
         | DeployStatus::NotDeployed
+        | DeployStatus::Unknown
         | DeployStatus::Unspecified => false,
     }
 }

@@ -61,6 +61,7 @@ pub fn exit(status: &InstanceStatus) -> Exit {
         | DeployStatus::Delayed
         | DeployStatus::Stopped
         | DeployStatus::NotDeployed
+        | DeployStatus::Unknown
         | DeployStatus::Unspecified => false,
     };
     // Nothing is wanted: then nothing may be left running.

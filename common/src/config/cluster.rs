@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::SystemConfig;
+use super::{AuthorLimits, SystemConfig};
 use crate::{
     app::Volume,
     id::ClusterName,
@@ -20,6 +20,10 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClusterSettings {
+    /// Whether `net: host` is allowed.
+    pub allow_host_network: bool,
+    /// Capabilities that `cap_add` may name beside Docker's default.
+    pub allowed_cap_add: Vec<String>,
     /// As in [`SystemConfig`], like the others.
     pub allowed_extra_volumes: Vec<String>,
     /// Up to this many replicas never share a host; negative is off.
@@ -36,6 +40,12 @@ pub struct ClusterSettings {
     pub docker_socket: String,
     /// The attribute maps that hosts are expected to have.
     pub expected_slave_attributes: Option<Vec<BTreeMap<String, String>>>,
+    /// The most that `shm-size` may ask for, MiB.
+    #[serde(default = "shm_mb")]
+    pub max_shm_size_mb: u64,
+    /// The greatest ulimits by name.
+    #[serde(default = "ulimits")]
+    pub max_ulimits: BTreeMap<String, i64>,
     /// How much of what its hosts have each pool gives out.
     pub pools: Pools,
     /// Mounts of every container.
@@ -53,11 +63,22 @@ pub struct Difference {
     pub theirs: String,
 }
 
+/// What a set of an older version means by saying nothing.
+fn shm_mb() -> u64 {
+    SystemConfig::default().authors.shm_bytes >> 20
+}
+
+fn ulimits() -> BTreeMap<String, i64> {
+    SystemConfig::default().authors.ulimits
+}
+
 impl ClusterSettings {
     /// What a coordinator's own files say.
     pub fn of(system: &SystemConfig) -> Self {
         let system = system.clone();
         Self {
+            allow_host_network: system.authors.host_network,
+            allowed_cap_add: system.authors.cap_add,
             allowed_extra_volumes: system.allowed_extra_volumes,
             auto_hostname_unique_size: system.auto_hostname_unique_size,
             clusters: system.clusters,
@@ -66,6 +87,8 @@ impl ClusterSettings {
             docker_registry: system.docker_registry,
             docker_socket: system.agent.docker_socket,
             expected_slave_attributes: system.expected_slave_attributes,
+            max_shm_size_mb: system.authors.shm_bytes >> 20,
+            max_ulimits: system.authors.ulimits,
             pools: system.pools,
             volumes: system.volumes,
         }
@@ -75,6 +98,12 @@ impl ClusterSettings {
     #[must_use]
     pub fn over(&self, system: &SystemConfig) -> SystemConfig {
         let (mut system, ours) = (system.clone(), self.clone());
+        system.authors = AuthorLimits {
+            cap_add: ours.allowed_cap_add,
+            host_network: ours.allow_host_network,
+            shm_bytes: ours.max_shm_size_mb << 20,
+            ulimits: ours.max_ulimits,
+        };
         system.allowed_extra_volumes = ours.allowed_extra_volumes;
         system.auto_hostname_unique_size = ours.auto_hostname_unique_size;
         system.clusters = ours.clusters;
@@ -131,8 +160,10 @@ mod tests {
     use crate::soa::yaml;
 
     /// The keys of the cluster.
-    const OURS: [&str; 10] = [
+    const OURS: [&str; 14] = [
         "agent.docker_socket",
+        "allow_host_network",
+        "allowed_cap_add",
         "allowed_extra_volumes",
         "auto_hostname_unique_size",
         "clusters",
@@ -140,6 +171,8 @@ mod tests {
         "deploy_whitelist",
         "docker_registry",
         "expected_slave_attributes",
+        "max_shm_size_mb",
+        "max_ulimits",
         "pools",
         "volumes",
     ];
@@ -162,6 +195,10 @@ mod tests {
 
     fn all() -> SystemConfig {
         let text = "
+allow_host_network: true
+allowed_cap_add: [BPF]
+max_shm_size_mb: 2048
+max_ulimits: {core: 5}
 allowed_extra_volumes: [/srv]
 auto_hostname_unique_size: 3
 clusters: [prod, dev]

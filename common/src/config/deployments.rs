@@ -13,7 +13,7 @@ static FILE: Pattern = Pattern {
 
 static TEMPLATE: Pattern = Pattern {
     fits: |text| text.contains("{service}") && !text.contains(char::is_control),
-    regex: r"^[^\x00-\x1f\x7f]*\{service\}[^\x00-\x1f\x7f]*$",
+    regex: r"^[^\u0000-\u001f\u007f-\u009f]*[{]service[}][^\u0000-\u001f\u007f-\u009f]*$",
     rule: "must be a git URL with {service} in it, as git@git.example.com:services/{service}",
 };
 

@@ -200,7 +200,7 @@ fn a_damaged_file_is_named_with_its_place() {
         (
             "{\"v1\": {\"x\": {\"docker_image\": \"i\",\n\"desired_state\": \"pause\"}}}",
             2,
-            "pause",
+            "expected `start` or `stop`",
         ),
     ] {
         let problem = Deployments::parse("web/deployments.json", text).unwrap_err();

@@ -10,7 +10,7 @@ use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, T
 
 use super::node::{Entry, Fault, Map, Mark, Node, Value};
 use super::scalar;
-use crate::problem::{Problem, Rule, quoted};
+use crate::problem::{Problem, QUOTED_MAX, Rule, quoted, shortened};
 
 /// How many values a file may hold once its aliases are written out; long texts count as several.
 pub const NODES_MAX: usize = 200_000;
@@ -317,7 +317,7 @@ fn scalar_value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
         (Some("null" | "bool" | "int" | "float"), _) => Value::Invalid(written()),
         _ => Value::Invalid(format!(
             "tag {} is not supported",
-            quoted(&format!("{}{}", tag.handle(), tag.suffix()))
+            shortened(&format!("{}{}", tag.handle(), tag.suffix()), QUOTED_MAX)
         )),
     }
 }

@@ -152,6 +152,7 @@ fn weight(command: &Command) -> Weight {
         | Command::DropInstance(_)
         | Command::SetSpace(_)
         | Command::SetWant(_)
+        | Command::NoteAbsence(_)
         | Command::Forget(_) => Weight::Mends,
         Command::RegisterHost(_)
         | Command::HostLost(_)
@@ -164,11 +165,17 @@ fn weight(command: &Command) -> Weight {
         | Command::SetOverride(_)
         | Command::SetProblems(_)
         | Command::SetAlert(_)
+        | Command::RefuseHost(_)
+        | Command::SetHostTrouble(_)
+        | Command::PaceBounces(_)
         | Command::Place(_)
         | Command::Bounce(_) => Weight::Keeps,
         Command::SetInstance(_)
         | Command::ForceBounce(_)
         | Command::SetPools(_)
+        | Command::SetSettings(_)
+        | Command::NoteClock(_)
+        | Command::NoteTroubles(_)
         | Command::SetVersions(_) => Weight::Changes,
     }
 }
@@ -247,6 +254,7 @@ mod tests {
             Command::RemoveInstances(RemoveInstances {
                 ids: BTreeSet::new(),
                 force: false,
+                rule: None,
             }),
             Command::Forget(Forget {
                 replicas: Vec::new(),

@@ -1,5 +1,6 @@
 //! Hosts on which an app fails while others are good: each replica ends on a good one, whatever was
-//! tried first, and where there is none nothing goes round and nothing is left out.
+//! tried first, and where there is none nothing goes round and nothing is left out. And hosts with a
+//! wrong clock, which are no bad hosts.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
@@ -54,6 +55,44 @@ fn avoided(world: &World) -> Option<usize> {
 
 fn moves(world: &World) -> u64 {
     world.cluster.state.next_replica().0
+}
+
+/// A clock two hours off is told of once, and once more when it is right; nothing else follows.
+#[test]
+fn a_clock_far_off_is_told_of_once_and_decides_nothing() {
+    let mut world = World::new(3);
+    wish(&mut world, 1, 3);
+    world.until(5, "all replicas are happy", |world| {
+        world.is_steady(&main_instance())
+    });
+    let told = |world: &World| {
+        let events = world.cluster.state.events();
+        let texts = events.filter(|event| event.text.contains("clock"));
+        texts.map(|event| event.text.clone()).collect::<Vec<_>>()
+    };
+    let set = |world: &mut World, ahead_ms: i64| {
+        world.agents.get_mut(&host_id(1)).unwrap().clock_ahead_ms = Some(ahead_ms);
+        let commands: Vec<Command> = (0..3).flat_map(|_| world.tick()).collect();
+        let other = |command: &&Command| !matches!(command, Command::NoteClock(_));
+        assert_eq!(commands.iter().find(other), None);
+        assert!(world.is_steady(&main_instance()));
+    };
+    for ahead_ms in [0, 3_000, -60_000] {
+        set(&mut world, ahead_ms);
+        assert!(told(&world).is_empty(), "{ahead_ms} is only shown");
+    }
+    for ahead_ms in [-7_200_000, -61_000, -59_000, 61_000] {
+        set(&mut world, ahead_ms);
+        assert_eq!(told(&world).len(), 1, "{ahead_ms}: the same trouble");
+    }
+    assert!(
+        told(&world)[0].contains("7200 s behind"),
+        "{:?}",
+        told(&world)
+    );
+    set(&mut world, 50);
+    assert_eq!(told(&world).len(), 2);
+    assert!(told(&world)[1].contains("right clock again"));
 }
 
 #[test]

@@ -307,40 +307,6 @@ fn an_election_loses_no_host_before_it_could_have_been_heard_for_a_lease() {
     assert!(lost(&world, 1), "lost when the patience ends");
 }
 
-/// A clock two hours off is told of once, and once more when it is right; nothing else follows.
-#[test]
-fn a_clock_far_off_is_told_of_once_and_decides_nothing() {
-    let mut world = steady(3, 3);
-    let told = |world: &World| {
-        let events = world.cluster.state.events();
-        let texts = events.filter(|event| event.text.contains("clock"));
-        texts.map(|event| event.text.clone()).collect::<Vec<_>>()
-    };
-    let mut set = |world: &mut World, ahead_ms: i64| {
-        world.agents.get_mut(&host_id(1)).unwrap().clock_ahead_ms = Some(ahead_ms);
-        let commands: Vec<Command> = (0..3).flat_map(|_| world.tick()).collect();
-        let other = |command: &&Command| !matches!(command, Command::NoteClock(_));
-        assert_eq!(commands.iter().find(other), None);
-        assert!(world.is_steady(&main_instance()));
-    };
-    for ahead_ms in [0, 3_000, -60_000] {
-        set(&mut world, ahead_ms);
-        assert!(told(&world).is_empty(), "{ahead_ms} is only shown");
-    }
-    for ahead_ms in [-7_200_000, -61_000, -59_000, 61_000] {
-        set(&mut world, ahead_ms);
-        assert_eq!(told(&world).len(), 1, "{ahead_ms}: the same trouble");
-    }
-    assert!(
-        told(&world)[0].contains("7200 s behind"),
-        "{:?}",
-        told(&world)
-    );
-    set(&mut world, 50);
-    assert_eq!(told(&world).len(), 2);
-    assert!(told(&world)[1].contains("right clock again"));
-}
-
 /// Found by the properties: the replacement of a replica whose host was to be drained after all
 /// came while another host was silent.
 #[test]

@@ -4,6 +4,7 @@ use std::{fs, sync::Arc};
 
 use paasta_common::{
     app::AppSpec,
+    config::SystemConfig,
     id::AppId,
     spec::{BounceSpec, DesiredState, InstanceSpec, Monitoring, RunSettings},
 };

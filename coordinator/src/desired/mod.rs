@@ -80,6 +80,8 @@ pub struct Desired {
     removing: Removing,
     paced_percent: u32,
     led: Arc<Mutex<Led>>,
+    /// Why the last reading was not proposed for want of room; empty when it was.
+    no_room: Arc<Mutex<String>>,
     /// Who follows git.
     pub repositories: Repositories,
     /// What the coordinators' own files say of the cluster's settings.
@@ -162,6 +164,7 @@ impl Desired {
                 from: Timestamp::default(),
                 began: Instant::now(),
             })),
+            no_room: Arc::default(),
             io: options.raft.io,
             watched: options.watched.clone(),
         }
@@ -169,7 +172,11 @@ impl Desired {
 
     /// When the directory was last read here, and what stands in the way of what it says.
     pub fn last_read(&self) -> LastRead {
-        self.last.lock().clone()
+        let mut last = self.last.lock().clone();
+        if last.error.is_empty() {
+            last.error.clone_from(&self.no_room.lock());
+        }
+        last
     }
 
     /// How removals are done by the present leadership here.
@@ -375,6 +382,7 @@ impl Desired {
             let at_once = at_once(&state, self.paced_percent);
             changes(&state, reading, &self.removing(), at_once)
         };
+        self.no_room.lock().clear();
         let held_before = self.machine.read().held_back().is_some();
         let mut acknowledged = true;
         while !commands.is_empty() {
@@ -388,7 +396,7 @@ impl Desired {
                     Ok(_) => {}
                     // `paasta metastatus` shows it; the watch of the room has logged it.
                     Err(error @ ProposalError::NoSpace { .. }) => {
-                        *self.refusal.lock() = error.to_string();
+                        *self.no_room.lock() = error.to_string();
                         acknowledged = false;
                     }
                     Err(error) => {

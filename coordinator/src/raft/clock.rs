@@ -91,7 +91,7 @@ impl ClusterClock {
     }
 
     /// Whether a leader said what time it is, or this coordinator led.
-    pub(super) fn is_known(&self) -> bool {
+    pub fn is_known(&self) -> bool {
         self.known.load(Ordering::Relaxed)
     }
 

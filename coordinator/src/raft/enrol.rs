@@ -43,34 +43,37 @@ impl Consensus {
     /// Writes the members' stores into their configuration, if this node leads and they are not
     /// there.
     async fn enrol_members(&self) -> Result<(), String> {
-        let nodes = {
-            let metrics = self.raft().metrics();
-            let metrics = metrics.borrow_watched();
-            let members = metrics.membership_config.membership();
-            let nodes: BTreeMap<u64, Node> = members
-                .nodes()
-                .map(|(id, node)| (*id, node.clone()))
-                .collect();
-            nodes
-        };
+        let nodes = self.member_nodes();
         let complete = nodes.values().all(|node| node.store.is_some());
         if complete || !self.status().is_leader() {
             return Ok(());
         }
+        let mut named = BTreeMap::new();
+        for (id, node) in nodes.clone() {
+            let store = self.store_in_use(id, &node.address).await?;
+            let store = node.store.or(Some(store));
+            named.insert(id, Node { store, ..node });
+        }
+        // Not before: a member that is away must not keep an operator from removing it.
         let until = Instant::now() + CHANGE_WAIT;
         let Ok(_turn) = self.begin_change(until).await else {
             return Ok(());
         };
-        let mut named = BTreeMap::new();
-        for (id, node) in nodes {
-            let store = self.store_in_use(id, &node.address).await?;
-            let store = node.store.or(Some(store));
-            named.insert(id, Node { store, ..node });
+        if self.member_nodes() != nodes {
+            return Ok(());
         }
         let changed = self.change(ChangeMembers::SetNodes(named), until).await;
         changed.map_err(|error| error.to_string())?;
         tracing::info!("the members' stores are in their configuration now");
         Ok(())
+    }
+
+    /// All members, with or without a vote.
+    fn member_nodes(&self) -> BTreeMap<u64, Node> {
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        let members = metrics.membership_config.membership();
+        let nodes = members.nodes();
+        nodes.map(|(id, node)| (*id, node.clone())).collect()
     }
 
     /// The store of a member that takes part in this cluster.

@@ -69,6 +69,7 @@ fn requests(
                 let request: AppendEntriesRequest<TypeConfig> =
                     codec::decode(&message.data).map_err(|error| unreadable(&error))?;
                 rpc.identity.check_claims(message.from_node, &request)?;
+                rpc.identity.roster.accepted(message.from_node);
                 Ok::<_, Status>(Some(request))
             };
             match request.await {

@@ -148,6 +148,12 @@ impl Identity {
                 self.node
             )));
         }
+        if *from_node == self.node {
+            return Err(Status::failed_precondition(format!(
+                "this is coordinator {from_node}, and the message says that it comes from it: \
+                 another process sends under its id"
+            )));
+        }
         if cluster_id.is_empty() {
             return Err(Status::invalid_argument("the message names no cluster"));
         }

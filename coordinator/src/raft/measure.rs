@@ -14,6 +14,7 @@ use super::{
     lease::Lease,
     network::Network,
     peer::{Client, PeerClient},
+    terms::Claims,
     types::Raft,
 };
 
@@ -70,6 +71,16 @@ struct Echo {
     times: Option<Times>,
     /// When it came back.
     at: Instant,
+}
+
+impl Claims for Option<Times> {
+    fn term(&self) -> Option<u64> {
+        None
+    }
+
+    fn flaw(&self, _from: u64) -> Option<String> {
+        None
+    }
 }
 
 /// One echo; none when it did not come back: a member that does not answer is seen by its silence.

@@ -228,6 +228,8 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         };
         let answer =
             answer.map_err(|status| self.failed(RPCTypes::InstallSnapshot, limit, &status))?;
-        Ok(self.taken(&answer)?)
+        let answer = self.taken(&answer)?;
+        self.identity.roster.accepted(self.peer);
+        Ok(answer)
     }
 }

@@ -102,7 +102,7 @@ impl Consensus {
         let Store { log, snapshots } = open_store(&options).await?;
         let handle = log.downgrade();
         let identity = Arc::new(identity(&options, &log)?);
-        let handover = Arc::new(Handover::new(options.patience() / 3));
+        let handover = Arc::new(Handover::new(options.patience() / 6));
         let network = Network::new(&options, Arc::clone(&identity), Arc::clone(&handover));
         let builds = Builds::default();
         let state_machine = StateMachine::new(machine, snapshots.clone(), options.io);
@@ -118,7 +118,7 @@ impl Consensus {
         let lease = Arc::new(options.lease(pace.clone()));
         let ended = Ended::default();
         let (status, watcher) = watch_status(&raft, &identity, &lease, &ended);
-        let network = Network::new(&options, Arc::clone(&identity));
+        let network = Network::new(&options, Arc::clone(&identity), Arc::clone(&handover));
         let measuring = measure(raft.clone(), network, Arc::clone(&lease));
         let measuring = tokio::spawn(measuring).abort_handle();
         let builder = tokio::spawn(builds.clone().retry(raft.clone())).abort_handle();
@@ -194,7 +194,7 @@ impl Consensus {
         let made = raft.is_initialized().await;
         if made.map_err(|_| RaftError::Stopped)? {
             self.inner.identity.learn(cluster_id, None).await?;
-            return self.made_before(&members);
+            return self.made_before(&members).await;
         }
         let nodes = self.ask_members(&members).await?;
         self.inner.identity.learn(cluster_id, None).await?;
@@ -202,7 +202,7 @@ impl Consensus {
             Err(_) => Err(RaftError::TimedOut(INIT_WAIT)),
             Ok(Ok(())) => Ok(InitOutcome::Initialized),
             Ok(Err(Failure::APIError(InitializeError::NotAllowed(_)))) => {
-                self.made_before(&members)
+                self.made_before(&members).await
             }
             Ok(Err(Failure::APIError(other))) => Err(RaftError::Members(other.to_string())),
             Ok(Err(Failure::Fatal(_))) => Err(RaftError::Stopped),
@@ -210,8 +210,15 @@ impl Consensus {
     }
 
     /// The cluster exists already: it must be the one that was asked for.
-    fn made_before(&self, members: &BTreeMap<u64, String>) -> Result<InitOutcome, RaftError> {
-        let voters = self.status().voters;
+    async fn made_before(&self, members: &BTreeMap<u64, String>) -> Result<InitOutcome, RaftError> {
+        // What was written a moment ago shows a moment later.
+        let until = Instant::now() + INIT_WAIT;
+        let mut status = self.status();
+        while status.is_uninitialized() && Instant::now() < until {
+            sleep(CLOSE_POLL).await;
+            status = self.status();
+        }
+        let voters = status.voters;
         if voters == *members {
             return Ok(InitOutcome::AlreadyInitialized);
         }

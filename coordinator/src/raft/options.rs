@@ -64,7 +64,7 @@ pub struct RaftOptions {
     /// When connections to peers count as dead.
     pub keepalive: Keepalive,
     /// For how long this node leads, or has a leader, without proof: a majority that answers, or
-    /// the leader's voice. In ms, on fast links; three times `election_timeout_max_ms` when absent.
+    /// the leader's voice. In ms, on fast links; six times `election_timeout_max_ms` when absent.
     pub leadership_ms: Option<u64>,
     /// The time of the cluster, which this node follows.
     pub clock: ClusterClock,
@@ -123,8 +123,8 @@ impl RaftOptions {
 
     /// How long a leader may go without an answer from a majority, and a follower without a word of
     /// its leader, on fast links.
-    fn patience(&self) -> Duration {
-        let default = self.election_timeout_max_ms.saturating_mul(3);
+    pub(super) fn patience(&self) -> Duration {
+        let default = self.election_timeout_max_ms.saturating_mul(6);
         Duration::from_millis(self.leadership_ms.unwrap_or(default))
     }
 

@@ -54,7 +54,9 @@ impl PeerClient {
         request.set_timeout(limit);
         let answer = within(limit, send(client, request)).await;
         let answer = answer.map_err(|status| self.failed(what, limit, &status))?;
-        Ok(self.taken(&answer.into_inner())?)
+        let answer = self.taken(&answer.into_inner())?;
+        self.identity.roster.accepted(self.peer);
+        Ok(answer)
     }
 
     /// Reads an answer that comes from the store it should come from and claims what can be true.
@@ -71,7 +73,6 @@ impl PeerClient {
         let message: A = codec::decode(&answer.data).map_err(|error| Unreachable::new(&error))?;
         let fits = identity.check_claims(self.peer, &message);
         fits.map_err(|status| Unreachable::new(&status))?;
-        identity.roster.accepted(self.peer);
         Ok(message)
     }
 

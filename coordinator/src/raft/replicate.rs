@@ -11,7 +11,7 @@ use futures_util::{
 use openraft::{
     RPCTypes,
     errors::{RPCError, Unreachable},
-    raft::{AppendEntriesRequest, StreamAppendResult},
+    raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult},
 };
 use paasta_proto::v1::RaftPayload;
 use parking_lot::Mutex;
@@ -30,30 +30,45 @@ use super::{
 /// What comes of one request.
 pub(super) type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 
+/// One request on its way.
+#[derive(Clone, Copy)]
+struct Sent {
+    deadline: Instant,
+    /// The term of the leader that sent it.
+    term: u64,
+    /// The last index that the follower had acknowledged in that term before.
+    held: Option<u64>,
+}
+
 /// What was sent and not answered yet, the oldest first, as answers come in order. Bounded by what
 /// the connection takes without being read.
 #[derive(Default)]
 struct InFlight {
-    deadlines: Mutex<VecDeque<Instant>>,
+    requests: Mutex<VecDeque<Sent>>,
     /// Why no more requests are sent, when that is not the end of them.
     broken: Mutex<Option<RPCError<TypeConfig>>>,
     sent: Notify,
 }
 
 impl InFlight {
-    fn add(&self, limit: Duration) {
-        self.deadlines.lock().push_back(Instant::now() + limit);
+    fn add(&self, limit: Duration, term: u64, held: Option<u64>) {
+        let deadline = Instant::now() + limit;
+        self.requests.lock().push_back(Sent {
+            deadline,
+            term,
+            held,
+        });
         self.sent.notify_one();
     }
 
-    fn answered(&self) {
-        self.deadlines.lock().pop_front();
+    fn answered(&self) -> Option<Sent> {
+        self.requests.lock().pop_front()
     }
 
     /// Returns once the oldest request is unanswered at its deadline.
     async fn overdue(&self) {
         loop {
-            let oldest = self.deadlines.lock().front().copied();
+            let oldest = self.requests.lock().front().map(|sent| sent.deadline);
             match oldest {
                 None => self.sent.notified().await,
                 Some(at) if at <= Instant::now() => return,
@@ -116,7 +131,8 @@ where
         let message = message.and_then(|data| peer.addressed(data));
         future::ready(match message {
             Ok(message) => {
-                in_flight.add(limit);
+                let term = request.vote.leader_id.term;
+                in_flight.add(limit, term, peer.identity.roster.held(peer.peer, term));
                 Some(message)
             }
             Err(error) => {
@@ -144,10 +160,44 @@ async fn next(
         Err(status) => Some(Err(failed(&status))),
         Ok(None) => in_flight.broken.lock().take().map(Err),
         Ok(Some(answer)) => {
-            in_flight.answered();
-            Some(peer.taken(&answer).map_err(Into::into))
+            let sent = in_flight.answered();
+            Some(accepted(peer, sent, &answer).map_err(Into::into))
         }
     }
+}
+
+/// An answer that can be true: a follower that lacks what it acknowledged to this very leader has
+/// an older copy of its data directory. It must not count, and consensus does not expect it.
+fn accepted(
+    peer: &PeerClient,
+    sent: Option<Sent>,
+    answer: &RaftPayload,
+) -> Result<StreamAppendResult<TypeConfig>, Unreachable<TypeConfig>> {
+    let answer: StreamAppendResult<TypeConfig> = peer.taken(answer)?;
+    let roster = &peer.identity.roster;
+    match (&answer, sent) {
+        (Ok(Some(last)), Some(sent)) => roster.holds(peer.peer, sent.term, last.index()),
+        (
+            Err(StreamAppendError::Conflict(at)),
+            Some(Sent {
+                held: Some(held), ..
+            }),
+        ) if at.index() <= held => {
+            let words = format!(
+                "coordinator {0} acknowledged its log up to {held} and lacks {1} now: its data \
+                 directory was replaced by an older copy. It takes no part in the cluster. Remove \
+                 it (`paasta coordinator remove {0}`), give the machine a new id \
+                 (`paasta-coordinator rejoin`) and add that (`paasta coordinator add`)",
+                peer.peer,
+                at.index()
+            );
+            roster.refused(peer.peer, &words);
+            return Err(Unreachable::from_string(words));
+        }
+        _ => {}
+    }
+    roster.accepted(peer.peer);
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -163,16 +213,16 @@ mod tests {
         let began = Instant::now();
         let none = timeout(LIMIT, in_flight.overdue()).await;
         assert!(none.is_err(), "nothing was sent");
-        in_flight.add(LIMIT);
+        in_flight.add(LIMIT, 1, None);
         tokio::time::advance(LIMIT / 2).await;
-        in_flight.add(LIMIT);
+        in_flight.add(LIMIT, 1, None);
         in_flight.answered();
         in_flight.overdue().await;
         assert_eq!(began.elapsed(), LIMIT * 5 / 2, "the second one's");
         in_flight.answered();
         let sent_meanwhile = async {
             sleep_until(Instant::now() + LIMIT).await;
-            in_flight.add(LIMIT);
+            in_flight.add(LIMIT, 1, None);
             future::pending::<()>().await;
         };
         tokio::select! {

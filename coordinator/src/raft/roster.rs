@@ -18,6 +18,9 @@ pub(super) struct Roster {
     refusals: RwLock<BTreeMap<u64, String>>,
     /// The last refusal of one that is no member.
     outside: RwLock<(u64, String)>,
+    /// By member: a term in which this node led, and the last index that the member acknowledged in
+    /// it.
+    held: RwLock<BTreeMap<u64, (u64, u64)>>,
 }
 
 impl Roster {
@@ -31,12 +34,29 @@ impl Roster {
         self.refusals
             .write()
             .retain(|member, _| now.contains_key(member));
+        self.held
+            .write()
+            .retain(|member, _| now.contains_key(member));
         *self.members.write() = now;
     }
 
     /// The store of a member; `None` for a stranger, and for a member of which it is not known.
     pub(super) fn store_of(&self, member: u64) -> Option<StoreId> {
         self.members.read().get(&member).copied().flatten()
+    }
+
+    /// The last index that a member acknowledged to this node as the leader of `term`.
+    pub(super) fn held(&self, member: u64, term: u64) -> Option<u64> {
+        let held = self.held.read().get(&member).copied();
+        held.filter(|(in_term, _)| *in_term == term)
+            .map(|(_, index)| index)
+    }
+
+    /// A member acknowledged everything up to `index` to this node as the leader of `term`.
+    pub(super) fn holds(&self, member: u64, term: u64, index: u64) {
+        let mut held = self.held.write();
+        let known = held.entry(member).or_insert((term, index));
+        *known = (*known).max((term, index));
     }
 
     /// How many members there are.

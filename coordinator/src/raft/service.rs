@@ -65,6 +65,7 @@ impl RaftRpc {
         self.identity.admit(&request).await?;
         let message: M = codec::decode(&request.data).map_err(|error| unreadable(&error))?;
         self.identity.check_claims(request.from_node, &message)?;
+        self.identity.roster.accepted(request.from_node);
         let answer = within(ANSWER_WAIT, handle(message)).await?;
         self.reply(request.from_node, &answer)
     }
@@ -166,6 +167,7 @@ impl RaftService for RaftRpc {
         let meta = read_meta(&file).map_err(|error| Status::data_loss(error.to_string()))?;
         let claims = (vote, meta);
         self.identity.check_claims(head.from_node, &claims)?;
+        self.identity.roster.accepted(head.from_node);
         let (vote, meta) = claims;
         let snapshot = Snapshot {
             meta,

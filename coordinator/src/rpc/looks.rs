@@ -119,7 +119,7 @@ impl Drop for Left {
 mod tests {
     use std::{
         net::Ipv4Addr,
-        sync::mpsc::{Receiver, channel},
+        sync::mpsc::{Receiver, sync_channel},
     };
 
     use futures_util::future::join_all;
@@ -132,13 +132,16 @@ mod tests {
 
     /// A look that lasts until its sender is dropped.
     fn until(end: Receiver<()>) -> impl FnOnce() + Send + 'static {
-        move || drop(end.recv())
+        move || {
+            // Either way its sender is done with it.
+            let _ = end.recv();
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn who_floods_waits_for_itself() {
         let looks = Looks::new(IoMode::Threaded);
-        let (going_on, end) = channel();
+        let (going_on, end) = sync_channel(1);
         let own = looks.clone();
         let first = tokio::spawn(async move { own.take(client(1), until(end)).await });
         while looks.inner.clients.lock().is_empty() {

@@ -39,8 +39,8 @@ impl Volume for MachineVolume {
         let found = nix::sys::statvfs::statvfs(dir)?;
         let unit = found.fragment_size();
         Ok(Space {
-            free: u64::from(found.blocks_available()).saturating_mul(unit),
-            total: u64::from(found.blocks()).saturating_mul(unit),
+            free: found.blocks_available().saturating_mul(unit),
+            total: found.blocks().saturating_mul(unit),
         })
     }
 }

@@ -7,8 +7,9 @@ use paasta_coordinator::run::RunError;
 use paasta_proto::{
     convert,
     v1::{
-        AddMemberRequest, AgentMessage, EventsRequest, Hello, HostStatus, MetastatusRequest,
-        Renewal, Report, agent_message::Kind, agents_client::AgentsClient, coordinator_message,
+        AddMemberRequest, AgentMessage, EventsRequest, Hello, HostState, HostStatus,
+        MetastatusRequest, Renewal, Report, agent_message::Kind, agents_client::AgentsClient,
+        coordinator_message,
     },
 };
 use tokio::{
@@ -69,7 +70,7 @@ async fn hello(address: &str, host: &HostInfo, cluster: &str) -> Result<Session,
     };
     let renewing = tokio::spawn(async move {
         loop {
-            let kind = Some(Kind::Renewal(Renewal {}));
+            let kind = Some(Kind::Renewal(Renewal::default()));
             if outbox.send(AgentMessage { kind }).await.is_err() {
                 return;
             }
@@ -96,13 +97,15 @@ async fn settled(cluster: &Coordinators, host: &HostInfo, name: &str) -> Result<
 }
 
 async fn host_status(cluster: &Coordinators) -> HostStatus {
-    let asked = cluster.admin(1).metastatus(MetastatusRequest::default());
+    let mut admin = cluster.admin(1);
+    let asked = admin.metastatus(MetastatusRequest::default());
     let told = asked.await.expect("there is a leader").into_inner();
     told.hosts.into_iter().next().expect("one host")
 }
 
 async fn events_of_claims(cluster: &Coordinators) -> Vec<String> {
-    let asked = cluster.admin(1).events(EventsRequest::default());
+    let mut admin = cluster.admin(1);
+    let asked = admin.events(EventsRequest::default());
     let told = asked.await.expect("there is a leader").into_inner();
     let texts = told.events.into_iter().map(|event| event.text);
     texts.filter(|text| text.contains("machine")).collect()
@@ -129,7 +132,7 @@ async fn a_second_machine_under_a_living_host_id_is_refused_and_named_once() {
         );
     }
     let shown = host_status(&cluster).await;
-    assert_eq!((shown.state.as_str(), shown.connected), ("up", true));
+    assert_eq!((shown.state(), shown.connected), (HostState::Up, true));
     assert_eq!(
         (shown.address.as_str(), shown.rival_address.as_str()),
         ("10.0.0.1", "10.0.0.2")

@@ -9,8 +9,8 @@ use std::{
 };
 
 use paasta_proto::v1::{
-    Asker, CleanupRequest, CleanupResponse, EventsRequest, HistoryRequest, InstanceStatus,
-    MetastatusRequest, OverrideRequest, WhyRequest, deploys_client::DeploysClient,
+    Asker, CleanupRequest, CleanupResponse, DeployStatus, EventsRequest, HistoryRequest,
+    InstanceStatus, MetastatusRequest, OverrideRequest, WhyRequest, deploys_client::DeploysClient,
     operate_client::OperateClient,
 };
 use tokio::time::{Instant, sleep};
@@ -67,7 +67,7 @@ async fn kill_switch(cluster: &Coordinators, instance: &str) {
     assert_eq!(answer.into_inner().outcome, "done");
     cluster
         .wait(instance, PATIENCE, |status| {
-            status.deploy_status == "stopped"
+            status.deploy_status() == DeployStatus::Stopped
         })
         .await;
 }
@@ -157,12 +157,16 @@ async fn a_file_that_is_written_slowly_changes_nothing_that_runs() {
     let events = events(&cluster).await;
     let gone = |text: &&String| text.contains("no longer") || text.contains("declared again");
     assert_eq!(events.iter().find(gone), None);
-    // What rests is read: an explicit nothing is meant.
-    fs::write(&hello, "{}\n").expect("written");
-    eventually("only the other runs", async || {
-        (replicas(&agents).len() == 1).then_some(())
+    // What rests is read: an instance that is left out is meant to go.
+    fs::write(&hello, "main: {instances: 2, cpus: 0.1, mem: 64}\n").expect("written");
+    eventually("hello.web is removed", async || {
+        let asked = WhyRequest {
+            instance: "hello.web".to_owned(),
+        };
+        cluster.admin(1).why(asked).await.is_err().then_some(())
     })
     .await;
+    assert_eq!(replicas(&agents), before);
     cluster.stop().await;
 }
 
@@ -300,10 +304,10 @@ async fn a_removal_has_a_deadline_and_what_returns_is_as_it_was() {
                 .await;
             let leader = cluster.leader(PATIENCE).await;
             cluster.kill(leader).await;
-            let status = cluster
+            cluster
                 .wait("a.main", PATIENCE, |status| removal(status).is_some())
                 .await;
-            assert!(status.counts.is_some_and(|counts| counts.happy == 1));
+            assert_eq!(replicas(&agents).len(), 2, "it still runs");
             cluster.restart(leader).await;
             eventually("a.main is removed", async || {
                 (replicas(&agents).len() == 1).then_some(())
@@ -330,8 +334,8 @@ async fn a_removal_has_a_deadline_and_what_returns_is_as_it_was() {
     })
     .await;
     assert_eq!(
-        (status.wanted, status.deploy_status.as_str()),
-        (0, "stopped")
+        (status.wanted, status.deploy_status()),
+        (0, DeployStatus::Stopped)
     );
     assert_eq!(
         status.overridden.map(|one| one.kind).as_deref(),

@@ -12,14 +12,18 @@ use paasta_coordinator::{
         rejoin::rejoin,
         restore::{Restore, restore},
     },
+    store::{Ballot, FlushTimer, IoMode, OnVolume, Store, StoreId, StoreOptions},
 };
 use paasta_coordinator_core::state::ClusterState;
 use paasta_process::saved::{Incoming, Saved};
-use paasta_proto::v1::{AddMemberRequest, DeployStatus, NodeRequest, SaveSnapshotRequest};
+use paasta_proto::v1::{
+    AddMemberRequest, DeployStatus, MetastatusRequest, NodeRequest, SaveSnapshotRequest,
+};
 
 use super::{
     agent::FakeAgent,
     coordinators::Coordinators,
+    http::get,
     members::{add, list, promote, remove},
 };
 use crate::PATIENCE;
@@ -234,6 +238,111 @@ async fn a_damaged_store_says_so_and_its_machine_joins_again_under_a_new_id() {
     let ids: Vec<u64> = members.members.iter().map(|member| member.id).collect();
     assert!(ids.contains(&4) && !ids.contains(&broken), "{ids:?}");
     cluster.wait_caught_up(4, PATIENCE).await;
+    cluster.stop().await;
+}
+
+/// Writes into a store at rest what 0.1.0 took from any member: a vote for the last term there is.
+async fn forge_vote(dir: &Path, node: u64) {
+    let store = Store::open(&StoreOptions {
+        dir: dir.to_owned(),
+        node,
+        cluster: None,
+        fresh: StoreId::from_bits(0),
+        volume: OnVolume::default(),
+        io: IoMode::Inline,
+        timer: FlushTimer::default(),
+    });
+    let vote = Ballot {
+        term: u64::MAX,
+        node: 1,
+        committed: false,
+    };
+    let saved = store.expect("it is sound").log.save_vote(vote).await;
+    saved.expect("it is written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_that_no_election_has_made_is_mended_by_a_recovery() {
+    let (mut cluster, agents, replicas) = running().await;
+    let kept = fall_silent(agents).await;
+    let survivor = cluster.leader(PATIENCE).await;
+    for id in 1..=3 {
+        cluster.kill(id).await;
+        forge_vote(&cluster.data_dir(id), id).await;
+    }
+    for id in 1..=3 {
+        let error = cluster.run_to_its_end(id).await.expect_err("no such term");
+        let error = error.to_string();
+        assert!(error.contains("paasta-coordinator recover"), "{error}");
+    }
+    for id in (1..=3).filter(|id| *id != survivor) {
+        cluster.forget(id);
+    }
+    let dir = cluster.data_dir(survivor);
+    let found = look(&dir).await.expect("its log is sound");
+    assert!(found.survey.term < 1 << 48, "{:?}", found.survey);
+    let address = found.address().expect("it had a vote").to_owned();
+    let done = recover(found, &dir, &address, NOW).await;
+    assert_eq!(done.expect("recovered").epoch, 2);
+    cluster.restart(survivor).await;
+    assert_eq!(cluster.leader(PATIENCE).await, survivor);
+    let back = come_back(&cluster, kept).await;
+    cluster.wait_running("hello.main", 3, PATIENCE).await;
+    let after: Vec<u64> = back.iter().flat_map(FakeAgent::replicas).collect();
+    assert_eq!(after, replicas, "nothing that ran was touched");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_without_its_data_directory_is_named_wherever_an_operator_looks() {
+    let mut cluster = Coordinators::start_with_http(3).await;
+    let leader = cluster.leader(PATIENCE).await;
+    let lost = leader % 3 + 1;
+    cluster.wait_caught_up(lost, PATIENCE).await;
+    cluster.kill(lost).await;
+    fs::remove_dir_all(cluster.data_dir(lost)).expect("it is gone");
+    cluster.restart(lost).await;
+    let refused = || async {
+        let members = list(&cluster, leader).await.members;
+        members
+            .into_iter()
+            .find(|one| one.id == lost && !one.refused.is_empty())
+    };
+    let member = cluster.wait_for("the refusal", refused).await;
+    assert_eq!(
+        (member.matched_index, member.lag),
+        (None, None),
+        "not up to date"
+    );
+    assert!(
+        member.refused.contains("paasta-coordinator rejoin"),
+        "{member:?}"
+    );
+    let asked = cluster
+        .admin(leader)
+        .metastatus(MetastatusRequest::default())
+        .await;
+    let told = asked.expect("there is a leader").into_inner().coordinators;
+    let shown = told
+        .iter()
+        .find(|one| one.id == lost)
+        .expect("it is a member");
+    assert_eq!(
+        (shown.refused.as_str(), shown.matched_index),
+        (member.refused.as_str(), None)
+    );
+    let node = cluster.node(lost).await.expect("it answers");
+    assert_eq!((node.role.as_str(), node.term), ("uninitialized", 0));
+    assert!(
+        node.refused.contains("data directory was lost"),
+        "{}",
+        node.refused
+    );
+    let ready = get(cluster.http(lost), "/readyz").await;
+    assert_eq!(ready.code, 503, "{}", ready.body);
+    assert!(ready.body.contains("coordinator remove"), "{}", ready.body);
+    let lives = get(cluster.http(lost), "/healthz").await;
+    assert_eq!(lives.code, 200, "a restart mends nothing");
     cluster.stop().await;
 }
 

@@ -65,7 +65,7 @@ impl Description {
             "null" => value.is_null(),
             "string" => value.is_string(),
             "boolean" => value.is_boolean(),
-            "integer" => value.is_u64(),
+            "integer" => value.is_i64() || value.is_u64(),
             "number" => value.is_number(),
             "array" => value.is_array(),
             "object" => value.is_object(),
@@ -74,6 +74,10 @@ impl Description {
         assert!(!types.is_empty(), "{at}: a schema without a type");
         if !types.iter().any(fits) {
             faults.push(format!("{at}: {value} is not {types:?}"));
+        }
+        let least = schema["minimum"].as_f64();
+        if least.is_some_and(|least| value.as_f64().is_some_and(|value| value < least)) {
+            faults.push(format!("{at}: {value} is less than it may be"));
         }
         if let Some(words) = schema["enum"]
             .as_array()

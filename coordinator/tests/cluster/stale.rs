@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use paasta_proto::v1::{MetastatusRequest, StatusRequest};
+use paasta_proto::v1::{DeployStatus, HostState, MetastatusRequest, StatusRequest};
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -43,7 +43,7 @@ async fn one_of_three_says_as_of_when_and_calls_nothing_unhealthy() {
                 .into_inner();
             let stale = answer.stale.expect("it says as of when");
             assert_eq!(stale.coordinator, left);
-            if !stale.leads && stale.heard_ms.is_some_and(|ms| ms > 3_000) {
+            if !stale.leads && stale.heard_ms.is_none_or(|ms| ms > 3_000) {
                 break answer;
             }
             assert!(Instant::now() < deadline, "{stale:?}");
@@ -56,7 +56,7 @@ async fn one_of_three_says_as_of_when_and_calls_nothing_unhealthy() {
             (3, 0, 0),
             "{one:?}"
         );
-        assert_eq!(one.deploy_status, "unknown");
+        assert_eq!(one.deploy_status(), DeployStatus::Unknown);
         let ask = MetastatusRequest { stale: true };
         let meta = admin
             .metastatus(ask)
@@ -66,7 +66,9 @@ async fn one_of_three_says_as_of_when_and_calls_nothing_unhealthy() {
         assert!(meta.stale.is_some_and(|stale| !stale.leads), "{meta:?}");
         assert!(meta.coordinators.iter().all(|one| !one.leader), "{meta:?}");
         assert!(
-            meta.hosts.iter().all(|host| host.state == "unknown"),
+            meta.hosts
+                .iter()
+                .all(|host| host.state() == HostState::Unknown),
             "{meta:?}"
         );
         // What needs a leader says so, and soon enough.

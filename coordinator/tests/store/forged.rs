@@ -21,7 +21,7 @@ use openraft::{
 };
 use paasta_coordinator::{
     raft::{Consensus, Machine, RaftError, RaftOptions, RaftStatus, TypeConfig},
-    store::{Ballot, FlushTimer, IoMode, Store, StoreId, StoreOptions},
+    store::{Ballot, FlushTimer, IoMode, OnVolume, Store, StoreId, StoreOptions},
 };
 use paasta_proto::v1::{
     IntroduceRequest, Introduction, RaftPayload, SnapshotChunk,
@@ -292,6 +292,10 @@ impl RaftService for Answers {
         Ok(Response::new(Self::vote(self)))
     }
 
+    async fn echo(&self, _: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
+        Err(Status::unavailable("never"))
+    }
+
     async fn transfer_leader(
         &self,
         _: Request<RaftPayload>,
@@ -360,6 +364,7 @@ async fn forge(dir: &Path, id: u64) {
         node: id,
         cluster: None,
         fresh: StoreId::from_bits(0),
+        volume: OnVolume::default(),
         io: IoMode::Inline,
         timer: FlushTimer::default(),
     });

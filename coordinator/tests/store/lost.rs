@@ -143,6 +143,58 @@ async fn under_a_leader_it_is_named_and_its_machine_comes_back_under_a_new_id() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_copy_of_the_data_directory_takes_no_part_under_the_leader_it_had_answered() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut nodes = three(dir.path(), |_| {}).await;
+    acknowledged(&nodes, "early", b"").await;
+    alike(&nodes, 1).await;
+    let led = leader(&nodes).await.id;
+    let old = led % 3 + 1;
+    let at = nodes.iter().position(|node| node.id == old);
+    let (_, address) = nodes.remove(at.expect("it runs")).stop().await;
+    let copy = dir.path().join("copy");
+    copy_all(&data_dir(dir.path(), old), &copy);
+    nodes.push(TestNode::start(old, dir.path(), &address, |_| {}).await);
+    for n in 0..50 {
+        acknowledged(&nodes, &format!("late-{n}"), b"").await;
+    }
+    alike(&nodes, 51).await;
+    let term = node(&nodes, led).status().term;
+    let at = nodes.iter().position(|node| node.id == old);
+    nodes.remove(at.expect("it runs")).stop().await;
+    fs::remove_dir_all(data_dir(dir.path(), old)).expect("it is gone");
+    fs::rename(&copy, data_dir(dir.path(), old)).expect("the older copy");
+    nodes.push(TestNode::start(old, dir.path(), &address, |_| {}).await);
+    let leading = node(&nodes, led);
+    let named = || async { leading.status().refused.get(&old).cloned() };
+    let words = eventually("the refusal", named).await;
+    assert!(words.contains("an older copy"), "{words}");
+    assert!(!leading.status().matched.contains_key(&old));
+    acknowledged(&nodes, "without it", b"").await;
+    let status = leading.status();
+    assert_eq!(
+        (status.role, status.term),
+        (Role::Leader, term),
+        "nothing moved"
+    );
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("it can be listed") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy_all(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).expect("it is copied")),
+        }
+    }
+}
+
 /// Members that are given otherwise than they are.
 type Change<'a> = &'a [(u64, &'a str)];
 

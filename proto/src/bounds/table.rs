@@ -35,6 +35,7 @@ const WORDS: Bound = text(4 << 10);
 pub const TABLE: &[(&str, Bound)] = &[
     // Operators and authors.
     ("AddMemberRequest.address", NAME),
+    ("ApplySettingsRequest.digest", WORD),
     ("Asker.request_id", text(100)),
     ("Asker.by", text(200)),
     ("BounceStatusRequest.instances", NAMES),
@@ -81,7 +82,9 @@ pub const TABLE: &[(&str, Bound)] = &[
     // Agents.
     ("Fence.cluster_id", NAME),
     ("Hello.boot_id", NAME),
+    ("Hello.cluster", NAME),
     ("Host.id", NAME),
+    ("Host.machine", WORD),
     ("Host.address", NAME),
     ("Host.pool", NAME),
     ("Host.attributes", many(1_000, 1 << 10)),
@@ -97,6 +100,7 @@ pub const TABLE: &[(&str, Bound)] = &[
     ("Report.replicas", many(10_000, 0)),
     ("Report.runtime_degraded", WORDS),
     ("ReplicaReport.app", APP),
+    ("ReplicaReport.troubles", many(32, 0)),
     ("ReplicaReport.phase", WORD),
     ("ReplicaReport.health", WORD),
     ("ReplicaReport.container", APP),
@@ -107,5 +111,7 @@ pub const TABLE: &[(&str, Bound)] = &[
     // Coordinators.
     ("RaftPayload.data", text(16 << 20)),
     ("RaftPayload.cluster_id", NAME),
+    ("RaftPayload.from_store", WORD),
+    ("RaftPayload.to_store", WORD),
     ("SnapshotChunk.data", text(4 << 20)),
 ];

@@ -107,7 +107,7 @@ pub fn host_part_to_wire(part: HostPart) -> v1::HostPart {
 fn host_part_from_wire(wire: i32) -> HostPart {
     match v1::HostPart::try_from(wire) {
         Ok(v1::HostPart::Disk) => HostPart::Disk,
-        Ok(v1::HostPart::Runtime) | Err(_) => HostPart::Runtime,
+        Ok(v1::HostPart::Runtime | v1::HostPart::Unspecified) | Err(_) => HostPart::Runtime,
     }
 }
 

@@ -15,9 +15,13 @@ use super::Violation;
 /// what an agent that restarts does not know to the moment.
 const TOLERANCE_MS: u64 = 1_500;
 
+/// How much younger a run may be held to be, milliseconds: an engine that does not answer, or an
+/// agent that is down, shows it late. A leader then waits longer than it must, which is safe.
+const LATE_MS: u64 = 12_000;
+
 /// Since when each run is there, in true time, as it was first seen to be.
 #[derive(Debug, Default)]
-pub struct Births(BTreeMap<(HostId, ReplicaId, u64), u64>);
+pub struct Births(BTreeMap<HostId, BTreeMap<(ReplicaId, u64), u64>>);
 
 /// The time by which leaders plan, which goes on from one to the next.
 #[derive(Debug, Default)]
@@ -29,7 +33,7 @@ const STEP_MS: u64 = 500;
 const SLEW_PERCENT: u64 = 10;
 
 impl Time {
-    /// Every coordinator is gone, and with them what they knew of the time.
+    /// No coordinator that knows the time can reach a majority: the next leader cannot know it.
     pub fn forget(&mut self) {
         self.0 = None;
     }
@@ -49,10 +53,17 @@ impl Time {
 }
 
 impl Births {
-    /// The run is there.
-    pub fn seen(&mut self, host: &HostId, replica: ReplicaId, run: u64, now_ms: u64) {
-        let key = (host.clone(), replica, run);
-        self.0.entry(key).or_insert(now_ms);
+    /// These runs are on the host.
+    pub fn seen(
+        &mut self,
+        host: &HostId,
+        runs: impl Iterator<Item = (ReplicaId, u64)>,
+        now_ms: u64,
+    ) {
+        let known = self.0.entry(host.clone()).or_default();
+        for run in runs {
+            known.entry(run).or_insert(now_ms);
+        }
     }
 
     /// A leader plans with this: how old it holds each run to be. Hosts that `believed` leaves out
@@ -66,14 +77,19 @@ impl Births {
     ) -> Option<Violation> {
         let hosts = seen.hosts.iter().filter(|(host, _)| believed(host));
         for (host, heard) in hosts {
+            let Some(births) = self.0.get(host) else {
+                continue;
+            };
             for (id, report) in &heard.replicas {
-                let born = self.0.get(&(host.clone(), *id, report.run));
+                let born = births.get(&(*id, report.run));
                 let (Some(born), Some(started_at)) = (born, report.started_at) else {
                     continue;
                 };
                 let (held, is) = (now.0.abs_diff(started_at.0), now_ms.saturating_sub(*born));
-                let tolerated = TOLERANCE_MS + is * SLEW_PERCENT / 100;
-                if held.abs_diff(is) > tolerated || started_at > now.after_ms(TOLERANCE_MS) {
+                let slew = is * SLEW_PERCENT / 100;
+                let older = held > is + TOLERANCE_MS + slew;
+                let younger = held + LATE_MS + slew < is;
+                if older || younger || started_at > now.after_ms(TOLERANCE_MS) {
                     let what = format!(
                         "run {} of {id} on {host} is held to be {held} ms old and is {is} ms old",
                         report.run

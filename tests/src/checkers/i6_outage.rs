@@ -36,19 +36,22 @@ pub fn lost_too_early(
 
 /// How long a leader without a way to a majority may go on, milliseconds, on fast links: three
 /// times the longest election timeout.
-const LEASE_MS: u64 = 1_050;
+const LEASE_MS: u64 = 2_100;
 /// What is on its way when the way is cut, and how often is looked.
-const SLACK_MS: u64 = 700;
+const SLACK_MS: u64 = 1_000;
 
-/// Since when each coordinator has had no way to and from a majority, by name.
+/// Since when each coordinator has had no way to and from a majority, by name, and its term. Votes
+/// that were on their way may still make it a leader: its lease counts from then.
 #[derive(Debug, Default)]
-pub struct Alone(BTreeMap<String, u64>);
+pub struct Alone(BTreeMap<String, (u64, u64)>);
 
 /// What a coordinator does while it is looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Leading {
     /// It plans and takes sessions.
     pub leads: bool,
+    /// Its term.
+    pub term: u64,
     /// Agents that it counts as connected.
     pub sessions: usize,
     /// How many times longer than on fast links its timeouts are, in thousandths.
@@ -68,7 +71,12 @@ impl Alone {
             self.0.remove(whom);
             return None;
         }
-        let since = *self.0.entry(whom.to_owned()).or_insert(now_ms);
+        let known = self.0.entry(whom.to_owned());
+        let since = known.or_insert((now_ms, leading.term));
+        if since.1 != leading.term {
+            *since = (now_ms, leading.term);
+        }
+        let since = since.0;
         let lease = LEASE_MS * u64::from(leading.pace_permille) / 1_000;
         let alone = now_ms.saturating_sub(since);
         let late = alone > lease + SLACK_MS && (leading.leads || leading.sessions > 0);

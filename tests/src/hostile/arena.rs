@@ -18,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     cluster::{binaries::binaries, daemon::Daemon},
+    loopback::SmallDisk,
     proxy::{Direction, Link, Proxy},
 };
 
@@ -30,6 +31,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(2);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// The disk of each data directory.
+const DISK_MIB: u64 = 96;
 
 /// The coordinators, and the ways between them. Dropped, they are killed.
 pub struct Arena {
@@ -40,6 +43,8 @@ pub struct Arena {
     running: BTreeMap<u64, Daemon>,
     /// By who dials and who listens.
     links: BTreeMap<(u64, u64), Proxy>,
+    /// Below the data directories; the last field, as processes are on them.
+    disks: BTreeMap<u64, SmallDisk>,
 }
 
 impl Arena {
@@ -52,6 +57,7 @@ impl Arena {
             http: free_ports()?,
             running: BTreeMap::new(),
             links: BTreeMap::new(),
+            disks: BTreeMap::new(),
         };
         for dialling in MEMBERS {
             for listening in MEMBERS.into_iter().filter(|one| *one != dialling) {
@@ -60,6 +66,9 @@ impl Arena {
                 let proxy = Proxy::on(near, arena.address(listening)).await?;
                 arena.links.insert((dialling, listening), proxy);
             }
+            let image = arena.dir.join(format!("disk-{dialling}"));
+            let disk = SmallDisk::make(&image, &arena.disk_dir(dialling), DISK_MIB)?;
+            arena.disks.insert(dialling, disk);
             arena.configure(dialling)?;
         }
         fs::create_dir_all(arena.soa())?;
@@ -107,10 +116,11 @@ coordinator:
   advertise: {name}
   http_listen: {http}
   data_dir: {data}
-  snapshot_every: 500
+  snapshot_every: 100
   lost_after_ms: 6000
 deployments:
-  generate: false
+  generate: true
+  every_seconds: 1
 "
         );
         fs::write(dir.join("paasta.yaml"), text)?;
@@ -149,6 +159,16 @@ deployments:
         daemon
             .with_context(|| format!("coordinator {id} does not run"))?
             .kill()
+    }
+
+    /// Starts a member again that has ended by itself. False when it still runs.
+    pub fn revive(&mut self, id: u64) -> Result<bool> {
+        let runs = self.running.get_mut(&id).is_some_and(Daemon::is_running);
+        if !runs {
+            self.running.remove(&id);
+            self.start(id)?;
+        }
+        Ok(!runs)
     }
 
     /// Sends a signal.
@@ -306,6 +326,16 @@ deployments:
 
     /// The data directory of a member.
     pub fn data_dir(&self, id: u64) -> PathBuf {
+        self.disk_dir(id).join("store")
+    }
+
+    /// The disk under the data directory of a member.
+    pub fn disk(&self, id: u64) -> Result<&SmallDisk> {
+        let disk = self.disks.get(&id);
+        disk.with_context(|| format!("coordinator {id} has no disk"))
+    }
+
+    fn disk_dir(&self, id: u64) -> PathBuf {
         self.dir.join(format!("data-{id}"))
     }
 

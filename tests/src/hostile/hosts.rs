@@ -64,6 +64,7 @@ impl HollowHost {
         let sandboxes = state_dir.join("sandboxes").display().to_string();
         let host = HostInfo {
             id: id.parse()?,
+            machine: None,
             address: "127.0.0.1".to_owned(),
             pool: pool.to_owned(),
             attributes: Default::default(),
@@ -100,6 +101,7 @@ impl HollowHost {
                 .iter()
                 .map(|(name, _)| name.clone())
                 .collect(),
+            cluster: None,
             dial: Arc::new(coordinators.clone()),
         };
         let talking = tokio::spawn(sessions.run(stop.clone()));

@@ -54,13 +54,13 @@ impl Row {
 /// The table.
 pub fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<34} {:>9} {:>8} {:>7} {:>6} {:>8} {:>7} {:>8}\n",
+        "{:<36} {:>9} {:>8} {:>7} {:>6} {:>8} {:>7} {:>8}\n",
         "fault", "elections", "gap ms", "writes", "reads", "refused", "fewest", "took ms"
     );
     for row in rows {
         let fewest = row.fewest_serving.map_or("-".to_owned(), |n| n.to_string());
         text.push_str(&format!(
-            "{:<34} {:>9} {:>8} {:>7} {:>6} {:>8} {:>7} {:>8}\n",
+            "{:<36} {:>9} {:>8} {:>7} {:>6} {:>8} {:>7} {:>8}\n",
             row.fault,
             row.elections,
             row.longest_gap_ms,

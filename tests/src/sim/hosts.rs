@@ -81,7 +81,8 @@ pub(crate) async fn coordinator(world: Arc<World>, id: u64) -> turmoil::Result {
 async fn ended(world: &World, seat: &CoordinatorSeat, error: &RunError) -> turmoil::Result {
     world.note(&seat.name, format_args!("ended by itself: {error}"));
     seat.set_up(None);
-    *seat.ended.lock() = Some(error.to_string());
+    let full = seat.disk.take_refused();
+    *seat.ended.lock() = Some((error.to_string(), full));
     std::future::pending().await
 }
 

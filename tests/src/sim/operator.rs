@@ -118,7 +118,16 @@ async fn init(
     members: BTreeMap<u64, String>,
 ) -> Result<(), String> {
     let id = format!("0190f1f4-0000-7000-8000-{:012x}", world.shape.seed);
-    let made = consensus.init(&id, members).await;
+    let mut pace = interval(INIT_PATIENCE);
+    let mut made = consensus.init(&id, members.clone()).await;
+    for _ in 0..INIT_TRIES {
+        if made.is_ok() {
+            break;
+        }
+        // Another one does not listen yet.
+        pace.tick().await;
+        made = consensus.init(&id, members.clone()).await;
+    }
     made.map_err(|error| error.to_string())?;
     let name = super::fleet::CLUSTER.parse();
     let name = name.map_err(|error: paasta_common::id::IdError| error.to_string())?;
@@ -127,7 +136,6 @@ async fn init(
         name,
     };
     let mut last = Err("not tried".to_owned());
-    let mut pace = interval(INIT_PATIENCE);
     for _ in 0..INIT_TRIES {
         pace.tick().await;
         let command = Command::Init(init.clone());

@@ -318,7 +318,14 @@ impl Simulation<'_> {
         if self.world.plant == Some(Plant::I3) {
             self.storm.tempt(&self.world);
         }
-        if self.world.up().next().is_none() {
+        // Whichever of the others leads next has only its own clock and the newest date of the state.
+        let knows = self.world.up().any(|(seat, up)| {
+            let status = up.leader.consensus.status();
+            let voters: Vec<u64> = status.voters.keys().copied().collect();
+            up.leader.consensus.clock().is_known()
+                && self.storm.has_a_way(&self.world, seat, &voters)
+        });
+        if !knows {
             self.world.judge.lock().time.forget();
         }
         if elapsed.is_multiple_of(LOOK_MS) {
@@ -348,7 +355,14 @@ impl Simulation<'_> {
             let connected = up.leader.observations.read();
             let connected = connected.hosts.values().filter(|host| host.connected);
             let leading = Leading {
-                leads: up.leader.leadership.borrow().is_some(),
+                // One that ended may still wait for the end of what it proposed.
+                leads: up
+                    .leader
+                    .leadership
+                    .borrow()
+                    .as_ref()
+                    .is_some_and(|one| !one.ended.is_cancelled()),
+                term: status.term,
                 sessions: connected.count(),
                 pace_permille: status.pace_permille,
             };

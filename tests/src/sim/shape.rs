@@ -105,7 +105,7 @@ pub enum Kind {
 }
 
 /// All kinds, with how likely each is where it occurs.
-const KINDS: [(Kind, u32); 29] = [
+const KINDS: [(Kind, u32); 30] = [
     (Kind::CrashCoordinator, 6),
     (Kind::CrashControlPlane, 1),
     (Kind::LoseStore, 2),

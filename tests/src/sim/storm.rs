@@ -23,12 +23,17 @@ use super::{
     world::{AgentSeat, CoordinatorSeat, World},
 };
 use crate::checkers::members;
+use disks::{copy, forget_ledger};
+use links::pairs;
 
 /// The most orders kept of each host, to arrive once more.
 const ORDERS_KEPT: usize = 50;
 
 /// After so long a process that ended by itself is started again.
 const SUPERVISED_MS: u64 = 500;
+
+mod disks;
+mod links;
 
 /// How a fault ends.
 enum End {
@@ -280,13 +285,10 @@ impl Storm {
     /// room for the log is a reason to end.
     pub(crate) fn supervise(&mut self, sim: &mut Sim<'_>, world: &World) {
         for seat in world.coordinators.values() {
-            let Some(why) = seat.ended.lock().take() else {
+            let Some((why, full)) = seat.ended.lock().take() else {
                 continue;
             };
-            world
-                .judge
-                .lock()
-                .ended(&seat.name, seat.disk.take_refused(), &why);
+            world.judge.lock().ended(&seat.name, full, &why);
             let until = world.clock.elapsed_ms() + SUPERVISED_MS;
             self.crash(sim, world, &seat.name, Some(until));
         }
@@ -443,105 +445,6 @@ impl Storm {
         watch.host_died(&seat.name);
     }
 
-    fn cut(&mut self, sim: &Sim<'_>, world: &World, kind: Kind, until: u64, chance: &mut StdRng) {
-        let names: Vec<&str> = world
-            .coordinators
-            .values()
-            .map(|seat| seat.name.as_str())
-            .collect();
-        let one = match kind {
-            Kind::CutAgent => match pick_agent(world, chance) {
-                Some(seat) => seat.name.as_str(),
-                None => return,
-            },
-            _ => names[chance.random_range(0..names.len())],
-        };
-        let all = chance.random_ratio(1, 2);
-        for other in names.iter().filter(|other| **other != one) {
-            if !all && chance.random_ratio(1, 2) {
-                continue;
-            }
-            let (a, b) = (one.to_owned(), (*other).to_owned());
-            match kind {
-                Kind::SlowLink => {
-                    world.note(one, format_args!("is slow to {other}"));
-                    sim.hold(one, *other);
-                    self.under_way.push((until, End::Release(a, b)));
-                }
-                Kind::CutOneWay => {
-                    self.silence(sim, world, one, other);
-                    self.under_way.push((until, End::Repair(a, b)));
-                }
-                _ => {
-                    self.silence(sim, world, one, other);
-                    self.silence(sim, world, other, one);
-                    self.under_way.push((until, End::Repair(a, b)));
-                }
-            }
-        }
-    }
-
-    /// Nothing from `one` reaches `other`.
-    fn silence(&mut self, sim: &Sim<'_>, world: &World, one: &str, other: &str) {
-        world.note(one, format_args!("is not heard by {other}"));
-        self.cut.insert((one.to_owned(), other.to_owned()));
-        sim.partition_oneway(one, other);
-    }
-
-    /// The leader is cut off from every other coordinator; or it is deaf; or it is mute.
-    fn cut_leader(&mut self, sim: &Sim<'_>, world: &World, until: u64, chance: &mut StdRng) {
-        let Some((leader, _, _)) = world.leader() else {
-            return;
-        };
-        let how = chance.random_range(0..3);
-        for other in world
-            .coordinators
-            .values()
-            .filter(|one| one.id != leader.id)
-        {
-            if how != 1 {
-                self.silence(sim, world, &leader.name, &other.name);
-            }
-            if how != 2 {
-                self.silence(sim, world, &other.name, &leader.name);
-            }
-            let end = End::Repair(leader.name.clone(), other.name.clone());
-            self.under_way.push((until, end));
-        }
-    }
-
-    /// Whether what the coordinator says reaches a majority of its cluster, itself included, and
-    /// what they say reaches it.
-    pub(crate) fn has_a_way(&self, world: &World, seat: &CoordinatorSeat, voters: &[u64]) -> bool {
-        let reached = voters.iter().filter(|id| {
-            let Some(other) = world.coordinators.get(id) else {
-                return false;
-            };
-            let (a, b) = (seat.name.clone(), other.name.clone());
-            let both_ways =
-                !self.cut.contains(&(a.clone(), b.clone())) && !self.cut.contains(&(b, a));
-            other.id == seat.id || (other.up().is_some() && both_ways)
-        });
-        reached.count() * 2 > voters.len()
-    }
-
-    /// The coordinators are as far from each other as they may be.
-    fn far_apart(&mut self, sim: &Sim<'_>, world: &World, until: u64, chance: &mut StdRng) {
-        if self
-            .under_way
-            .iter()
-            .any(|(_, end)| matches!(end, End::Near))
-        {
-            return;
-        }
-        let one_way = Duration::from_millis(chance.random_range(60..=125));
-        world.note("sim", format_args!("coordinators are {one_way:?} apart"));
-        for (a, b) in pairs(world) {
-            sim.set_link_latency(a, b, one_way);
-        }
-        self.under_way.push((until, End::Near));
-    }
-
     fn jump(&mut self, world: &World, until: u64, chance: &mut StdRng) {
         let coordinators = world.coordinators.values().map(|seat| &seat.name);
         let all: Vec<&String> = coordinators
@@ -645,20 +548,6 @@ fn pick_agent<'w>(world: &'w World, chance: &mut StdRng) -> Option<&'w AgentSeat
     (!seats.is_empty()).then(|| seats[chance.random_range(0..seats.len())])
 }
 
-/// Every two coordinators.
-fn pairs(world: &World) -> Vec<(&str, &str)> {
-    let names: Vec<&str> = world
-        .coordinators
-        .values()
-        .map(|one| one.name.as_str())
-        .collect();
-    let mut pairs = Vec::new();
-    for (at, a) in names.iter().enumerate() {
-        pairs.extend(names[at + 1..].iter().map(|b| (*a, *b)));
-    }
-    pairs
-}
-
 fn break_connections(world: &World, chance: &mut StdRng) {
     if chance.random_ratio(1, 2) {
         if let Some(seat) = pick_coordinator(world, chance) {
@@ -701,24 +590,4 @@ fn clock_of(world: &World, name: &str, offset_ms: i64) {
     for seat in world.agents.iter().filter(|seat| seat.name == name) {
         seat.clock.set_offset(offset_ms);
     }
-}
-
-/// A planted fault: nothing is left of what the agent obeyed.
-fn forget_ledger(seat: &AgentSeat) {
-    // What is not there is forgotten already.
-    let _ = std::fs::remove_dir_all(seat.dir.join("ledger"));
-    let _ = std::fs::remove_file(seat.dir.join("ledger.mark"));
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        match entry.file_type()?.is_dir() {
-            true => copy(&entry.path(), &target)?,
-            false => drop(std::fs::copy(entry.path(), target)?),
-        }
-    }
-    Ok(())
 }

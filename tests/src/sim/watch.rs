@@ -58,10 +58,8 @@ impl Watch {
                 let view = up.view.borrow().clone();
                 let now_ms = world.clock.elapsed_ms();
                 let running = view.reports.values().filter(|one| one.started_at.is_some());
-                for one in running {
-                    let births = &mut world.judge.lock().births;
-                    births.seen(seat.id(), one.id, one.run, now_ms);
-                }
+                let runs = running.map(|one| (one.id, one.run));
+                world.judge.lock().births.seen(seat.id(), runs, now_ms);
                 let accepted = view.accepted.clone();
                 if let Some(fence) = accepted {
                     world.judge.lock().obeyed(&seat.name, &fence);

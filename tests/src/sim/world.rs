@@ -32,8 +32,9 @@ pub(crate) struct CoordinatorSeat {
     pub(crate) knife: Knife,
     pub(crate) dir: PathBuf,
     pub(crate) disk: SimDisk,
-    /// It ended by itself, and why; until it is started again.
-    pub(crate) ended: Mutex<Option<String>>,
+    /// It ended by itself: why, and whether its disk had no room for the log then; until it is
+    /// started again.
+    pub(crate) ended: Mutex<Option<(String, bool)>>,
     /// Its configuration has a volume more than the others'.
     pub(crate) drifts: AtomicBool,
     /// It left the cluster for ever and does not come back.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use paasta_proto::v1::{ReplicaClass, ReplicaPhase};
 use paasta_tests::cluster::Cluster;
 use paasta_tests::run::eventually;
 
@@ -78,10 +79,10 @@ fn happy_alike(cluster: &Cluster) -> Result<()> {
             .iter()
             .filter(|one| one.app == status.desired_app);
         for replica in new {
-            if replica.phase == "running" {
+            if replica.phase() == ReplicaPhase::Running {
                 ran.entry(replica.id.clone()).or_insert_with(Instant::now);
             }
-            if replica.class == "happy" {
+            if replica.class() == ReplicaClass::Happy {
                 let since = ran.get(&replica.id).context("it ran before")?.elapsed();
                 took.entry(replica.id.clone())
                     .or_insert_with(|| (replica.host.clone(), since));

@@ -2,7 +2,7 @@
 //! coordinators say.
 
 use std::{
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,8 @@ use super::stage::Stage;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
-const RED: &str = "\u{1b}[31m";
+/// Red, as one of eight colours or of 256.
+const RED: [&str; 2] = ["\u{1b}[31m", "\u{1b}[38;5;1m"];
 
 /// Lets all health checks fail and looks until a replica is unhappy before and after it is shown.
 pub(crate) fn unhappy_is_red(stage: &Stage) -> Result<()> {
@@ -42,7 +43,10 @@ pub(crate) fn unhappy_is_red(stage: &Stage) -> Result<()> {
                 first == Some(id.as_str())
             });
             let row = row.with_context(|| format!("{id} is not shown:\n{text}"))?;
-            ensure!(row.contains(RED), "the row of {id} is not red: {row:?}");
+            ensure!(
+                RED.iter().any(|red| row.contains(red)),
+                "the row of {id} is not red: {row:?}"
+            );
             return Ok(());
         }
         ensure!(
@@ -68,7 +72,9 @@ fn on_terminal(words: &str) -> Result<String> {
         .args(["--quiet", "--command", words, "/dev/null"])
         .env("TERM", "xterm")
         .env("COLUMNS", "160")
-        .env_remove("NO_COLOR");
+        .env_remove("NO_COLOR")
+        // A terminal of the test itself would stop it, as it is no program of the foreground.
+        .stdin(Stdio::null());
     let output = command.output().context("cannot run script")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -112,7 +112,7 @@ impl Stage {
         let (began, mark) = (Instant::now(), self.clients.mark());
         let before = self.arena.term().await;
         self.deploy()?;
-        fault.happen(&mut self.arena).await?;
+        fault.happen(&mut self.arena, &self.clients).await?;
         let served = self.clients.progress(SERVED_LIMIT).await;
         ensure!(
             served,
@@ -121,6 +121,8 @@ impl Stage {
         self.wait_bounced().await?;
         self.arena.check_running()?;
         let elections = self.arena.term().await.saturating_sub(before);
+        let kept = elections == 0 || !fault.deposes_nobody();
+        ensure!(kept, "{elections} elections: the leader lost its office");
         self.calls = self
             .clients
             .check()

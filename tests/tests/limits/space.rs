@@ -77,6 +77,13 @@ fn a_follower_without_room_goes_on_without_snapshots_and_mends_itself() {
         "{said:?}"
     );
     assert_ne!(said.code, Some(0), "{said:?}");
+    eventually(SOON, "there is an event", || {
+        let events = cluster.operator.succeed(&["events"])?;
+        let line = format!("coordinator {full}: ");
+        ensure!(events.contains(&line), "{events}");
+        Ok(())
+    })
+    .unwrap();
 
     // One of three does not hold the others back, and the log needs little.
     cluster.declare("one", 400, 'a').unwrap();
@@ -99,9 +106,6 @@ fn a_follower_without_room_goes_on_without_snapshots_and_mends_itself() {
     eventually(SOON, "it is told of", || {
         let one = coordinator(&cluster, full)?;
         ensure!(one.snapshot_error.contains("leaves"), "{one:?}");
-        let events = cluster.operator.succeed(&["events"])?;
-        let line = format!("coordinator {full}: ");
-        ensure!(events.contains(&line), "{events}");
         Ok(())
     })
     .unwrap();

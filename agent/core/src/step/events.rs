@@ -317,10 +317,7 @@ fn probed(world: &World<'_>, id: ReplicaId, record: &mut Record, result: &Result
     };
     let before = checks.verdict;
     checks.take(check, *started_at, result.is_ok(), world.now);
-    let began_to_fail = before == Health::Healthy && checks.verdict == Health::Unhealthy;
-    record
-        .troubles
-        .add(Trouble::CheckFailed, u32::from(began_to_fail));
+    record.troubles.add_failed_check(before, checks.verdict);
     match result {
         Err(words) => record.say(Topic::Check, format!("health check failed: {words}")),
         Ok(()) if before != Health::Healthy && record.failures == 0 => {

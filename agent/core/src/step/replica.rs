@@ -307,6 +307,7 @@ fn probe(
         return;
     }
     let paused = record.live.paused;
+    let before = checks.verdict;
     if record.live.probe_due_by.is_some_and(|due| world.now >= due) {
         record.live.probe_due_by = None;
         checks.take(check, *started_at, false, world.now);
@@ -326,8 +327,10 @@ fn probe(
         // The kernel accepts connections for it all the same: only the engine can tell.
         record.live.probe_due_by = None;
         checks.take(check, *started_at, false, world.now);
+        record.troubles.add_failed_check(before, checks.verdict);
         record.say(Topic::Check, PAUSED);
     } else {
+        record.troubles.add_failed_check(before, checks.verdict);
         turn.actions.actions.extend(action);
     }
 }

@@ -69,6 +69,7 @@ fn container(name: &str, host: &str) -> FakeContainer {
         created_at: Timestamp(1),
         exit_code: None,
         ended_at: None,
+        memory_kills: 0,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     collections::VecDeque,
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -29,6 +29,8 @@ const AHEAD_MAX: usize = 4;
 /// The longest line of a file, bytes: dockerd cuts what is written into pieces of 16 KiB, each
 /// byte of which takes six at most.
 const LINE_MAX: usize = 256 << 10;
+/// How much before the place where reading goes on is compared with what was there, bytes.
+const TAIL: usize = 64;
 /// How much of a file is looked at to learn when it begins, bytes.
 const HEAD: u64 = LINE_MAX as u64;
 
@@ -48,6 +50,37 @@ struct Held {
     file: File,
     id: (u64, u64),
     offset: u64,
+    /// The last bytes before the offset: no two lines have the same, as each has its time.
+    tail: Vec<u8>,
+    /// Why something is missing between it and the file before it.
+    gap: Option<&'static str>,
+}
+
+impl Held {
+    /// Whether what was read is still before what is read next.
+    fn is_same(&self) -> io::Result<bool> {
+        let mut now = vec![0; self.tail.len()];
+        let at = self.offset.saturating_sub(self.tail.len() as u64);
+        match self.file.read_exact_at(&mut now, at) {
+            Ok(()) => Ok(now == self.tail),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn advance(&mut self, chunk: &[u8]) {
+        self.offset += chunk.len() as u64;
+        self.tail.extend_from_slice(chunk);
+        let more = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..more);
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.offset = 0;
+        self.tail.clear();
+        Ok(())
+    }
 }
 
 /// What one look into the files came to.
@@ -112,8 +145,15 @@ impl Files {
             };
             let mut chunk = vec![0; CHUNK];
             let count = held.file.read(&mut chunk)?;
+            // dockerd empties the only file that it keeps instead of beginning another.
+            if self.files_max == 1 && !held.is_same()? {
+                held.restart()?;
+                self.begun.clear();
+                self.gap = Some(ROTATED);
+                continue;
+            }
             if count > 0 {
-                held.offset += count as u64;
+                held.advance(&chunk[..count]);
                 self.unlooked += count as u64;
                 let entries = self.take(&chunk[..count]);
                 if entries.is_empty() {
@@ -136,6 +176,8 @@ impl Files {
                 self.gap = Some(UNREADABLE);
             }
             self.reading = self.ahead.pop_front();
+            let gap = self.reading.as_ref().and_then(|held| held.gap);
+            self.gap = gap.or(self.gap);
         }
     }
 
@@ -146,7 +188,9 @@ impl Files {
         let known = newest.map(|held| held.id);
         if let Some(known) = known {
             match fs::metadata(&self.path) {
-                Ok(meta) if (meta.dev(), meta.ino()) == known => return self.look_at_size(&meta),
+                Ok(meta) if (meta.dev(), meta.ino()) == known => {
+                    return Ok(self.has_more(&meta));
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(error),
@@ -161,7 +205,11 @@ impl Files {
                 Some(at) => drop(found.drain(..=at)),
                 // The successor of the newest known one may be among those that are gone.
                 None if found.is_empty() => return Ok(false),
-                None => self.gap = Some(ROTATED),
+                None => {
+                    if let Some(first) = found.first_mut() {
+                        first.gap = Some(ROTATED);
+                    }
+                }
             },
             None => self.begin(&mut found)?,
         }
@@ -174,19 +222,10 @@ impl Files {
         Ok(more)
     }
 
-    /// dockerd empties the only file that it keeps instead of beginning another.
-    fn look_at_size(&mut self, meta: &fs::Metadata) -> io::Result<bool> {
-        let Some(held) = self.reading.as_mut().filter(|_| self.ahead.is_empty()) else {
-            return Ok(true);
-        };
-        if meta.len() >= held.offset {
-            return Ok(meta.len() > held.offset);
-        }
-        held.file.seek(SeekFrom::Start(0))?;
-        held.offset = 0;
-        self.begun.clear();
-        self.gap = Some(ROTATED);
-        Ok(true)
+    /// Whether there is more to read of the files that are known.
+    fn has_more(&self, meta: &fs::Metadata) -> bool {
+        let last = self.reading.as_ref().filter(|_| self.ahead.is_empty());
+        last.is_none_or(|held| meta.len() > held.offset)
     }
 
     /// Where to begin among the files that are there.
@@ -230,6 +269,8 @@ impl Files {
                     file,
                     id,
                     offset: 0,
+                    tail: Vec::new(),
+                    gap: None,
                 });
             }
         }

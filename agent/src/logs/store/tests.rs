@@ -98,6 +98,25 @@ fn where_a_file_was_just_begun_the_one_before_says_where_to_go_on() {
 }
 
 #[test]
+fn the_pieces_of_a_line_are_counted_in_however_many_files_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LogStore::new(dir.path(), 100, 5, 1 << 20);
+    let mut writer = store.writer(&key(1)).unwrap();
+    writer.append(&[entry(4, Stream::Stdout, "a")]).unwrap();
+    for _ in 0..7 {
+        let piece = Entry {
+            partial: true,
+            ..entry(5, Stream::Stdout, "piece")
+        };
+        writer.append(&[piece]).unwrap();
+    }
+    assert!(files(&store, &key(1)).len() > 2);
+    drop(writer);
+    let writer = store.writer(&key(1)).unwrap();
+    assert_eq!(writer.mark(Stream::Stdout), Mark { at_ns: 5, count: 7 });
+}
+
+#[test]
 fn newlines_and_bytes_that_are_no_text_break_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let store = LogStore::new(dir.path(), 1 << 20, 5, 1 << 20);

@@ -29,8 +29,10 @@ impl World {
         fs::write(root.join("allowed/data/f"), "data").unwrap();
         fs::write(root.join("allowed/file"), "file").unwrap();
         symlink("data", root.join("allowed/link")).unwrap();
-        let mut system = SystemConfig::default();
-        system.allowed_extra_volumes = vec![root.join("allowed").display().to_string()];
+        let mut system = SystemConfig {
+            allowed_extra_volumes: vec![root.join("allowed").display().to_string()],
+            ..SystemConfig::default()
+        };
         system.agent.docker_socket = "/nonexistent/docker.sock".to_owned();
         let private = PrivateMounts::new(Mounts::new(&system), &root.join("state"));
         Self { dir, private }
@@ -62,6 +64,7 @@ impl World {
         let run = RunOf {
             number: 1,
             host_port: None,
+            image_working_dir: None,
         };
         compose(&settings, "c", ReplicaId(1), &replica, run)
     }

@@ -95,6 +95,7 @@ fn a_cluster_with_a_host_away() {
         repositories: 0,
         repositories_failing: 0,
         repositories_error: String::new(),
+        stale: None,
         pools: vec![PoolStatus {
             name: "default".to_owned(),
             hosts: 2,

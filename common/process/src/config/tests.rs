@@ -32,11 +32,11 @@ fn files_of_both_kinds_are_merged_in_the_order_of_their_names() {
         &[
             (
                 "10-base.yaml",
-                "cluster: a\nagent: {pool: one, attributes: {region: us, rack: r1}}\n",
+                "cluster: b\nsoa_dir: /a\nagent: {pool: one, attributes: {region: us, rack: r1}}\n",
             ),
             (
                 "20-more.json",
-                "{\n\t\"cluster\": \"b\",\n\t\"agent\": {\"attributes\": {\"rack\": \"r2\"}}\n}",
+                "{\n\t\"soa_dir\": \"/b\",\n\t\"agent\": {\"attributes\": {\"rack\": \"r2\"}}\n}",
             ),
             ("sub/30.yaml", "docker_registry: registry:443\n"),
             ("ignored.txt", "cluster: z\n"),
@@ -48,6 +48,7 @@ fn files_of_both_kinds_are_merged_in_the_order_of_their_names() {
     .unwrap();
     assert!(warnings.is_empty());
     assert_eq!(config.require_cluster().unwrap().as_str(), "b");
+    assert_eq!(config.soa_dir, "/b");
     assert_eq!(config.agent.pool, "one");
     assert_eq!(config.agent.attributes["region"], "us");
     assert_eq!(config.agent.attributes["rack"], "r2");

@@ -60,7 +60,8 @@ pub(super) fn changes(
         false => BTreeSet::new(),
     };
     let held = removing.guard.holds_back(state, removing.now);
-    if !over.is_empty() && !(held && state.held_back().is_some()) {
+    let held_already = held && state.held_back().is_some();
+    if !over.is_empty() && !held_already {
         commands.push(Command::RemoveInstances(RemoveInstances {
             ids: over,
             force: false,

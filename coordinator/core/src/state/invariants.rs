@@ -195,6 +195,12 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
             );
         }
     }
+    check_owners(state, found);
+}
+
+/// I8, I9: what is kept beside an instance has that instance.
+fn check_owners(state: &ClusterState, found: &mut Vec<Violation>) {
+    let tables = &state.tables;
     for instance in tables.paced.keys() {
         if state.instance(instance).is_none_or(|one| !one.declared) {
             violation(
@@ -207,7 +213,7 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
     for (id, instance) in state.instances() {
         let waits = instance.pin.as_ref();
         let waits = waits.is_some_and(|pin| pin.kind == PinKind::Paced);
-        if waits && !tables.paced.get(id).is_some_and(|one| !one.going) {
+        if waits && tables.paced.get(id).is_none_or(|one| one.going) {
             violation(
                 found,
                 "I8",

@@ -236,7 +236,9 @@ fn word(status: DeployStatus) -> &'static str {
         DeployStatus::Delayed => "Delayed",
         DeployStatus::Stopped => "Stopped",
         DeployStatus::Held => "Held",
-        DeployStatus::NotDeployed | DeployStatus::Unspecified => "NotRunning",
+        DeployStatus::NotDeployed | DeployStatus::Unknown | DeployStatus::Unspecified => {
+            "NotRunning"
+        }
     }
 }
 

@@ -84,8 +84,11 @@ async fn all_stores_are_written_once_all_have_answered() {
             .all(|node| nodes.iter().all(|of| knows(node, of)))
     })
     .await;
-    let status = leader(&nodes).unwrap().status();
-    assert_eq!((status.voters.len(), status.changing), (3, false));
+    until("the end of the change", || {
+        leader(&nodes).is_some_and(|node| !node.status().changing)
+    })
+    .await;
+    assert_eq!(leader(&nodes).unwrap().status().voters.len(), 3);
     for node in nodes {
         node.shutdown().await;
     }

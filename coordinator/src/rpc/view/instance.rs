@@ -47,6 +47,20 @@ pub(crate) const DEPLOY_STATUSES: [DeployStatus; 8] = [
     DeployStatus::LostBrake,
 ];
 
+/// How the replicas are spread over the desired app and the others.
+fn placed(apps: &[v1::AppStatus]) -> Placed {
+    let mut placed = Placed::default();
+    for app in apps {
+        if app.desired {
+            placed.new += app.replicas;
+            placed.happy += app.counts.as_ref().map_or(0, |counts| counts.happy);
+        } else {
+            placed.old += app.replicas;
+        }
+    }
+    placed
+}
+
 impl View<'_> {
     pub(super) fn instance(&self, id: &InstanceId, replicas: bool) -> v1::InstanceStatus {
         let mut status = v1::InstanceStatus {
@@ -96,15 +110,7 @@ impl View<'_> {
                     .collect()
             })
             .unwrap_or_default();
-        let mut placed = Placed::default();
-        for app in &status.apps {
-            if app.desired {
-                placed.new += app.replicas;
-                placed.happy += app.counts.as_ref().map_or(0, |counts| counts.happy);
-            } else {
-                placed.old += app.replicas;
-            }
-        }
+        let placed = placed(&status.apps);
         status.deploy_status = match self.deploy_status(id, instance, placed) {
             DeployStatus::Stopped => DeployStatus::Stopped,
             _ if !self.leads() => DeployStatus::Unknown,

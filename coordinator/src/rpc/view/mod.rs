@@ -118,10 +118,9 @@ impl View<'_> {
 
     /// How old the answer may be, where a stale one is `asked` for.
     fn stale(&self, asked: bool) -> Option<v1::Stale> {
-        let heard = match self.raft.is_leader() {
-            true => self.raft.since_quorum_ack,
-            false => self.raft.since_heard,
-        };
+        // One that led until its quorum was lost has the age of its last proof.
+        let ages = [self.raft.since_quorum_ack, self.raft.since_heard];
+        let heard = ages.into_iter().flatten().min();
         asked.then(|| v1::Stale {
             coordinator: self.raft.node_id,
             leads: self.leads(),
