@@ -17,7 +17,7 @@ use paasta_agent_core::{
     step::step,
 };
 use paasta_common::{report::Runtime, time::Timestamp};
-use paasta_process::{chain::chain, simulated};
+use paasta_process::chain::chain;
 use rand::{Rng, rngs::StdRng};
 use tokio::{
     sync::{mpsc, watch},
@@ -185,15 +185,14 @@ impl Actor {
             return Kept::Unchanged;
         };
         let began = Instant::now();
-        let written = simulated::blocking(move || changes.write()).await;
+        let written = self.ledger.write(changes).await;
         let took = began.elapsed();
         let failure = match written {
-            Ok(Ok(written)) => {
+            Ok(written) => {
                 self.ledger.saved(written);
                 None
             }
-            Ok(Err(error)) => Some(chain(&error)),
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(chain(&error)),
         };
         if let Some(error) = &failure {
             tracing::error!(

@@ -12,6 +12,7 @@
 mod content;
 mod kept;
 mod mark;
+mod writer;
 
 use std::{
     fs::{self, File},
@@ -27,9 +28,11 @@ use paasta_process::held;
 use content::Content;
 use kept::{Delta, Kept};
 use mark::Mark;
+use writer::Writer;
 
-/// A larger segment keeps values out of the files that sled never syncs.
-const SEGMENT_BYTES: usize = 8 << 20;
+/// sled keeps up to three segments in memory, and puts a tree page of more than a quarter of one in
+/// a file that it never syncs: `content::CHUNK_MAX` keeps pages (at most 20 entries) below that.
+const SEGMENT_BYTES: usize = 1 << 20;
 const CACHE_BYTES: u64 = 1 << 20;
 /// How often a copy of a ledger in use is tried before it counts as unreadable.
 const COPY_ATTEMPTS: usize = 5;
@@ -64,6 +67,9 @@ pub enum LedgerError {
         /// Why.
         words: String,
     },
+    /// The thread that writes.
+    #[error("the ledger's writer failed; its panic is in this log")]
+    NoWriter,
     /// The mark.
     #[error("cannot write the ledger's mark")]
     Mark(#[from] paasta_process::atomic_file::WriteError),
@@ -76,6 +82,7 @@ pub struct Ledger {
     file: Arc<File>,
     sequence: u64,
     kept: Kept,
+    writer: Writer,
     // Held until the ledger is dropped, after the database.
     _lock: File,
 }
@@ -138,6 +145,7 @@ impl Ledger {
             file: Arc::new(file),
             sequence: content.sequence.max(mark.sequence),
             kept: content.kept,
+            writer: Writer::start().map_err(io_error("start a thread for", root))?,
             _lock: lock,
         };
         Ok((ledger, Opened { state, damage }))
@@ -186,6 +194,14 @@ impl Ledger {
             delta,
             mark: Mark::new(sequence, state.accepted.clone()),
         })
+    }
+
+    /// Writes changes, on the ledger's own thread.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; then nothing may be done that depends on them.
+    pub async fn write(&self, changes: Changes) -> Result<Written, LedgerError> {
+        self.writer.write(changes).await
     }
 
     /// Takes note of changes that were written.

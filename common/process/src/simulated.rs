@@ -15,6 +15,11 @@ pub fn fix(seed: u64) {
     FIXED.get_or_init(|| Mutex::new(StdRng::seed_from_u64(seed)));
 }
 
+/// Whether [`fix`] was called.
+pub fn is_fixed() -> bool {
+    FIXED.get().is_some()
+}
+
 /// A number from 0 to 1, by chance.
 pub fn chance() -> f64 {
     match FIXED.get() {

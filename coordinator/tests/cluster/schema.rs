@@ -132,7 +132,7 @@ impl Description {
 #[test]
 fn what_does_not_fit_is_found() {
     let schema = serde_json::json!({"type": "object", "required": ["a", "b"], "additionalProperties": false,
-        "properties": {"a": {"$ref": "#/components/schemas/A"}, "b": {"type": ["integer", "null"]}}});
+        "properties": {"a": {"$ref": "#/components/schemas/A"}, "b": {"type": ["integer", "null"], "minimum": 0}}});
     let answer = serde_json::json!({"200": {"content": {"application/json": {"schema": schema}}}});
     let description = Description(serde_json::json!({
         "paths": {"/x": {"get": {"responses": answer}}},

@@ -222,14 +222,18 @@ async fn a_snapshot_of_a_term_that_cannot_be_is_refused() {
         openraft::alias::VoteOf::<TypeConfig>::new_committed(LAST, 2),
         Vote::new(1, 2),
     ] {
-        let chunk = SnapshotChunk {
+        let head = SnapshotChunk {
             head: Some(forger.says(3, &vote)),
-            data: file.clone(),
+            data: Vec::new(),
             total_bytes: file.len() as u64,
+        };
+        let rest = SnapshotChunk {
+            data: file.clone(),
+            ..SnapshotChunk::default()
         };
         let sent = client(&nodes[2])
             .await
-            .install_snapshot(stream::iter([chunk]))
+            .install_snapshot(stream::iter([head, rest]))
             .await;
         let refused = sent.expect_err("refused");
         assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");

@@ -135,7 +135,8 @@ async fn under_a_leader_it_is_named_and_its_machine_comes_back_under_a_new_id() 
         .add_learner(4, &fresh.address, PATIENCE)
         .await;
     added.expect("a new id is welcome");
-    assert!(fresh.pairs.has("without it"));
+    let caught_up = || async { fresh.pairs.has("without it").then_some(()) };
+    eventually("the record in the new member", caught_up).await;
     assert!(leading.status().refused.is_empty());
     nodes.push(fresh);
     for node in nodes {
