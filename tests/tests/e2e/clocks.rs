@@ -22,6 +22,7 @@ const LOOK: Duration = Duration::from_millis(1_500);
 fn clocks_that_are_hours_off_change_nothing() {
     let (story, mut cluster) = Story::begin("clocks", "zck");
     story.phase("start the agents again: one two hours ahead, one two hours behind");
+    agents_run(&cluster).unwrap();
     for (index, skew) in [(1, "+7200s"), (2, "-7200s")] {
         cluster.stop_agent(index).unwrap();
         cluster.start_agent_skewed(index, skew).unwrap();
@@ -44,6 +45,16 @@ fn clocks_that_are_hours_off_change_nothing() {
     }
     told_once(&cluster).unwrap();
     story.phase("done");
+}
+
+/// A signal before an agent listens for it would be an abrupt end.
+fn agents_run(cluster: &Cluster) -> Result<()> {
+    eventually(SOON, "three connected agents", || {
+        let status = cluster.operator.metastatus()?;
+        let connected = status.hosts.iter().filter(|host| host.connected).count();
+        ensure!(connected == 3, "{:?}", status.hosts);
+        Ok(())
+    })
 }
 
 fn shown(cluster: &Cluster) -> Result<()> {

@@ -184,7 +184,7 @@ fn tested(author: &mut Author, sha: &str) -> Result<()> {
         .with(0, &["is good", &format!("{image} is tested")])?;
     author
         .paasta(&["itest", "-c", "0123abc"])?
-        .with(1, &["40 hexadecimal digits"])?;
+        .with(1, &["hexadecimal digits", "git rev-parse HEAD"])?;
 
     let makefile = author.repository.work().join("Makefile");
     let good = fs::read_to_string(&makefile)?;
