@@ -1,5 +1,7 @@
 //! The tree keeps its own rules. A red test here names the file, the line and the way out.
 
+use std::collections::BTreeSet;
+
 use paasta_tests::tidy::{
     Violation, graph,
     graph::Metadata,
@@ -172,6 +174,24 @@ fn links_lead_somewhere() {
     let pages = files(root(), &["md"]).expect("read the tree");
     assert!(pages.len() > 20, "only {} pages were found", pages.len());
     assert_none(&links::dead(root(), &pages));
+}
+
+#[test]
+fn every_alert_has_a_section_in_the_runbook() {
+    let rules = std::fs::read_to_string(root().join("deploy/prometheus/rules.yml"))
+        .expect("read rules.yml");
+    let runbook =
+        std::fs::read_to_string(root().join("docs/operate/runbook.md")).expect("read runbook.md");
+    let alerts: BTreeSet<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    let sections: BTreeSet<&str> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("## Paasta").map(|_| &line[3..]))
+        .collect();
+    assert!(alerts.len() > 15, "{alerts:?}");
+    assert_eq!(alerts, sections, "alerts and sections of the runbook");
 }
 
 #[test]

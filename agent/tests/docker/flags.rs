@@ -261,7 +261,8 @@ fn plain(value: &Value) -> Value {
             .filter(|(name, _)| !name.starts_with("Attach"))
             .map(|(name, value)| match name.as_str() {
                 "CapAdd" | "CapDrop" => (name.clone(), sorted(value, "CAP_")),
-                "Env" => (name.clone(), sorted(value, "")),
+                // The client gives volumes in no order.
+                "Binds" | "Env" => (name.clone(), sorted(value, "")),
                 _ => (name.clone(), plain(value)),
             })
             .filter(|(_, value)| !matches!(value, Value::Null))

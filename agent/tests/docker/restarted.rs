@@ -64,11 +64,13 @@ impl Daemons {
 
     fn boot(&mut self) {
         let config = self.dir.join("daemon.json");
-        let words = ["--config-file", &config.to_string_lossy()];
-        self.dockerd = Some(start(&self.dir, "dockerd", &words));
+        // In a network of its own: a dockerd without a bridge removes the machine's docker0.
+        let config = config.to_string_lossy();
+        let words = ["--net", "dockerd", "--config-file", &config];
+        self.dockerd = Some(start(&self.dir, "unshare", &words));
         let begun = Instant::now();
         while !self.docker(&["version"]).0 {
-            let log = fs::read_to_string(self.dir.join("dockerd.log")).unwrap_or_default();
+            let log = fs::read_to_string(self.dir.join("unshare.log")).unwrap_or_default();
             assert!(begun.elapsed() < LIMIT, "dockerd did not start: {log}");
             std::thread::sleep(Duration::from_millis(100));
         }
