@@ -4,6 +4,7 @@
 
 mod acting;
 mod actor;
+mod disks;
 mod taking;
 mod upkeep;
 
@@ -16,6 +17,7 @@ use std::{
 use paasta_agent_core::{
     actions::Lane,
     collect::{CollectSettings, Stock},
+    disk::{EngineDisk, Storage},
     observed::{Event, Listing, Observed},
     report::reports,
     runtime::Judge,
@@ -24,6 +26,7 @@ use paasta_agent_core::{
 };
 use paasta_common::{
     assignment::{Assignment, Fence, FenceError},
+    disk::DiskLimits,
     id::ReplicaId,
     report::{ReplicaReport, Runtime},
 };
@@ -36,6 +39,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use actor::Actor;
+use disks::Disks;
 
 use crate::{
     engine::{Engine, metered::MeteredEngine},
@@ -108,6 +112,8 @@ pub enum Happened {
     Listed(Listing),
     /// The images.
     Stock(Stock),
+    /// The disk that runs use was measured; with it how the engine keeps them, where it says so.
+    DisksMeasured(Option<Storage>),
     /// They could not be listed, and why.
     NotListed(String),
     /// A coordinator's order.
@@ -134,6 +140,8 @@ pub struct View {
     pub reports: BTreeMap<ReplicaId, ReplicaReport>,
     /// The engine.
     pub runtime: Runtime,
+    /// What is done about the disk of instances.
+    pub disk_limits: DiskLimits,
 }
 
 impl View {
@@ -201,6 +209,7 @@ impl Agent {
             accepted: state.accepted.clone(),
             reports: reports(&state),
             runtime: Runtime::Ok,
+            disk_limits: parts.settings.disk_limits,
         }));
         let steps = Arc::new(AtomicU64::new(0));
         let watch = Watch {
@@ -245,6 +254,8 @@ impl Agent {
             steps,
             trimmed_at: None,
             collected_at: None,
+            disks: Disks::default(),
+            engine_disk: EngineDisk::default(),
             metrics: metrics.clone(),
         };
         tokio::spawn(watch.run(shutdown.clone()));

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use paasta_common::report::Runtime;
+use paasta_common::report::{HostPart, Runtime};
 use paasta_process::{
     accept::Open,
     http::{Problem, text},
@@ -58,7 +58,9 @@ async fn healthz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
 /// a coordinator it goes on with what it knows.
 async fn readyz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     let view = api.agent.view.borrow().clone();
-    if let Runtime::Degraded { reason, .. } = &view.runtime {
+    if let Runtime::Degraded { reason, part, .. } = &view.runtime
+        && *part != HostPart::DockerDisk
+    {
         return Err(Problem::new(503, format!("nothing new is begun: {reason}")));
     }
     match api.metrics.is_connected() {

@@ -22,4 +22,5 @@ pub mod ports;
 pub mod probes;
 pub mod sandbox;
 pub mod session;
+pub mod usage;
 pub mod watch;

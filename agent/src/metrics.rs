@@ -30,9 +30,9 @@ const PHASES: [Phase; 7] = [
 ];
 
 /// The calls of the container engine, as the metrics name them.
-const OPERATIONS: [&str; 11] = [
+const OPERATIONS: [&str; 13] = [
     "list", "inspect", "image", "pull", "stock", "forget", "create", "start", "stop", "remove",
-    "exec",
+    "exec", "layer", "storage",
 ];
 
 /// What an agent counts. Clones are the same.

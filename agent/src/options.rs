@@ -18,6 +18,7 @@ use crate::{
     capacity::{self, CapacityError},
     lanes::Patience,
     mounts::Mounts,
+    watch::Pace,
 };
 
 /// Where docker itself keeps its credentials, for when PaaSTA's file is not there.
@@ -54,6 +55,8 @@ pub struct Options {
     pub log_budget_bytes: u64,
     /// Disk for images, and which of them stay.
     pub collect: CollectSettings,
+    /// How often the engine is looked at.
+    pub pace: Pace,
 }
 
 /// An option that can not be used.
@@ -126,6 +129,7 @@ impl Options {
             log_max_files: ours.log_max_files,
             pids_limit: ours.pids_limit,
             new_privileges: ours.new_privileges,
+            disk_limits: ours.disk_limits,
             dns: ours.dns.clone(),
             dns_search: ours.dns_search.clone(),
             ..HostSettings::new(id.clone(), &address, &sandboxes.to_string_lossy())
@@ -157,6 +161,10 @@ impl Options {
                 budget_bytes: ours.image_budget_bytes,
                 min_age_ms: ours.image_min_age_seconds.saturating_mul(1_000),
                 keep_per_service: ours.image_keep_per_service as usize,
+            },
+            pace: Pace {
+                disks: Duration::from_secs(ours.disk_look_seconds),
+                ..Pace::default()
             },
             state_dir,
         })

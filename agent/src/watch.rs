@@ -34,6 +34,8 @@ pub struct Pace {
     pub every: Duration,
     /// How long a list may take.
     pub patience: Duration,
+    /// From one measurement of the disk that runs use to the next.
+    pub disks: Duration,
 }
 
 impl Default for Pace {
@@ -41,6 +43,7 @@ impl Default for Pace {
         Self {
             every: Duration::from_secs(5),
             patience: Duration::from_secs(5),
+            disks: Duration::from_secs(60),
         }
     }
 }

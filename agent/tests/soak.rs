@@ -48,6 +48,7 @@ fn parts(engine: &FakeEngine, dir: &Path) -> Parts {
         pace: Pace {
             every: Duration::from_millis(50),
             patience: Duration::from_secs(5),
+            ..Pace::default()
         },
     }
 }

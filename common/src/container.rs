@@ -101,6 +101,10 @@ pub struct ContainerSpec {
     pub memory_bytes: u64,
     /// The limit of memory and swap together, bytes; 0 for none.
     pub memory_swap_bytes: u64,
+    /// What its writable layer may hold, MiB, where the engine's storage driver can limit it; 0 for
+    /// no limit.
+    #[serde(default)]
+    pub disk_limit_mb: u64,
     /// Whole GPUs.
     pub gpus: u64,
     /// The network.

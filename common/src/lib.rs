@@ -11,6 +11,7 @@ pub mod changes;
 pub mod config;
 pub mod container;
 pub mod deployments;
+pub mod disk;
 pub mod host;
 pub mod id;
 pub mod image;

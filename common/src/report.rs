@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    disk::DiskLimits,
     id::{AppId, ReplicaId},
     time::Timestamp,
 };
@@ -21,6 +22,9 @@ pub struct HostReport {
     pub runtime: Runtime,
     /// The generation of the last accepted assignment; 0 when there was none.
     pub generation: u64,
+    /// What the host does about the disk of instances; none when its agent is too old to say.
+    #[serde(default)]
+    pub disk_limits: Option<DiskLimits>,
 }
 
 /// One replica as its host sees it.
@@ -77,6 +81,8 @@ pub enum Trouble {
     CheckFailed,
     /// A run was replaced for its failing health check.
     Unhealthy,
+    /// A run was ended because it used more disk than its limit.
+    OverDisk,
     /// A run could not be started.
     NotStarted,
     /// Somebody else removed the container of a run.
@@ -92,12 +98,13 @@ pub struct Troubles(BTreeMap<Trouble, u32>);
 
 impl Trouble {
     /// Every trouble.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Exited,
         Self::Memory,
         Self::ChildMemory,
         Self::CheckFailed,
         Self::Unhealthy,
+        Self::OverDisk,
         Self::NotStarted,
         Self::Removed,
         Self::CrashLoop,
@@ -111,6 +118,7 @@ impl Trouble {
             Self::ChildMemory => "child-memory",
             Self::CheckFailed => "check-failed",
             Self::Unhealthy => "unhealthy",
+            Self::OverDisk => "over-disk",
             Self::NotStarted => "not-started",
             Self::Removed => "removed",
             Self::CrashLoop => "crash-loop",
@@ -236,6 +244,13 @@ pub enum EndCause {
     Exited,
     /// The agent ended it, as its health check failed too often.
     Unhealthy,
+    /// The agent ended it, as it used more disk than its limit.
+    OverDisk {
+        /// What its writable layer and its sandbox held, MiB, rounded up.
+        used_mb: u64,
+        /// The limit, MiB.
+        limit_mb: u64,
+    },
     /// The agent ended it, as it was told to.
     Stopped,
     /// Somebody else removed its container.
@@ -306,17 +321,20 @@ pub enum HostPart {
     Runtime,
     /// The disk of the agent's own state.
     Disk,
+    /// The disk on which the container runtime keeps images and containers.
+    DockerDisk,
 }
 
 impl HostPart {
     /// Every part.
-    pub const ALL: [Self; 2] = [Self::Runtime, Self::Disk];
+    pub const ALL: [Self; 3] = [Self::Runtime, Self::Disk, Self::DockerDisk];
 
     /// The word used on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Runtime => "runtime",
             Self::Disk => "disk",
+            Self::DockerDisk => "docker-disk",
         }
     }
 
@@ -325,15 +343,20 @@ impl HostPart {
         match self {
             Self::Runtime => "container runtime",
             Self::Disk => "disk of the agent",
+            Self::DockerDisk => "disk of dockerd",
         }
     }
 }
 
 impl EndCause {
-    /// Every cause.
-    pub const ALL: [Self; 5] = [
+    /// Every cause, without amounts.
+    pub const ALL: [Self; 6] = [
         Self::Exited,
         Self::Unhealthy,
+        Self::OverDisk {
+            used_mb: 0,
+            limit_mb: 0,
+        },
         Self::Stopped,
         Self::Removed,
         Self::NotStarted,
@@ -344,11 +367,17 @@ impl EndCause {
         match self {
             Self::Exited => "exited",
             Self::Unhealthy => "unhealthy",
+            Self::OverDisk { .. } => "over-disk",
             Self::Stopped => "stopped",
             Self::Removed => "removed",
             Self::NotStarted => "not-started",
         }
     }
+}
+
+/// What a run did that was ended for its disk, both in MiB.
+pub fn over_disk(used_mb: u64, limit_mb: u64) -> String {
+    format!("used {used_mb} MiB of disk, its limit is {limit_mb} MiB")
 }
 
 impl fmt::Display for RunEnd {
@@ -358,11 +387,15 @@ impl fmt::Display for RunEnd {
             EndCause::Exited if self.signal.is_some() => "was killed",
             EndCause::Exited => "exited by itself",
             EndCause::Unhealthy => "was ended for its failing health check",
+            EndCause::OverDisk { .. } => "was ended",
             EndCause::Stopped => "was stopped",
             EndCause::Removed => "was removed by another",
             EndCause::NotStarted => "could not be started",
         };
         write!(f, "run {} {what}", self.run)?;
+        if let EndCause::OverDisk { used_mb, limit_mb } = self.cause {
+            write!(f, ": it {}", over_disk(used_mb, limit_mb))?;
+        }
         if let Some(signal) = &self.signal {
             write!(f, ", {signal}")?;
         }

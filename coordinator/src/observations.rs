@@ -129,6 +129,7 @@ impl Observations {
     pub fn report(&self, host: &HostId, session: u64, report: HostReport, now: Timestamp) -> bool {
         self.update(host, session, now, |known| {
             known.runtime = report.runtime;
+            known.disk_limits = report.disk_limits;
             known.accepted_generation = report.generation;
             known.complete_report |= report.complete;
             take_in(&mut known.replicas, report.replicas, report.complete)
@@ -262,6 +263,7 @@ mod tests {
             replicas: Vec::new(),
             runtime: Runtime::Ok,
             generation,
+            disk_limits: None,
         }
     }
 

@@ -298,6 +298,7 @@ impl Linked {
             pace: Pace {
                 every: Duration::from_millis(200),
                 patience: Duration::from_secs(2),
+                ..Pace::default()
             },
         };
         let token = CancellationToken::new();

@@ -10,6 +10,7 @@ use paasta_common::{
 };
 
 use crate::{
+    disk::engine_limit_mb,
     env::environment,
     labels::{LABEL_PREFIX, container_name, labels, sandbox_name},
     settings::HostSettings,
@@ -112,6 +113,7 @@ pub fn container(replica: &AssignedReplica, place: &Place<'_>) -> ContainerSpec 
         cpu_quota_us,
         memory_bytes,
         memory_swap_bytes,
+        disk_limit_mb: engine_limit_mb(host.disk_limits, spec.resources.disk_mb),
         gpus: spec.resources.gpus,
         network: spec.net.clone(),
         ports: ports(spec, place.host_port),

@@ -67,6 +67,9 @@ fn resources(spec: &ContainerSpec, flags: &mut Flags) {
     flags.limit("memory-swap", spec.memory_swap_bytes);
     flags.limit("pids-limit", spec.pids_limit);
     flags.limit("shm-size", spec.docker.shm_bytes);
+    if spec.disk_limit_mb > 0 {
+        flags.add("storage-opt", format!("size={}m", spec.disk_limit_mb));
+    }
     flags.limit("gpus", spec.gpus);
     for (name, limit) in &spec.ulimits {
         let hard = limit.hard.unwrap_or(limit.soft);

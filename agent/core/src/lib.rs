@@ -10,6 +10,7 @@
 pub mod actions;
 pub mod collect;
 pub mod compose;
+pub mod disk;
 pub mod docker_run;
 pub mod drain;
 mod env;

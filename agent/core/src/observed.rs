@@ -192,6 +192,15 @@ pub enum Event {
         /// Healthy, or what was seen instead.
         result: Result<(), String>,
     },
+    /// What a run uses of the host's disk was measured.
+    DiskMeasured {
+        /// The replica.
+        replica: ReplicaId,
+        /// The run.
+        run: u64,
+        /// Bytes of its writable layer and of its sandbox.
+        used_bytes: u64,
+    },
     /// A call of a drain came back.
     DrainAnswered {
         /// The replica.

@@ -1,6 +1,6 @@
 //! What the operator set for this host and what every decision may depend on.
 
-use paasta_common::id::HostId;
+use paasta_common::{disk::DiskLimits, id::HostId};
 use serde::{Deserialize, Serialize};
 
 /// How long a container that no ledger accounts for is left alone, by default: an hour, as
@@ -34,6 +34,9 @@ pub struct HostSettings {
     pub log_max_files: u32,
     /// Processes and threads of one container, at most; 0 for no limit.
     pub pids_limit: u64,
+    /// What is done about the disk of instances.
+    #[serde(default)]
+    pub disk_limits: DiskLimits,
     /// Whether setuid programs work inside containers.
     pub new_privileges: bool,
     /// Name servers of containers; empty leaves them to the engine.
@@ -54,6 +57,7 @@ impl HostSettings {
             log_max_bytes: LOG_MAX_BYTES,
             log_max_files: LOG_MAX_FILES,
             pids_limit: PIDS_LIMIT,
+            disk_limits: DiskLimits::default(),
             new_privileges: false,
             dns: Vec::new(),
             dns_search: Vec::new(),

@@ -11,7 +11,7 @@ use paasta_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{health::Checks, images::Refetches, labels::container_name};
+use crate::{disk::Measured, health::Checks, images::Refetches, labels::container_name};
 
 /// The longest message kept with a replica, bytes.
 pub const MESSAGE_MAX: usize = 600;
@@ -194,6 +194,8 @@ pub struct Live {
     pub look: bool,
     /// The container is frozen, as the last look showed.
     pub paused: bool,
+    /// What its present run uses of the disk.
+    pub disk: Measured,
     /// When an engine operation that failed is tried again.
     pub retry_at: Option<Timestamp>,
     /// How far the conversation about its drain has come.

@@ -57,7 +57,9 @@ impl Actor {
                 since: *since,
                 part: HostPart::Disk,
             },
-            None => self.runtime.clone(),
+            None if self.runtime != Runtime::Ok => self.runtime.clone(),
+            // What begins may still succeed: only new replicas are better off elsewhere.
+            None => self.engine_disk.runtime(),
         };
         let mut reports = reports(&self.state);
         for (id, report) in &mut reports {
@@ -72,6 +74,7 @@ impl Actor {
             accepted: self.state.accepted.clone(),
             reports,
             runtime,
+            disk_limits: self.parts.settings.disk_limits,
         };
         self.published.send_if_modified(|held| {
             let changed = **held != view;

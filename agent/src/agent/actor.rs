@@ -10,6 +10,7 @@ use std::{
 
 use paasta_agent_core::{
     collect::LastUse,
+    disk::EngineDisk,
     observed::{Event, Observed, Ports},
     ports::{Wanted, taken, wanted},
     runtime::Judge,
@@ -25,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Happened, Parts, View};
+use super::{Happened, Parts, View, disks::Disks};
 use crate::{
     images::{Images, collect::LastUseFile},
     lanes::Lanes,
@@ -76,6 +77,8 @@ pub(super) struct Actor {
     pub(super) steps: Arc<AtomicU64>,
     pub(super) trimmed_at: Option<Instant>,
     pub(super) collected_at: Option<Instant>,
+    pub(super) disks: Disks,
+    pub(super) engine_disk: EngineDisk,
     pub(super) metrics: Metrics,
 }
 
@@ -156,6 +159,7 @@ impl Actor {
         self.publish();
         self.trim();
         self.look_at_images();
+        self.measure_disks();
         let rest = match (kept, actions.wake_at) {
             (Kept::Failed, _) => LEDGER_RETRY,
             (_, Some(at)) => Duration::from_millis(at.since_ms(now).max(1)),

@@ -39,6 +39,7 @@ impl Actor {
                 self.observed.listing = Some(listing);
                 self.observed.fresh_listing = true;
             }
+            Happened::DisksMeasured(storage) => self.disks_measured(storage.as_ref()),
             Happened::NotListed(words) => self.judge.list_failed(words),
             Happened::Order(order) => self.obey(order),
             Happened::Nothing => {}

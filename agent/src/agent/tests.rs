@@ -2,6 +2,7 @@
 //! stays where it went wrong.
 
 mod checks;
+mod disks;
 mod drains;
 mod mounts;
 
@@ -139,6 +140,7 @@ fn parts(engine: &FakeEngine, dir: &Path) -> Parts {
         pace: Pace {
             every: Duration::from_millis(50),
             patience: Duration::from_millis(200),
+            ..Pace::default()
         },
     }
 }

@@ -23,7 +23,6 @@ use crate::{
     machine::Machine,
     options::Options,
     session::{PlainDial, Sessions},
-    watch::Pace,
 };
 
 /// What containers see of the state directory, and what is in it is theirs.
@@ -148,6 +147,6 @@ fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {
         sandbox_budget_bytes: options.sandbox_budget_bytes,
         log_budget_bytes: options.log_budget_bytes,
         collect: options.collect.clone(),
-        pace: Pace::default(),
+        pace: options.pace,
     }
 }

@@ -5,6 +5,7 @@ mod files;
 mod images;
 mod logs;
 mod processes;
+mod storage;
 mod transport;
 
 use std::{collections::HashMap, future::ready, path::PathBuf, time::Duration};
@@ -18,8 +19,7 @@ use bollard::{
         RestartPolicy, RestartPolicyNameEnum,
     },
     query_parameters::{
-        CreateContainerOptions, EventsOptions, ListContainersOptions, RemoveContainerOptions,
-        StopContainerOptions,
+        EventsOptions, ListContainersOptions, RemoveContainerOptions, StopContainerOptions,
     },
 };
 use futures_util::{
@@ -28,6 +28,7 @@ use futures_util::{
 };
 use paasta_agent_core::{
     collect::Stock,
+    disk::Storage,
     docker_run, labels,
     observed::{ContainerState, LocalImage, Seen},
 };
@@ -61,6 +62,8 @@ pub struct DockerEngine {
     credentials: PathBuf,
     /// The client, once the daemon has said which version it speaks.
     client: Mutex<Option<Docker>>,
+    /// Whether its storage driver can limit writable layers, once that is known.
+    limits: Mutex<Option<bool>>,
     checks: exec::Checks,
 }
 
@@ -72,6 +75,7 @@ impl DockerEngine {
             socket: socket.into(),
             credentials: credentials.into(),
             client: Mutex::new(None),
+            limits: Mutex::new(None),
             checks: exec::Checks::default(),
         }
     }
@@ -111,6 +115,7 @@ impl DockerEngine {
     /// Asks for the version again next time: another daemon may listen there by then.
     fn forget_version(&self) {
         *self.client.lock() = None;
+        *self.limits.lock() = None;
     }
 
     /// Finds the container whose name is taken, if it is the very one that was to be made.
@@ -182,6 +187,10 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         ("max-size", spec.log_max_bytes.to_string()),
         ("max-file", spec.log_max_files.to_string()),
     ];
+    let size = || {
+        let size = format!("{}m", spec.disk_limit_mb);
+        HashMap::from([("size".to_owned(), size)])
+    };
     let no_new_privileges = || vec!["no-new-privileges".to_owned()];
     let gpus = DeviceRequest {
         count: Some(signed(spec.gpus)),
@@ -206,6 +215,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         pids_limit: (spec.pids_limit > 0).then(|| signed(spec.pids_limit)),
         shm_size: (spec.docker.shm_bytes > 0).then(|| signed(spec.docker.shm_bytes)),
         device_requests: (spec.gpus > 0).then(|| vec![gpus]),
+        storage_opt: (spec.disk_limit_mb > 0).then(size),
         network_mode: Some(docker_run::network_name(&spec.network).to_owned()),
         extra_hosts: optional(&spec.docker.add_hosts),
         dns: optional(&spec.docker.dns),
@@ -357,6 +367,14 @@ impl Engine for DockerEngine {
         Box::pin(self.fetch(image, progress))
     }
 
+    fn layer_bytes<'a>(&'a self, container: &'a str) -> Answer<'a, u64> {
+        Box::pin(self.layer(container))
+    }
+
+    fn storage(&self) -> Answer<'_, Storage> {
+        Box::pin(self.info())
+    }
+
     fn stock(&self) -> Answer<'_, Stock> {
         Box::pin(DockerEngine::stock(self))
     }
@@ -366,24 +384,7 @@ impl Engine for DockerEngine {
     }
 
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Answer<'a, String> {
-        Box::pin(async move {
-            let options = CreateContainerOptions {
-                name: Some(spec.name.clone()),
-                ..CreateContainerOptions::default()
-            };
-            let client = self.client().await?;
-            match client
-                .create_container(Some(options), create_body(spec))
-                .await
-            {
-                Ok(created) => Ok(created.id),
-                Err(Error::DockerResponseServerError {
-                    status_code: 409,
-                    message,
-                }) => self.adopt(spec, message).await,
-                Err(error) => Err(told(error)),
-            }
-        })
+        Box::pin(self.make(spec))
     }
 
     fn start<'a>(&'a self, container: &'a str) -> Answer<'a, ()> {

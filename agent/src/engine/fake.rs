@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use paasta_agent_core::{
     collect::HeldImage,
+    disk::Storage,
     labels,
     observed::{ContainerState, Seen},
 };
@@ -94,11 +95,14 @@ pub struct FakeContainer {
     pub ended_at: Option<Timestamp>,
     /// Processes in it that were killed for memory.
     pub memory_kills: u32,
+    /// Bytes of its writable layer.
+    pub layer_bytes: u64,
 }
 
 #[derive(Default)]
 struct Inner {
     faults: Faults,
+    storage: Storage,
     images: BTreeMap<String, HeldImage>,
     /// The working directories that images set.
     working_dirs: BTreeMap<String, String>,
@@ -127,6 +131,19 @@ impl FakeEngine {
     /// Changes how it behaves.
     pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.inner.lock().faults);
+    }
+
+    /// Lets a container's writable layer hold so many bytes. Nothing happens when there is none of
+    /// this name.
+    pub fn fill_layer(&self, name: &str, bytes: u64) {
+        if let Some(container) = self.inner.lock().containers.get_mut(name) {
+            container.layer_bytes = bytes;
+        }
+    }
+
+    /// Sets where and how it keeps images and containers.
+    pub fn keep_in(&self, storage: Storage) {
+        self.inner.lock().storage = storage;
     }
 
     /// The containers, by name.
@@ -387,6 +404,7 @@ impl FakeEngine {
             exit_code: None,
             ended_at: None,
             memory_kills: 0,
+            layer_bytes: 0,
         };
         inner.containers.insert(spec.name.clone(), container);
         drop(inner);

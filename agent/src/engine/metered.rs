@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 use paasta_agent_core::{
     collect::Stock,
+    disk::Storage,
     observed::{LocalImage, Seen},
 };
 use paasta_common::{container::ContainerSpec, report::PullProgress};
@@ -81,6 +82,12 @@ impl Engine for MeteredEngine {
         progress: &'a watch::Sender<PullProgress>,
     ) -> Answer<'a, ()> {
         self.timed("pull", self.inner.pull(image, progress))
+    }
+    fn layer_bytes<'a>(&'a self, container: &'a str) -> Answer<'a, u64> {
+        self.timed("layer", self.inner.layer_bytes(container))
+    }
+    fn storage(&self) -> Answer<'_, Storage> {
+        self.timed("storage", self.inner.storage())
     }
     fn stock(&self) -> Answer<'_, Stock> {
         self.timed("stock", self.inner.stock())

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use paasta_agent_core::{
     collect::Stock,
+    disk::Storage,
     observed::{LocalImage, Seen},
 };
 use paasta_common::{
@@ -157,6 +158,10 @@ pub trait Engine: Send + Sync + 'static {
         image: &'a str,
         progress: &'a watch::Sender<PullProgress>,
     ) -> Answer<'a, ()>;
+    /// Bytes of the container's writable layer. The engine walks over all of it.
+    fn layer_bytes<'a>(&'a self, container: &'a str) -> Answer<'a, u64>;
+    /// Where and how it keeps images and containers.
+    fn storage(&self) -> Answer<'_, Storage>;
     /// Every image here, and what containers, anybody's, use.
     fn stock(&self) -> Answer<'_, Stock>;
     /// Takes a name off an image; with its last name the image goes. Refused while a container

@@ -87,6 +87,7 @@ impl Changes {
             replicas,
             runtime: self.runtime.clone(),
             generation: self.generation,
+            disk_limits: Some(view.disk_limits),
         }
     }
 
@@ -148,6 +149,7 @@ mod tests {
                 .map(|(id, phase)| report(*id, *phase))
                 .collect(),
             runtime: Runtime::Ok,
+            disk_limits: Default::default(),
         })
     }
 

@@ -10,6 +10,7 @@ use futures_util::stream::BoxStream;
 use paasta_agent::engine::{Answer, Engine, Entries, Executed, Hint, Inspected, fake::FakeEngine};
 use paasta_agent_core::{
     collect::Stock,
+    disk::Storage,
     observed::{LocalImage, Seen},
 };
 use paasta_common::{container::ContainerSpec, report::PullProgress};
@@ -68,6 +69,14 @@ impl Engine for Noted {
         progress: &'a watch::Sender<PullProgress>,
     ) -> Answer<'a, ()> {
         self.note("pull", self.engine.pull(image, progress))
+    }
+
+    fn layer_bytes<'a>(&'a self, container: &'a str) -> Answer<'a, u64> {
+        self.engine.layer_bytes(container)
+    }
+
+    fn storage(&self) -> Answer<'_, Storage> {
+        self.engine.storage()
     }
 
     fn stock(&self) -> Answer<'_, Stock> {

@@ -108,6 +108,7 @@ impl Host {
             pace: Pace {
                 every: Duration::from_millis(50),
                 patience: Duration::from_millis(200),
+                ..Pace::default()
             },
         };
         let agent = runtime.block_on(async { Agent::start(parts, CancellationToken::new()) })?;
@@ -144,6 +145,7 @@ impl Host {
             exit_code: None,
             ended_at: None,
             memory_kills: 0,
+            layer_bytes: 0,
         });
     }
 

@@ -2,6 +2,7 @@
 //! it is removed again.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod disk;
 mod flags;
 mod image;
 mod killed;

@@ -21,6 +21,7 @@ use paasta_agent_core::settings::HostSettings;
 use paasta_common::{
     app::{AppSpec, HealthCheck, Probe, Resources},
     assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
+    disk::DiskLimits,
     id::ReplicaId,
     report::{Health, ReplicaReport},
     spec::RunSettings,
@@ -48,6 +49,8 @@ pub(crate) struct World {
     reap_age_ms: u64,
     /// The size of a log file, and how many are kept.
     logs: (u64, u32),
+    /// What is done about the disk of instances.
+    pub(crate) disk_limits: DiskLimits,
     /// Other images made for it.
     images: Mutex<Vec<String>>,
     /// Which mounts of the host its containers are given.
@@ -89,6 +92,7 @@ impl World {
             shutdown: CancellationToken::new(),
             reap_age_ms: 3_600_000,
             logs: (10 << 20, 5),
+            disk_limits: DiskLimits::default(),
             images: Mutex::default(),
             mounts: Mounts::default(),
             generation: 0,
@@ -106,6 +110,7 @@ impl World {
         let sandboxes = self.dir.path().join("sandboxes").display().to_string();
         HostSettings {
             reap_age_ms: self.reap_age_ms,
+            disk_limits: self.disk_limits,
             log_max_bytes: self.logs.0,
             log_max_files: self.logs.1,
             ..HostSettings::new(self.host.parse().unwrap(), "127.0.0.1", &sandboxes)
@@ -134,6 +139,7 @@ impl World {
             collect: Default::default(),
             pace: Pace {
                 every: Duration::from_millis(500),
+                disks: Duration::from_secs(1),
                 ..Pace::default()
             },
         };

@@ -1,5 +1,7 @@
 //! Is the cluster in trouble? The findings behind `paasta metastatus` and its exit code.
 
+mod disks;
+
 use std::collections::BTreeSet;
 
 use paasta_proto::{
@@ -56,6 +58,7 @@ pub fn findings(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Vec<Fi
     resource("GPUs", |of| of.gpus, &|count| count.to_string());
     found.extend(pools(&response.hosts));
     found.push(desired(response));
+    found.extend(disks::disk_limits(response));
     found.extend(clocks(response));
     found.extend(space(response));
     found.extend(settings(response));
@@ -245,17 +248,36 @@ fn space(response: &MetastatusResponse) -> Option<Finding> {
     })
 }
 
-/// The hosts whose agent cannot write its disk, and those whose container runtime fails.
-fn failing(response: &MetastatusResponse) -> (Vec<String>, Vec<String>) {
-    let hosts = response.hosts.iter();
-    let failing = hosts.filter(|host| !host.runtime_degraded.is_empty());
-    // A coordinator of before there were parts means the runtime.
-    let is_disk = |host: &&HostStatus| host.degraded_part() == HostPart::Disk;
-    let (full, degraded): (Vec<&HostStatus>, Vec<&HostStatus>) = failing.partition(is_disk);
-    let names = |hosts: Vec<&HostStatus>| -> Vec<String> {
-        hosts.into_iter().map(|host| host.id.clone()).collect()
-    };
-    (names(full), names(degraded))
+/// The hosts of which a part fails, by part.
+#[derive(Default)]
+struct Failing {
+    /// Those whose container runtime does.
+    runtime: Vec<String>,
+    /// Those whose agent cannot write its disk.
+    disk: Vec<String>,
+    /// Those whose Docker disk is nearly full.
+    docker_disk: Vec<String>,
+}
+
+impl Failing {
+    fn of(response: &MetastatusResponse) -> Self {
+        let mut failing = Self::default();
+        let hosts = response.hosts.iter();
+        for host in hosts.filter(|host| !host.runtime_degraded.is_empty()) {
+            let names = match host.degraded_part() {
+                HostPart::Disk => &mut failing.disk,
+                HostPart::DockerDisk => &mut failing.docker_disk,
+                // A coordinator of before there were parts means the runtime.
+                HostPart::Runtime | HostPart::Unspecified => &mut failing.runtime,
+            };
+            names.push(host.id.clone());
+        }
+        failing
+    }
+
+    fn is_empty(&self) -> bool {
+        self.runtime.is_empty() && self.disk.is_empty() && self.docker_disk.is_empty()
+    }
 }
 
 /// The hosts under whose id a second machine was refused, with that machine's address.
@@ -282,7 +304,7 @@ fn hosts(response: &MetastatusResponse) -> Finding {
         .filter(|host| host.state() == HostState::Lost)
         .map(|host| host.id.as_str())
         .collect();
-    let (full, degraded) = failing(response);
+    let failing = Failing::of(response);
     let mut text = format!("{} up", in_state(HostState::Up));
     for state in [HostState::Unknown, HostState::Silent, HostState::Draining] {
         match in_state(state) {
@@ -302,8 +324,9 @@ fn hosts(response: &MetastatusResponse) -> Finding {
     }
     let rivals = rivals(response);
     for (said, names) in [
-        ("container runtime in trouble on", &degraded),
-        ("the agent cannot write its disk on", &full),
+        ("container runtime in trouble on", &failing.runtime),
+        ("the agent cannot write its disk on", &failing.disk),
+        ("the Docker disk is nearly full on", &failing.docker_disk),
         ("a second machine is refused under the id of", &rivals),
     ] {
         if !names.is_empty() {
@@ -312,10 +335,7 @@ fn hosts(response: &MetastatusResponse) -> Finding {
     }
     let level = match (
         lost.is_empty(),
-        degraded.is_empty()
-            && full.is_empty()
-            && rivals.is_empty()
-            && in_state(HostState::Unknown) == 0,
+        failing.is_empty() && rivals.is_empty() && in_state(HostState::Unknown) == 0,
     ) {
         (false, _) => Level::Critical,
         (true, false) => Level::Warning,
@@ -609,10 +629,15 @@ mod tests {
         };
         assert!(host(&degraded).contains("container runtime in trouble on"));
         let mut full = degraded.clone();
-        full.hosts[0].degraded_part = HostPart::Disk.into();
-        assert!(host(&full).contains("the agent cannot write its disk on"));
-        assert!(!host(&full).contains("runtime"), "{}", host(&full));
-        assert_eq!(levels(&full, &[]), [("Hosts", Level::Warning)]);
+        for (part, words) in [
+            (HostPart::Disk, "the agent cannot write its disk on"),
+            (HostPart::DockerDisk, "the Docker disk is nearly full on"),
+        ] {
+            full.hosts[0].degraded_part = part.into();
+            assert!(host(&full).contains(words), "{}", host(&full));
+            assert!(!host(&full).contains("runtime"), "{}", host(&full));
+            assert_eq!(levels(&full, &[]), [("Hosts", Level::Warning)]);
+        }
         let mut unread = fine();
         unread.desired_error = "no such directory".to_owned();
         let mut empty = fine();

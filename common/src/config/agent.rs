@@ -8,6 +8,7 @@ use super::{
     texts,
 };
 use crate::{
+    disk::DiskLimits,
     id::HostId,
     soa::{
         node::{Node, Value},
@@ -25,6 +26,13 @@ static HOST_ID: Pattern = Pattern {
     fits: |text| HostId::new(text).is_ok(),
     regex: "^[a-zA-Z0-9][a-zA-Z0-9._-]{0,252}$",
     rule: "use letters, digits, '.', '_' and '-' for a host's id, and begin with a letter or digit",
+};
+
+/// YAML reads `off` without quotes as a boolean.
+static DISK_LIMITS: Shape = Shape {
+    expected: "watch, storage-driver or off",
+    fits: |node| disk_limits(node).is_some(),
+    schema: r#"{"anyOf": [{"const": false}, {"enum": ["watch", "storage-driver", "off"]}]}"#,
 };
 
 static NAME_SERVERS: Kind = Kind::Shape(&Shape {
@@ -71,6 +79,20 @@ pub(super) static AGENT: Table = Table::warning(
             "Cores offered.",
         )
         .or(Said("all that the host has")),
+        Field::new(
+            "disk_limits",
+            Kind::Shape(&DISK_LIMITS),
+            "What is done about the disk of an instance: watch (the agent measures what runs use, \
+             and ends one that uses more), storage-driver (the storage driver refuses more, where \
+             it can), or off.",
+        )
+        .or(Word("watch")),
+        Field::new(
+            "disk_look_seconds",
+            Kind::Whole(Range::within(5.0, 3_600.0)),
+            "Seconds from one measurement of the disk that runs use to the next.",
+        )
+        .or(Int(60)),
         Field::new("disk_mb", AMOUNT, "Disk offered, in MiB.")
             .or(Said("what the file system of state_dir has")),
         Field::new(
@@ -223,6 +245,11 @@ pub struct AgentConfig {
     pub cpus_milli: Option<u64>,
     /// `mem_mb`: memory offered, in MiB. Default: what the host has.
     pub mem_mb: Option<u64>,
+    /// `disk_limits`: what is done about the `disk` of an instance. Default `watch`.
+    pub disk_limits: DiskLimits,
+    /// `disk_look_seconds`: from one measurement of the disk that runs use to the next, 5 s to an
+    /// hour. Default 60.
+    pub disk_look_seconds: u64,
     /// `disk_mb`: disk offered, in MiB. Default: what the file system of `state_dir` has.
     pub disk_mb: Option<u64>,
     /// `gpus`: whole GPUs offered. Default 0.
@@ -293,6 +320,11 @@ impl AgentConfig {
                 .number("cpus")
                 .map(|cpus| (cpus * 1000.0).round() as u64),
             mem_mb: fields.whole("mem_mb"),
+            disk_limits: fields
+                .good("disk_limits")
+                .and_then(disk_limits)
+                .unwrap_or_default(),
+            disk_look_seconds: fields.whole("disk_look_seconds").unwrap_or_default(),
             disk_mb: fields.whole("disk_mb"),
             gpus: fields.whole("gpus"),
             reap_age_seconds: fields.whole("reap_age_seconds").unwrap_or_default(),
@@ -310,6 +342,14 @@ impl AgentConfig {
             image_min_age_seconds: fields.whole("image_min_age_seconds").unwrap_or_default(),
             image_keep_per_service: fields.whole32("image_keep_per_service").unwrap_or_default(),
         }
+    }
+}
+
+fn disk_limits(node: &Node) -> Option<DiskLimits> {
+    match &node.value {
+        Value::Bool(false) => Some(DiskLimits::Off),
+        Value::Text(word) => word.parse().ok(),
+        _ => None,
     }
 }
 

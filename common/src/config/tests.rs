@@ -1,7 +1,7 @@
 //! The system configuration: defaults, bounds, names.
 
 use super::*;
-use crate::{overcommit::Overcommit, problem::Severity, soa::yaml};
+use crate::{disk::DiskLimits, overcommit::Overcommit, problem::Severity, soa::yaml};
 
 fn decode(text: &str) -> (SystemConfig, Vec<String>) {
     let (config, problems) = SystemConfig::decode(&yaml::parse("p.yaml", text).unwrap());
@@ -79,6 +79,32 @@ fn off_is_off_with_or_without_quotes() {
                 && problems[0].contains("agent.http_listen: expected IP:PORT, or off"),
             "{problems:?}"
         );
+    }
+}
+
+#[test]
+fn disk_limits_are_one_of_three_and_off_needs_no_quotes() {
+    for (text, expected) in [
+        ("{}", DiskLimits::Watch),
+        ("{disk_limits: watch}", DiskLimits::Watch),
+        ("{disk_limits: storage-driver}", DiskLimits::StorageDriver),
+        ("{disk_limits: off}", DiskLimits::Off),
+        ("{disk_limits: 'off'}", DiskLimits::Off),
+    ] {
+        let (config, problems) = decode(&format!("agent: {text}"));
+        assert!(problems.is_empty(), "{text}: {problems:?}");
+        assert_eq!(config.agent.disk_limits, expected, "{text}");
+        assert_eq!(config.agent.disk_look_seconds, 60);
+    }
+    for (text, expected) in [
+        ("disk_limits: on", "expected watch, storage-driver or off"),
+        ("disk_limits: hard", "expected watch, storage-driver or off"),
+        ("disk_look_seconds: 4", "disk_look_seconds"),
+        ("disk_look_seconds: 3601", "disk_look_seconds"),
+    ] {
+        let (_, problems) = decode(&format!("agent: {{{text}}}"));
+        let named = problems.len() == 1 && problems[0].contains(expected);
+        assert!(named, "{text}: {problems:?}");
     }
 }
 

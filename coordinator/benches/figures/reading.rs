@@ -147,6 +147,7 @@ async fn report_all(cluster: &Cluster, leader: &Leader) -> anyhow::Result<()> {
             replicas: heard.replicas.into_values().collect(),
             runtime: Runtime::Ok,
             generation: heard.accepted_generation,
+            disk_limits: heard.disk_limits,
         };
         leader.observations.report(&host, session, report, now);
     }

@@ -10,6 +10,7 @@ use paasta_common::{
     app::Operator,
     host::HostInfo,
     id::{HostId, InstanceId},
+    report::HostPart,
     spec::{BounceMethod, InstanceSpec},
 };
 use paasta_coordinator_core::{
@@ -104,6 +105,22 @@ fn group_by_keeps_the_groups_even_and_stays_short_rather_than_uneven() {
     world.tick();
     world.tick();
     assert_eq!(by_region(&world)["east"], 6);
+}
+
+#[test]
+fn a_docker_disk_that_is_nearly_full_is_a_reason() {
+    let mut world = World::new(2);
+    for at in [1, 2] {
+        let agent = world.agents.get_mut(&host_id(at)).unwrap();
+        (agent.runtime_degraded, agent.degraded_part) = (true, HostPart::DockerDisk);
+    }
+    world.agents_act();
+    declare(&mut world, "hello.main", 2, |_| {});
+    world.tick();
+    assert_eq!(
+        why(&world, &main_instance()),
+        "2 replicas cannot be placed: 0 of 2 hosts: 2 whose Docker disk is nearly full"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use paasta_common::{
     app::Operator,
     assignment::Want,
     id::{HostId, InstanceId, ReplicaId},
+    report::HostPart,
     spec::BounceMethod,
 };
 use paasta_coordinator_core::{
@@ -403,6 +404,54 @@ fn nothing_new_comes_to_a_host_whose_runtime_hangs_and_nothing_leaves_it() {
         (on(&world, &host_id(1)).len(), on(&world, &host_id(2)).len()),
         (1, 3)
     );
+}
+
+/// The disk of dockerd on host 1 fills up, or has room again.
+fn fill_docker_disk(world: &mut World, full: bool) {
+    let agent = world.agents.get_mut(&host_id(1)).unwrap();
+    agent.runtime_degraded = full;
+    agent.degraded_part = HostPart::DockerDisk;
+}
+
+#[test]
+fn nothing_new_comes_to_a_host_whose_docker_disk_is_nearly_full_until_it_has_room() {
+    let mut world = steady(2, 2);
+    let id = main_instance();
+    fill_docker_disk(&mut world, true);
+    let wish = |world: &mut World, count| {
+        let spec = spec(&id, 1, count, BounceMethod::Crossover);
+        world.cluster.set(&id, spec);
+        world.ticks(3);
+        (on(world, &host_id(1)).len(), on(world, &host_id(2)).len())
+    };
+    assert_eq!(wish(&mut world, 4), (1, 3));
+    fill_docker_disk(&mut world, false);
+    world.ticks(1);
+    assert_eq!(wish(&mut world, 6), (3, 3));
+}
+
+#[test]
+fn a_bounce_does_not_wait_for_a_host_whose_docker_disk_is_nearly_full() {
+    for method in [
+        BounceMethod::Crossover,
+        BounceMethod::UpThenDown,
+        BounceMethod::Brutal,
+        BounceMethod::DownThenUp,
+    ] {
+        let mut world = World::new(2);
+        let id = main_instance();
+        world.cluster.set(&id, spec(&id, 1, 2, method));
+        world.until(5, "all replicas are happy", |world| world.is_steady(&id));
+        assert_eq!(on(&world, &host_id(1)).len(), 1, "{method:?}");
+        fill_docker_disk(&mut world, true);
+        world.cluster.set(&id, spec(&id, 2, 2, method));
+        world.until(20, "the new version is happy", |world| world.is_steady(&id));
+        assert_eq!(
+            (on(&world, &host_id(1)).len(), on(&world, &host_id(2)).len()),
+            (0, 2),
+            "{method:?}"
+        );
+    }
 }
 
 fn remove(world: &mut World, ids: &[InstanceId], force: bool) -> Outcome {

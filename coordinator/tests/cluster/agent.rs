@@ -264,6 +264,7 @@ impl Worker {
             replicas,
             runtime: Runtime::Ok,
             generation,
+            disk_limits: None,
         };
         Kind::Report(convert::report_to_wire(&report, now()))
     }

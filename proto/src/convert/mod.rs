@@ -14,8 +14,8 @@ pub use assignment::{apply_wire, assignment_to_wire, delta_to_wire};
 pub use fence::{fence_from_wire, fence_to_wire};
 pub use host::{host_from_wire, host_to_wire, resources_from_wire, resources_to_wire};
 pub use report::{
-    host_part_to_wire, image_to_wire, replica_report_from_wire, replica_report_to_wire,
-    report_from_wire, report_to_wire, run_end_from_wire, run_end_to_wire,
+    disk_limits_to_wire, host_part_to_wire, image_to_wire, replica_report_from_wire,
+    replica_report_to_wire, report_from_wire, report_to_wire, run_end_from_wire, run_end_to_wire,
 };
 pub use run::{run_from_wire, run_to_wire, want_from_wire, want_to_wire};
 

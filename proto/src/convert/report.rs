@@ -1,6 +1,7 @@
 //! What a host says it runs.
 
 use paasta_common::{
+    disk::DiskLimits,
     id::ReplicaId,
     report::{
         EndCause, Health, HostPart, HostReport, ImageProblem, ImageReport, Phase, PullProgress,
@@ -61,6 +62,7 @@ pub fn report_from_wire(wire: v1::Report, now: Timestamp) -> Result<HostReport, 
             },
         },
         generation: wire.generation,
+        disk_limits: disk_limits_from_wire(wire.disk_limits),
     })
 }
 
@@ -92,6 +94,7 @@ pub fn report_to_wire(report: &HostReport, now: Timestamp) -> v1::Report {
             Runtime::Ok => 0,
             Runtime::Degraded { part, .. } => host_part_to_wire(*part).into(),
         },
+        disk_limits: disk_limits_to_wire(report.disk_limits).into(),
     }
 }
 
@@ -100,6 +103,28 @@ pub fn host_part_to_wire(part: HostPart) -> v1::HostPart {
     match part {
         HostPart::Runtime => v1::HostPart::Runtime,
         HostPart::Disk => v1::HostPart::Disk,
+        HostPart::DockerDisk => v1::HostPart::DockerDisk,
+    }
+}
+
+/// What a host does about disk, for the wire.
+pub fn disk_limits_to_wire(limits: Option<DiskLimits>) -> v1::DiskLimits {
+    match limits {
+        None => v1::DiskLimits::Unspecified,
+        Some(DiskLimits::Watch) => v1::DiskLimits::Watch,
+        Some(DiskLimits::StorageDriver) => v1::DiskLimits::StorageDriver,
+        Some(DiskLimits::Off) => v1::DiskLimits::Off,
+    }
+}
+
+/// The same as a word: none of an agent that is too old to say, or that says what this version does
+/// not know.
+fn disk_limits_from_wire(wire: i32) -> Option<DiskLimits> {
+    match v1::DiskLimits::try_from(wire) {
+        Ok(v1::DiskLimits::Watch) => Some(DiskLimits::Watch),
+        Ok(v1::DiskLimits::StorageDriver) => Some(DiskLimits::StorageDriver),
+        Ok(v1::DiskLimits::Off) => Some(DiskLimits::Off),
+        Ok(v1::DiskLimits::Unspecified) | Err(_) => None,
     }
 }
 
@@ -107,6 +132,7 @@ pub fn host_part_to_wire(part: HostPart) -> v1::HostPart {
 fn host_part_from_wire(wire: i32) -> HostPart {
     match v1::HostPart::try_from(wire) {
         Ok(v1::HostPart::Disk) => HostPart::Disk,
+        Ok(v1::HostPart::DockerDisk) => HostPart::DockerDisk,
         Ok(v1::HostPart::Runtime | v1::HostPart::Unspecified) | Err(_) => HostPart::Runtime,
     }
 }
@@ -141,6 +167,7 @@ fn trouble_to_wire(trouble: Trouble) -> v1::TroubleKind {
         Trouble::ChildMemory => v1::TroubleKind::TroubleChildMemory,
         Trouble::CheckFailed => v1::TroubleKind::TroubleCheckFailed,
         Trouble::Unhealthy => v1::TroubleKind::TroubleUnhealthy,
+        Trouble::OverDisk => v1::TroubleKind::TroubleOverDisk,
         Trouble::NotStarted => v1::TroubleKind::TroubleNotStarted,
         Trouble::Removed => v1::TroubleKind::TroubleRemoved,
         Trouble::CrashLoop => v1::TroubleKind::TroubleCrashLoop,
@@ -216,6 +243,13 @@ pub fn run_end_from_wire(wire: v1::RunEnd, now: Timestamp) -> Result<RunEnd, Wir
             let allowed = EndCause::ALL.map(EndCause::as_str).join(", ");
             WireError::unknown("cause", &wire.cause, &allowed)
         })?;
+    let cause = match cause {
+        EndCause::OverDisk { .. } => EndCause::OverDisk {
+            used_mb: wire.disk_used_mb,
+            limit_mb: wire.disk_limit_mb,
+        },
+        other => other,
+    };
     Ok(RunEnd {
         run: wire.run,
         at: before(now, wire.ms_ago).unwrap_or(Timestamp(wire.at_ms)),
@@ -230,6 +264,14 @@ pub fn run_end_from_wire(wire: v1::RunEnd, now: Timestamp) -> Result<RunEnd, Wir
 
 /// The end of a run for the wire, said at `now` by the clock that it was seen by.
 pub fn run_end_to_wire(end: &RunEnd, now: Timestamp) -> v1::RunEnd {
+    let (used_mb, limit_mb) = match end.cause {
+        EndCause::OverDisk { used_mb, limit_mb } => (used_mb, limit_mb),
+        EndCause::Exited
+        | EndCause::Unhealthy
+        | EndCause::Stopped
+        | EndCause::Removed
+        | EndCause::NotStarted => (0, 0),
+    };
     v1::RunEnd {
         run: end.run,
         at_ms: end.at.0,
@@ -240,6 +282,8 @@ pub fn run_end_to_wire(end: &RunEnd, now: Timestamp) -> v1::RunEnd {
         memory_kills: end.memory_kills,
         last_words: end.last_words.clone(),
         ms_ago: Some(now.since_ms(end.at)),
+        disk_used_mb: used_mb,
+        disk_limit_mb: limit_mb,
     }
 }
 

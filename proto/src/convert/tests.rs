@@ -8,6 +8,7 @@ use paasta_common::{
         Ulimit, Volume,
     },
     assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
+    disk::DiskLimits,
     host::HostInfo,
     id::ReplicaId,
     report::{
@@ -251,6 +252,7 @@ fn a_host_and_its_reports_survive_the_wire() {
             part: HostPart::Disk,
         },
         generation: 12,
+        disk_limits: Some(DiskLimits::Off),
     };
     let now = Timestamp(1_700_000_001_000);
     let wire = report_to_wire(&report, now);
@@ -279,6 +281,49 @@ fn a_host_and_its_reports_survive_the_wire() {
         }
     }
     assert_eq!(report_from_wire(old, now.after_ms(ahead)).unwrap(), report);
+}
+
+#[test]
+fn every_cause_part_and_disk_limit_survives_the_wire() {
+    let now = Timestamp(9_000);
+    for cause in EndCause::ALL {
+        let cause = match cause {
+            EndCause::OverDisk { .. } => EndCause::OverDisk {
+                used_mb: 1200,
+                limit_mb: 1024,
+            },
+            other => other,
+        };
+        let end = RunEnd {
+            run: 3,
+            at: Timestamp(7),
+            cause,
+            exit_code: None,
+            signal: None,
+            out_of_memory: false,
+            memory_kills: 0,
+            last_words: String::new(),
+        };
+        let wire = run_end_to_wire(&end, now);
+        assert_eq!(run_end_from_wire(wire, now).unwrap(), end);
+    }
+    for part in HostPart::ALL {
+        for disk_limits in DiskLimits::ALL.map(Some).into_iter().chain([None]) {
+            let report = HostReport {
+                complete: false,
+                replicas: Vec::new(),
+                runtime: Runtime::Degraded {
+                    reason: "full".to_owned(),
+                    since: Timestamp(7),
+                    part,
+                },
+                generation: 1,
+                disk_limits,
+            };
+            let wire = report_to_wire(&report, now);
+            assert_eq!(report_from_wire(wire, now).unwrap(), report);
+        }
+    }
 }
 
 fn all_troubles() -> Troubles {

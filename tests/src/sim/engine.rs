@@ -10,6 +10,7 @@ use paasta_agent::engine::{
 };
 use paasta_agent_core::{
     collect::Stock,
+    disk::Storage,
     observed::{ContainerState, LocalImage, Seen},
 };
 use paasta_common::{container::ContainerSpec, report::PullProgress};
@@ -81,6 +82,14 @@ impl Engine for SimEngine {
             }
             self.fake.pull(image, progress).await
         })
+    }
+
+    fn layer_bytes<'a>(&'a self, container: &'a str) -> Answer<'a, u64> {
+        self.fake.layer_bytes(container)
+    }
+
+    fn storage(&self) -> Answer<'_, Storage> {
+        self.fake.storage()
     }
 
     fn stock(&self) -> Answer<'_, Stock> {

@@ -194,6 +194,7 @@ fn parts(world: &World, seat: &AgentSeat, at: usize) -> Parts {
         pace: Pace {
             every: Duration::from_secs(1),
             patience: Duration::from_secs(2),
+            ..Pace::default()
         },
     }
 }

@@ -66,6 +66,7 @@ pub(crate) fn come(world: &World, watch: &mut Watch, seat: &AgentSeat, chance: &
         exit_code: None,
         ended_at: None,
         memory_kills: 0,
+        layer_bytes: 0,
     });
     watch.intruder(
         &seat.name,
@@ -92,6 +93,7 @@ fn spec(name: String, labels: BTreeMap<String, String>) -> ContainerSpec {
         cpu_quota_us: 0,
         memory_bytes: 0,
         memory_swap_bytes: 0,
+        disk_limit_mb: 0,
         gpus: 0,
         network: NetworkMode::None,
         ports: Vec::new(),

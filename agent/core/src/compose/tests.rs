@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     app::{Resources, Ulimit},
+    disk::DiskLimits,
     spec::RunSettings,
 };
 
@@ -186,6 +187,15 @@ fn names_labels_and_the_host_name_tell_whose_it_is() {
         name.len() == HOSTNAME_MAX && name.ends_with("-r17-4"),
         "{name}"
     );
+}
+
+#[test]
+fn the_engine_limits_the_disk_where_the_operator_says_so() {
+    let mut host = host();
+    let limit = |host: &HostSettings| composed_on(host, |_| {}).disk_limit_mb;
+    assert_eq!(limit(&host), 0);
+    host.disk_limits = DiskLimits::StorageDriver;
+    assert_eq!(limit(&host), 1_024);
 }
 
 #[test]

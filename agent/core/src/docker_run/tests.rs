@@ -24,6 +24,7 @@ fn spec() -> ContainerSpec {
         cpu_quota_us: 125_000,
         memory_bytes: 0,
         memory_swap_bytes: 0,
+        disk_limit_mb: 0,
         gpus: 0,
         network: NetworkMode::None,
         ports: Vec::new(),
@@ -80,6 +81,7 @@ fn every_other_field_has_its_flag() {
         command: vec!["-c".to_owned(), "exec serve".to_owned()],
         memory_bytes: 64 << 20,
         memory_swap_bytes: 128 << 20,
+        disk_limit_mb: 1024,
         gpus: 2,
         network: NetworkMode::Named("blue".to_owned()),
         ports: vec![PortBinding {
@@ -120,6 +122,7 @@ fn every_other_field_has_its_flag() {
         "--memory=67108864",
         "--memory-swap=134217728",
         "--gpus=2",
+        "--storage-opt=size=1024m",
         "--network=blue",
         "--publish=31000:8888/tcp",
         "--volume=/etc/nail:/nail/etc:ro",

@@ -10,6 +10,7 @@ use paasta_common::{
 
 use super::world::World;
 use crate::{
+    disk::is_watched,
     drain::calls::{self, Call},
     health::Checks,
     images::{self, PullFailure, Refetches},
@@ -39,11 +40,7 @@ pub(super) fn take(
                     refetches.remove(image);
                     ready.insert(image.clone(), held.clone());
                 }
-                Err(failure) => {
-                    let chance = world.observed.chance;
-                    let until = images::failed(refetches, image, failure, world.now, chance);
-                    pull_failed(world, records, image, (failure, until));
-                }
+                Err(failure) => pull_failed(world, records, refetches, (image, failure)),
             },
             Event::Ran {
                 replica,
@@ -80,6 +77,13 @@ pub(super) fn take(
             } => with(records, *replica, *run, |record| {
                 probed(world, *replica, record, result);
             }),
+            Event::DiskMeasured {
+                replica,
+                run,
+                used_bytes,
+            } => with(records, *replica, *run, |record| {
+                disk_measured(world, *replica, record, *used_bytes);
+            }),
             Event::DrainAnswered {
                 replica,
                 call,
@@ -92,6 +96,17 @@ pub(super) fn take(
         }
     }
     ready
+}
+
+/// What a run uses of the disk is held against its limit.
+fn disk_measured(world: &World<'_>, id: ReplicaId, record: &mut Record, used_bytes: u64) {
+    let Some(replica) = world.assigned(id) else {
+        return;
+    };
+    let limit_mb = replica.spec.resources.disk_mb;
+    if is_watched(world.settings.disk_limits, limit_mb) {
+        record.live.disk.take(used_bytes, limit_mb);
+    }
 }
 
 /// An answer to who leaves; what is wrong with it is told.
@@ -139,9 +154,11 @@ fn with(
 fn pull_failed(
     world: &World<'_>,
     records: &mut BTreeMap<ReplicaId, Record>,
-    image: &str,
-    (failure, until): (&PullFailure, Timestamp),
+    refetches: &mut Refetches,
+    (image, failure): (&str, &PullFailure),
 ) {
+    let chance = world.observed.chance;
+    let until = images::failed(refetches, image, failure, world.now, chance);
     for (id, record) in records {
         let waits_for_it = record.stage == Stage::Pulling
             && world
@@ -281,7 +298,7 @@ fn epitaph(record: &mut Record, remains: &Remains) {
         record.troubles.add(Trouble::Exited, 1 - main);
     }
     end.last_words = remains.last_words.trim().to_owned();
-    if end.cause == EndCause::Exited {
+    if matches!(end.cause, EndCause::Exited | EndCause::OverDisk { .. }) {
         let words = end.to_string();
         record.say(Topic::End, words);
     }

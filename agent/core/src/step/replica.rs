@@ -5,7 +5,7 @@ use paasta_common::{
     app::Probe,
     assignment::{AssignedReplica, Want},
     id::ReplicaId,
-    report::EndCause,
+    report::{EndCause, over_disk},
     time::Timestamp,
 };
 
@@ -211,6 +211,14 @@ fn running(
         let times = checks.failures_in_row;
         let cause = format!("replaced after {times} failures: {}", record.message);
         return world.fail_run(id, record, EndCause::Unhealthy, cause);
+    }
+    if let Some(used_mb) = record.live.disk.too_much()
+        && replica.want == Want::Run
+        && !world.observed.degraded
+    {
+        let limit_mb = replica.spec.resources.disk_mb;
+        let cause = EndCause::OverDisk { used_mb, limit_mb };
+        return world.fail_run(id, record, cause, over_disk(used_mb, limit_mb));
     }
     forgive(world, turn, record);
     probe(world, turn, (id, replica), record);

@@ -1,6 +1,7 @@
 //! A host in miniature: an engine that can fail in every way, and a step at a time.
 
 mod backoff;
+mod disk;
 mod endings;
 mod images;
 mod properties;

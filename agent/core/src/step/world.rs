@@ -122,6 +122,7 @@ impl<'a> World<'a> {
     ) {
         match cause {
             EndCause::Unhealthy => record.troubles.add(Trouble::Unhealthy, 1),
+            EndCause::OverDisk { .. } => record.troubles.add(Trouble::OverDisk, 1),
             EndCause::NotStarted => record.troubles.add(Trouble::NotStarted, 1),
             EndCause::Removed => record.troubles.add(Trouble::Removed, 1),
             // For what, shows when its remains are looked at.

@@ -70,6 +70,7 @@ fn container(name: &str, host: &str) -> FakeContainer {
         exit_code: None,
         ended_at: None,
         memory_kills: 0,
+        layer_bytes: 0,
     }
 }
 
@@ -88,6 +89,7 @@ fn spec(name: &str, labels: BTreeMap<String, String>) -> ContainerSpec {
         cpu_quota_us: 0,
         memory_bytes: 0,
         memory_swap_bytes: 0,
+        disk_limit_mb: 0,
         gpus: 0,
         network: NetworkMode::None,
         ports: Vec::new(),

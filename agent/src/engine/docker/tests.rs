@@ -2,6 +2,7 @@
 //! touched, what is stuck holds up nothing else, and all mends itself.
 
 mod adversary;
+mod limits;
 
 use std::{
     sync::{
@@ -72,6 +73,7 @@ impl World {
             pace: Pace {
                 every: Duration::from_millis(250),
                 patience: Duration::from_millis(400),
+                ..Pace::default()
             },
         };
         Self {

@@ -8,6 +8,7 @@ use futures_util::{
 };
 use paasta_agent_core::{
     collect::{HeldImage, Stock},
+    disk::Storage,
     labels,
     observed::{ContainerState, LocalImage, Seen},
 };
@@ -99,6 +100,20 @@ impl Engine for FakeEngine {
             };
             inner.images.insert(image.to_owned(), held);
             Ok(())
+        })
+    }
+
+    fn layer_bytes<'a>(&'a self, container: &'a str) -> Answer<'a, u64> {
+        Box::pin(async move {
+            self.gate(Some(container)).await?;
+            self.with(container, |held| held.layer_bytes)
+        })
+    }
+
+    fn storage(&self) -> Answer<'_, Storage> {
+        Box::pin(async move {
+            self.gate(None).await?;
+            Ok(self.inner.lock().storage.clone())
         })
     }
 

@@ -222,7 +222,7 @@ const FIELDS: &[Field] = &[
     Field::new(
         "disk",
         Kind::Number(Range::above(0.0, AMOUNT_MAX)),
-        "MB of disk; a matter of placement only.",
+        "MB of disk; the container ends when its writable layer and its sandbox hold more.",
     )
     .or(Num(1024.0)),
     Field::new(

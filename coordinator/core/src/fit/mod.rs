@@ -26,6 +26,8 @@ pub enum Unfit {
     RuntimeDegraded,
     /// The disk of the host's agent is full or fails.
     DiskDegraded,
+    /// The disk of the host's container runtime is nearly full.
+    DockerDiskFull,
     /// The host is being drained for maintenance.
     Draining,
     /// The host is in another pool.
@@ -85,6 +87,7 @@ impl fmt::Display for Unfit {
             Self::NotReported => write!(f, "not reported yet"),
             Self::RuntimeDegraded => write!(f, "with a degraded container runtime"),
             Self::DiskDegraded => write!(f, "whose agent cannot write its disk"),
+            Self::DockerDiskFull => write!(f, "whose Docker disk is nearly full"),
             Self::Draining => write!(f, "draining"),
             Self::Pool { wanted } => write!(f, "not in pool {wanted}"),
             Self::Constraint { constraint } => write!(f, "against constraint {constraint}"),

@@ -115,6 +115,7 @@ impl<'a> HostView<'a> {
             Runtime::Degraded { part, .. } => Some(match part {
                 HostPart::Runtime => Unfit::RuntimeDegraded,
                 HostPart::Disk => Unfit::DiskDegraded,
+                HostPart::DockerDisk => Unfit::DockerDiskFull,
             }),
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use paasta_common::{
+    disk::DiskLimits,
     id::{HostId, ReplicaId},
     report::{ReplicaReport, Runtime},
     time::Timestamp,
@@ -44,6 +45,9 @@ pub struct HostObserved {
     pub clock_ahead_ms: Option<i64>,
     /// Whether its container runtime can be worked with.
     pub runtime: Runtime,
+    /// What it does about the disk of instances; none where it does not say.
+    #[serde(default)]
+    pub disk_limits: Option<DiskLimits>,
     /// The address of another machine that was refused under its id, and when that last was.
     #[serde(default)]
     pub rival: Option<(String, Timestamp)>,
@@ -128,6 +132,7 @@ impl HostObserved {
             accepted_generation: 0,
             clock_ahead_ms: None,
             runtime: Runtime::Ok,
+            disk_limits: None,
             rival: None,
             replicas: BTreeMap::new(),
         }

@@ -217,6 +217,7 @@ fn last_end(id: ReplicaId, report: &ReplicaReport) -> Option<(Trouble, String)> 
         EndCause::Exited if end.out_of_memory => Trouble::Memory,
         EndCause::Exited => Trouble::Exited,
         EndCause::Unhealthy => Trouble::Unhealthy,
+        EndCause::OverDisk { .. } => Trouble::OverDisk,
         EndCause::Removed => Trouble::Removed,
         EndCause::NotStarted => Trouble::NotStarted,
         EndCause::Stopped => return None,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use paasta_common::{
     assignment::{AssignedReplica, Want},
     id::{AppId, HostId, InstanceId, ReplicaId},
-    report::{Health, Phase, ReplicaReport, Runtime},
+    report::{Health, HostPart, Phase, ReplicaReport, Runtime},
     time::Timestamp,
 };
 use paasta_coordinator_core::{
@@ -45,6 +45,8 @@ pub(crate) struct World {
 pub(crate) struct Agent {
     pub(crate) away: bool,
     pub(crate) runtime_degraded: bool,
+    /// What of it is degraded then.
+    pub(crate) degraded_part: HostPart,
     pub(crate) clock_ahead_ms: Option<i64>,
     /// Every container fails at once here.
     pub(crate) broken: bool,
@@ -171,7 +173,7 @@ impl World {
             heard.runtime = Runtime::Degraded {
                 since: Timestamp(0),
                 reason: "no answer".to_owned(),
-                part: Default::default(),
+                part: agent.degraded_part,
             };
         }
         let runs = agent.runs.iter();

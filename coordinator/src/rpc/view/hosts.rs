@@ -193,6 +193,8 @@ impl View<'_> {
             runtime_degraded,
             runtime_degraded_since_ms,
             degraded_part: convert::host_part_to_wire(part).into(),
+            disk_limits: convert::disk_limits_to_wire(heard.and_then(|heard| heard.disk_limits))
+                .into(),
             agent_version: host.info.agent_version.clone(),
             connected: heard.is_some_and(|heard| heard.connected),
             rival_address: heard

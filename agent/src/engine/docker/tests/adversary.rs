@@ -22,6 +22,10 @@ use tokio::{
     time::interval,
 };
 
+/// dockerd's words.
+const NO_QUOTA: &str =
+    "--storage-opt is supported only for overlay over xfs with 'pquota' mount option";
+
 /// What is asked of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Route {
@@ -35,6 +39,7 @@ pub(super) enum Route {
     Logs,
     Events,
     Image,
+    Info,
     Other,
 }
 
@@ -69,7 +74,12 @@ pub(super) struct Held {
     pub(super) running: bool,
     started: bool,
     finished_at: String,
+    /// The limit of its writable layer.
+    pub(super) size: Option<String>,
 }
+
+/// The storage driver, its file system, and whether it limits writable layers.
+pub(super) type Storage = (&'static str, &'static str, bool);
 
 #[derive(Default)]
 struct Inner {
@@ -81,6 +91,7 @@ struct Inner {
     stuck: BTreeSet<String>,
     stale_list: Option<Value>,
     mute: bool,
+    storage: Storage,
     asked: BTreeMap<Route, u64>,
     created: u64,
 }
@@ -136,7 +147,7 @@ impl Adversary {
     pub(super) fn fail_all(&self, fault: Fault) {
         use Route::*;
         for route in [
-            Version, List, Inspect, Create, Start, Stop, Remove, Logs, Events, Image, Other,
+            Version, List, Inspect, Create, Start, Stop, Remove, Logs, Events, Image, Info, Other,
         ] {
             self.fail(route, fault);
         }
@@ -160,6 +171,15 @@ impl Adversary {
     pub(super) fn list_late(&self) {
         let now = self.list();
         self.inner.lock().stale_list = Some(now);
+    }
+
+    pub(super) fn keep_in(&self, storage: Storage) {
+        self.inner.lock().storage = storage;
+    }
+
+    /// What it has made, by name.
+    pub(super) fn held(&self) -> BTreeMap<String, Held> {
+        self.inner.lock().containers.clone()
     }
 
     /// From now on it tells of no event.
@@ -280,6 +300,14 @@ impl Adversary {
                 (204, Value::Null)
             }
             (Route::Logs, Some(_)) => (200, json!("")),
+            (Route::Info, _) => {
+                let (driver, backing, _) = self.inner.lock().storage;
+                let status = json!([["Backing Filesystem", backing]]);
+                (
+                    200,
+                    json!({"Driver": driver, "DriverStatus": status, "DockerRootDir": "/"}),
+                )
+            }
             (Route::Other, _) => (501, json!({"message": "not here"})),
             _ => missing(),
         }
@@ -327,6 +355,11 @@ impl Adversary {
         if inner.containers.contains_key(name) {
             return (409, json!({"message": format!("{name} is in use")}));
         }
+        let size = request.body.pointer("/HostConfig/StorageOpt/size");
+        let size = size.and_then(Value::as_str).map(str::to_owned);
+        if size.is_some() && !inner.storage.2 {
+            return (400, json!({"message": NO_QUOTA}));
+        }
         inner.created += 1;
         let id = format!("{:064x}", inner.created);
         let bindings = request.body.pointer("/HostConfig/PortBindings");
@@ -340,6 +373,7 @@ impl Adversary {
             running: false,
             started: false,
             finished_at: "0001-01-01T00:00:00Z".to_owned(),
+            size,
         };
         inner.containers.insert(name.to_owned(), held);
         (201, json!({"Id": id, "Warnings": []}))
@@ -425,6 +459,7 @@ async fn read(stream: &mut BufReader<UnixStream>) -> Option<Request> {
         ("POST", ["containers", about, "start"]) => (Route::Start, *about),
         ("POST", ["containers", about, "stop"]) => (Route::Stop, *about),
         ("DELETE", ["containers", about]) => (Route::Remove, *about),
+        ("GET", ["info"]) => (Route::Info, ""),
         ("GET", ["images", .., "json"]) => (Route::Image, ""),
         _ => (Route::Other, ""),
     };

@@ -90,6 +90,10 @@ fn said(trouble: Trouble, count: u32, total: u64) -> String {
             "run was replaced for its failing health check",
             "runs were replaced for their failing health checks",
         ),
+        Trouble::OverDisk => (
+            "run was ended because it used more disk than its limit",
+            "runs were ended because they used more disk than their limit",
+        ),
         Trouble::NotStarted => ("run could not be started", "runs could not be started"),
         Trouble::Removed => (
             "container was removed by another",
