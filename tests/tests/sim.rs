@@ -121,7 +121,7 @@ mod simulation {
     }
 
     #[test]
-    fn a_reader_that_overlooks_a_service_is_found() {
+    fn a_reader_that_overlooks_an_instance_is_found() {
         caught(Plant::I14);
     }
 

@@ -79,7 +79,11 @@ pub(crate) async fn coordinator(world: Arc<World>, id: u64) -> turmoil::Result {
 
 /// A process that has ended by itself does nothing more; what supervises it sees that.
 async fn ended(world: &World, seat: &CoordinatorSeat, error: &RunError) -> turmoil::Result {
-    world.note(&seat.name, format_args!("ended by itself: {error}"));
+    // Without the directory, which differs from run to run: the trace of a seed is always the same.
+    let words = error
+        .to_string()
+        .replace(&seat.dir.display().to_string(), "its directory");
+    world.note(&seat.name, format_args!("ended by itself: {words}"));
     seat.set_up(None);
     let full = seat.disk.take_refused();
     *seat.ended.lock() = Some((error.to_string(), full));

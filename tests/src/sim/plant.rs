@@ -123,12 +123,11 @@ pub(super) fn hide_the_rest(reading: &mut Reading) {
     }
 }
 
-/// What a reader makes of a soa directory that does not see one of its services.
-pub(super) fn overlook_a_service(reading: &mut Reading) {
-    let first = reading.instances.keys().next();
-    if let Some(service) = first.map(|id| id.service.clone()) {
-        reading.instances.retain(|id, _| id.service != service);
-        reading.incomplete.remove(&service);
+/// What a reader makes of a soa directory that does not see one of its instances. Of fewer than
+/// three, the guard against mass removal would hold the removal back.
+pub(super) fn overlook_an_instance(reading: &mut Reading) {
+    if reading.instances.len() >= 3 {
+        reading.instances.pop_first();
     }
 }
 
