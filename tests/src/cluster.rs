@@ -451,6 +451,7 @@ deployments:
   generate: false
 agent:
   coordinators: [{coordinators}]
+  disk_look_seconds: 5
 cli:
   coordinators: [{coordinators}]
 "

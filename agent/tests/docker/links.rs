@@ -32,7 +32,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use crate::world::{SOCKET, World};
 
 /// Seconds of the race; `PAASTA_RACE_SECONDS` makes it longer.
-const RACE_SECONDS: u64 = 15;
+const RACE_SECONDS: u64 = 60;
 /// Where the volume is in the container.
 const INSIDE: &str = "/data";
 

@@ -503,6 +503,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn differing_settings_are_a_warning_with_the_way_out() {
+        let mut response = fine();
+        assert!(settings(&response).is_none());
+        response.settings_drift.push(SettingsDrift {
+            id: 2,
+            keys: vec!["docker_registry".to_owned(), "volumes".to_owned()],
+            ..SettingsDrift::default()
+        });
+        let found = settings(&response).expect("a finding");
+        assert_eq!((found.subject, found.level), ("Settings", Level::Warning));
+        assert_eq!(
+            found.text,
+            "the files differ from what is in force: coordinator 2 (docker_registry, volumes); \
+             see `paasta settings diff`"
+        );
+    }
+
     fn fine() -> MetastatusResponse {
         let amounts = |cpus_milli| Resources {
             cpus_milli,

@@ -15,4 +15,5 @@ mod operate;
 mod operator;
 mod paasta;
 mod reach;
+mod settings;
 mod show;

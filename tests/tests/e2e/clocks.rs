@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use paasta_proto::v1::{ReplicaClass, ReplicaPhase};
 use paasta_tests::cluster::Cluster;
+use paasta_tests::http::get;
 use paasta_tests::run::eventually;
 
 use super::scene::{BOUNCE, MAIN, SOON, Story};
@@ -68,6 +69,14 @@ fn shown(cluster: &Cluster) -> Result<()> {
             .collect();
         let near = |wanted: i64| ahead.iter().any(|one| (one - wanted).abs() < 5_000);
         ensure!(near(7_200_000) && near(-7_200_000) && near(0), "{ahead:?}");
+        Ok(())
+    })?;
+    eventually(SOON, "the leader counts both", || {
+        let pages = (1..=3).map(|id| get(cluster.coordinator_http(id).parse()?, "/metrics"));
+        let pages: Vec<String> = pages.collect::<Result<_>>()?;
+        let counted = "paasta_hosts_clock_skewed 2";
+        let counts = |page: &String| page.lines().any(|line| line == counted);
+        ensure!(pages.iter().any(counts), "no coordinator says {counted}");
         Ok(())
     })?;
     let said = cluster.operator.paasta(&["metastatus", "-v"])?.stdout;

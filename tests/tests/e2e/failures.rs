@@ -52,7 +52,36 @@ fn a_container(story: &Story, cluster: &Cluster) -> Result<()> {
         after.len() == 3 && after.is_superset(&others) && !after.contains(&victim.id),
         "{before:?} became {after:?}"
     );
-    Ok(())
+    told_of_death(cluster, &victim)
+}
+
+/// The death is one event, also among what happened to the service, and is counted on its host.
+fn told_of_death(cluster: &Cluster, victim: &Container) -> Result<()> {
+    let of_death = |text: &str| {
+        let lines = text.lines();
+        lines
+            .filter(|line| line.contains("exited by itself"))
+            .count()
+    };
+    for verb in [
+        &["events", "-i", MAIN][..],
+        &["logs", "-s", "hello", "-C", "deploy", "--since", "5m"],
+    ] {
+        eventually(SOON, "the death is shown", || {
+            let text = cluster.operator.succeed(verb)?;
+            ensure!(of_death(&text) == 1, "{verb:?}: {text}");
+            Ok(())
+        })?;
+    }
+    let all = cluster.hosts.all();
+    let at = all.iter().position(|host| host.name == victim.host);
+    let agent = cluster.agent_http(at.context("a host of ours")? + 1);
+    eventually(SOON, "the death is counted", || {
+        let page = get(agent.parse()?, "/metrics")?;
+        let counted = "paasta_agent_troubles_total{kind=\"exited\"} 1";
+        ensure!(page.lines().any(|line| line == counted), "{page}");
+        Ok(())
+    })
 }
 
 /// `docker kill` of the first container of `main`.

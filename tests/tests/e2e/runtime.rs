@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use paasta_proto::v1::{HostState, HostStatus};
+use paasta_proto::v1::{HostPart, HostState, HostStatus};
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::containers::{Container, containers};
 use paasta_tests::disk::Filler;
@@ -217,26 +217,21 @@ fn full(story: &Story, cluster: &mut Cluster) -> Result<()> {
     let served = on(&host)?.into_iter().find(|one| one.address.is_some());
     let served = served.context("a container of main on the host")?;
 
-    story.phase("its disk fills: what is new there does not start, what runs serves");
+    story.phase("its disk fills: nothing new is placed there, what runs serves");
     let filler = Filler::fill(&host, SMALL_DISK_MIB)?;
     let worker = ids(&cluster.containers(WORKER)?);
+    host_becomes(cluster, &host, "without room", |host| {
+        host.degraded_part() == HostPart::DockerDisk && host.state() == HostState::Up
+    })?;
     let args = "  args: [worker]\n";
     let here = format!(
         "{args}  mem: 40\n  constraints: [[hostname, LIKE, {}]]\n",
         host.name
     );
     cluster.service.replace(args, &here)?;
-    eventually(BOUNCE, "the reason is told", || {
-        let (why, status) = (
-            cluster.operator.why(WORKER),
-            cluster.operator.status(WORKER)?,
-        );
-        let told = |text: &str| text.contains("no space left on device");
-        let new = status.replicas.iter().find(|one| one.host == host.name);
-        ensure!(
-            told(&why) && new.is_some_and(|one| told(&one.message)),
-            "{why}\n{status:#?}"
-        );
+    eventually(BOUNCE, "the reason is shown", || {
+        let why = cluster.operator.why(WORKER);
+        ensure!(why.contains("whose Docker disk is nearly full"), "{why}");
         Ok(())
     })?;
     throughout(FULL, "what runs serves and counts", || {
@@ -250,8 +245,29 @@ fn full(story: &Story, cluster: &mut Cluster) -> Result<()> {
         Ok(())
     })?;
 
+    let status = cluster.operator.status(WORKER)?;
+    ensure!(
+        status.replicas.iter().all(|one| one.host != host.name),
+        "{status:#?}"
+    );
+
+    story.phase("a bounce does not wait for it");
+    cluster
+        .service
+        .replace(&here, &format!("{args}  mem: 41\n"))?;
+    cluster.settled(BOUNCE, WORKER, 1)?;
+    let status = cluster.operator.status(WORKER)?;
+    ensure!(
+        status.replicas.iter().all(|one| one.host != host.name),
+        "{status:#?}"
+    );
+
     story.phase("there is room again: it heals by itself");
     filler.remove()?;
+    well(cluster, &host)?;
+    cluster
+        .service
+        .replace(&format!("{args}  mem: 41\n"), &here)?;
     cluster.settled(2 * BOUNCE, WORKER, 1)?;
     cluster.settled(BOUNCE, MAIN, 3)?;
     let main = cluster.containers(MAIN)?;

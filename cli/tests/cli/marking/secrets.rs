@@ -18,7 +18,23 @@ fn verbs(sha: &str) -> Vec<Vec<&str>> {
         of(&["restart"]),
         of(&["rollback"]),
         of(&["check"]),
+        of(&["pipeline"]),
+        of(&["logs", "--timeout", "300ms"]),
+        of(&["status", "--timeout", "300ms"]),
+        of(&["why", "-i", "main", "--timeout", "300ms"]),
+        of(&["history", "-i", "main", "--timeout", "300ms"]),
+        [of(&["security-check"]), vec!["-c", sha]].concat(),
+        [of(&["performance-check"]), vec!["-c", sha]].concat(),
     ];
+    for verb in ["cook-image", "itest", "push-to-registry"] {
+        verbs.push(
+            [
+                &[verb, "-s", "hello", "-c", sha][..],
+                &["--timeout", "300ms"],
+            ]
+            .concat(),
+        );
+    }
     for verb in ["mark-for-deployment", "wait-for-deployment", "rollback"] {
         verbs.push([&[verb, "-s", "hello"], &group[..], &[sha]].concat());
     }

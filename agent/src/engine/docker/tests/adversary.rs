@@ -62,6 +62,8 @@ pub(super) enum Fault {
     Slow,
     /// It does the work, and the answer has no end.
     Endless,
+    /// It says that a removal goes on already; the container is gone at the third look at it.
+    GoesOn,
 }
 
 /// A container of it.
@@ -89,6 +91,8 @@ struct Inner {
     faults: BTreeMap<Route, Fault>,
     /// Containers about which nothing is ever answered.
     stuck: BTreeSet<String>,
+    /// Containers that are being removed, by id, and how often they are still seen.
+    going: BTreeMap<String, u32>,
     stale_list: Option<Value>,
     mute: bool,
     storage: Storage,
@@ -255,6 +259,15 @@ impl Adversary {
         match fault {
             Some(Fault::Hang) => return hang(&mut stream).await,
             Some(Fault::Refuse) => return refuse(&mut stream).await,
+            Some(Fault::GoesOn) => {
+                self.inner.lock().going.insert(request.about.clone(), 2);
+                let words = format!(
+                    "removal of container {} is already in progress",
+                    request.about
+                );
+                let text = json!({ "message": words }).to_string();
+                return answer(&mut stream, 409, &text).await;
+            }
             None if request.route == Route::Events => return self.tell(&mut stream).await,
             _ => {}
         }
@@ -282,6 +295,9 @@ impl Adversary {
                 json!({"message": format!("no such: {}", request.about)}),
             )
         };
+        if request.route == Route::Inspect {
+            self.fade(&request.about);
+        }
         let name = self.name_of(&request.about);
         match (request.route, name) {
             (Route::Version, _) => (200, json!({"ApiVersion": "1.41", "MinAPIVersion": "1.12"})),
@@ -310,6 +326,19 @@ impl Adversary {
             }
             (Route::Other, _) => (501, json!({"message": "not here"})),
             _ => missing(),
+        }
+    }
+
+    /// A container that is being removed is seen once less, or is gone.
+    fn fade(&self, id: &str) {
+        let mut inner = self.inner.lock();
+        match inner.going.get_mut(id) {
+            None => {}
+            Some(0) => {
+                inner.going.remove(id);
+                inner.containers.retain(|_, held| held.id != id);
+            }
+            Some(left) => *left -= 1,
         }
     }
 

@@ -1,4 +1,5 @@
-//! The limit of a writable layer reaches dockerd where its driver has one, and is left out elsewhere.
+//! The limit of a writable layer reaches dockerd where its driver has one, and is left out elsewhere;
+//! a removal that goes on already is waited for.
 
 use paasta_agent_core::compose::{RunOf, compose};
 
@@ -63,4 +64,17 @@ async fn a_daemon_that_says_nothing_of_its_storage_makes_containers_without_a_li
         (storage.driver.as_str(), storage.root.as_str()),
         ("zfs", "/")
     );
+}
+
+#[tokio::test]
+async fn a_removal_that_goes_on_already_is_waited_for_and_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Adversary::start(dir.path());
+    let engine = DockerEngine::new(&daemon.socket, "/nonexistent");
+    let id = engine.create(&spec(1, 0)).await.unwrap();
+    daemon.fail(Route::Remove, Fault::GoesOn);
+    engine.remove(&id).await.unwrap();
+    assert_eq!(daemon.held().len(), 0);
+    assert_eq!(daemon.asked(Route::Remove), 1);
+    assert_eq!(daemon.asked(Route::Inspect), 3);
 }
