@@ -121,6 +121,11 @@ mod simulation {
     }
 
     #[test]
+    fn a_planner_that_stops_what_serves_without_a_reason_is_found() {
+        caught(Plant::I14Stops);
+    }
+
+    #[test]
     fn a_reader_that_overlooks_an_instance_is_found() {
         caught(Plant::I14);
     }

@@ -77,7 +77,9 @@ impl Witness for Eye {
     fn planned(&self, state: &ClusterState, seen: &Observed, now: Timestamp, plan: &mut Plan) {
         let times = self.plans.fetch_add(1, Ordering::SeqCst);
         match self.world.plant {
-            Some(Plant::I4) if times > PLANS_BEFORE => plant::stop_the_happy(state, plan),
+            Some(Plant::I4 | Plant::I14Stops) if times > PLANS_BEFORE => {
+                plant::stop_the_happy(state, plan);
+            }
             Some(Plant::I8) => plan
                 .report
                 .instances

@@ -70,7 +70,8 @@ impl Judge {
             tally: Tally::default(),
             now_ms: 0,
             // What was bent on its way, or left things out on purpose, is not made again.
-            replay: !shape.partial && !matches!(plant, Some(Plant::I4 | Plant::I8)),
+            replay: !shape.partial
+                && !matches!(plant, Some(Plant::I4 | Plant::I8 | Plant::I14Stops)),
         }
     }
 

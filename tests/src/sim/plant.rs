@@ -52,13 +52,15 @@ pub enum Plant {
     Clock,
     /// A snapshot without room takes the log's, and consensus ends.
     Disk,
-    /// The reader does not see the files of one service.
+    /// The reader does not see one of the instances.
     I14,
+    /// The planner stops what serves, without a reason.
+    I14Stops,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -76,6 +78,7 @@ impl Plant {
         Self::Clock,
         Self::Disk,
         Self::I14,
+        Self::I14Stops,
     ];
 
     /// The invariant that it breaks.
@@ -83,6 +86,7 @@ impl Plant {
     pub fn invariant(self) -> String {
         match self {
             Self::I6Quorum => Self::I6.to_string(),
+            Self::I14Stops => Self::I14.to_string(),
             other => other.to_string(),
         }
     }

@@ -187,7 +187,13 @@ impl Shape {
                 Vec::new()
             }
             Plant::Disk => vec![Kind::FullDisk],
-            Plant::I2 | Plant::I4 | Plant::I8 | Plant::I9 | Plant::I12 | Plant::I14 => Vec::new(),
+            Plant::I2
+            | Plant::I4
+            | Plant::I8
+            | Plant::I9
+            | Plant::I12
+            | Plant::I14
+            | Plant::I14Stops => Vec::new(),
         };
         if plant == Plant::I12 {
             self.partial = false;
