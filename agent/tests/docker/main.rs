@@ -11,5 +11,6 @@ mod links;
 mod networks;
 mod output;
 mod restarted;
+mod room;
 mod truth;
 mod world;

@@ -23,7 +23,7 @@ use paasta_common::{
     assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
     disk::DiskLimits,
     id::ReplicaId,
-    report::{Health, ReplicaReport},
+    report::{Health, ReplicaReport, Runtime},
     spec::RunSettings,
 };
 use paasta_process::clock::SystemClock;
@@ -236,6 +236,20 @@ impl World {
                 self.agent.as_ref().unwrap().handle.view.borrow()
             ),
         }
+    }
+
+    pub(crate) async fn until_runtime(
+        &self,
+        what: &str,
+        holds: impl Fn(&Runtime) -> bool,
+    ) -> Runtime {
+        let mut view = self.agent.as_ref().unwrap().handle.view.clone();
+        let waited = timeout(PATIENCE, view.wait_for(|view| holds(&view.runtime))).await;
+        waited
+            .unwrap_or_else(|_| panic!("never {what}"))
+            .unwrap()
+            .runtime
+            .clone()
     }
 
     pub(crate) async fn until_healthy(&self, id: u64) -> ReplicaReport {
