@@ -6,12 +6,22 @@ use std::{
     time::Duration,
 };
 
+use paasta_agent::{
+    engine::Stream,
+    logs::{
+        read::{Query, Reader},
+        store::LogStore,
+    },
+};
 use paasta_common::{assignment::Want, report::Phase};
 
 use crate::{
     truth::{Busybox, until},
     world::World,
 };
+
+/// What all of them run.
+const INSTANCE: &str = "hello_svc.main";
 
 /// The lines of an output of a run, oldest first, without their times: `!` before what the
 /// container did not write.
@@ -71,7 +81,7 @@ async fn run(world: &mut World, image: &Busybox, cmd: &str) -> PathBuf {
     let report = world
         .until(1, "running", |report| report.phase == Phase::Running)
         .await;
-    let name = format!("state/logs/hello_svc.main/{}-1", report.id);
+    let name = format!("state/logs/{INSTANCE}/{}-1", report.id);
     world.dir.path().join(name)
 }
 
@@ -127,4 +137,40 @@ async fn what_dockerd_removed_while_no_agent_looked_is_said_to_be_missing() {
     let gap = lines.iter().position(|line| line.starts_with('!')).unwrap();
     assert!(lines[gap].contains("removed it before it was captured"));
     assert_eq!(lines[gap - 1], "100");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_many_pieces_is_one_line_and_its_pieces_are_marked() {
+    let mut world = World::with_logs(1 << 20, 5);
+    let image = Busybox::new(&world, &[], &[]);
+    let cmd = "echo first; head -c 100000 /dev/zero | tr '\\0' x; echo; echo 7; exec sleep 1000";
+    let dir = run(&mut world, &image, cmd).await;
+    until("all is captured", || last(&dir) == Some(7)).await;
+    let logs = world.dir.path().join("state/logs");
+    let store = || LogStore::new(logs.clone(), 1 << 20, 5, 100 << 20);
+    let read = |lines| {
+        let query = Query {
+            instances: [INSTANCE.parse().unwrap()].into(),
+            streams: vec![Stream::Stdout],
+            since_ns: 0,
+            until_ns: 0,
+            lines,
+            replica: None,
+        };
+        let mut reader = Reader::open(store(), query).unwrap();
+        reader.next(usize::MAX).unwrap()
+    };
+    assert_eq!(read(1).len(), 1);
+    // The line of 100,000 bytes, which dockerd has in pieces of 16 KiB, and the last one.
+    let two = read(2);
+    let (end, long) = two.split_last().unwrap();
+    assert_eq!(end.line, b"7");
+    assert!(long.len() >= 6, "{} pieces", long.len());
+    assert_eq!(
+        long.iter().map(|one| one.line.len()).sum::<usize>(),
+        100_000
+    );
+    let (closing, before) = long.split_last().unwrap();
+    assert!(before.iter().all(|one| one.partial) && !closing.partial);
+    assert_eq!(read(3).first().unwrap().line, b"first");
 }
