@@ -8,6 +8,7 @@ mod image;
 mod killed;
 mod life;
 mod links;
+mod names;
 mod networks;
 mod output;
 mod restarted;
