@@ -1,6 +1,6 @@
 //! Asking a git remote which refs it has, and giving it tags ([`push`]), through the `git` program,
 //! so that its credentials, proxies and ssh settings are those that the operator knows. Each run is
-//! bounded ([`limits`]), and no URL's login is in its arguments or in an error ([`call`]).
+//! bounded ([`limits`]), and no URL's login is in its arguments or in an error (`call`).
 
 mod call;
 pub mod limits;

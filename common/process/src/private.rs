@@ -29,7 +29,7 @@ pub struct Tightened {
 }
 
 /// From now on the files and directories of this process are its user's only, but for those that
-/// are written for others ([`shared`]). Called once, before there are threads.
+/// are written for others (`shared`). Called once, before there are threads.
 pub fn keep() {
     let before = umask(Mode::from_bits_truncate(DENIED));
     let _ = STARTED_WITH.set(before.bits());

@@ -1,5 +1,5 @@
 //! Tells teams that their instances lack replicas, and that they no longer do; that their
-//! configuration is broken, and that it is mended ([`broken`]). The leader looks at
+//! configuration is broken, and that it is mended (`broken`). The leader looks at
 //! every instance again and again; when an alarm begins or ends is decided in
 //! `paasta_coordinator_core::plan::alarm` and written to the log first. What is told follows from
 //! the replicated state alone: a new leader tells again what is in alarm, as the one before it may

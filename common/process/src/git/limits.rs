@@ -1,7 +1,7 @@
 //! What one git process group may use, so that a server that sends for ever costs one answer and
 //! not the machine. Two things hold each other: limits of the kernel, which git and all that it
 //! starts inherit (`ulimit` of a shell that then becomes git), and a look at the group every
-//! [`LOOK_EVERY`], which sums up what each limit of the kernel counts for one process only.
+//! `LOOK_EVERY`, which sums up what each limit of the kernel counts for one process only.
 
 use std::{
     fmt, fs,
