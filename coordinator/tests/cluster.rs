@@ -10,13 +10,17 @@ mod cluster {
     mod desired;
     mod events;
     mod git;
+    mod handover;
+    mod health;
     mod hooks;
     mod http;
     mod logs;
     mod members;
     mod operate;
+    mod paced;
     mod pools;
     mod recovery;
+    mod remotes;
     mod schema;
     mod settings;
     mod stale;
