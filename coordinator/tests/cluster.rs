@@ -20,6 +20,7 @@ mod cluster {
     mod paced;
     mod pools;
     mod recovery;
+    mod refusals;
     mod remotes;
     mod schema;
     mod settings;
