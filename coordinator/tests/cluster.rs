@@ -10,13 +10,18 @@ mod cluster {
     mod desired;
     mod events;
     mod git;
+    mod handover;
+    mod health;
     mod hooks;
     mod http;
     mod logs;
     mod members;
     mod operate;
+    mod paced;
     mod pools;
     mod recovery;
+    mod refusals;
+    mod remotes;
     mod schema;
     mod settings;
     mod stale;

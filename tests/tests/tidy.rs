@@ -10,14 +10,18 @@ use paasta_tests::tidy::{
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
-const MAY_SLEEP: [(&str, &str); 22] = [
+const MAY_SLEEP: [(&str, &str); 23] = [
     (
         "agent/tests/docker/",
         "what dockerd, its files and /proc show wakes nobody; each loop has a deadline",
     ),
     (
         "coordinator/tests/cluster/agent.rs",
-        "an agent pauses before it tries the next coordinator",
+        "an agent pauses before it tries the next coordinator, and takes its time where it is told to",
+    ),
+    (
+        "coordinator/tests/cluster/paced.rs",
+        "looks at a change on its way until it has ended, with a deadline",
     ),
     (
         "coordinator/tests/cluster/coordinators.rs",
@@ -192,6 +196,35 @@ fn every_alert_has_a_section_in_the_runbook() {
         .collect();
     assert!(alerts.len() > 15, "{alerts:?}");
     assert_eq!(alerts, sections, "alerts and sections of the runbook");
+}
+
+#[test]
+fn systemd_starts_a_coordinator_again_unless_its_storage_is_damaged() {
+    let unit = "deploy/systemd/paasta-coordinator.service";
+    let text = std::fs::read_to_string(root().join(unit)).expect("read the unit");
+    let value = |key: &str| -> Vec<&str> {
+        let of_key = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        of_key.collect()
+    };
+    // Both start it again after exit code 1, which a full disk ends it with.
+    let [restart] = value("Restart")[..] else {
+        panic!("{unit}: Restart= is not given once");
+    };
+    assert!(["on-failure", "always"].contains(&restart), "{restart}");
+    let prevented = value("RestartPreventExitStatus").join(" ");
+    let prevented: Vec<&str> = prevented.split_whitespace().collect();
+    assert!(!prevented.contains(&"1"), "{unit}: {prevented:?}");
+    assert!(prevented.contains(&"65"), "{unit}: {prevented:?}");
+    assert_eq!(
+        value("StartLimitIntervalSec"),
+        ["0"],
+        "it is never given up"
+    );
+    let program = std::fs::read_to_string(root().join("coordinator/src/main.rs"));
+    let program = program.expect("read main.rs");
+    assert!(program.contains("const FINAL: u8 = 65;"), "the same code");
 }
 
 #[test]

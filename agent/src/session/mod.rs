@@ -116,11 +116,15 @@ impl Sessions {
             let address = match named.take() {
                 Some(address) => address,
                 None => match self.coordinators.get(turn % self.coordinators.len().max(1)) {
-                    Some(address) => address.clone(),
+                    Some(address) => {
+                        // A named one takes no turn: each of the others would be left out for ever
+                        // while one of them names another that is dead.
+                        turn += 1;
+                        address.clone()
+                    }
                     None => return tracing::error!("no coordinator is configured"),
                 },
             };
-            turn += 1;
             let mut lease = None;
             let ended = self
                 .converse(&address, (stale_after, &ages), &mut lease)

@@ -311,43 +311,64 @@ async fn plain_text_stays_on_this_machine_and_in_the_test_network() {
     ));
 }
 
-/// Who is asked first is by turn, so that a dead one is not asked for ever.
+/// Who is asked first is by turn, so that a dead one is not asked for ever, whoever names it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_address_is_tried_and_a_named_one_first() {
-    struct Refuse(Mutex<Vec<String>>);
-    impl Dial for Arc<Refuse> {
+    /// Only `a:1` listens, at the address that is kept here.
+    struct OneListens(SocketAddr, Mutex<Vec<String>>);
+    impl Dial for Arc<OneListens> {
         fn dial<'a>(
             &'a self,
             address: &'a str,
-            _: Duration,
+            stale_after: Duration,
         ) -> futures_util::future::BoxFuture<'a, Result<tonic::transport::Channel, DialError>>
         {
-            self.0.lock().unwrap().push(address.to_owned());
-            let address = address.to_owned();
-            Box::pin(async { Err(DialError::Address { address }) })
+            self.1.lock().unwrap().push(address.to_owned());
+            Box::pin(async move {
+                if address != "a:1" {
+                    let address = address.to_owned();
+                    return Err(DialError::Address { address });
+                }
+                let dial = PlainDial::default();
+                dial.dial(&self.0.to_string(), stale_after).await
+            })
         }
     }
     let world = World::new();
-    let refuse = Arc::new(Refuse(Mutex::default()));
+    let (address, mut peers) = coordinator(CancellationToken::new()).await;
+    let dialled = Arc::new(OneListens(address, Mutex::default()));
     let sessions = Sessions {
         agent: world.agent.handle.clone(),
         host: host(),
         boot_id: "boot".to_owned(),
         cluster: None,
         coordinators: ["a:1", "b:1", "c:1"].map(str::to_owned).to_vec(),
-        dial: Arc::new(Arc::clone(&refuse)),
+        dial: Arc::new(Arc::clone(&dialled)),
     };
     let stop = CancellationToken::new();
     let running = tokio::spawn(sessions.run(stop.clone()));
+    let send_on = async |peers: &mut mpsc::Receiver<Peer>, to: &str| {
+        let mut first = peer(peers).await;
+        first.open().await;
+        let ask = v1::Reconnect {
+            reason: "c leads".to_owned(),
+            address: to.to_owned(),
+        };
+        first.say(coordinator_message::Kind::Reconnect(ask)).await;
+    };
+    // c is named and dead; then nobody is named.
+    send_on(&mut peers, "c:1").await;
+    send_on(&mut peers, "").await;
     let asked = async {
-        while refuse.0.lock().unwrap().len() < 4 {
+        while dialled.1.lock().unwrap().len() < 6 {
             tokio::task::yield_now().await;
         }
     };
     timeout(PATIENCE, asked).await.unwrap();
     stop.cancel();
     running.await.unwrap();
-    assert_eq!(refuse.0.lock().unwrap()[..4], ["a:1", "b:1", "c:1", "a:1"]);
+    let expected = ["a:1", "c:1", "b:1", "c:1", "a:1", "b:1"];
+    assert_eq!(dialled.1.lock().unwrap()[..6], expected);
 }
 
 /// A connection to a coordinator that says nothing any more is given up as fast as the leases of

@@ -139,6 +139,20 @@ fn a_deploy_takes_its_usual_time_while_three_hundred_instances_get_a_volume() {
 }
 
 #[test]
+fn two_of_five_instances_bounce_at_once() {
+    let (mut world, all) = running(2, 5);
+    assert_eq!(at_once(&world.cluster.state, 10), 2);
+    for id in &all {
+        change(&mut world, id, mounted(id, 1), Extent::Settings);
+    }
+    world.plan();
+    assert_eq!(going(&world), 2);
+    for id in &all {
+        ticks_until(&mut world, id, |world| assert!(going(world) <= 2));
+    }
+}
+
+#[test]
 fn what_a_change_breaks_stops_it() {
     let (mut world, all) = running(4, 40);
     let most = at_once(&world.cluster.state, 10);

@@ -262,9 +262,47 @@ async fn an_absent_sensu_client_at_the_default_address_is_no_error() {
         deliver(&output, vec![alert(Some("a"), true)]).await;
         begun.elapsed()
     };
-    // One that is named is tried again, with a pause.
+    let log = Levels::default();
+    let _log = tracing::subscriber::set_default(log.clone());
+    // One that is named is tried again, with a pause, and given up loudly.
     assert!(took(true).await > Duration::from_millis(50));
+    assert!(log.take().contains(&tracing::Level::ERROR));
     assert!(took(false).await < Duration::from_millis(50));
+    let quiet = |level: &tracing::Level| *level > tracing::Level::INFO;
+    let logged = log.take();
+    assert!(logged.iter().all(quiet), "{logged:?}");
+}
+
+/// The levels of what is logged about alerts.
+#[derive(Clone, Default)]
+struct Levels(Arc<parking_lot::Mutex<Vec<tracing::Level>>>);
+
+impl Levels {
+    fn take(&self) -> Vec<tracing::Level> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+impl tracing::Subscriber for Levels {
+    fn enabled(&self, of: &tracing::Metadata<'_>) -> bool {
+        of.target().contains("alerts")
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        self.0.lock().push(*event.metadata().level());
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 #[tokio::test]

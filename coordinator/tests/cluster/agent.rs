@@ -34,6 +34,8 @@ struct Serving {
     by_host: BTreeMap<String, usize>,
     reached: bool,
     fewest: Option<usize>,
+    /// How long each agent takes to do what it is told.
+    pause: Duration,
 }
 
 /// What an agent keeps while it is away.
@@ -87,6 +89,12 @@ impl FakeAgent {
     pub(crate) async fn fall_silent(mut self) -> Kept {
         self.task.abort();
         self.kept.take().expect("kept until now")
+    }
+
+    /// From now on it and its like take so long to do what they are told.
+    pub(crate) fn slow_down(&self, pause: Duration) {
+        let kept = self.kept.as_ref().expect("kept until it falls silent");
+        kept.serving.lock().expect("not poisoned").pause = pause;
     }
 
     /// Whether it runs something, and for all of that an order to forget failures is held.
@@ -177,6 +185,8 @@ impl Worker {
                     coordinator_message::Kind::Welcome(_) => continue,
                     coordinator_message::Kind::Reconnect(_) => return,
                     coordinator_message::Kind::Assignment(wire) => {
+                        let pause = self.serving.lock().expect("not poisoned").pause;
+                        tokio::time::sleep(pause).await;
                         let mut held = self.held.lock().expect("not poisoned");
                         let next = convert::apply_wire(held.as_ref(), wire).expect("it applies");
                         if let Some(held) = held.as_ref() {

@@ -37,6 +37,8 @@ pub(crate) struct Coordinators {
     pub(crate) volumes: BTreeMap<u64, Vec<String>>,
     /// How long an instance must be absent before it is removed, milliseconds.
     pub(crate) removal_patience_ms: u64,
+    /// The repositories of services without `git_url`, for each coordinator that starts.
+    pub(crate) git_url_template: Option<String>,
     addresses: BTreeMap<u64, SocketAddr>,
     http: BTreeMap<u64, SocketAddr>,
     running: BTreeMap<u64, (CancellationToken, JoinHandle<()>)>,
@@ -112,6 +114,7 @@ impl Coordinators {
             name: "demo".to_owned(),
             volumes: BTreeMap::new(),
             removal_patience_ms: 1_000,
+            git_url_template: None,
             addresses: free_addresses(count),
             http,
             running: BTreeMap::new(),
@@ -419,7 +422,7 @@ impl Coordinators {
         self.dir.path().join("soa")
     }
 
-    fn options(&self, id: u64) -> Options {
+    pub(crate) fn options(&self, id: u64) -> Options {
         let mut system = SystemConfig {
             cluster: Some(self.name.parse().expect("a name")),
             docker_registry: Some("registry:5000".to_owned()),
@@ -460,6 +463,7 @@ impl Coordinators {
         // The tests write deployments.json themselves; those of git say so.
         system.deployments.generate = self.git != Git::Ignored;
         system.deployments.every_seconds = 1;
+        system.deployments.git_url_template = self.git_url_template.clone();
         if self.git == Git::Hooked {
             let secret = self.hook_secret().to_string_lossy().into_owned();
             system.deployments.every_seconds = 3600;

@@ -356,3 +356,53 @@ async fn a_removal_has_a_deadline_and_what_returns_is_as_it_was() {
     assert_eq!(kinds, ["declared", "override", "removed", "declared"]);
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_vanishes_for_less_than_the_patience_changes_nothing() {
+    let cluster = Coordinators::start_patient(1, 8_000).await;
+    let agents = FakeAgent::several(&cluster, 2).await;
+    for service in ["a", "b", "c"] {
+        cluster.declare(service, SMALL);
+        cluster.deploy(service, 'a');
+    }
+    for instance in ["a.main", "b.main", "c.main"] {
+        cluster.wait_running(instance, 1, PATIENCE).await;
+    }
+    kill_switch(&cluster, "a.main").await;
+    eventually("it is stopped", async || {
+        (replicas(&agents).len() == 2).then_some(())
+    })
+    .await;
+    let before = replicas(&agents);
+    for service in ["a", "b"] {
+        let (here, away) = (file(&cluster, service), cluster.scratch().join("away"));
+        let instance = format!("{service}.main");
+        fs::rename(&here, &away).expect("it is there");
+        let status = cluster
+            .wait(&instance, PATIENCE, |status| removal(status).is_some())
+            .await;
+        let waiting = removal(&status).expect("just seen");
+        assert_eq!(waiting.kind, "removal", "{waiting:?}");
+        assert_eq!(
+            waiting.deadline_ms.map(|until| until - waiting.since_ms),
+            Some(8_000)
+        );
+        assert!(
+            here.parent().is_some_and(Path::is_dir),
+            "the directory stays"
+        );
+        fs::rename(&away, &here).expect("it is there");
+        cluster
+            .wait(&instance, PATIENCE, |status| removal(status).is_none())
+            .await;
+    }
+    // Longer than the patience since either went.
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(replicas(&agents), before);
+    let a = cluster.wait("a.main", PATIENCE, |_| true).await;
+    assert_eq!(a.overridden.map(|one| one.kind).as_deref(), Some("stop"));
+    let said = events(&cluster).await;
+    let back = |text: &&String| text.contains("is back before its removal");
+    assert_eq!(said.iter().filter(back).count(), 2, "{said:?}");
+    cluster.stop().await;
+}

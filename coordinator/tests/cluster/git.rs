@@ -55,9 +55,14 @@ pub(super) struct Repository {
 
 impl Repository {
     pub(super) fn new(cluster: &Coordinators) -> Self {
-        let path = cluster.scratch().join("hello.git");
+        Self::named(cluster, "hello", &[])
+    }
+
+    /// `NAME.git`, made with these options of `git init`.
+    pub(super) fn named(cluster: &Coordinators, name: &str, options: &[&str]) -> Self {
+        let path = cluster.scratch().join(format!("{name}.git"));
         fs::create_dir(&path).expect("a directory");
-        git(&path, &["init", "-q"]);
+        git(&path, &[&["init", "-q"], options].concat());
         Self { path }
     }
 
@@ -69,6 +74,15 @@ impl Repository {
     pub(super) fn tag(&self, name: &str, sha: &str) {
         git(&self.path, &["tag", name, sha]);
     }
+
+    pub(super) fn untag(&self, name: &str) {
+        git(&self.path, &["tag", "-d", name]);
+    }
+}
+
+/// The URL of a repository of this machine.
+pub(super) fn url(path: &Path) -> String {
+    format!("file://{}", path.display())
 }
 
 pub(super) fn describe(cluster: &Coordinators, service: &str, url: &str) {

@@ -7,7 +7,8 @@ use paasta_proto::v1::{
     Asker, BrakeStatusRequest, CheckReplicationRequest, CleanupRequest, CleanupResponse,
     DeployStatus, DrainHostRequest, EventsRequest, ListRequest, MaintenanceStatusRequest,
     MetastatusRequest, OperateResponse, ReleaseBrakeRequest, RemoveHostRequest, ReplicaClass,
-    ReplicationStatus, ResetBackoffRequest, UndrainHostRequest, operate_client::OperateClient,
+    ReplicationStatus, ResetBackoffRequest, StatusRequest, UndrainHostRequest,
+    operate_client::OperateClient,
 };
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
@@ -463,5 +464,43 @@ async fn a_team_is_told_when_its_instance_lacks_replicas_and_when_it_no_longer_d
         said("hello.main") >= 2 && said("quiet.main") >= 1,
         "{events:?}"
     );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_is_told_that_an_alarm_is_over_when_its_instance_is_removed() {
+    let cluster = Coordinators::start(1).await;
+    let _agents = FakeAgent::several(&cluster, 1).await;
+    cluster.declare("other", "main: {instances: 1, cpus: 0.1, mem: 64}");
+    cluster.deploy("other", 'a');
+    cluster.wait_running("other.main", 1, PATIENCE).await;
+    // No host has room for it.
+    cluster.declare("hello", "main: {instances: 2, cpus: 100, mem: 64}");
+    let monitoring = "team: greeters\n";
+    fs::write(soa(&cluster, "hello").join("monitoring.yaml"), monitoring).expect("written");
+    cluster.deploy("hello", 'a');
+    eventually("it is in alarm", async || {
+        let all = alerts(&cluster, "hello.main");
+        (all.last()?["status"] == 2).then_some(())
+    })
+    .await;
+    fs::remove_dir_all(soa(&cluster, "hello")).expect("it is there");
+    let over = eventually("it is over", async || {
+        let last = alerts(&cluster, "hello.main").pop()?;
+        (last["status"] == 0).then_some(last)
+    })
+    .await;
+    assert_eq!(over["team"], "greeters");
+    assert_eq!(over["output"], "OK: no longer declared or deployed");
+    assert!(alerts(&cluster, "other.main").is_empty());
+    let status = StatusRequest {
+        service: "hello".to_owned(),
+        ..StatusRequest::default()
+    };
+    eventually("it is gone", async || {
+        let asked = cluster.admin(1).status(status.clone()).await;
+        asked.is_err().then_some(())
+    })
+    .await;
     cluster.stop().await;
 }

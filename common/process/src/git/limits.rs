@@ -90,8 +90,11 @@ impl Limits {
     pub(super) fn shell(&self) -> (&'static str, Vec<String>) {
         // Data is counted and not addresses: helpers in Go or Java reserve far more than they use.
         // A file that would be too large is an error of git's, with words, and no signal.
-        let script = "trap '' XFSZ; { ulimit -c 0; ulimit -t \"$1\"; ulimit -d \"$2\"; ulimit -f \"$3\"; } \
-                      2>/dev/null; shift 3; exec git \"$@\"";
+        // Of processor time the soft limit comes first: at the hard one the kernel kills without
+        // saying why.
+        let script = "trap '' XFSZ; { ulimit -c 0; ulimit -S -t \"$1\" && \
+                      ulimit -H -t $(($1 + 1)); ulimit -d \"$2\"; ulimit -f \"$3\"; } 2>/dev/null; \
+                      shift 3; exec git \"$@\"";
         let (data, blocks) = (self.process_memory / 1024, self.file / 512);
         let numbers = [self.cpu_seconds, data, blocks].map(|number| number.to_string());
         let arguments = ["-c", script, "git"].map(str::to_owned);

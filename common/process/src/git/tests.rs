@@ -307,3 +307,81 @@ async fn a_login_works_and_is_in_no_arguments_and_no_words() {
         assert!(text.contains("Authentication failed"), "{text}");
     }
 }
+
+/// The limit is reached by a real git, and the error is one line that names it and the repository.
+fn assert_reached(error: &GitError, expected: Limit, url: &Url, words: &str) {
+    assert_eq!(limit(error), Some(expected), "{error}");
+    let text = error.to_string();
+    let begin = format!("git ls-remote {url} used more than {words} and was stopped");
+    assert!(text.starts_with(&begin), "{text}");
+    assert!(!text.contains('\n'), "{text}");
+}
+
+/// A finite answer: many refs, and an end.
+fn many_refs(_: &str, connection: &mut std::net::TcpStream) -> io::Result<()> {
+    answer(connection, "200 OK")?;
+    let sha = "a".repeat(40);
+    write!(connection, "{}0000", packet("# service=git-upload-pack\n"))?;
+    let first = packet(&format!("{sha} refs/heads/x\0 \n"));
+    write!(connection, "{first}")?;
+    for number in 0..1_000 {
+        let line = packet(&format!("{sha} refs/tags/v{number:04}\n"));
+        write!(connection, "{line}")?;
+    }
+    write!(connection, "0000")
+}
+
+#[tokio::test]
+async fn more_output_than_allowed_is_told_with_the_limit_and_the_repository() {
+    let url = Url::new(format!("http://{}/x.git", server(many_refs)));
+    // 1,000 lines of some 60 bytes each.
+    let limits = |output| Limits {
+        output,
+        ..Limits::REMOTE
+    };
+    let error = ls_remote_limited(&url, LIMIT, limits(10_000)).await;
+    let error = error.unwrap_err();
+    assert_reached(&error, Limit::Output(10_000), &url, "10000 bytes of output");
+    let refs = ls_remote_limited(&url, LIMIT, limits(100_000)).await;
+    assert_eq!(refs.unwrap().tips.len(), 1_001);
+}
+
+#[tokio::test]
+async fn more_processor_time_than_allowed_is_told_with_the_limit_and_the_repository() {
+    let limits = Limits {
+        cpu_seconds: 1,
+        ..Limits::REMOTE
+    };
+    let url = Url::new("ssh://busy.example.com/x.git");
+    let call = call(&url, limits);
+    let mut git = call.command();
+    // What stands for ssh computes for ever.
+    git.env("GIT_SSH_COMMAND", "while :; do :; done; :");
+    git.args(["ls-remote", "--", REMOTE]);
+    let error = call.run(git).await.unwrap_err();
+    assert_reached(&error, Limit::Cpu(1), &url, "1 s of processor time");
+}
+
+#[tokio::test]
+async fn more_processes_than_allowed_are_told_with_the_limit_and_the_repository() {
+    let url = Url::new("ssh://many.example.com/x.git");
+    let call = call(&url, Limits::REMOTE);
+    let mut git = call.command();
+    let forks = "for n in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & sleep 60 & sleep 60 & sleep 60 & \
+                 done; wait; :";
+    git.env("GIT_SSH_COMMAND", forks);
+    git.args(["ls-remote", "--", REMOTE]);
+    let started = Instant::now();
+    let error = call.run(git).await.unwrap_err();
+    assert_reached(&error, Limit::Processes(32), &url, "32 processes");
+    assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+fn call(url: &Url, limits: Limits) -> Call<'_> {
+    Call {
+        verb: "ls-remote",
+        url,
+        within: LIMIT,
+        limits,
+    }
+}

@@ -70,7 +70,8 @@ impl View<'_> {
         request: &v1::StatusRequest,
     ) -> Result<(v1::StatusResponse, Vec<InstanceId>), RpcError> {
         let known = self.known_of(&request.service);
-        let chosen = chosen(&known, request, || self.known())?;
+        let chosen = chosen(&known, request, || self.known())
+            .map_err(|error| self.explained(error, &request.service))?;
         let size = page_size(request.page_size);
         let mut page: Vec<&InstanceId> = chosen
             .into_iter()
@@ -245,6 +246,19 @@ impl View<'_> {
             .cluster()
             .map(|cluster| cluster.name.to_string())
             .unwrap_or_default()
+    }
+
+    /// The error, with the problem of the service's files for which no instance is known.
+    fn explained(&self, error: RpcError, service: &str) -> RpcError {
+        let scope = ServiceName::new(service).ok().map(ProblemScope::Service);
+        let problems = scope.and_then(|scope| self.state.problems().get(&scope));
+        match (error, problems.and_then(|problems| problems.first())) {
+            (RpcError::NotFound { what, .. }, Some(problem)) => RpcError::NotFound {
+                what,
+                hint: format!("; its files have problems: {problem}"),
+            },
+            (error, _) => error,
+        }
     }
 
     fn problems_of_services(&self, service: &str) -> Vec<v1::Problem> {
