@@ -5,7 +5,8 @@ use super::{
     table::{Default::Bool, Field, Kind, Range, Record, Shape, Table},
 };
 use crate::{
-    problem::{Problem, QUOTED_MAX, Rule, quoted, shortened},
+    problem::{Problem, QUOTED_MAX, Rule, quoted},
+    text::shortened,
     typo,
 };
 

@@ -20,8 +20,9 @@ use crate::{
     container::CAP_DROP,
     deployments::Deployment,
     id::{ClusterName, InstanceId, ServiceName},
-    problem::{FIELD_MAX, Problem, Rule, Severity, quoted, shortened},
+    problem::{FIELD_MAX, Problem, Rule, Severity, quoted},
     spec::DesiredState,
+    text::shortened,
     typo,
 };
 

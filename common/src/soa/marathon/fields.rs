@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::{ClusterName, InstanceName, ServiceName},
-    problem::{Problem, QUOTED_MAX, Rule, Severity, quoted, shortened},
+    problem::{Problem, QUOTED_MAX, Rule, Severity, quoted},
     soa::{
         kinds::InstanceType,
         monitoring::Monitoring,
@@ -21,6 +21,7 @@ use crate::{
         smartstack::{self, Namespace},
         table::Record,
     },
+    text::shortened,
 };
 
 /// Finds the namespace of a registration; there need not be one.
