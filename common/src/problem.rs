@@ -86,7 +86,7 @@ pub enum Rule {
     Forbidden,
     /// It is understood and does nothing here.
     Unsupported,
-    /// Nothing is deployed.
+    /// Nothing is deployed, or no pipeline has a step that deploys it.
     Undeployed,
     /// No such bounce method. PaaSTA says so at deploy time only.
     BounceMethod,
