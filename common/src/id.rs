@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::text;
+
 /// The longest name accepted, in bytes: a name must fit a DNS label with room for a suffix.
 pub const NAME_BYTES_MAX: usize = 63;
 
@@ -13,10 +15,7 @@ pub const ECHO_CHARS_MAX: usize = 100;
 
 /// The beginning of a text, at most [`ECHO_CHARS_MAX`] characters: what an error repeats of it.
 pub fn cut(text: &str) -> &str {
-    match text.char_indices().nth(ECHO_CHARS_MAX) {
-        Some((end, _)) => &text[..end],
-        None => text,
-    }
+    text::beginning(text, ECHO_CHARS_MAX)
 }
 
 /// A name or id that was refused, with the rule it breaks.

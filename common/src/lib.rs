@@ -20,6 +20,7 @@ pub mod problem;
 pub mod report;
 pub mod soa;
 pub mod spec;
+pub mod text;
 pub mod time;
 pub mod typo;
 pub mod url;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::shortened;
+
 /// The longest message, in characters.
 pub const MESSAGE_MAX: usize = 1_000;
 /// The longest field, in characters: keys are an author's and may be of any length.
@@ -14,15 +16,6 @@ pub const QUOTED_MAX: usize = 40;
 /// A value in quotes, as much of it as an error shows.
 pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text, QUOTED_MAX))
-}
-
-/// At most `max` characters of the text, with `…` where there are more.
-pub fn shortened(text: &str, max: usize) -> String {
-    let mut shown: String = text.chars().take(max).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
 }
 
 /// One fault in a configuration file.
@@ -93,7 +86,7 @@ pub enum Rule {
     Forbidden,
     /// It is understood and does nothing here.
     Unsupported,
-    /// Nothing is deployed.
+    /// Nothing is deployed, or no pipeline has a step that deploys it.
     Undeployed,
     /// No such bounce method. PaaSTA says so at deploy time only.
     BounceMethod,

@@ -134,8 +134,9 @@ impl Leader {
                 };
                 tokio::join!(biased; led, async {
                     tokio::select! { biased; () = ended.cancelled() => {}, () = lost => {} }
+                    // At once: what was proposed may still be waited for.
+                    self.leadership.send_replace(None);
                 });
-                self.leadership.send_replace(None);
                 // What agents said to this leader is no more than history now.
                 self.observations.begin(self.proposer.now());
                 tracing::info!(term = now.term, "leadership ended");

@@ -6,6 +6,7 @@
 
 use std::{fmt, path::Path};
 
+pub mod commits;
 pub mod graph;
 pub mod licence;
 pub mod links;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use paasta_tests::tidy::{
-    Violation, graph,
+    Violation, commits, graph,
     graph::Metadata,
     licence, links, root, rules,
     source::{files, rust_sources},
@@ -196,6 +196,25 @@ fn every_alert_has_a_section_in_the_runbook() {
         .collect();
     assert!(alerts.len() > 15, "{alerts:?}");
     assert_eq!(alerts, sections, "alerts and sections of the runbook");
+}
+
+/// A tree without a history, as in a source archive, has no commits to judge.
+#[test]
+fn commits_are_described() {
+    if !root().join(".git").exists() {
+        return;
+    }
+    let log = std::process::Command::new("git")
+        .args(["log", "--no-merges", "--since", commits::SINCE])
+        .arg(format!("--format={}", commits::FORMAT))
+        .current_dir(root())
+        .output()
+        .expect("run git");
+    let words = String::from_utf8_lossy(&log.stderr);
+    assert!(log.status.success(), "git log: {words}");
+    assert_none(&commits::badly_described(&String::from_utf8_lossy(
+        &log.stdout,
+    )));
 }
 
 #[test]

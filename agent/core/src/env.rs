@@ -1,16 +1,17 @@
-//! The part of the environment that is known only when a replica has its host and its port:
-//! Marathon's and Mesos' variables, as services of PaaSTA expect them.
+//! The variables that the agent adds to an app's own: Marathon's and Mesos', which are known only
+//! when a replica has its host and its port, and those of PaaSTA that follow from the app. Nothing
+//! of this counts for the id of the app: a variable that is added here makes no bounce.
 
 use std::collections::BTreeMap;
 
-use paasta_common::assignment::AssignedReplica;
+use paasta_common::{app_id::git_part, assignment::AssignedReplica};
 
 use crate::{
     compose::{Place, SANDBOX},
     labels::{INSTANCE, SERVICE},
 };
 
-/// The whole environment of a run. What the user set wins.
+/// The whole environment of a run. What the user set wins, but for `PAASTA_PORT`, as in PaaSTA.
 pub(crate) fn environment(
     replica: &AssignedReplica,
     place: &Place<'_>,
@@ -46,6 +47,7 @@ pub(crate) fn environment(
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
     env.extend(labels(replica));
+    env.extend(of_paasta(replica));
     if let Some(port) = place.host_port {
         let inside = format!("MARATHON_PORT_{}", spec.container_port);
         for name in ["MARATHON_PORT", "MARATHON_PORT0", "MARATHON_PORTS", &inside] {
@@ -53,6 +55,35 @@ pub(crate) fn environment(
         }
     }
     env.extend(spec.env.clone());
+    let port = spec.container_port.to_string();
+    env.insert("PAASTA_PORT".to_owned(), port);
+    env
+}
+
+/// The resources and the version, in the formats of paasta-tools: numbers as an author writes them.
+fn of_paasta(replica: &AssignedReplica) -> BTreeMap<String, String> {
+    let resources = replica.spec.resources;
+    let cpus = thousandths(resources.cpus_milli);
+    let cpus = cpus.strip_suffix(".0").unwrap_or(&cpus);
+    let mut env = BTreeMap::from([
+        ("PAASTA_RESOURCE_CPUS".to_owned(), cpus.to_owned()),
+        (
+            "PAASTA_RESOURCE_MEM".to_owned(),
+            resources.mem_mb.to_string(),
+        ),
+        (
+            "PAASTA_RESOURCE_DISK".to_owned(),
+            resources.disk_mb.to_string(),
+        ),
+        (
+            "PAASTA_GIT_SHA".to_owned(),
+            git_part(&replica.spec.image).to_owned(),
+        ),
+    ]);
+    if resources.gpus > 0 {
+        let gpus = resources.gpus.to_string();
+        env.insert("PAASTA_RESOURCE_GPUS".to_owned(), gpus);
+    }
     env
 }
 

@@ -1,15 +1,12 @@
 //! Containers that this agent made under a host id that it has no more. They run on, and nothing
 //! manages them: their labels name the former id.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 use paasta_common::id::HostId;
 
-use crate::{
-    engine::Engine,
-    lanes::{reap_one, within},
-    machine::Machine,
-};
+use super::removal;
+use crate::{engine::Engine, lanes::within, machine::Machine};
 
 /// How long the engine may take for each call.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,33 +65,10 @@ pub(super) async fn reap(
         );
     }
     let found = within(PATIENCE, engine.list(left_by.as_str())).await?;
-    let (mut said, mut failed) = (String::new(), 0_u32);
-    for seen in found {
-        let what = match dry_run {
-            true => "would remove",
-            // One that cannot be removed keeps no other.
-            false => match reap_one(engine, &seen.container).await {
-                Ok(()) => "removed",
-                Err(error) => {
-                    failed += 1;
-                    writeln!(said, "not removed: {}: {error}", seen.name)?;
-                    continue;
-                }
-            },
-        };
-        writeln!(
-            said,
-            "{what} {} ({}): left by {left_by}",
-            seen.name, seen.container
-        )?;
-    }
-    if failed > 0 {
-        anyhow::bail!("{said}{failed} containers were not removed; is the container runtime well?");
-    }
-    if said.is_empty() {
-        said = format!("{left_by} left no containers\n");
-    }
-    Ok(said)
+    let why = format!("left by {left_by}");
+    let found = found.into_iter().map(|seen| (seen, why.clone()));
+    let none = format!("{left_by} left no containers");
+    removal::remove(engine, found, dry_run, &none).await
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod explain;
 mod images;
 mod left;
 mod reap;
+mod removal;
 mod run;
 
 pub use explain::{ExplainArgs, explain};

@@ -2,7 +2,7 @@
 //! `--dry-run` they are only named, beside a running agent; without, they are removed, which
 //! needs the agent to be stopped, as a running one does it by itself.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -17,10 +17,10 @@ use paasta_process::{
     help::examples,
 };
 
-use super::{ConfigArgs, at_rest, left, runtime};
+use super::{ConfigArgs, at_rest, left, removal, runtime};
 use crate::{
     engine::{Engine, docker::DockerEngine},
-    lanes::{reap_one, within},
+    lanes::within,
     machine::Machine,
     options::Options,
 };
@@ -80,32 +80,13 @@ async fn sweep(
         listing: Some(Listing::new(0, containers)),
         ..Observed::default()
     };
-    let mut said = String::new();
-    let mut failed = 0_u32;
-    for (seen, verdict) in reapable(state, &options.settings, &observed, SystemClock.now()) {
+    let found = reapable(state, &options.settings, &observed, SystemClock.now());
+    let found = found.map(|(seen, verdict)| {
         let why = match verdict {
             Verdict::Orphan => "no replica accounts for it",
             Verdict::Leftover | Verdict::Leave => "its run is over",
         };
-        let what = match dry_run {
-            true => "would remove",
-            // One that can not be removed keeps no other.
-            false => match reap_one(engine, &seen.container).await {
-                Ok(()) => "removed",
-                Err(error) => {
-                    failed += 1;
-                    writeln!(said, "not removed: {}: {error}", seen.name)?;
-                    continue;
-                }
-            },
-        };
-        writeln!(said, "{what} {} ({}): {why}", seen.name, seen.container)?;
-    }
-    if failed > 0 {
-        anyhow::bail!("{said}{failed} containers were not removed; is the container runtime well?");
-    }
-    if said.is_empty() {
-        said.push_str("no orphans\n");
-    }
-    Ok(said)
+        (seen.clone(), why.to_owned())
+    });
+    removal::remove(engine, found, dry_run, "no orphans").await
 }

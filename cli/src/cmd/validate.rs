@@ -39,7 +39,8 @@ pub struct Args {
     #[arg(short, long, value_name = "SERVICE")]
     pub service: Option<ServiceName>,
     /// Make errors of what PaaSTA finds at deploy time only: an unknown bounce_method, cmd with
-    /// args, a check by command without one; and of cap_add beyond what Docker gives by default
+    /// args, a check by command without one; of cap_add beyond what Docker gives by default; and of
+    /// a deploy_group without a pipeline in deploy.yaml
     #[arg(long)]
     pub strict: bool,
 }

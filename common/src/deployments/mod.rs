@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{ClusterName, InstanceName, ServiceName},
-    problem::{FIELD_MAX, Problem, Rule, Severity, shortened},
+    problem::{FIELD_MAX, Problem, Rule, Severity},
     spec::DesiredState,
+    text::shortened,
 };
 
 mod generate;

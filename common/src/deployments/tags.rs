@@ -1,14 +1,21 @@
 //! The tags by which git says what runs: `paasta-GROUP-TIME-deploy` on the commit that a deploy
 //! group runs, `paasta-CLUSTER.INSTANCE-TIME-start` and `-stop` on the commit for which that is
 //! meant. TIME is `YYYYMMDDTHHMMSS`, UTC. Read here, and named; pushed elsewhere.
+//!
+//! A start or stop tag may have no prefix `paasta-`, or two of them: older tools of PaaSTA made
+//! such tags, and PaaSTA counts them. A deploy tag has exactly one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use crate::{
     id::{ClusterName, InstanceName},
     spec::DesiredState,
 };
 
+/// The prefix of the tags.
+const PREFIX: &str = "paasta-";
+/// The most prefixes that a start or stop tag may have.
+const CONTROL_PREFIXES_MAX: usize = 2;
 /// The longest deploy group that a tag is made for, in bytes: git keeps a ref in a file.
 pub const GROUP_BYTES_MAX: usize = 150;
 
@@ -43,6 +50,8 @@ pub struct Control<'a> {
     pub state: DesiredState,
     /// The commit for which it is meant.
     pub sha: &'a str,
+    /// The tag, without `refs/tags/`.
+    pub name: &'a str,
 }
 
 impl<'a> Tags<'a> {
@@ -50,32 +59,40 @@ impl<'a> Tags<'a> {
     pub fn read(refs: &'a BTreeMap<String, String>) -> Self {
         let mut tags = Self::default();
         for (name, sha) in refs {
+            let Some(name) = name.strip_prefix("refs/tags/") else {
+                continue;
+            };
             let Some((subject, timestamp, word)) = parse(name) else {
                 continue;
             };
-            let counts = matches!(word, "deploy" | "start" | "stop");
-            if counts && !is_time(timestamp) {
-                tags.timeless.extend(name.strip_prefix("refs/tags/"));
-                continue;
-            }
-            let state = match word {
-                "deploy" => {
-                    tags.deploys.entry(subject).or_default().push(Deploy {
+            let prefixed = subject.strip_prefix(PREFIX);
+            match (word, prefixed) {
+                ("deploy" | "start" | "stop", Some(_)) if !is_time(timestamp) => {
+                    tags.timeless.push(name);
+                }
+                ("deploy", Some(group)) if !group.is_empty() => {
+                    tags.deploys.entry(group).or_default().push(Deploy {
                         timestamp,
                         sha,
-                        group: subject,
+                        group,
                     });
-                    continue;
                 }
-                "start" => DesiredState::Start,
-                "stop" => DesiredState::Stop,
-                _ => continue,
-            };
-            tags.controls.entry(subject).or_default().push(Control {
-                timestamp,
-                state,
-                sha,
-            });
+                ("start" | "stop", _) if is_time(timestamp) => {
+                    let state = match word {
+                        "stop" => DesiredState::Stop,
+                        _ => DesiredState::Start,
+                    };
+                    for target in targets(subject) {
+                        tags.controls.entry(target).or_default().push(Control {
+                            timestamp,
+                            state,
+                            sha,
+                            name,
+                        });
+                    }
+                }
+                _ => {}
+            }
         }
         // Refs come by name, and names of one group differ in their time only.
         tags
@@ -164,10 +181,16 @@ pub fn group_fault(group: &str) -> Option<&'static str> {
     None
 }
 
-/// `refs/tags/paasta-SUBJECT-YYYYMMDDTHHMMSS-WORD`, taken apart. The subject may hold `-`.
+/// Every `CLUSTER.INSTANCE` that a start or stop tag of this subject counts for: the subject without
+/// none, one or two prefixes, since the name of a cluster may begin with `paasta-`, too.
+fn targets(subject: &str) -> impl Iterator<Item = &str> {
+    let all = iter::successors(Some(subject), |subject| subject.strip_prefix(PREFIX));
+    all.take(CONTROL_PREFIXES_MAX + 1)
+}
+
+/// `SUBJECT-YYYYMMDDTHHMMSS-WORD`, taken apart. The subject may hold `-`.
 fn parse(name: &str) -> Option<(&str, &str, &str)> {
-    let rest = name.strip_prefix("refs/tags/paasta-")?;
-    let (rest, word) = rest.rsplit_once('-')?;
+    let (rest, word) = name.rsplit_once('-')?;
     let (subject, timestamp) = rest.rsplit_once('-')?;
     let (date, time) = timestamp.split_once('T')?;
     let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
@@ -289,6 +312,56 @@ mod tests {
         assert_eq!(control.state, DesiredState::Stop, "at one second stop wins");
         assert_eq!(tags.control("prod.main", "b"), None);
         assert_eq!(tags.last_control("prod.main"), Some(time));
+    }
+
+    #[test]
+    fn a_control_has_no_prefix_or_one_or_two_of_them() {
+        // Right values by get_desired_state of paasta-tools 0.92.1.
+        for (name, target, counts) in [
+            ("prod.main-20200101T000000-stop", "prod.main", true),
+            ("paasta-prod.main-20200101T000000-stop", "prod.main", true),
+            (
+                "paasta-paasta-prod.main-20200101T000000-stop",
+                "prod.main",
+                true,
+            ),
+            (
+                "paasta-paasta-paasta-prod.main-20200101T000000-stop",
+                "prod.main",
+                false,
+            ),
+            ("xprod.main-20200101T000000-stop", "prod.main", false),
+            ("paasta-x.main-20200101T000000-stop", "paasta-x.main", true),
+            ("paasta-x.main-20200101T000000-stop", "x.main", true),
+            (
+                "paasta-paasta-x.main-20200101T000000-stop",
+                "paasta-x.main",
+                true,
+            ),
+            ("prod.main-99999999T999999-stop", "prod.main", false),
+        ] {
+            let refs = refs(&[(name, "a")]);
+            let tags = Tags::read(&refs);
+            let found = tags.control(target, "a");
+            let expected = counts.then_some((DesiredState::Stop, name));
+            assert_eq!(
+                found.map(|tag| (tag.state, tag.name)),
+                expected,
+                "{name} for {target}"
+            );
+            assert_eq!(tags.last_control(target).is_some(), counts, "{name}");
+        }
+        // A deploy tag has one prefix; a greater time wins whatever the prefix.
+        let refs = refs(&[
+            ("prod.all-20200101T000000-deploy", "a"),
+            ("paasta-paasta-prod.all-20200101T000000-deploy", "a"),
+            ("paasta-prod.main-20200102T000000-stop", "a"),
+            ("prod.main-20200103T000000-start", "a"),
+        ]);
+        let tags = Tags::read(&refs);
+        assert_eq!(tags.latest("prod.all"), None);
+        let control = tags.control("prod.main", "a").unwrap();
+        assert_eq!(control.name, "prod.main-20200103T000000-start");
     }
 
     #[test]

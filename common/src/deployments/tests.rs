@@ -71,6 +71,13 @@ fn the_latest_deploy_tag_wins_and_controls_count_for_its_sha_only() {
         state(&[(DEPLOY_1, SHA_A), (STOP, SHA_A), (START, SHA_A)]),
         expect(SHA_A, Start, "20190116T000000")
     );
+    for unusual in [
+        "refs/tags/prod.main-20190115T000000-stop",
+        "refs/tags/paasta-paasta-prod.main-20190115T000000-stop",
+    ] {
+        let stopped = expect(SHA_A, Stop, "20190115T000000");
+        assert_eq!(state(&[(DEPLOY_1, SHA_A), (unusual, SHA_A)]), stopped);
+    }
     // A new deploy forgets the stop; deploying the stopped version again revives it.
     let forgotten = [(DEPLOY_1, SHA_A), (STOP, SHA_A), (DEPLOY_2, SHA_B)];
     assert_eq!(state(&forgotten), expect(SHA_B, Start, ""));

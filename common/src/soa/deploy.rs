@@ -5,12 +5,13 @@ use super::{
     table::{Default::Bool, Field, Kind, Range, Record, Shape, Table},
 };
 use crate::{
-    problem::{Problem, QUOTED_MAX, Rule, quoted, shortened},
+    problem::{Problem, QUOTED_MAX, Rule, quoted},
+    text::shortened,
     typo,
 };
 
 /// The fields of the file.
-pub static DEPLOY: Table = Table::open(
+pub static DEPLOY: Table = Table::warning(
     "the way of a version from its commit to its users",
     &[
         Field::new(
@@ -33,14 +34,21 @@ pub static DEPLOY: Table = Table::open(
             Kind::List(&Kind::Text),
             "Who is told of deploys.",
         ),
+        Field::new(
+            "slack_notify",
+            Kind::Any,
+            "Whether anybody is told; does nothing here.",
+        ),
     ],
 );
 
 static STEPS: Kind = Kind::Map(&STEP);
 
-static STEP: Table = Table::open(
+static STEP: Table = Table::warning(
     "one step",
     &[
+        Field::new("abandon_above_breakage_pct", Kind::Any, LATER),
+        Field::new("auto_abandon_delay", Kind::Any, LATER),
         Field::new(
             "auto_certify_delay",
             Kind::Number(Range::within(0.0, SECONDS_MAX)),
@@ -52,16 +60,27 @@ static STEP: Table = Table::open(
             "Whether to go back when the version does not get well.",
         )
         .or(Bool(false)),
+        Field::new("auto_rollback_delay", Kind::Any, LATER),
         Field::new(
             "command",
             Kind::Text,
             "What the step runs, for steps that are no deploy group.",
         ),
+        Field::new("complete_below_breakage_pct", Kind::Any, LATER),
+        Field::new("confirm_complete", Kind::Any, LATER),
+        Field::new("confirmation_required", Kind::Any, LATER),
+        Field::new("deployment_steps", Kind::Any, LATER),
+        Field::new("disabled", Kind::Any, LATER),
+        Field::new("display_step_for_confirmation", Kind::Any, LATER),
+        Field::new("enable_automated_deploys", Kind::Any, LATER),
+        Field::new("ignore_failure", Kind::Any, LATER),
         Field::new("instancename", Kind::Text, "The older name of `step`."),
         Field::new("notify_after_abort", Kind::Shape(&NOTIFY), NOTIFIED).or(Bool(false)),
         Field::new("notify_after_auto_rollback", Kind::Shape(&NOTIFY), NOTIFIED).or(Bool(false)),
         Field::new("notify_after_good_deploy", Kind::Shape(&NOTIFY), NOTIFIED).or(Bool(false)),
         Field::new("notify_after_mark", Kind::Shape(&NOTIFY), NOTIFIED).or(Bool(false)),
+        Field::new("parallel", Kind::Any, LATER),
+        Field::new("prompt_after_abandon", Kind::Any, LATER),
         Field::new(
             "slack_notify",
             Kind::Bool,
@@ -90,12 +109,14 @@ static STEP: Table = Table::open(
             "Whether the step ends only when the version runs.",
         )
         .or(Bool(false)),
+        Field::new("warn", Kind::Any, LATER),
     ],
 )
 .filled();
 
 /// The longest time that a step may name: a year.
 const SECONDS_MAX: f64 = 31_536_000.0;
+const LATER: &str = "Of later versions of PaaSTA; does nothing here.";
 const NOTIFIED: &str = "Whether, or who, is told when this happens.";
 
 static NOTIFY: Shape = Shape {
@@ -294,7 +315,7 @@ mod tests {
         let other = pipeline.step("dev.all").unwrap();
         assert!(!other.auto_rollback && !other.wait_for_deployment);
         assert_eq!(pipeline.slack_channels, ["#x"]);
-        let typo = "s/deploy.yaml:7:3: pipeline[0].trigger_next_step_manualy: is left to others; did you mean \"trigger_next_step_manually\"?";
+        let typo = "s/deploy.yaml:7:3: pipeline[0].trigger_next_step_manualy: unknown field; did you mean \"trigger_next_step_manually\"?";
         assert_eq!(problems, [typo]);
     }
 

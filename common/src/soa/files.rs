@@ -8,7 +8,10 @@ use super::{
     within::{self, Found},
     yaml,
 };
-use crate::problem::{Problem, Rule, shortened};
+use crate::{
+    problem::{Problem, Rule},
+    text::shortened,
+};
 
 /// The largest configuration file that is read, in bytes.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;

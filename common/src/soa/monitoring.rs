@@ -1,14 +1,15 @@
 //! Who is told when something is wrong, from `monitoring.yaml` and the places that override it.
 //!
 //! A fault here is a warning: a service must not stop being deployed because its pager is set up
-//! wrongly. Only the team is strict, because it is part of the containers' environment. Keys this
-//! file does not know are left to others.
+//! wrongly. Only the team is strict, because it is part of the containers' environment. PaaSTA hands
+//! most values to Sensu as they are, so `validate` refuses only those that Sensu would refuse, too.
+//! Keys this file does not know are left to others.
 
 use super::{
     node::{Map, Mark, Node, Value},
     table::{
         Default::{Bool, Said},
-        Field, Kind, Pattern, Range, Record, Table,
+        Field, Kind, Pattern, Range, Record, Shape, Table,
     },
 };
 use crate::{
@@ -45,38 +46,52 @@ pub static MONITORING: Table = Table::open(
         Field::new("check_oom_events", Kind::Bool, "Does nothing here.").or(Bool(true)),
         Field::new(
             "component",
-            Kind::Text,
-            "The part of the system that the ticket is about.",
+            Kind::Shape(&COMPONENT),
+            "The part of the system that the ticket is about; several are sent as one text.",
         )
-        .or_null(),
-        Field::new("description", Kind::Text, "The text of the ticket.").or_null(),
-        Field::new("irc_channels", Kind::List(&Kind::Text), "Chat channels."),
+        .or_null()
+        .mild(),
+        Field::new("description", Kind::Text, "The text of the ticket.")
+            .or_null()
+            .mild(),
+        Field::new("irc_channels", Kind::List(&Kind::Text), "Chat channels.").mild(),
         Field::new(
             "notification_email",
             Kind::Text,
             "Where mail goes instead of to the team.",
         )
-        .or_null(),
+        .or_null()
+        .mild(),
         Field::new("page", Kind::Bool, "Whether it wakes someone.").or(Bool(false)),
-        Field::new("priority", Kind::Text, "How urgent the ticket is.").or_null(),
-        Field::new("project", Kind::Text, "Where the ticket goes.").or_null(),
+        Field::new("priority", Kind::Text, "How urgent the ticket is.")
+            .or_null()
+            .mild(),
+        Field::new("project", Kind::Text, "Where the ticket goes.")
+            .or_null()
+            .mild(),
         Field::new(
             "realert_every",
             Kind::Whole(Range::within(-1.0, 1.0e9)),
             "After how many checks it is said again; -1 for ever more rarely.",
         )
         .or(Said("-1")),
-        Field::new("runbook", Kind::Text, "What to do.").or_null(),
-        Field::new("slack_channels", Kind::List(&Kind::Text), "Chat channels."),
-        Field::new("tags", Kind::List(&Kind::Text), "Labels of the ticket."),
+        Field::new("runbook", Kind::Text, "What to do.")
+            .or_null()
+            .mild(),
+        Field::new("slack_channels", Kind::List(&Kind::Text), "Chat channels.").mild(),
+        Field::new("tags", Kind::List(&Kind::Text), "Labels of the ticket.").mild(),
         Field::new(
             "team",
             Kind::Text,
             "The team; without one no event is sent at all.",
         )
         .or_null(),
-        Field::new("ticket", Kind::Bool, "Whether a ticket is opened.").or(Bool(false)),
-        Field::new("tip", Kind::Text, "What to do, in a sentence.").or_null(),
+        Field::new("ticket", Kind::Bool, "Whether a ticket is opened.")
+            .or(Bool(false))
+            .mild(),
+        Field::new("tip", Kind::Text, "What to do, in a sentence.")
+            .or_null()
+            .mild(),
     ],
 );
 
@@ -85,6 +100,29 @@ static SPAN: Pattern = Pattern {
     regex: "^ *[0-9]+[smhd] *$",
     rule: "expected a time of at most 7d such as 30s, 2m or 1h",
 };
+
+/// `component`: text or, as Sensu's client has it, a list of texts.
+static COMPONENT: Shape = Shape {
+    expected: "text or a list of texts",
+    fits: |node| component(node).is_some(),
+    schema: r#"{"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}"#,
+};
+
+fn component(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        Value::List(items) => {
+            let texts = items.iter().map(Node::as_text);
+            Some(texts.collect::<Option<Vec<&str>>>()?.join(", "))
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Map(_)
+        | Value::Invalid(_) => None,
+    }
+}
 
 /// The longest `alert_after`: what nobody is told of within a week is not watched.
 const ALERT_AFTER_MAX_MS: u64 = 7 * 86_400_000;
@@ -128,7 +166,7 @@ fn decode(fields: &mut Record<'_, '_>) -> Monitoring {
             project: fields.text("project"),
             priority: fields.text("priority"),
             tags: fields.texts("tags").unwrap_or_default(),
-            component: fields.text("component"),
+            component: fields.good("component").and_then(component),
             description: fields.text("description"),
             alert_after_ms: fields.text("alert_after").as_deref().and_then(span_ms),
             realert_every: fields.integer("realert_every"),
@@ -154,7 +192,7 @@ fn span_ms(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::soa::yaml;
+    use crate::soa::{table::check, yaml};
 
     #[test]
     fn times_have_a_unit() {
@@ -177,6 +215,35 @@ mod tests {
             "99999999999999999999s",
         ] {
             assert_eq!(span_ms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_sensu_would_take_is_taken_or_ignored_with_a_warning() {
+        for (line, component, warned) in [
+            ("component: web", Some("web"), None),
+            ("component: [web, db]", Some("web, db"), None),
+            ("component: 5", None, Some("component")),
+            ("priority: 1", None, Some("priority")),
+            (
+                "notification_email: false",
+                None,
+                Some("notification_email"),
+            ),
+            ("irc_channels: x", None, Some("irc_channels")),
+            ("slack_channels: '#x'", None, Some("slack_channels")),
+            ("ticket: 'yes'", None, Some("ticket")),
+            ("tip: 1", None, Some("tip")),
+        ] {
+            let root = yaml::parse("m.yaml", line).unwrap();
+            let mut problems = Vec::new();
+            check::value(&Kind::Map(&MONITORING), &root, "", &mut problems);
+            let fields: Vec<&str> = problems.iter().map(|one| one.field.as_str()).collect();
+            assert_eq!(fields, Vec::from_iter(warned), "{line}");
+            let warns = |one: &Problem| one.severity == Severity::Warning;
+            assert!(problems.iter().all(warns), "{line}: {problems:?}");
+            let found = merged(&[&root], "", &mut Vec::new());
+            assert_eq!(found.settings.component.as_deref(), component, "{line}");
         }
     }
 

@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::problem::{FIELD_MAX, MESSAGE_MAX, Problem, Rule, Severity, quoted, shortened};
+use crate::{
+    problem::{FIELD_MAX, MESSAGE_MAX, Problem, Rule, Severity, quoted},
+    text::shortened,
+};
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! `smartstack.yaml`: the namespaces under which a service is announced to the load balancers.
-//! Keys this file does not know are left to others: Synapse and Nerve have many more.
+//! Keys of PaaSTA that do nothing here are in the table, too; any other key is warned of.
 
 use std::collections::BTreeMap;
 
 use super::{
-    marathon::Mode,
+    marathon::{Mode, URI},
     node::{Map, Node, Value},
     table::{
         Default::{Bool, Number, Text, Texts, Whole},
@@ -25,11 +25,13 @@ pub static NAMESPACES: Entries = Entries {
     filled: false,
 };
 
-static NAMESPACE: Table = Table::open("one namespace", FIELDS);
+static NAMESPACE: Table = Table::warning("one namespace", FIELDS);
 
 const MILLISECONDS: Kind = Kind::Whole(Range::within(0.0, 86_400_000.0));
 const SECONDS: Kind = Kind::Number(Range::within(0.0, 86_400.0));
 const PORT: Kind = Kind::Whole(Range::within(1.0, 65_535.0));
+
+const LATER: &str = "Of later versions of PaaSTA; does nothing here.";
 
 const FIELDS: &[Field] = &[
     Field::new(
@@ -38,6 +40,7 @@ const FIELDS: &[Field] = &[
         "The location types in which backends are announced.",
     )
     .or(Texts(LOCATION_DEFAULT)),
+    Field::new("allow_websocket_upgrade", Kind::Any, LATER),
     Field::new(
         "allredisp",
         Kind::Bool,
@@ -51,12 +54,15 @@ const FIELDS: &[Field] = &[
     )
     .or(Text("leastconn")),
     Field::new("chaos", Kind::Any, "Faults for tests; does nothing here."),
+    Field::new("choice_count", Kind::Any, LATER),
+    Field::new("clb_proxy", Kind::Any, LATER),
     Field::new(
         "discover",
         Kind::Text,
         "The location type from which clients choose backends, and over which replicas are spread.",
     )
     .or(Text(LOCATION_DEFAULT)),
+    Field::new("endpoint_timeouts", Kind::Any, LATER),
     Field::new(
         "extra_advertise",
         Kind::Entries(&ADVERTISE),
@@ -98,7 +104,15 @@ const FIELDS: &[Field] = &[
         "Seconds until a check has failed.",
     )
     .or(Number(1.0)),
-    Field::new("healthcheck_uri", Kind::Text, "The path of checks.").or(Text("/status")),
+    Field::new(
+        "healthcheck_uri",
+        Kind::Pattern(&URI),
+        "The path of checks.",
+    )
+    .or(Text("/status")),
+    Field::new("idle_timeout", Kind::Any, LATER),
+    Field::new("is_proxy", Kind::Any, LATER),
+    Field::new("lb_policy", Kind::Any, LATER),
     Field::new(
         "longest_timeout_ms",
         MILLISECONDS,
@@ -109,6 +123,9 @@ const FIELDS: &[Field] = &[
         Kind::Choice(&["http", "https", "tcp"]),
         "What it speaks; http with a proxy_port.",
     ),
+    Field::new("monitoring", Kind::Any, LATER),
+    Field::new("plugins", Kind::Any, LATER),
+    Field::new("port", Kind::Any, LATER),
     Field::new(
         "proxied_through",
         Kind::Text,
@@ -154,6 +171,7 @@ const FIELDS: &[Field] = &[
         SECONDS,
         "Seconds to wait for a backend to come or go.",
     ),
+    Field::new("vip_upgrade", Kind::Any, LATER),
 ];
 
 static ROUTES: Kind = Kind::Map(&ROUTE);

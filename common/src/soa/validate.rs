@@ -10,18 +10,21 @@ use std::{
 };
 
 use super::{
-    InstanceConfig, SoaDir, SoaError, dependencies, files,
+    InstanceConfig, ServiceLoad, SoaDir, SoaError, dependencies, files,
     kinds::{FileKind, InstanceType, Named, SHARED},
     node::{Entry, Mark, Node},
-    resolve, secrets,
+    resolve,
+    resolve::narrowed,
+    secrets,
 };
 use crate::{
     config::SystemConfig,
     container::CAP_DROP,
     deployments::Deployment,
     id::{ClusterName, InstanceId, ServiceName},
-    problem::{FIELD_MAX, Problem, Rule, Severity, quoted, shortened},
+    problem::{FIELD_MAX, Problem, Rule, Severity, quoted},
     spec::DesiredState,
+    text::shortened,
     typo,
 };
 
@@ -210,6 +213,7 @@ impl Service<'_> {
                 InstanceType::Adhoc => self.soa.adhoc(self.name, cluster, self.system),
             };
             self.add(load.all_problems());
+            self.add(self.without_pipeline(&load));
             for (name, config) in &load.instances {
                 let Ok(config) = config else { continue };
                 let id = InstanceId::new(self.name.clone(), name.clone());
@@ -219,9 +223,34 @@ impl Service<'_> {
                 if self.system.cluster.as_ref() == Some(cluster) {
                     let resolved = resolve(&id, config, &some_version(self.name), self.system);
                     self.add(resolved.err().into_iter().flatten());
+                    self.add(narrowed(&id, config, self.system));
                 }
             }
         }
+    }
+
+    /// Deploy groups that nothing can be a step for: there is no pipeline. PaaSTA refuses them.
+    fn without_pipeline(&self, load: &ServiceLoad) -> Vec<Problem> {
+        if !self
+            .soa
+            .pipeline(self.name)
+            .is_ok_and(|one| one.steps.is_empty())
+        {
+            return Vec::new();
+        }
+        let configs = load.instances.iter();
+        let configs = configs.filter_map(|(name, config)| Some((name, config.as_ref().ok()?)));
+        let given = configs.filter_map(|(name, config)| {
+            let mark = config.origin.fields.get("deploy_group")?;
+            let message = format!(
+                "{} is no step of {}/deploy.yaml, which has no pipeline: PaaSTA refuses that",
+                quoted(&config.deploy_group),
+                self.name
+            );
+            let problem = mark.warning(format!("{name}.deploy_group"), message);
+            Some(problem.by(Rule::Undeployed))
+        });
+        given.collect()
     }
 
     fn references(&self, id: &InstanceId, config: &InstanceConfig) -> Vec<Problem> {
@@ -373,7 +402,7 @@ fn judged(problems: BTreeSet<Problem>, strict: bool) -> Vec<Problem> {
 
 fn severity(problem: &Problem, strict: bool) -> Severity {
     match problem.rule {
-        Rule::CapAdd if strict => Severity::Error,
+        Rule::CapAdd | Rule::Undeployed if strict => Severity::Error,
         rule if rule.found_at_deploy() && !strict => Severity::Warning,
         rule if rule.found_at_deploy() => Severity::Error,
         // PaaSTA's schemas and its own checks between files refuse these.

@@ -10,7 +10,10 @@ use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, T
 
 use super::node::{Entry, Fault, Map, Mark, Node, Value};
 use super::scalar;
-use crate::problem::{Problem, QUOTED_MAX, Rule, quoted, shortened};
+use crate::{
+    problem::{Problem, QUOTED_MAX, Rule, quoted},
+    text::shortened,
+};
 
 /// How many values a file may hold once its aliases are written out; long texts count as several.
 pub const NODES_MAX: usize = 200_000;

@@ -10,7 +10,7 @@ use std::{
 use paasta_common::{
     config::SystemConfig,
     id::ServiceName,
-    problem::{Problem, Rule},
+    problem::{Problem, Rule, Severity},
     soa::{SoaDir, validate::validate},
 };
 
@@ -194,6 +194,88 @@ fn what_the_operator_allows_is_checked_where_it_is_known() {
     assert_eq!(said(&soa, "web", &allowed), []);
     let elsewhere = system("cluster: dev\ndocker_registry: r\n");
     assert_eq!(said(&soa, "web", &elsewhere), []);
+}
+
+#[test]
+fn a_mount_that_the_operator_gives_read_only_is_warned_of() {
+    for (asked, given, warned) in [
+        ("RW", "RO", true),
+        ("RO", "RO", false),
+        ("RW", "RW", false),
+        ("RO", "RW", false),
+    ] {
+        let text = format!(
+            "main: {{extra_volumes: [{{containerPath: /a/, hostPath: /nail, mode: {asked}}}]}}\n"
+        );
+        let (_root, soa) = soa(&[("web/marathon-prod.yaml", &text)]);
+        let here = system(&format!(
+            "cluster: prod\ndocker_registry: r\n\
+             volumes: [{{containerPath: /a, hostPath: /nail, mode: {given}}}]\n"
+        ));
+        let found = said(&soa, "web", &here);
+        assert_eq!(
+            found.len(),
+            usize::from(warned),
+            "{asked} {given}: {found:?}"
+        );
+        for problem in found {
+            assert_eq!(problem.severity, Severity::Warning);
+            assert!(problem.message.contains("/a is mounted RO"), "{problem}");
+        }
+        let elsewhere = system("cluster: dev\ndocker_registry: r\n");
+        assert_eq!(said(&soa, "web", &elsewhere), []);
+    }
+}
+
+#[test]
+fn monitoring_of_an_instance_is_refused_only_where_sensu_would_refuse_it() {
+    for (value, severity, rule) in [
+        ("priority: 1", Severity::Warning, Rule::Unsupported),
+        ("irc_channels: x", Severity::Warning, Rule::Unsupported),
+        ("page: 5", Severity::Error, Rule::Type),
+        ("team: 5", Severity::Error, Rule::Type),
+    ] {
+        let text = format!("main: {{monitoring: {{{value}}}}}\n");
+        let (_root, soa) = soa(&[("web/marathon-prod.yaml", &text)]);
+        let found = said(&soa, "web", &SystemConfig::default());
+        let found: Vec<(Severity, Rule)> =
+            found.iter().map(|one| (one.severity, one.rule)).collect();
+        assert_eq!(found, [(severity, rule)], "{value}");
+    }
+}
+
+#[test]
+fn files_that_hold_nothing_and_groups_without_a_pipeline_are_said() {
+    let main = ("web/marathon-prod.yaml", "main: {deploy_group: prod.all}\n");
+    let own = ("web/marathon-prod.yaml", "main: {cpus: 1}\n");
+    let empty = ["", "---\n", "null\n", "{}\n"];
+    for text in empty {
+        for file in ["web/adhoc-prod.yaml", "web/marathon-dev.yaml"] {
+            let (_root, soa) = soa(&[own, (file, text)]);
+            let found = said(&soa, "web", &SystemConfig::default());
+            let found: Vec<(&str, Rule)> = found
+                .iter()
+                .map(|one| (one.file.as_str(), one.rule))
+                .collect();
+            assert_eq!(found, [(file, Rule::Empty)], "{text:?}");
+        }
+    }
+    for text in [None, Some("pipeline: []\n"), Some("slack_channels: []\n")] {
+        let deploy = text.map(|text| ("web/deploy.yaml", text));
+        let files = |main| Vec::from_iter([main].into_iter().chain(deploy));
+        let (_root, group) = soa(&files(main));
+        let found = said(&group, "web", &SystemConfig::default());
+        assert_eq!(found.len(), 1, "{text:?}: {found:?}");
+        let (severity, rule) = (found[0].severity, found[0].rule);
+        assert_eq!((severity, rule), (Severity::Warning, Rule::Undeployed));
+        assert_eq!(
+            found[0].to_string(),
+            "web/marathon-prod.yaml:1:22: main.deploy_group: \"prod.all\" is no step of \
+             web/deploy.yaml, which has no pipeline: PaaSTA refuses that"
+        );
+        let (_root, none) = soa(&files(own));
+        assert_eq!(said(&none, "web", &SystemConfig::default()), [], "{text:?}");
+    }
 }
 
 #[test]

@@ -409,14 +409,7 @@ fn volumes_limits_and_capabilities_cannot_reach_beyond_their_shape() {
 }
 
 #[test]
-fn a_firewall_needs_its_dependencies_and_is_said_not_to_work() {
-    refuses(
-        "security: {outbound_firewall: block}",
-        &[
-            "2:13: main.security: outbound_firewall is not enforced",
-            "2:13: main.security: outbound_firewall needs dependencies_reference",
-        ],
-    );
+fn a_firewall_has_one_of_two_modes() {
     refuses(
         "security: {outbound_firewall: deny}",
         &["2:33: main.security.outbound_firewall: expected one of block, monitor"],
@@ -425,6 +418,55 @@ fn a_firewall_needs_its_dependencies_and_is_said_not_to_work() {
         "security: {outbound_firewall: monitor}\ndependencies_reference: main",
         |_| true,
     );
+}
+
+/// paasta-tools 0.92.1 runs all of these.
+#[test]
+fn what_paasta_ignores_is_a_warning_that_names_the_key() {
+    for (lines, expected) in [
+        (
+            "healthcheck_mode: http\nhealthcheck_cmd: x",
+            "3:20: main.healthcheck_cmd: is ignored",
+        ),
+        (
+            "drain_method: noop\ndrain_method_params: {hacheck_port: 6666}",
+            "3:25: main.drain_method_params.hacheck_port: is ignored",
+        ),
+        (
+            "drain_method: hacheck\ndrain_method_params: {delai: 1}",
+            "3:25: main.drain_method_params.delai: is ignored: it is no parameter of drain_method \
+             hacheck, whose are delay, expiration, hacheck_port; did you mean \"delay\"?",
+        ),
+        (
+            "drain_method: test\ndrain_method_params: {bogus: 1}",
+            "3:25: main.drain_method_params.bogus: is ignored",
+        ),
+        (
+            "security: {outbound_firewall: block}",
+            "2:13: main.security: outbound_firewall is ignored",
+        ),
+        (
+            "registrations: []",
+            "2:18: main.registrations: is empty, which counts as not given",
+        ),
+        (
+            "deploy_blacklist: [[region, us], [region, us]]",
+            "2:36: main.deploy_blacklist: \"region: us\" is ignored: it is in the list already",
+        ),
+    ] {
+        let indented: String = lines.lines().map(|line| format!("  {line}\n")).collect();
+        let load = marathon(&format!("main:\n{indented}"));
+        let config = load.instances[&name("main")].as_ref().expect(lines);
+        assert_eq!(config.health.command, None, "{lines}");
+        assert_eq!(config.registrations, ["web.main"], "{lines}");
+        assert!(config.placement.blacklist.len() <= 1, "{lines}");
+        let said = said(&load.problems);
+        let found = said.iter().any(|line| line.starts_with(expected));
+        assert!(found, "{lines}: {said:#?}");
+    }
+    accepts("registrations: []\nnerve_ns: canary", |found| {
+        found.registrations == ["web.canary"]
+    });
 }
 
 #[test]

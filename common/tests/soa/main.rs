@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 mod bad;
 mod fields;
+mod ids;
 mod links;
 mod properties;
 mod reader;

@@ -45,7 +45,7 @@ fn resolve_in(
     soa::resolve(&id(), config, deployment, system)
 }
 
-fn resolve(lines: &str, more: &str) -> Result<InstanceSpec, Vec<Problem>> {
+pub(crate) fn resolve(lines: &str, more: &str) -> Result<InstanceSpec, Vec<Problem>> {
     let indented: String = lines.lines().map(|line| format!("  {line}\n")).collect();
     let marathon = format!("main:\n  backoff_factor: 2\n{indented}");
     let files = [("web/marathon-prod.yaml", marathon.as_str())];

@@ -242,9 +242,10 @@ fn drain_methods_are_checked_by_name_and_parameter() {
         said[0].contains("expected one of noop, hacheck, http, test"),
         "{said:?}"
     );
-    let said = refused("drain_method: hacheck\ndrain_method_params: {delai: 1}");
-    assert!(
-        said[0].contains("unknown field; did you mean \"delay\"?"),
-        "{said:?}"
-    );
+    let step = "{url_format: u, success_codes: 200}";
+    let more = format!("drain_method: http\n{}  dran: {step}\n", http(&STEPS, step));
+    let said = refused(&more);
+    assert_eq!(said.len(), 1);
+    let message = "drain_method_params.dran: is no parameter of drain_method http";
+    assert!(said[0].contains(message), "{said:?}");
 }

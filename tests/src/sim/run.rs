@@ -355,13 +355,7 @@ impl Simulation<'_> {
             let connected = up.leader.observations.read();
             let connected = connected.hosts.values().filter(|host| host.connected);
             let leading = Leading {
-                // One that ended may still wait for the end of what it proposed.
-                leads: up
-                    .leader
-                    .leadership
-                    .borrow()
-                    .as_ref()
-                    .is_some_and(|one| !one.ended.is_cancelled()),
+                leads: up.leader.leadership.borrow().is_some(),
                 term: status.term,
                 sessions: connected.count(),
                 pace_permille: status.pace_permille,

@@ -128,6 +128,7 @@ fn environment(inspected: &Value, status: &InstanceStatus, port: u16) -> Result<
         ("PAASTA_CLUSTER", "demo"),
         ("PAASTA_DEPLOY_GROUP", "demo.everything"),
         ("PAASTA_MONITORING_TEAM", "demo"),
+        ("PAASTA_PORT", "8888"),
         ("GREETING", "hello"),
         ("MARATHON_PORT", &port),
         ("MARATHON_PORT0", &port),

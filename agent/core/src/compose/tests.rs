@@ -156,6 +156,8 @@ fn the_environment_is_marathons_and_the_user_wins() {
         ),
         ("MESOS_CONTAINER_NAME", "paasta-my_svc.main-r17-4"),
         ("PAASTA_SERVICE", "my_svc"),
+        ("PAASTA_PORT", "8888"),
+        ("PAASTA_GIT_SHA", "3f2a9c0d"),
     ] {
         assert_eq!(
             spec.env.get(name).map(String::as_str),
@@ -163,6 +165,66 @@ fn the_environment_is_marathons_and_the_user_wins() {
             "{name}"
         );
     }
+}
+
+/// Right values by InstanceConfig.get_env of paasta-tools 0.92.1.
+#[test]
+fn resources_port_and_version_are_told_in_paastas_formats() {
+    type Change = fn(&mut AppSpec);
+    let rows: [(Change, &str, Option<&str>); 12] = [
+        (|_| {}, "PAASTA_RESOURCE_CPUS", Some("1")),
+        (
+            |spec| spec.resources.cpus_milli = 250,
+            "PAASTA_RESOURCE_CPUS",
+            Some("0.25"),
+        ),
+        (
+            |spec| spec.resources.cpus_milli = 12_500,
+            "PAASTA_RESOURCE_CPUS",
+            Some("12.5"),
+        ),
+        (
+            |spec| spec.resources.cpus_milli = 10_000,
+            "PAASTA_RESOURCE_CPUS",
+            Some("10"),
+        ),
+        (|_| {}, "PAASTA_RESOURCE_MEM", Some("512")),
+        (|_| {}, "PAASTA_RESOURCE_DISK", Some("1024")),
+        (|_| {}, "PAASTA_RESOURCE_GPUS", None),
+        (
+            |spec| spec.resources.gpus = 2,
+            "PAASTA_RESOURCE_GPUS",
+            Some("2"),
+        ),
+        (|spec| spec.container_port = 80, "PAASTA_PORT", Some("80")),
+        (
+            |spec| spec.net = NetworkMode::Host,
+            "PAASTA_PORT",
+            Some("8888"),
+        ),
+        (
+            |spec| spec.image = format!("r:443/services-a-b:paasta-{}", "0123456789".repeat(4)),
+            "PAASTA_GIT_SHA",
+            Some("01234567"),
+        ),
+        // Of these variables, PaaSTA sets the port after the user's own.
+        (
+            |spec| {
+                let own = ["PAASTA_PORT", "PAASTA_GIT_SHA"];
+                spec.env = own.map(|name| (name.to_owned(), "own".to_owned())).into();
+            },
+            "PAASTA_PORT",
+            Some("8888"),
+        ),
+    ];
+    for (change, name, value) in rows {
+        let spec = composed(change);
+        assert_eq!(spec.env.get(name).map(String::as_str), value, "{name}");
+    }
+    let own = composed(|spec| {
+        spec.env = BTreeMap::from([("PAASTA_GIT_SHA".to_owned(), "own".to_owned())]);
+    });
+    assert_eq!(own.env["PAASTA_GIT_SHA"], "own");
 }
 
 #[test]

@@ -13,14 +13,15 @@ use super::{
 };
 use crate::{
     id::{ClusterName, InstanceName, ServiceName},
-    problem::{Problem, QUOTED_MAX, Rule, Severity, quoted, shortened},
+    problem::{Problem, QUOTED_MAX, Rule, Severity, quoted},
     soa::{
         kinds::InstanceType,
         monitoring::Monitoring,
-        node::{Map, Mark},
+        node::{Map, Mark, Node, Value},
         smartstack::{self, Namespace},
         table::Record,
     },
+    text::shortened,
 };
 
 /// Finds the namespace of a registration; there need not be one.
@@ -178,6 +179,10 @@ fn registrations(fields: &mut Record<'_, '_>, context: &Context<'_>) -> Vec<Stri
     let given = fields.texts("registrations");
     let nerve_ns = fields.text("nerve_ns");
     let own = |namespace: &str| format!("{}.{namespace}", context.service);
+    if let (Some([]), Some(node)) = (given.as_deref(), fields.node("registrations")) {
+        let message = "is empty, which counts as not given";
+        fields.warn("registrations", &node.mark, Rule::Unsupported, message);
+    }
     match (given, nerve_ns) {
         (Some(given), _) if !given.is_empty() => given,
         (_, Some(namespace)) => {
@@ -205,9 +210,11 @@ fn namespace(
     registrations: &[String],
 ) -> Option<Namespace> {
     let given = ["registrations", "nerve_ns"];
-    let given = given
-        .into_iter()
-        .find_map(|key| Some((key, fields.node(key)?)));
+    let empty = |node: &&Node| matches!(&node.value, Value::List(items) if items.is_empty());
+    let given = given.into_iter().find_map(|key| {
+        let node = fields.node(key).filter(|node| !empty(node))?;
+        Some((key, node))
+    });
     let mut main = None;
     for (n, registration) in registrations.iter().enumerate() {
         match ((context.namespaces)(registration), given) {
@@ -266,7 +273,8 @@ fn security(fields: &mut Record<'_, '_>) {
     let message = "outbound_firewall is not enforced: the container's connections are not filtered";
     fields.warn("security", &node.mark, Rule::Unsupported, message);
     if reference.is_none() {
-        let message = "outbound_firewall needs dependencies_reference, a key of dependencies.yaml";
-        fields.error("security", &node.mark, Rule::Conflict, message);
+        let message = "outbound_firewall is ignored: there is no dependencies_reference, a key of \
+                       dependencies.yaml";
+        fields.warn("security", &node.mark, Rule::Conflict, message);
     }
 }

@@ -4,7 +4,7 @@ use crate::soa::{
     node::{Node, Value},
     table::{
         Default::{Bool, Number as Num, Said, Text as Word, Whole as Int},
-        Entries, Field, Kind, Pattern, Range, Shape, Table,
+        Entries, Field, Kind, Pattern, Range, Shape, Table, Unknown,
     },
 };
 
@@ -90,41 +90,43 @@ pub(super) static HAPPINESS: Table = Table::strict(
     ],
 );
 
-/// The parameters of every drain method.
-pub(super) static DRAIN: Table = Table::strict(
-    "the settings of the drain method",
-    &[
-        Field::new(
-            "delay",
-            SECONDS,
-            "hacheck and test: seconds to wait after the replica was taken out.",
-        )
-        .or(Said("240 for hacheck, 0 for test")),
-        Field::new("drain", Kind::Map(&HTTP_STEP), "http: asked to begin."),
-        Field::new("expiration", SECONDS, "hacheck: does nothing here."),
-        Field::new(
-            "hacheck_port",
-            Kind::Whole(Range::within(1.0, 65_535.0)),
-            "hacheck: its port.",
-        )
-        .or(Int(6666)),
-        Field::new(
-            "is_draining",
-            Kind::Map(&HTTP_STEP),
-            "http: asked whether it has begun.",
-        ),
-        Field::new(
-            "is_safe_to_kill",
-            Kind::Map(&HTTP_STEP),
-            "http: asked whether it is done.",
-        ),
-        Field::new(
-            "stop_draining",
-            Kind::Map(&HTTP_STEP),
-            "http: asked to go back.",
-        ),
-    ],
-);
+/// The parameters of every drain method. Which of them a method takes is the decoder's to say.
+pub(super) static DRAIN: Table = Table {
+    unknown: Unknown::Judged,
+    ..Table::strict("the settings of the drain method", DRAIN_FIELDS)
+};
+
+const DRAIN_FIELDS: &[Field] = &[
+    Field::new(
+        "delay",
+        SECONDS,
+        "hacheck and test: seconds to wait after the replica was taken out.",
+    )
+    .or(Said("240 for hacheck, 0 for test")),
+    Field::new("drain", Kind::Map(&HTTP_STEP), "http: asked to begin."),
+    Field::new("expiration", SECONDS, "hacheck: does nothing here."),
+    Field::new(
+        "hacheck_port",
+        Kind::Whole(Range::within(1.0, 65_535.0)),
+        "hacheck: its port.",
+    )
+    .or(Int(6666)),
+    Field::new(
+        "is_draining",
+        Kind::Map(&HTTP_STEP),
+        "http: asked whether it has begun.",
+    ),
+    Field::new(
+        "is_safe_to_kill",
+        Kind::Map(&HTTP_STEP),
+        "http: asked whether it is done.",
+    ),
+    Field::new(
+        "stop_draining",
+        Kind::Map(&HTTP_STEP),
+        "http: asked to go back.",
+    ),
+];
 
 /// One request of the drain method `http`.
 pub(super) static HTTP_STEP: Table = Table::strict(
@@ -198,7 +200,7 @@ pub(super) static VALUE: Pattern = Pattern {
 };
 
 /// `healthcheck_uri`.
-pub(super) static URI: Pattern = Pattern {
+pub(crate) static URI: Pattern = Pattern {
     fits: |uri| uri.starts_with('/') && !uri.chars().any(|c| c.is_control() || c == ' '),
     regex: r"^/[^\u0000-\u0020\u007f-\u009f]*$",
     rule: "must begin with '/' and hold no blanks",

@@ -9,6 +9,7 @@ pub(super) fn health(fields: &mut Record<'_, '_>) -> Health {
     let mode = mode.as_deref().and_then(Mode::from_name);
     let command = fields.text("healthcheck_cmd");
     pairing(fields, mode, command.is_some());
+    let command = command.filter(|_| mode == Some(Mode::Cmd));
     Health {
         mode,
         command,
@@ -38,7 +39,13 @@ fn pairing(fields: &mut Record<'_, '_>, mode: Option<Mode>, has_command: bool) {
         && mode != Some(Mode::Cmd)
         && let Some(node) = fields.node("healthcheck_cmd")
     {
-        let message = "is used with healthcheck_mode: cmd only; add that or remove the command";
-        fields.error("healthcheck_cmd", &node.mark, Rule::Conflict, message);
+        // PaaSTA's schema wants a mode beside the command, and then looks at the mode only.
+        if fields.node("healthcheck_mode").is_some() {
+            let message = "is ignored: it is used with healthcheck_mode: cmd only";
+            fields.warn("healthcheck_cmd", &node.mark, Rule::Conflict, message);
+        } else {
+            let message = "is used with healthcheck_mode: cmd only; add that or remove the command";
+            fields.error("healthcheck_cmd", &node.mark, Rule::Conflict, message);
+        }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) use fields::{Context, decode};
 pub use table::{ADHOC, ADHOCS, INSTANCE, INSTANCES};
 pub(crate) use {
     containers::volumes,
-    forms::{ULIMIT_NAMES, VOLUME},
+    forms::{ULIMIT_NAMES, URI, VOLUME},
     placement::{LOCATION, WHITELIST, blacklist, whitelist},
 };
 

@@ -140,6 +140,14 @@ pub(crate) fn blacklist(fields: &mut Record<'_, '_>) -> Vec<Location> {
     let mut locations = Vec::new();
     for item in fields.list(key).unwrap_or_default() {
         let Some(location) = pair(item) else { continue };
+        if locations.contains(&location) {
+            let message = format!(
+                "{} is ignored: it is in the list already",
+                quoted(&format!("{}: {}", location.attribute, location.value))
+            );
+            fields.warn(key, &item.mark, Rule::Unsupported, message);
+            continue;
+        }
         check_pattern(&location.value, |message| {
             fields.error(key, &item.mark, Rule::Format, message);
         });

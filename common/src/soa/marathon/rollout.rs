@@ -104,19 +104,34 @@ fn without_params(fields: &mut Record<'_, '_>, method: &str, announced: bool) ->
     }
 }
 
+/// Parameters that the method does not have. PaaSTA's methods ignore them, but for `http`, which
+/// fails.
+fn foreign(params: &mut Record<'_, '_>, method: &str, own: &[&str]) {
+    for (key, entry) in &params.raw().entries {
+        if own.contains(&key.as_str()) {
+            continue;
+        }
+        let rule = match DRAIN.get(key) {
+            Some(_) => Rule::Conflict,
+            None => Rule::UnknownField,
+        };
+        let near = typo::did_you_mean(key, own.iter().copied());
+        let list = own.join(", ");
+        let message = format!("is no parameter of drain_method {method}, whose are {list}{near}");
+        match method {
+            "http" => params.error(key, &entry.key, rule, message),
+            _ => params.warn(key, &entry.key, rule, format!("is ignored: it {message}")),
+        }
+    }
+}
+
 fn with_params(params: &mut Record<'_, '_>, node: &Node, method: &str) -> DrainMethod {
     let own: &[&str] = match method {
         "hacheck" => &["delay", "expiration", "hacheck_port"],
         "http" => &HTTP_STEPS,
         _ => &["delay"],
     };
-    for (key, entry) in &params.raw().entries {
-        if DRAIN.get(key).is_some() && !own.contains(&key.as_str()) {
-            let list = own.join(", ");
-            let message = format!("is no parameter of drain_method {method}, whose are {list}");
-            params.error(key, &entry.key, Rule::Conflict, message);
-        }
-    }
+    foreign(params, method, own);
     let delay_ms = params.seconds("delay");
     match method {
         "hacheck" => DrainMethod::Hacheck {

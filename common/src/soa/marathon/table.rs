@@ -171,7 +171,7 @@ const FIELDS: &[Field] = &[
     Field::new(
         "constraints",
         Kind::Set(&CONSTRAINTS),
-        "Replaces every computed constraint, the pool's too.",
+        "Replaces every computed constraint. The pool stays, unless the list names another by [pool, LIKE, NAME].",
     )
     .or(Said("computed from pool, discover and the deploy lists")),
     Field::new(
@@ -204,7 +204,7 @@ const FIELDS: &[Field] = &[
     ),
     Field::new(
         "deploy_blacklist",
-        Kind::Set(&LOCATIONS),
+        Kind::List(&LOCATIONS),
         "Locations to stay out of, [[attribute, value], ...].",
     ),
     Field::new(

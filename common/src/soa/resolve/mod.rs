@@ -23,6 +23,8 @@ mod authors;
 mod constraints;
 mod volumes;
 
+pub(crate) use volumes::narrowed;
+
 /// What a drain may take beyond the time it is meant to take.
 const DRAIN_SLACK_MS: u64 = 60_000;
 /// What a drain may take when only the service knows how long it takes.

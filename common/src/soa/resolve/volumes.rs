@@ -1,7 +1,13 @@
 //! The mounts of a container: the operator's, and those of the author's that the operator allows.
 
 use super::Resolver;
-use crate::{app::Volume, problem::Rule};
+use crate::{
+    app::Volume,
+    config::SystemConfig,
+    id::InstanceId,
+    problem::{Problem, Rule},
+    soa::InstanceConfig,
+};
 
 /// Whoever holds this socket owns the host; no service may have it, allowed directory or not.
 const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/docker.sock"];
@@ -63,6 +69,33 @@ impl Resolver<'_> {
              allowed_extra_volumes in /etc/paasta"
         ))
     }
+}
+
+/// Mounts that an instance asks for RW and gets RO, since the operator gives them to every container
+/// like that.
+pub(crate) fn narrowed(
+    id: &InstanceId,
+    config: &InstanceConfig,
+    system: &SystemConfig,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for extra in &config.extra_volumes {
+        let volume = normal(&extra.volume);
+        // The first of the operator's own counts.
+        let given = system
+            .volumes
+            .iter()
+            .find(|one| same(&normal(one), &volume));
+        if !volume.read_only && given.is_some_and(|given| given.read_only) {
+            let message = format!(
+                "{} is mounted RO: the operator gives it to every container, and that mode counts",
+                volume.container_path
+            );
+            let field = format!("{}.extra_volumes", id.instance);
+            problems.push(extra.mark.warning(field, message).by(Rule::Unsupported));
+        }
+    }
+    problems
 }
 
 /// Without the trailing `/` that would hide a duplicate.

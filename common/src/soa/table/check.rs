@@ -3,7 +3,7 @@
 
 use super::{Entries, Field, Kind, Table, Unknown};
 use crate::{
-    problem::{Problem, Rule, quoted},
+    problem::{Problem, Rule, Severity, quoted},
     soa::node::{Entry, Map, Mark, Node, Value, join},
     typo,
 };
@@ -50,8 +50,23 @@ pub fn field(field: &Field, node: &Node, path: &str, problems: &mut Vec<Problem>
             let message = "is null, which counts as not given: remove it, or give it a value";
             problems.push(node.mark.warning(path, message).by(Rule::Empty));
         }
-        _ => value(&field.kind, node, &path, problems),
+        _ => {
+            let before = problems.len();
+            value(&field.kind, node, &path, problems);
+            if field.mild {
+                problems[before..].iter_mut().for_each(soften);
+            }
+        }
     }
+}
+
+/// A fault of a value that nothing depends on.
+fn soften(problem: &mut Problem) {
+    problem.severity = Severity::Warning;
+    problem.rule = Rule::Unsupported;
+    problem
+        .message
+        .push_str("; until then it counts as not given");
 }
 
 fn unknown(table: &Table, key: &str, entry: &Entry, path: &str, problems: &mut Vec<Problem>) {
@@ -69,6 +84,7 @@ fn unknown(table: &Table, key: &str, entry: &Entry, path: &str, problems: &mut V
             }
             None => return,
         },
+        Unknown::Judged => return,
     };
     problems.push(problem.by(Rule::UnknownField));
 }

@@ -39,6 +39,8 @@ pub enum Unknown {
     Warned,
     /// It belongs to somebody else; only what looks like one of the fields, misspelt, is warned of.
     Left,
+    /// The code that takes the fields out judges them.
+    Judged,
 }
 
 /// One field.
@@ -56,6 +58,8 @@ pub struct Field {
     pub required: bool,
     /// Whether `null` is a value of it.
     pub nullable: bool,
+    /// Whether a value of another kind is a warning: it counts as not given.
+    pub mild: bool,
 }
 
 /// What a field says when it is not given.
@@ -221,6 +225,7 @@ impl Field {
             about,
             required: false,
             nullable: false,
+            mild: false,
         }
     }
 
@@ -242,6 +247,13 @@ impl Field {
     #[must_use]
     pub const fn or_null(mut self) -> Self {
         self.nullable = true;
+        self
+    }
+
+    /// The same, and a value of another kind is a warning.
+    #[must_use]
+    pub const fn mild(mut self) -> Self {
+        self.mild = true;
         self
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map as Object, Value as Json, json};
 
-use super::{Default, Entries, Field, Kind, Range, Table};
+use super::{Default, Entries, Field, Kind, Range, Table, Unknown};
 use crate::{config::SYSTEM, id::NAME_BYTES_MAX, soa::kinds::FileKind};
 
 /// Every schema that is published, by its name.
@@ -80,8 +80,9 @@ fn map(table: &Table) -> Json {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    if table.unknown != super::Unknown::Left {
-        schema["additionalProperties"] = json!(false);
+    match table.unknown {
+        Unknown::Refused | Unknown::Warned => schema["additionalProperties"] = json!(false),
+        Unknown::Left | Unknown::Judged => {}
     }
     if table.filled {
         schema["minProperties"] = json!(1);

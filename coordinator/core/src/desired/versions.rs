@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use paasta_common::{
     deployments::{
         Target, generate,
-        tags::{Tags, control_tag, deploy_tag},
+        tags::{Tags, deploy_tag},
     },
     id::{ClusterName, ServiceName},
 };
@@ -68,8 +68,7 @@ fn sources(targets: &[Target], refs: &BTreeMap<String, String>) -> BTreeMap<Stri
         sources.insert(target.deploy_group.clone(), source(tag));
         let own = format!("{}.{}", target.cluster, target.instance);
         if let Some(control) = tags.control(&own, deploy.sha) {
-            let (cluster, instance) = (&target.cluster, &target.instance);
-            let tag = control_tag(cluster, instance, control.timestamp, control.state);
+            let tag = control.name.to_owned();
             // A group may be called as the instance is: its deploys are told by its own name.
             sources
                 .entry(format!("control:{own}"))
