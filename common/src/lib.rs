@@ -22,4 +22,5 @@ pub mod soa;
 pub mod spec;
 pub mod time;
 pub mod typo;
+pub mod unrecognized;
 pub mod url;

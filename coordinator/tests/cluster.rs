@@ -14,6 +14,7 @@ mod cluster {
     mod http;
     mod logs;
     mod members;
+    mod newer;
     mod operate;
     mod pools;
     mod recovery;
