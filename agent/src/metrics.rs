@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::agent::View;
 
-const PHASES: [Phase; 7] = [
+static PHASES: [Phase; 7] = [
     Phase::Accepted,
     Phase::Pulling,
     Phase::Starting,
@@ -200,7 +200,8 @@ impl Metrics {
     /// The figures of this moment.
     pub fn page(&self, view: &View) -> Page {
         let mut page = Page::new("agent");
-        let mut phases = BTreeMap::from(PHASES.map(|phase| (phase.as_str(), 0.0)));
+        let mut phases: BTreeMap<&str, f64> =
+            PHASES.iter().map(|phase| (phase.as_str(), 0.0)).collect();
         let mut failures = 0;
         for report in view.reports.values() {
             if let Some(count) = phases.get_mut(report.phase.as_str()) {

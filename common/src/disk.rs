@@ -18,6 +18,16 @@ pub enum DiskLimits {
     Off,
 }
 
+/// What a host reports that it does about disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostDiskLimits {
+    /// One of the settings.
+    Known(DiskLimits),
+    /// A setting that only a newer agent knows, by its number on the wire.
+    Unrecognized(i32),
+}
+
 impl DiskLimits {
     /// Every value.
     pub const ALL: [Self; 3] = [Self::Watch, Self::StorageDriver, Self::Off];

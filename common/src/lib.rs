@@ -23,4 +23,5 @@ pub mod spec;
 pub mod text;
 pub mod time;
 pub mod typo;
+pub mod unrecognized;
 pub mod url;

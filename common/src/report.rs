@@ -1,15 +1,19 @@
 //! What a host says it runs. Written by agents only; held by the leader in memory, never in the
 //! replicated log.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    disk::DiskLimits,
+    disk::HostDiskLimits,
     id::{AppId, ReplicaId},
     time::Timestamp,
+    unrecognized::UnrecognizedWord,
 };
+
+/// So many values that this version does not know are named of one report.
+const UNRECOGNIZED_MAX: usize = 20;
 
 /// What a host says in one message: everything it runs, or what changed since the last one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +28,30 @@ pub struct HostReport {
     pub generation: u64,
     /// What the host does about the disk of instances; none when its agent is too old to say.
     #[serde(default)]
-    pub disk_limits: Option<DiskLimits>,
+    pub disk_limits: Option<HostDiskLimits>,
+}
+
+impl HostReport {
+    /// What of it this version does not know, each part in words; empty when it knows all.
+    pub fn unrecognized(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Runtime::Degraded {
+            part: HostPart::Unrecognized(number),
+            ..
+        } = self.runtime
+        {
+            found.push(format!("host part {number}"));
+        }
+        if let Some(HostDiskLimits::Unrecognized(number)) = self.disk_limits {
+            found.push(format!("disk limits {number}"));
+        }
+        for replica in &self.replicas {
+            let words = replica.unrecognized();
+            found.extend(words.iter().map(|words| format!("{}: {words}", replica.id)));
+        }
+        found.truncate(UNRECOGNIZED_MAX);
+        found
+    }
 }
 
 /// One replica as its host sees it.
@@ -65,6 +92,42 @@ pub struct ReplicaReport {
     /// What befell it since it was placed.
     #[serde(default, skip_serializing_if = "Troubles::is_empty")]
     pub troubles: Troubles,
+    /// How often something befell it of which this version does not know the kind.
+    #[serde(default)]
+    pub other_troubles: u32,
+}
+
+impl ReplicaReport {
+    /// Whether its phase and its health are known to this version. Where one is not, it is not
+    /// known whether the replica serves.
+    pub fn is_readable(&self) -> bool {
+        !matches!(self.phase, Phase::Unrecognized(_))
+            && !matches!(self.health, Health::Unrecognized(_))
+    }
+
+    /// What of it this version does not know, each part in words; empty when it knows all.
+    pub fn unrecognized(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Phase::Unrecognized(word) = self.phase {
+            found.push(format!("phase {word:?}"));
+        }
+        if let Health::Unrecognized(word) = self.health {
+            found.push(format!("health {word:?}"));
+        }
+        if let Some(ImageProblem::Unrecognized(word)) = self.image.problem {
+            found.push(format!("image problem {word:?}"));
+        }
+        let cause = self.last_end.as_ref().map(|end| end.cause);
+        if let Some(EndCause::Unrecognized(word)) = cause {
+            found.push(format!("cause {word:?}"));
+        }
+        match self.other_troubles {
+            0 => {}
+            1 => found.push("1 trouble of another kind".to_owned()),
+            count => found.push(format!("{count} troubles of other kinds")),
+        }
+        found
+    }
 }
 
 /// What can befall a replica that somebody may ask about afterwards.
@@ -130,6 +193,28 @@ impl Troubles {
     /// Whether there were none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Reads what an agent wrote of itself, for `#[serde(deserialize_with)]`: kinds that this
+    /// version does not know are left out.
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    pub fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+        #[serde(untagged)]
+        enum Kind {
+            Known(Trouble),
+            Other(UnrecognizedWord),
+        }
+        let mut troubles = Self::default();
+        for (kind, count) in BTreeMap::<Kind, u32>::deserialize(deserializer)? {
+            match kind {
+                Kind::Known(trouble) => troubles.add(trouble, count),
+                Kind::Other(_) => {}
+            }
+        }
+        Ok(troubles)
     }
 
     /// How often this one occurred.
@@ -212,6 +297,9 @@ pub enum ImageProblem {
     Unreachable,
     /// Anything else.
     Failed,
+    /// One that only a newer agent knows.
+    #[serde(untagged)]
+    Unrecognized(UnrecognizedWord),
 }
 
 /// How a run ended.
@@ -257,6 +345,9 @@ pub enum EndCause {
     Removed,
     /// It could not be started.
     NotStarted,
+    /// One that only a newer agent knows: an end as any other.
+    #[serde(untagged)]
+    Unrecognized(UnrecognizedWord),
 }
 
 /// Where a replica stands on its host.
@@ -279,6 +370,9 @@ pub enum Phase {
     Stopping,
     /// Nothing of it is left on the host.
     Gone,
+    /// One that only a newer agent knows: the replica may run or not.
+    #[serde(untagged)]
+    Unrecognized(UnrecognizedWord),
 }
 
 /// What the health check of a replica says.
@@ -293,6 +387,9 @@ pub enum Health {
     Healthy,
     /// The last results were bad.
     Unhealthy,
+    /// One that only a newer agent knows: neither good nor bad.
+    #[serde(untagged)]
+    Unrecognized(UnrecognizedWord),
 }
 
 /// Whether the container runtime of a host can be worked with.
@@ -323,10 +420,12 @@ pub enum HostPart {
     Disk,
     /// The disk on which the container runtime keeps images and containers.
     DockerDisk,
+    /// One that only a newer agent knows, by its number on the wire.
+    Unrecognized(i32),
 }
 
 impl HostPart {
-    /// Every part.
+    /// Every part that this version knows.
     pub const ALL: [Self; 3] = [Self::Runtime, Self::Disk, Self::DockerDisk];
 
     /// The word used on the wire.
@@ -335,21 +434,25 @@ impl HostPart {
             Self::Runtime => "runtime",
             Self::Disk => "disk",
             Self::DockerDisk => "docker-disk",
+            Self::Unrecognized(_) => "unrecognized",
         }
     }
 
     /// What it is called.
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> Cow<'static, str> {
         match self {
-            Self::Runtime => "container runtime",
-            Self::Disk => "disk of the agent",
-            Self::DockerDisk => "disk of dockerd",
+            Self::Runtime => "container runtime".into(),
+            Self::Disk => "disk of the agent".into(),
+            Self::DockerDisk => "disk of dockerd".into(),
+            Self::Unrecognized(number) => {
+                format!("part {number}, which this version does not know").into()
+            }
         }
     }
 }
 
 impl EndCause {
-    /// Every cause, without amounts.
+    /// Every cause that this version knows, without amounts.
     pub const ALL: [Self; 6] = [
         Self::Exited,
         Self::Unhealthy,
@@ -363,7 +466,7 @@ impl EndCause {
     ];
 
     /// The word used in status.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Exited => "exited",
             Self::Unhealthy => "unhealthy",
@@ -371,6 +474,7 @@ impl EndCause {
             Self::Stopped => "stopped",
             Self::Removed => "removed",
             Self::NotStarted => "not-started",
+            Self::Unrecognized(word) => word.as_str(),
         }
     }
 }
@@ -382,7 +486,7 @@ pub fn over_disk(used_mb: u64, limit_mb: u64) -> String {
 
 impl fmt::Display for RunEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.cause {
+        let what = match &self.cause {
             EndCause::Exited if self.out_of_memory => "was killed for its memory",
             EndCause::Exited if self.signal.is_some() => "was killed",
             EndCause::Exited => "exited by itself",
@@ -391,8 +495,12 @@ impl fmt::Display for RunEnd {
             EndCause::Stopped => "was stopped",
             EndCause::Removed => "was removed by another",
             EndCause::NotStarted => "could not be started",
+            EndCause::Unrecognized(_) => "ended",
         };
         write!(f, "run {} {what}", self.run)?;
+        if let EndCause::Unrecognized(word) = self.cause {
+            write!(f, ": cause {word:?}, which this version does not know")?;
+        }
         if let EndCause::OverDisk { used_mb, limit_mb } = self.cause {
             write!(f, ": it {}", over_disk(used_mb, limit_mb))?;
         }
@@ -422,7 +530,7 @@ impl fmt::Display for RunEnd {
 
 impl Phase {
     /// The word used in status.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Accepted => "accepted",
             Self::Pulling => "pulling",
@@ -432,30 +540,33 @@ impl Phase {
             Self::Draining => "draining",
             Self::Stopping => "stopping",
             Self::Gone => "gone",
+            Self::Unrecognized(word) => word.as_str(),
         }
     }
 }
 
 impl ImageProblem {
     /// The word used in status.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Missing => "missing",
             Self::Denied => "denied",
             Self::Unreachable => "registry-unreachable",
             Self::Failed => "failed",
+            Self::Unrecognized(word) => word.as_str(),
         }
     }
 }
 
 impl Health {
     /// The word used in status.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Unknown => "unknown",
             Self::Unchecked => "unchecked",
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
+            Self::Unrecognized(word) => word.as_str(),
         }
     }
 }

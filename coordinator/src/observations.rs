@@ -319,6 +319,7 @@ mod tests {
                 image: Default::default(),
                 last_end: None,
                 troubles: Default::default(),
+                other_troubles: 0,
             }],
             ..report(false, 1)
         };

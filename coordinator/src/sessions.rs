@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use paasta_common::{assignment::Assignment, host::HostInfo, id::HostId, time::Timestamp};
+use paasta_common::{
+    assignment::Assignment, host::HostInfo, id::HostId, report::HostReport, time::Timestamp,
+};
 use paasta_coordinator_core::{
     claim::claim,
     state::{
@@ -88,6 +90,8 @@ struct Session<'a> {
     asked: Option<mpsc::Receiver<v1::coordinator_message::Kind>>,
     /// Whether it takes proof that this coordinator leads.
     takes_proof: bool,
+    /// Whether the log has what its agent reports and this version does not know.
+    noted_unrecognized: bool,
 }
 
 /// The session of a connected agent. Dropping it, also when leadership ends in the middle of a
@@ -198,6 +202,7 @@ impl Sessions {
             sent: None,
             asked: serves_logs.then(|| self.logs.connect(&info.id, number)),
             takes_proof,
+            noted_unrecognized: false,
         };
         tracing::info!(host = %info.id, session = number, "agent connected");
         let _connection = Connection {
@@ -366,13 +371,14 @@ impl Session<'_> {
         })
     }
 
-    fn take(&self, message: v1::AgentMessage) -> Result<(), Status> {
+    fn take(&mut self, message: v1::AgentMessage) -> Result<(), Status> {
         let now = self.shared.clock.now();
         let current = match message.kind {
             Some(v1::agent_message::Kind::Report(report)) => {
                 self.clock_said(report.sent_at_ms, now);
                 let report = convert::report_from_wire(report, now)
                     .map_err(|error| protocol(self.host.as_str(), &error.to_string()))?;
+                self.note_unrecognized(&report);
                 self.shared
                     .observations
                     .report(&self.host, self.number, report, now)
@@ -401,6 +407,24 @@ impl Session<'_> {
                 "a newer session of this host took over",
             )),
         }
+    }
+
+    /// Logs, once in a session, what a newer agent reports that this version does not know.
+    fn note_unrecognized(&mut self, report: &HostReport) {
+        if self.noted_unrecognized {
+            return;
+        }
+        let unrecognized = report.unrecognized();
+        if unrecognized.is_empty() {
+            return;
+        }
+        self.noted_unrecognized = true;
+        let what = unrecognized.join(", ");
+        tracing::warn!(
+            host = %self.host,
+            what,
+            "a newer agent reports what this coordinator does not know; the rest of its report counts"
+        );
     }
 
     /// The agent said what its clock shows; 0 when it did not.

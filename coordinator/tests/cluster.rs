@@ -16,6 +16,7 @@ mod cluster {
     mod http;
     mod logs;
     mod members;
+    mod newer;
     mod operate;
     mod paced;
     mod pools;

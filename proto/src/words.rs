@@ -30,6 +30,15 @@ pub fn word<T: Words>(value: i32) -> Cow<'static, str> {
     }
 }
 
+/// The same for people: `unknown (NUMBER)` for a value that only a newer program knows.
+pub fn shown<T: Words>(value: i32) -> Cow<'static, str> {
+    match known::<T>(value) {
+        Some(word) => Cow::Borrowed(word),
+        None if value == 0 => Cow::Borrowed(""),
+        None => Cow::Owned(format!("unknown ({value})")),
+    }
+}
+
 fn known<T: Words>(value: i32) -> Option<&'static str> {
     let found = T::WORDS.iter().find(|(number, _)| *number == value);
     found.map(|(_, word)| *word)
@@ -82,6 +91,9 @@ mod tests {
         assert_eq!(ReplicaClass::Unspecified.word(), "");
         assert_eq!(DeadlineAction::GoOn.word(), "go_on");
         assert_eq!(word::<ReplicaClass>(99), "unrecognized-99");
+        assert_eq!(shown::<ReplicaClass>(99), "unknown (99)");
+        assert_eq!(shown::<ReplicaClass>(0), "");
+        assert_eq!(shown::<ReplicaClass>(1), "happy");
     }
 
     #[test]

@@ -60,7 +60,9 @@ impl PullFailure {
             ImageProblem::Missing => format!("image missing: {image}: {words}"),
             ImageProblem::Denied => format!("image denied: {image}: {words}"),
             ImageProblem::Unreachable => format!("registry unreachable: {image}: {words}"),
-            ImageProblem::Failed => format!("image {image}: {words}"),
+            ImageProblem::Failed | ImageProblem::Unrecognized(_) => {
+                format!("image {image}: {words}")
+            }
         }
     }
 }

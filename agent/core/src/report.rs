@@ -49,6 +49,7 @@ pub fn gone(last: &ReplicaReport) -> ReplicaReport {
         message: last.message.clone(),
         last_end: last.last_end.clone(),
         troubles: last.troubles.clone(),
+        other_troubles: 0,
         run: last.run,
         drained: true,
         ..blank(last.id, last.app.clone(), Phase::Gone)
@@ -73,6 +74,7 @@ fn blank(id: ReplicaId, app: AppId, phase: Phase) -> ReplicaReport {
         image: Default::default(),
         last_end: None,
         troubles: Default::default(),
+        other_troubles: 0,
     }
 }
 

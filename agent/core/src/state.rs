@@ -65,7 +65,11 @@ pub struct Record {
     #[serde(default)]
     pub last_end: Option<RunEnd>,
     /// What befell it since it was placed here.
-    #[serde(default, skip_serializing_if = "Troubles::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Troubles::is_empty",
+        deserialize_with = "Troubles::known"
+    )]
     pub troubles: Troubles,
     /// The last order to forget its failures that was carried out, as [`paasta_common::assignment::Tried`] names it.
     #[serde(default)]

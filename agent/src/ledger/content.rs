@@ -224,7 +224,7 @@ fn split_key(key: &[u8]) -> Result<(String, u16), String> {
     }
 }
 
-fn seal(count: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn seal(count: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + payload.len());
     bytes.push(VERSION);
     bytes.extend_from_slice(&count.to_be_bytes());

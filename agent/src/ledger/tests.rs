@@ -7,7 +7,9 @@ use paasta_common::{
     app::AppSpec,
     assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
     id::ReplicaId,
+    report::{EndCause, Trouble},
     spec::RunSettings,
+    unrecognized::UnrecognizedWord,
 };
 
 use super::*;
@@ -94,6 +96,36 @@ fn what_was_saved_is_there_again_and_only_changes_are_written() {
         Arc::ptr_eq(&apps[0].spec, &apps[2].spec),
         "an app is held once"
     );
+}
+
+#[test]
+fn the_ledger_of_a_newer_agent_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = state(7, 1, 10);
+    let (mut ledger, _) = reopen(dir.path());
+    save(&mut ledger, &held);
+    let mut record = serde_json::to_value(&held.records[&ReplicaId(1)]).unwrap();
+    record["troubles"] = serde_json::json!({"exited": 2, "over_cpu": 3});
+    record["last_end"] = serde_json::json!({
+        "run": 1, "at": 5, "cause": {"over_cpu": {"used_ms": 9}}, "exit_code": null,
+        "signal": null, "out_of_memory": false, "last_words": "",
+    });
+    let bytes = serde_json::to_vec(&record).unwrap();
+    let found = ledger.db.scan_prefix(b"record/").keys().next();
+    let key = found.unwrap().unwrap();
+    ledger.db.insert(key, content::seal(1, &bytes)).unwrap();
+    ledger.db.flush().unwrap();
+    drop(ledger);
+    let (_ledger, opened) = reopen(dir.path());
+    assert_eq!(opened.damage, None);
+    let record = &opened.state.records[&ReplicaId(1)];
+    let cause = record.last_end.as_ref().unwrap().cause;
+    assert_eq!(
+        cause,
+        EndCause::Unrecognized(UnrecognizedWord::new("over-cpu"))
+    );
+    assert_eq!(record.troubles.of(Trouble::Exited), 2);
+    assert_eq!(opened.state.assignment, held.assignment);
 }
 
 #[test]

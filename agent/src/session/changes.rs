@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use paasta_agent_core::report::gone;
 use paasta_common::{
+    disk::HostDiskLimits,
     id::ReplicaId,
     report::{HostReport, Phase, ReplicaReport, Runtime},
 };
@@ -87,7 +88,7 @@ impl Changes {
             replicas,
             runtime: self.runtime.clone(),
             generation: self.generation,
-            disk_limits: Some(view.disk_limits),
+            disk_limits: Some(HostDiskLimits::Known(view.disk_limits)),
         }
     }
 
@@ -137,6 +138,7 @@ mod tests {
             image: Default::default(),
             last_end: None,
             troubles: Default::default(),
+            other_troubles: 0,
         };
         (ReplicaId(id), report)
     }

@@ -81,7 +81,7 @@ enum SessionError {
     Stuck,
     #[error("the coordinator sends {0} out of turn")]
     Protocol(&'static str),
-    #[error("assignment: {0}")]
+    #[error("the assignment is refused, and what was accepted before stays in force: {0}")]
     Wire(#[from] convert::WireError),
     #[error("the assignment is for host {0}")]
     OtherHost(String),

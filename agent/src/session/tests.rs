@@ -235,6 +235,28 @@ async fn an_increment_that_does_not_fit_leads_to_a_new_session_that_says_what_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_only_a_newer_agent_knows_is_refused_and_what_is_held_stays() {
+    let world = World::new();
+    let (address, mut sessions) = coordinator(CancellationToken::new()).await;
+    let _stop = talk(&world, &[address]).drop_guard();
+    let mut first = peer(&mut sessions).await;
+    first.open().await;
+    let held = assignment(3, &[(1, Want::Run)], unchecked());
+    first.assign(convert::assignment_to_wire(&held, true)).await;
+    first.until_phase(1, Phase::Running).await;
+    let next = assignment(4, &[(1, Want::Stop)], unchecked());
+    let mut newer = convert::assignment_to_wire(&next, true);
+    newer.replicas[0].want = "freeze".to_owned();
+    first.assign(newer).await;
+    let mut second = peer(&mut sessions).await;
+    let (hello, report) = second.open().await;
+    assert_eq!(hello.accepted.unwrap().generation, 3);
+    let replica = report.replicas.first().unwrap();
+    assert_eq!((replica.phase.as_str(), replica.run), ("running", 1));
+    assert_eq!(world.engine.containers().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_of_the_past_is_not_obeyed_and_the_next_one_is_tried() {
     let world = World::new();
     let (old, mut of_old) = coordinator(CancellationToken::new()).await;

@@ -2,7 +2,7 @@
 
 use paasta_proto::{
     v1::{HostMaintenance, LeavingReplica, MaintenanceStatusResponse, ReplicaClass},
-    words::word,
+    words::shown,
 };
 
 use super::{Tone, View, lines::Lines, plain, time};
@@ -59,7 +59,7 @@ fn left(replica: &LeavingReplica) -> String {
         "{} of {} ({}) waits for {}",
         replica.id,
         replica.instance,
-        word::<ReplicaClass>(replica.class),
+        shown::<ReplicaClass>(replica.class),
         replica.waits_for
     ))
 }

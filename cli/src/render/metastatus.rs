@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use paasta_proto::{
     v1::{CoordinatorStatus, HostState, HostStatus, MetastatusResponse, PoolStatus, Resources},
-    words::word,
+    words::shown,
 };
 
 use super::{
@@ -245,10 +245,10 @@ fn hosts(hosts: &[HostStatus], now_ms: u64, view: &View) -> String {
 fn state(host: &HostStatus) -> Field {
     let (word, tone) = match host.state() {
         HostState::Up if !host.runtime_degraded.is_empty() => ("degraded".into(), Tone::Bad),
-        HostState::Up => (word::<HostState>(host.state), Tone::Good),
-        HostState::Lost => (word::<HostState>(host.state), Tone::Bad),
+        HostState::Up => (shown::<HostState>(host.state), Tone::Good),
+        HostState::Lost => (shown::<HostState>(host.state), Tone::Bad),
         HostState::Unknown | HostState::Draining | HostState::Silent | HostState::Unspecified => {
-            (word::<HostState>(host.state), Tone::Fair)
+            (shown::<HostState>(host.state), Tone::Fair)
         }
     };
     (word.into_owned(), Some(tone))

@@ -1,6 +1,9 @@
 //! Problems of configurations: `file:line:column: field: what`.
 
-use paasta_proto::v1::{Problem, Severity};
+use paasta_proto::{
+    v1::{Problem, Severity},
+    words::shown,
+};
 
 use super::{Tone, View, lines::Lines, plain};
 
@@ -22,7 +25,13 @@ pub fn mark(warning: bool, view: &View) -> String {
 }
 
 fn text(problem: &Problem) -> String {
-    let mut text = problem.file.clone();
+    let mut text = match Severity::try_from(problem.severity) {
+        Ok(Severity::Error | Severity::Warning | Severity::Unspecified) => problem.file.clone(),
+        Err(_) => {
+            let severity = shown::<Severity>(problem.severity);
+            format!("severity {severity}: {}", problem.file)
+        }
+    };
     for number in [problem.line, problem.line.and(problem.column)]
         .into_iter()
         .flatten()

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use paasta_proto::{
     v1::{ReplicaClass, ReplicaHealth, ReplicaPhase, ReplicaStatus},
-    words::word,
+    words::shown,
 };
 
 use super::{
@@ -48,6 +48,12 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, replicas: &[ReplicaStatus], now
             lines.add(&first, &plain(&replica.message), indent + 4);
         }
     }
+    for replica in replicas.iter().filter(|one| !one.unrecognized.is_empty()) {
+        let first = format!("{:indent$}{}: ", "", replica.id);
+        let what = plain(&replica.unrecognized.join(", "));
+        let text = format!("its host reports what the coordinator does not know: {what}");
+        lines.add(&first, &text, indent + 4);
+    }
     for replica in replicas {
         if let Some(end) = &replica.last_end {
             let first = format!("{:indent$}{}: ", "", replica.id);
@@ -88,14 +94,16 @@ fn digests(replicas: &[ReplicaStatus]) -> BTreeMap<&str, Vec<&str>> {
 }
 
 /// Why it has no image, in a word.
-fn image_problem(replica: &ReplicaStatus) -> Option<&'static str> {
-    match replica.image.as_ref()?.problem.as_str() {
-        "" => None,
-        "missing" => Some("image-missing"),
-        "denied" => Some("image-denied"),
-        "registry-unreachable" => Some("registry-unreachable"),
-        _ => Some("image-failed"),
-    }
+fn image_problem(replica: &ReplicaStatus) -> Option<Cow<'static, str>> {
+    let known = match replica.image.as_ref()?.problem.as_str() {
+        "" => return None,
+        "missing" => "image-missing",
+        "denied" => "image-denied",
+        "registry-unreachable" => "registry-unreachable",
+        "failed" => "image-failed",
+        other => return Some(plain(&format!("image unknown ({other})")).into()),
+    };
+    Some(known.into())
 }
 
 fn row(replica: &ReplicaStatus, now_ms: u64) -> Vec<Field> {
@@ -132,7 +140,7 @@ fn state(replica: &ReplicaStatus) -> Field {
         ReplicaClass::Draining
         | ReplicaClass::AtRisk
         | ReplicaClass::Lost
-        | ReplicaClass::Stopping => word::<ReplicaClass>(replica.class),
+        | ReplicaClass::Stopping => shown::<ReplicaClass>(replica.class),
         ReplicaClass::Happy
         | ReplicaClass::Unknown
         | ReplicaClass::Starting
@@ -155,19 +163,20 @@ fn state(replica: &ReplicaStatus) -> Field {
 
 /// What its host says of a replica that is to stay.
 fn on_host(replica: &ReplicaStatus) -> Cow<'static, str> {
-    let phase = || word::<ReplicaPhase>(replica.phase);
+    let phase = || shown::<ReplicaPhase>(replica.phase);
     match replica.phase() {
         ReplicaPhase::Running => match replica.health() {
             // Its container is fine; a load balancer or a minimal uptime is still waited for.
             ReplicaHealth::Healthy if replica.class() != ReplicaClass::Happy => {
-                word::<ReplicaClass>(replica.class)
+                shown::<ReplicaClass>(replica.class)
             }
             ReplicaHealth::Unspecified if replica.health == 0 => phase(),
             ReplicaHealth::Unchecked => phase(),
             ReplicaHealth::Unknown
             | ReplicaHealth::Healthy
             | ReplicaHealth::Unhealthy
-            | ReplicaHealth::Unspecified => word::<ReplicaHealth>(replica.health),
+            | ReplicaHealth::Unrecognized
+            | ReplicaHealth::Unspecified => shown::<ReplicaHealth>(replica.health),
         },
         ReplicaPhase::Placed
         | ReplicaPhase::Accepted
@@ -178,7 +187,8 @@ fn on_host(replica: &ReplicaStatus) -> Cow<'static, str> {
         | ReplicaPhase::Stopping
         | ReplicaPhase::Gone
         | ReplicaPhase::Lost
-        | ReplicaPhase::Unspecified => image_problem(replica).map_or_else(phase, Cow::Borrowed),
+        | ReplicaPhase::Unrecognized
+        | ReplicaPhase::Unspecified => image_problem(replica).unwrap_or_else(phase),
     }
 }
 
@@ -273,7 +283,7 @@ mod tests {
             };
             assert_eq!(shown(class.into()), (word.to_owned(), tone), "{class:?}");
         }
-        let newer = ("unrecognized-99".to_owned(), Tone::Fair);
+        let newer = ("unknown (99)".to_owned(), Tone::Fair);
         assert_eq!(shown(99), newer);
     }
 }

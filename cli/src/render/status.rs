@@ -5,7 +5,7 @@ use paasta_proto::{
         AppStatus, Autoscaling, BounceState, BounceStatus, Counts, DeadlineAction, DeployStatus,
         DesiredState, InstanceStatus, OverrideStatus, StatusResponse,
     },
-    words::{Words as _, word},
+    words::{Words as _, shown},
 };
 
 use super::{Tone, View, lines::Lines, plain, problem, replicas, repository, time, waiting};
@@ -169,9 +169,13 @@ fn desired_state(status: &InstanceStatus, view: &View) -> String {
         None if versions().next().is_none() => "Disabled".to_owned(),
         _ => "Configured".to_owned(),
     };
-    let wish = match status.desired_state() == DesiredState::Stop || status.wanted == 0 {
-        true => "Stopped",
-        false => "Started",
+    let wish = match DesiredState::try_from(status.desired_state) {
+        Err(_) => shown::<DesiredState>(status.desired_state),
+        Ok(DesiredState::Stop) => "Stopped".into(),
+        Ok(DesiredState::Start | DesiredState::Unspecified) if status.wanted == 0 => {
+            "Stopped".into()
+        }
+        Ok(DesiredState::Start | DesiredState::Unspecified) => "Started".into(),
     };
     format!("{shape} and {wish}")
 }
@@ -197,7 +201,7 @@ fn health(status: &InstanceStatus, view: &View) -> String {
 }
 
 fn deploy_status(value: i32) -> String {
-    let word = word::<DeployStatus>(value);
+    let word = shown::<DeployStatus>(value);
     match DeployStatus::try_from(value).unwrap_or_default() {
         DeployStatus::Delayed => "Delayed (crashing, started again after a pause)".to_owned(),
         DeployStatus::Held => "Held (the bounce ran out of time and waits for you)".to_owned(),
@@ -277,7 +281,7 @@ pub fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
         bounce.method,
         match bounce.state {
             0 => BounceState::Going.word().into(),
-            state => word::<BounceState>(state),
+            state => shown::<BounceState>(state),
         },
         time::span(now_ms.saturating_sub(bounce.started_at_ms)),
         bounce.new_happy,
@@ -292,7 +296,7 @@ pub fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
         ));
     }
     if let Some(deadline) = bounce.deadline_ms {
-        let then = word::<DeadlineAction>(bounce.on_deadline).replace('_', " ");
+        let then = shown::<DeadlineAction>(bounce.on_deadline).replace('_', " ");
         text.push_str(&format!(
             ", deadline {} (then {then})",
             time::distance(deadline, now_ms)

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use paasta_proto::{
     v1::{HostPart, HostState, HostStatus, MetastatusResponse, Resources, SettingsDrift},
-    words::Words as _,
+    words::{Words as _, shown},
 };
 
 use super::groups::pools;
@@ -257,6 +257,8 @@ struct Failing {
     disk: Vec<String>,
     /// Those whose Docker disk is nearly full.
     docker_disk: Vec<String>,
+    /// Those of which a part fails that this program does not know, with its number.
+    other: Vec<String>,
 }
 
 impl Failing {
@@ -264,11 +266,16 @@ impl Failing {
         let mut failing = Self::default();
         let hosts = response.hosts.iter();
         for host in hosts.filter(|host| !host.runtime_degraded.is_empty()) {
-            let names = match host.degraded_part() {
-                HostPart::Disk => &mut failing.disk,
-                HostPart::DockerDisk => &mut failing.docker_disk,
+            let names = match HostPart::try_from(host.degraded_part) {
+                Ok(HostPart::Disk) => &mut failing.disk,
+                Ok(HostPart::DockerDisk) => &mut failing.docker_disk,
                 // A coordinator of before there were parts means the runtime.
-                HostPart::Runtime | HostPart::Unspecified => &mut failing.runtime,
+                Ok(HostPart::Runtime | HostPart::Unspecified) => &mut failing.runtime,
+                Err(_) => {
+                    let part = shown::<HostPart>(host.degraded_part);
+                    failing.other.push(format!("{}: {part}", host.id));
+                    continue;
+                }
             };
             names.push(host.id.clone());
         }
@@ -276,7 +283,8 @@ impl Failing {
     }
 
     fn is_empty(&self) -> bool {
-        self.runtime.is_empty() && self.disk.is_empty() && self.docker_disk.is_empty()
+        let parts = [&self.runtime, &self.disk, &self.docker_disk, &self.other];
+        parts.into_iter().all(Vec::is_empty)
     }
 }
 
@@ -327,6 +335,10 @@ fn hosts(response: &MetastatusResponse) -> Finding {
         ("container runtime in trouble on", &failing.runtime),
         ("the agent cannot write its disk on", &failing.disk),
         ("the Docker disk is nearly full on", &failing.docker_disk),
+        (
+            "a part that this paasta does not know fails on",
+            &failing.other,
+        ),
         ("a second machine is refused under the id of", &rivals),
     ] {
         if !names.is_empty() {
@@ -648,10 +660,20 @@ mod tests {
         assert!(host(&degraded).contains("container runtime in trouble on"));
         let mut full = degraded.clone();
         for (part, words) in [
-            (HostPart::Disk, "the agent cannot write its disk on"),
-            (HostPart::DockerDisk, "the Docker disk is nearly full on"),
+            (
+                i32::from(HostPart::Disk),
+                "the agent cannot write its disk on",
+            ),
+            (
+                HostPart::DockerDisk.into(),
+                "the Docker disk is nearly full on",
+            ),
+            (
+                9_999,
+                "a part that this paasta does not know fails on h1: unknown (9999)",
+            ),
         ] {
-            full.hosts[0].degraded_part = part.into();
+            full.hosts[0].degraded_part = part;
             assert!(host(&full).contains(words), "{}", host(&full));
             assert!(!host(&full).contains("runtime"), "{}", host(&full));
             assert_eq!(levels(&full, &[]), [("Hosts", Level::Warning)]);

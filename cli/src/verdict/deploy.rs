@@ -3,7 +3,7 @@
 
 use paasta_proto::{
     v1::{DeployStatus, DesiredState, InstanceStatus, Severity},
-    words::word,
+    words::shown,
 };
 
 /// Whether the desired app is on its way or there; otherwise it is stuck.
@@ -76,7 +76,7 @@ pub fn arrival(status: Option<&InstanceStatus>, sha: &str) -> Arrival {
         return waits(happy, needed, with_reason(status, why));
     }
     if !is_going(status.deploy_status()) {
-        let word = word::<DeployStatus>(status.deploy_status).into_owned();
+        let word = shown::<DeployStatus>(status.deploy_status).into_owned();
         return waits(happy, needed, with_reason(status, word));
     }
     arrived

@@ -11,6 +11,7 @@ mod logs;
 mod marking;
 mod members;
 mod newcomer;
+mod newer;
 mod operate;
 mod operator;
 mod paasta;

@@ -12,7 +12,7 @@ use crate::{
     paasta::{paasta, paasta_with},
 };
 
-fn instance(service: &str, name: &str, wanted: u32, happy: u32) -> InstanceStatus {
+pub(crate) fn instance(service: &str, name: &str, wanted: u32, happy: u32) -> InstanceStatus {
     let app = format!("{service}.{name}.git3f2a9c0d.config94232c5b");
     let counts = Some(Counts {
         happy,

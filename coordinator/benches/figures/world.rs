@@ -133,6 +133,7 @@ pub(crate) fn all_well(cluster: &Cluster) -> Observed {
                 image: Default::default(),
                 last_end: None,
                 troubles: Default::default(),
+                other_troubles: 0,
             };
             heard.replicas.insert(replica, report);
         }

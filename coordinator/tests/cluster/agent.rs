@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,8 +21,9 @@ use paasta_common::{
 use paasta_proto::{
     convert,
     v1::{
-        AgentMessage, CoordinatorMessage, Hello, LogAnswer, LogQuery, LogRecord, Renewal,
-        agent_message::Kind, agents_client::AgentsClient, coordinator_message,
+        AgentMessage, CoordinatorMessage, Hello, LogAnswer, LogQuery, LogRecord, Renewal, Report,
+        RunEnd, TroubleCount, TroubleKind, agent_message::Kind, agents_client::AgentsClient,
+        coordinator_message,
     },
 };
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -43,6 +47,9 @@ pub(crate) struct Kept {
     info: HostInfo,
     held: Arc<Mutex<Option<Assignment>>>,
     serving: Arc<Mutex<Serving>>,
+    /// Its reports have words that the coordinators do not know.
+    newer: bool,
+    sessions: Arc<AtomicUsize>,
 }
 
 pub(crate) struct FakeAgent {
@@ -52,6 +59,16 @@ pub(crate) struct FakeAgent {
 
 impl FakeAgent {
     pub(crate) async fn several(cluster: &Coordinators, count: usize) -> Vec<Self> {
+        Self::start(cluster, count, false).await
+    }
+
+    /// One of a later version than the coordinators.
+    pub(crate) async fn newer(cluster: &Coordinators) -> Self {
+        let mut agents = Self::start(cluster, 1, true).await;
+        agents.remove(0)
+    }
+
+    async fn start(cluster: &Coordinators, count: usize, newer: bool) -> Vec<Self> {
         let serving = Arc::new(Mutex::new(Serving::default()));
         let mut agents = Vec::new();
         for number in 1..=count {
@@ -59,6 +76,8 @@ impl FakeAgent {
                 info: info(number),
                 held: Arc::default(),
                 serving: Arc::clone(&serving),
+                newer,
+                sessions: Arc::default(),
             };
             agents.push(Self::come_back(cluster, kept).await);
         }
@@ -72,6 +91,8 @@ impl FakeAgent {
             info: kept.info.clone(),
             held: Arc::clone(&kept.held),
             serving: Arc::clone(&kept.serving),
+            newer: kept.newer,
+            sessions: Arc::clone(&kept.sessions),
         };
         let task = tokio::spawn(async move {
             for address in addresses.iter().cycle() {
@@ -108,6 +129,12 @@ impl FakeAgent {
         replicas.peek().is_some() && replicas.all(|replica| replica.tried.reset > 0)
     }
 
+    /// How many sessions it began.
+    pub(crate) fn sessions(&self) -> usize {
+        let kept = self.kept.as_ref().expect("kept until it falls silent");
+        kept.sessions.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn running(&self) -> usize {
         self.replicas().len()
     }
@@ -142,6 +169,8 @@ struct Worker {
     info: HostInfo,
     held: Arc<Mutex<Option<Assignment>>>,
     serving: Arc<Mutex<Serving>>,
+    newer: bool,
+    sessions: Arc<AtomicUsize>,
 }
 
 impl Worker {
@@ -149,6 +178,7 @@ impl Worker {
         let Ok(mut client) = AgentsClient::connect(format!("http://{address}")).await else {
             return;
         };
+        self.sessions.fetch_add(1, Ordering::Relaxed);
         let (outbox, messages) = mpsc::channel(16);
         let accepted = self.held.lock().expect("not poisoned").clone();
         let hello = Hello {
@@ -261,6 +291,7 @@ impl Worker {
                 image: Default::default(),
                 last_end: None,
                 troubles: Default::default(),
+                other_troubles: 0,
             })
             .collect();
         let serving = replicas
@@ -276,7 +307,11 @@ impl Worker {
             generation,
             disk_limits: None,
         };
-        Kind::Report(convert::report_to_wire(&report, now()))
+        let mut wire = convert::report_to_wire(&report, now());
+        if self.newer {
+            speak_newer(&mut wire);
+        }
+        Kind::Report(wire)
     }
 
     fn count(&self, here: usize) {
@@ -287,6 +322,27 @@ impl Worker {
         if serving.reached {
             serving.fewest = Some(serving.fewest.map_or(total, |fewest| fewest.min(total)));
         }
+    }
+}
+
+/// Adds what a later version may report.
+fn speak_newer(report: &mut Report) {
+    report.disk_limits = 17;
+    for replica in &mut report.replicas {
+        replica.last_end = Some(RunEnd {
+            run: 1,
+            at_ms: now().0,
+            cause: "melted".to_owned(),
+            exit_code: Some(3),
+            ..RunEnd::default()
+        });
+        replica.troubles = vec![
+            TroubleCount { kind: 17, count: 2 },
+            TroubleCount {
+                kind: TroubleKind::TroubleExited.into(),
+                count: 1,
+            },
+        ];
     }
 }
 

@@ -71,4 +71,6 @@ fn port(number: u32, field: &str) -> Result<u16, WireError> {
 }
 
 #[cfg(test)]
+mod newer_tests;
+#[cfg(test)]
 mod tests;

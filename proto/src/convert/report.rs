@@ -1,13 +1,14 @@
 //! What a host says it runs.
 
 use paasta_common::{
-    disk::DiskLimits,
+    disk::{DiskLimits, HostDiskLimits},
     id::ReplicaId,
     report::{
         EndCause, Health, HostPart, HostReport, ImageProblem, ImageReport, Phase, PullProgress,
         ReplicaReport, RunEnd, Runtime, Trouble, Troubles,
     },
     time::Timestamp,
+    unrecognized::UnrecognizedWord,
 };
 
 use super::{WireError, parsed, port};
@@ -38,11 +39,12 @@ const HEALTHS: [Health; 4] = [
     Health::Unhealthy,
 ];
 
-/// The report as a word. Its moments are by the clock of the one that reads it, at `now`: the host
+/// The report as a word. A value of a closed set that only a newer agent knows is kept as such, and
+/// the rest of the report counts: agents and coordinators are upgraded in any order. Its moments are by the clock of the one that reads it, at `now`: the host
 /// says how long ago things were, and its own clock counts only where an older agent says no more.
 ///
 /// # Errors
-/// [`WireError`] names the field, `replicas[2].phase`.
+/// [`WireError`] names the field, `replicas[2].app`.
 pub fn report_from_wire(wire: v1::Report, now: Timestamp) -> Result<HostReport, WireError> {
     let degraded_since = before(now, wire.runtime_degraded_ms_ago)
         .unwrap_or(Timestamp(wire.runtime_degraded_since_ms));
@@ -92,64 +94,71 @@ pub fn report_to_wire(report: &HostReport, now: Timestamp) -> v1::Report {
         generation: report.generation,
         degraded_part: match &report.runtime {
             Runtime::Ok => 0,
-            Runtime::Degraded { part, .. } => host_part_to_wire(*part).into(),
+            Runtime::Degraded { part, .. } => host_part_to_wire(*part),
         },
-        disk_limits: disk_limits_to_wire(report.disk_limits).into(),
+        disk_limits: disk_limits_to_wire(report.disk_limits),
     }
 }
 
-/// The part for the wire.
-pub fn host_part_to_wire(part: HostPart) -> v1::HostPart {
+/// The part for the wire: the number of one that this version does not know is passed on.
+pub fn host_part_to_wire(part: HostPart) -> i32 {
     match part {
-        HostPart::Runtime => v1::HostPart::Runtime,
-        HostPart::Disk => v1::HostPart::Disk,
-        HostPart::DockerDisk => v1::HostPart::DockerDisk,
+        HostPart::Runtime => v1::HostPart::Runtime.into(),
+        HostPart::Disk => v1::HostPart::Disk.into(),
+        HostPart::DockerDisk => v1::HostPart::DockerDisk.into(),
+        HostPart::Unrecognized(number) => number,
     }
 }
 
 /// What a host does about disk, for the wire.
-pub fn disk_limits_to_wire(limits: Option<DiskLimits>) -> v1::DiskLimits {
+pub fn disk_limits_to_wire(limits: Option<HostDiskLimits>) -> i32 {
     match limits {
-        None => v1::DiskLimits::Unspecified,
-        Some(DiskLimits::Watch) => v1::DiskLimits::Watch,
-        Some(DiskLimits::StorageDriver) => v1::DiskLimits::StorageDriver,
-        Some(DiskLimits::Off) => v1::DiskLimits::Off,
+        None => v1::DiskLimits::Unspecified.into(),
+        Some(HostDiskLimits::Known(DiskLimits::Watch)) => v1::DiskLimits::Watch.into(),
+        Some(HostDiskLimits::Known(DiskLimits::StorageDriver)) => {
+            v1::DiskLimits::StorageDriver.into()
+        }
+        Some(HostDiskLimits::Known(DiskLimits::Off)) => v1::DiskLimits::Off.into(),
+        Some(HostDiskLimits::Unrecognized(number)) => number,
     }
 }
 
-/// The same as a word: none of an agent that is too old to say, or that says what this version does
-/// not know.
-fn disk_limits_from_wire(wire: i32) -> Option<DiskLimits> {
-    match v1::DiskLimits::try_from(wire) {
-        Ok(v1::DiskLimits::Watch) => Some(DiskLimits::Watch),
-        Ok(v1::DiskLimits::StorageDriver) => Some(DiskLimits::StorageDriver),
-        Ok(v1::DiskLimits::Off) => Some(DiskLimits::Off),
-        Ok(v1::DiskLimits::Unspecified) | Err(_) => None,
-    }
+/// The same as a word: none of an agent that is too old to say.
+fn disk_limits_from_wire(wire: i32) -> Option<HostDiskLimits> {
+    let known = match v1::DiskLimits::try_from(wire) {
+        Ok(v1::DiskLimits::Watch) => DiskLimits::Watch,
+        Ok(v1::DiskLimits::StorageDriver) => DiskLimits::StorageDriver,
+        Ok(v1::DiskLimits::Off) => DiskLimits::Off,
+        Ok(v1::DiskLimits::Unspecified) => return None,
+        Err(_) => return Some(HostDiskLimits::Unrecognized(wire)),
+    };
+    Some(HostDiskLimits::Known(known))
 }
 
-/// The part as a word: one that this version does not know counts as the runtime.
+/// The part as a word. An agent of before there were parts means the runtime.
 fn host_part_from_wire(wire: i32) -> HostPart {
     match v1::HostPart::try_from(wire) {
         Ok(v1::HostPart::Disk) => HostPart::Disk,
         Ok(v1::HostPart::DockerDisk) => HostPart::DockerDisk,
-        Ok(v1::HostPart::Runtime | v1::HostPart::Unspecified) | Err(_) => HostPart::Runtime,
+        Ok(v1::HostPart::Runtime | v1::HostPart::Unspecified) => HostPart::Runtime,
+        Err(_) => HostPart::Unrecognized(wire),
     }
 }
 
-/// Kinds that this version does not know are left out.
-fn troubles_from_wire(wire: &[v1::TroubleCount]) -> Troubles {
-    let mut troubles = Troubles::default();
+/// The kinds that this version knows, and how often others occurred.
+fn troubles_from_wire(wire: &[v1::TroubleCount]) -> (Troubles, u32) {
+    let (mut troubles, mut others) = (Troubles::default(), 0_u32);
     for one in wire {
         let kind = v1::TroubleKind::try_from(one.kind).ok();
         let known = Trouble::ALL
             .into_iter()
             .find(|trouble| Some(trouble_to_wire(*trouble)) == kind);
-        if let Some(trouble) = known {
-            troubles.add(trouble, one.count);
+        match known {
+            Some(trouble) => troubles.add(trouble, one.count),
+            None => others = others.saturating_add(one.count),
         }
     }
-    troubles
+    (troubles, others)
 }
 
 fn troubles_to_wire(troubles: &Troubles) -> Vec<v1::TroubleCount> {
@@ -190,16 +199,12 @@ pub fn replica_report_from_wire(
     let phase = PHASES
         .into_iter()
         .find(|phase| phase.as_str() == wire.phase)
-        .ok_or_else(|| {
-            WireError::unknown("phase", &wire.phase, &PHASES.map(Phase::as_str).join(", "))
-        })?;
+        .unwrap_or_else(|| Phase::Unrecognized(UnrecognizedWord::new(&wire.phase)));
     let health = HEALTHS
         .into_iter()
         .find(|health| health.as_str() == wire.health)
-        .ok_or_else(|| {
-            let allowed = HEALTHS.map(Health::as_str).join(", ");
-            WireError::unknown("health", &wire.health, &allowed)
-        })?;
+        .unwrap_or_else(|| Health::Unrecognized(UnrecognizedWord::new(&wire.health)));
+    let (troubles, other_troubles) = troubles_from_wire(&wire.troubles);
     Ok(ReplicaReport {
         id: ReplicaId(wire.id),
         app: parsed(&wire.app, "app")?,
@@ -223,26 +228,18 @@ pub fn replica_report_from_wire(
         image: wire
             .image
             .map_or_else(ImageReport::default, image_from_wire),
-        last_end: wire
-            .last_end
-            .map(|end| run_end_from_wire(end, now).map_err(|error| error.within("last_end")))
-            .transpose()?,
-        troubles: troubles_from_wire(&wire.troubles),
+        last_end: wire.last_end.map(|end| run_end_from_wire(end, now)),
+        troubles,
+        other_troubles,
     })
 }
 
 /// The end of a run as a word, when it was by the clock that says `now`.
-///
-/// # Errors
-/// [`WireError`] when the cause is unknown.
-pub fn run_end_from_wire(wire: v1::RunEnd, now: Timestamp) -> Result<RunEnd, WireError> {
+pub fn run_end_from_wire(wire: v1::RunEnd, now: Timestamp) -> RunEnd {
     let cause = EndCause::ALL
         .into_iter()
         .find(|cause| cause.as_str() == wire.cause)
-        .ok_or_else(|| {
-            let allowed = EndCause::ALL.map(EndCause::as_str).join(", ");
-            WireError::unknown("cause", &wire.cause, &allowed)
-        })?;
+        .unwrap_or_else(|| EndCause::Unrecognized(UnrecognizedWord::new(&wire.cause)));
     let cause = match cause {
         EndCause::OverDisk { .. } => EndCause::OverDisk {
             used_mb: wire.disk_used_mb,
@@ -250,7 +247,7 @@ pub fn run_end_from_wire(wire: v1::RunEnd, now: Timestamp) -> Result<RunEnd, Wir
         },
         other => other,
     };
-    Ok(RunEnd {
+    RunEnd {
         run: wire.run,
         at: before(now, wire.ms_ago).unwrap_or(Timestamp(wire.at_ms)),
         cause,
@@ -259,7 +256,7 @@ pub fn run_end_from_wire(wire: v1::RunEnd, now: Timestamp) -> Result<RunEnd, Wir
         out_of_memory: wire.out_of_memory,
         memory_kills: wire.memory_kills,
         last_words: wire.last_words,
-    })
+    }
 }
 
 /// The end of a run for the wire, said at `now` by the clock that it was seen by.
@@ -270,7 +267,8 @@ pub fn run_end_to_wire(end: &RunEnd, now: Timestamp) -> v1::RunEnd {
         | EndCause::Unhealthy
         | EndCause::Stopped
         | EndCause::Removed
-        | EndCause::NotStarted => (0, 0),
+        | EndCause::NotStarted
+        | EndCause::Unrecognized(_) => (0, 0),
     };
     v1::RunEnd {
         run: end.run,
@@ -314,13 +312,12 @@ pub fn replica_report_to_wire(report: &ReplicaReport, now: Timestamp) -> v1::Rep
     }
 }
 
-/// A problem that this version does not know is one all the same.
 fn image_from_wire(wire: v1::ImageReport) -> ImageReport {
     let known = |word: &str| {
         let found = IMAGE_PROBLEMS
             .into_iter()
             .find(|problem| problem.as_str() == word);
-        found.unwrap_or(ImageProblem::Failed)
+        found.unwrap_or_else(|| ImageProblem::Unrecognized(UnrecognizedWord::new(word)))
     };
     ImageReport {
         digest: Some(wire.digest).filter(|digest| !digest.is_empty()),

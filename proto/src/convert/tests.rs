@@ -8,7 +8,7 @@ use paasta_common::{
         Ulimit, Volume,
     },
     assignment::{AssignedReplica, Assignment, Fence, Tried, Want},
-    disk::DiskLimits,
+    disk::{DiskLimits, HostDiskLimits},
     host::HostInfo,
     id::ReplicaId,
     report::{
@@ -206,6 +206,7 @@ fn a_host_and_its_reports_survive_the_wire() {
         image: ImageReport::default(),
         last_end: None,
         troubles: Troubles::default(),
+        other_troubles: 0,
     };
     let full = ReplicaReport {
         phase: Phase::BackingOff,
@@ -252,7 +253,7 @@ fn a_host_and_its_reports_survive_the_wire() {
             part: HostPart::Disk,
         },
         generation: 12,
-        disk_limits: Some(DiskLimits::Off),
+        disk_limits: Some(HostDiskLimits::Known(DiskLimits::Off)),
     };
     let now = Timestamp(1_700_000_001_000);
     let wire = report_to_wire(&report, now);
@@ -305,10 +306,11 @@ fn every_cause_part_and_disk_limit_survives_the_wire() {
             last_words: String::new(),
         };
         let wire = run_end_to_wire(&end, now);
-        assert_eq!(run_end_from_wire(wire, now).unwrap(), end);
+        assert_eq!(run_end_from_wire(wire, now), end);
     }
     for part in HostPart::ALL {
-        for disk_limits in DiskLimits::ALL.map(Some).into_iter().chain([None]) {
+        let limits = DiskLimits::ALL.map(|one| Some(HostDiskLimits::Known(one)));
+        for disk_limits in limits.into_iter().chain([None]) {
             let report = HostReport {
                 complete: false,
                 replicas: Vec::new(),

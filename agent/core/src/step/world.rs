@@ -126,7 +126,7 @@ impl<'a> World<'a> {
             EndCause::NotStarted => record.troubles.add(Trouble::NotStarted, 1),
             EndCause::Removed => record.troubles.add(Trouble::Removed, 1),
             // For what, shows when its remains are looked at.
-            EndCause::Exited | EndCause::Stopped => {}
+            EndCause::Exited | EndCause::Stopped | EndCause::Unrecognized(_) => {}
         }
         record.last_end = Some(RunEnd {
             run: record.run,

@@ -1,6 +1,11 @@
 //! Hosts that do not enforce the `disk` of instances.
 
-use paasta_proto::v1::{DiskLimits, MetastatusResponse};
+use std::collections::BTreeMap;
+
+use paasta_proto::{
+    v1::{DiskLimits, MetastatusResponse},
+    words::shown,
+};
 
 use super::{Finding, Level};
 
@@ -12,21 +17,42 @@ pub(super) fn disk_limits(response: &MetastatusResponse) -> Option<Finding> {
     let hosts = response.hosts.iter();
     let off = hosts.filter(|host| host.disk_limits() == DiskLimits::Off);
     let off: Vec<&str> = off.map(|host| host.id.as_str()).collect();
-    if off.is_empty() {
-        return None;
+    let mut text = Vec::new();
+    if !off.is_empty() {
+        text.push(format!("off on {}", named(&off)));
     }
-    let named = off.iter().take(UNLIMITED_MAX).copied();
+    for (value, hosts) in unrecognized(response) {
+        let value = shown::<DiskLimits>(value);
+        text.push(format!("{value} on {}", named(&hosts)));
+    }
+    (!text.is_empty()).then(|| Finding {
+        subject: "Disk limits",
+        level: Level::Ok,
+        text: text.join("; "),
+    })
+}
+
+/// The hosts by a setting that only a newer program knows.
+fn unrecognized(response: &MetastatusResponse) -> BTreeMap<i32, Vec<&str>> {
+    let mut found: BTreeMap<i32, Vec<&str>> = BTreeMap::new();
+    for host in &response.hosts {
+        if DiskLimits::try_from(host.disk_limits).is_err() {
+            found.entry(host.disk_limits).or_default().push(&host.id);
+        }
+    }
+    found
+}
+
+/// How many hosts, and some of their names.
+fn named(hosts: &[&str]) -> String {
+    let named = hosts.iter().take(UNLIMITED_MAX).copied();
     let named = named.collect::<Vec<_>>().join(", ");
-    let more = match off.len().saturating_sub(UNLIMITED_MAX) {
+    let more = match hosts.len().saturating_sub(UNLIMITED_MAX) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let hosts = if off.len() == 1 { "host" } else { "hosts" };
-    Some(Finding {
-        subject: "Disk limits",
-        level: Level::Ok,
-        text: format!("off on {} {hosts} ({named}{more})", off.len()),
-    })
+    let noun = if hosts.len() == 1 { "host" } else { "hosts" };
+    format!("{} {noun} ({named}{more})", hosts.len())
 }
 
 #[cfg(test)]
@@ -37,12 +63,12 @@ mod tests {
 
     #[test]
     fn hosts_without_disk_limits_are_named_and_are_no_trouble() {
-        let host = |number: usize, limits: DiskLimits| HostStatus {
+        let host = |number: usize, limits: i32| HostStatus {
             id: format!("h{number}"),
-            disk_limits: limits.into(),
+            disk_limits: limits,
             ..HostStatus::default()
         };
-        let said = |limits: &[DiskLimits]| {
+        let numbers = |limits: &[i32]| {
             let numbered = limits.iter().enumerate();
             let hosts = numbered.map(|(at, limits)| host(at + 1, *limits));
             let response = MetastatusResponse {
@@ -51,10 +77,18 @@ mod tests {
             };
             disk_limits(&response).map(|found| (found.level, found.text))
         };
+        let said = |limits: &[DiskLimits]| {
+            let limits: Vec<i32> = limits.iter().map(|one| (*one).into()).collect();
+            numbers(&limits)
+        };
         use DiskLimits::{Off, StorageDriver, Unspecified, Watch};
         let fine = |text: &str| Some((Level::Ok, text.to_owned()));
         assert_eq!(said(&[Watch, StorageDriver, Unspecified]), None);
         assert_eq!(said(&[Watch, Off]), fine("off on 1 host (h2)"));
+        assert_eq!(
+            numbers(&[9_999, Off.into()]),
+            fine("off on 1 host (h2); unknown (9999) on 1 host (h1)")
+        );
         assert_eq!(said(&[Off, Off]), fine("off on 2 hosts (h1, h2)"));
         assert_eq!(
             said(&[Off; 12]),

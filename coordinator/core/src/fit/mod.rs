@@ -28,6 +28,11 @@ pub enum Unfit {
     DiskDegraded,
     /// The disk of the host's container runtime is nearly full.
     DockerDiskFull,
+    /// A part of the host fails that only a newer agent knows.
+    PartDegraded {
+        /// Its number on the wire.
+        part: i32,
+    },
     /// The host is being drained for maintenance.
     Draining,
     /// The host is in another pool.
@@ -88,6 +93,12 @@ impl fmt::Display for Unfit {
             Self::RuntimeDegraded => write!(f, "with a degraded container runtime"),
             Self::DiskDegraded => write!(f, "whose agent cannot write its disk"),
             Self::DockerDiskFull => write!(f, "whose Docker disk is nearly full"),
+            Self::PartDegraded { part } => {
+                write!(
+                    f,
+                    "of which part {part} fails, which this version does not know"
+                )
+            }
             Self::Draining => write!(f, "draining"),
             Self::Pool { wanted } => write!(f, "not in pool {wanted}"),
             Self::Constraint { constraint } => write!(f, "against constraint {constraint}"),

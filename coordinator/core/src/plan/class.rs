@@ -98,11 +98,13 @@ pub(super) fn classify(
     }
 }
 
-/// PaaSTA's `get_happy_tasks`, from what the replica's own host says.
+/// PaaSTA's `get_happy_tasks`, from what the replica's own host says. What a newer agent says in words
+/// that this version does not know is neither happy nor a reason to replace the replica.
 fn judge(report: &ReplicaReport, bounce: &BounceSpec, now: Timestamp) -> Classed {
     match report.phase {
         Phase::Running => {}
         Phase::BackingOff => return Class::Unhappy.into(),
+        Phase::Unrecognized(_) => return Class::Unknown.into(),
         Phase::Accepted
         | Phase::Pulling
         | Phase::Starting
@@ -113,6 +115,7 @@ fn judge(report: &ReplicaReport, bounce: &BounceSpec, now: Timestamp) -> Classed
     match report.health {
         Health::Unhealthy => return Class::Unhappy.into(),
         Health::Unknown => return Class::Starting.into(),
+        Health::Unrecognized(_) => return Class::Unknown.into(),
         Health::Healthy | Health::Unchecked => {}
     }
     let Some(started_at) = report.started_at else {
@@ -153,7 +156,7 @@ pub(super) fn may_stop(want: Want, report: Option<&ReplicaReport>, host: &HostVi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use paasta_common::{id::ReplicaId, report::ImageReport};
+    use paasta_common::{id::ReplicaId, report::ImageReport, unrecognized::UnrecognizedWord};
 
     fn report(phase: Phase, health: Health) -> ReplicaReport {
         ReplicaReport {
@@ -173,6 +176,7 @@ mod tests {
             image: ImageReport::default(),
             last_end: None,
             troubles: Default::default(),
+            other_troubles: 0,
         }
     }
 
@@ -205,7 +209,12 @@ mod tests {
 
     #[test]
     fn only_what_runs_is_well_and_old_enough_is_happy() {
+        let newer = UnrecognizedWord::new("newer");
+        let (phase, health) = (Phase::Unrecognized(newer), Health::Unrecognized(newer));
         let rows = [
+            (phase, Health::Healthy, 0, Class::Unknown),
+            (Phase::Running, health, 0, Class::Unknown),
+            (Phase::BackingOff, health, 0, Class::Unhappy),
             (Phase::Running, Health::Healthy, 0, Class::Happy),
             (Phase::Running, Health::Unchecked, 0, Class::Happy),
             (Phase::Running, Health::Unknown, 0, Class::Starting),

@@ -116,6 +116,7 @@ impl<'a> HostView<'a> {
                 HostPart::Runtime => Unfit::RuntimeDegraded,
                 HostPart::Disk => Unfit::DiskDegraded,
                 HostPart::DockerDisk => Unfit::DockerDiskFull,
+                HostPart::Unrecognized(part) => Unfit::PartDegraded { part },
             }),
         }
     }

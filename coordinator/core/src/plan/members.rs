@@ -42,6 +42,8 @@ pub(super) struct Member<'a> {
     pub(super) risky: bool,
     /// Whether it failed on its host so often that another host should be tried.
     pub(super) failing: bool,
+    /// Whether its host reports it, in words that this version does not know.
+    pub(super) unrecognized: bool,
     /// Failures in a row, those of the ones it replaces included, as its host says.
     pub(super) failures: u32,
     /// Whether it may be stopped without being drained first, or no longer needs to be.
@@ -106,6 +108,7 @@ impl<'a> Members<'a> {
                 risky: view.draining,
                 failing: matches!(classed.class, Class::Unhappy | Class::Starting)
                     && failures >= move_after(replica),
+                unrecognized: !view.silent && report.is_some_and(|report| !report.is_readable()),
                 failures,
                 may_stop: overdue || may_stop(replica.want, report, view),
             };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use paasta_common::{
-    disk::DiskLimits,
+    disk::HostDiskLimits,
     id::{HostId, ReplicaId},
     report::{ReplicaReport, Runtime},
     time::Timestamp,
@@ -47,7 +47,7 @@ pub struct HostObserved {
     pub runtime: Runtime,
     /// What it does about the disk of instances; none where it does not say.
     #[serde(default)]
-    pub disk_limits: Option<DiskLimits>,
+    pub disk_limits: Option<HostDiskLimits>,
     /// The address of another machine that was refused under its id, and when that last was.
     #[serde(default)]
     pub rival: Option<(String, Timestamp)>,

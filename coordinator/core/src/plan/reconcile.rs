@@ -15,7 +15,13 @@ use paasta_common::{
     spec::{BounceMethod, DrainMethod, OnDeadline},
 };
 
-use super::{class::Class, members::Members, pass::Pass, place::Refusals, transition, view};
+use super::{
+    class::Class,
+    members::{Member, Members},
+    pass::Pass,
+    place::Refusals,
+    transition, view,
+};
 use crate::state::{
     command::{BATCH_MAX, Command, DropInstance, Place, PlaceReplica, SetOverride, SetWant},
     instance::Instance,
@@ -145,9 +151,10 @@ pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
 /// A restart is over when everything that can be heard of is gone: then all starts again.
 fn end_of_restart(goal: &Goal<'_>, members: &Members<'_>) -> Option<Command> {
     let overridden = goal.instance.overridden.as_ref()?;
-    let silent = |class| matches!(class, Class::Lost | Class::Unknown);
-    let over = overridden.kind == OverrideKind::Restart
-        && members.all().all(|member| silent(member.class));
+    let silent = |member: &Member<'_>| {
+        matches!(member.class, Class::Lost | Class::Unknown) && !member.unrecognized
+    };
+    let over = overridden.kind == OverrideKind::Restart && members.all().all(silent);
     over.then(|| {
         Command::SetOverride(SetOverride {
             instance: goal.id.clone(),

@@ -221,6 +221,8 @@ fn last_end(id: ReplicaId, report: &ReplicaReport) -> Option<(Trouble, String)> 
         EndCause::Removed => Trouble::Removed,
         EndCause::NotStarted => Trouble::NotStarted,
         EndCause::Stopped => return None,
+        // Its kind is not known either: the count of it is shown in the status.
+        EndCause::Unrecognized(_) => return None,
     };
     let mut text = format!("{id}, {end}");
     text.truncate(text.floor_char_boundary(WORDS_MAX));

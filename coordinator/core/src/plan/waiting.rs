@@ -111,7 +111,12 @@ fn placement_waits(waits: &mut Waits, goal: &Goal<'_>, members: &Members<'_>, mo
 }
 
 fn replica_waits(waits: &mut Waits, goal: &Goal<'_>, members: &Members<'_>) {
-    let replicas = of_class(members.counted(), &[Class::Starting, Class::Unhappy]);
+    let not_happy = members.counted().filter(|member| match member.class {
+        Class::Starting | Class::Unhappy => true,
+        Class::Unknown => member.unrecognized,
+        Class::Happy | Class::AtRisk | Class::Draining | Class::Stopping | Class::Lost => false,
+    });
+    let replicas: Vec<ReplicaId> = not_happy.map(|member| member.id).collect();
     if !replicas.is_empty() {
         waits.push_bounce(Awaited::NotHappyYet { replicas });
     }

@@ -13,6 +13,7 @@ use paasta_common::{
     id::{AppId, HostId, InstanceId, ReplicaId},
     report::{Health, HostPart, Phase, ReplicaReport, Runtime},
     time::Timestamp,
+    unrecognized::UnrecognizedWord,
 };
 use paasta_coordinator_core::{
     plan::{
@@ -50,6 +51,8 @@ pub(crate) struct Agent {
     pub(crate) clock_ahead_ms: Option<i64>,
     /// Every container fails at once here.
     pub(crate) broken: bool,
+    /// Its reports have a health that only a newer agent knows.
+    pub(crate) newer: bool,
     /// Whether what fails there is being tried again just now.
     pub(crate) trying: bool,
     /// What fails there has failed so often that nobody has any more patience with it.
@@ -233,10 +236,10 @@ impl World {
             id,
             app: app.clone(),
             phase,
-            health: if healthy {
-                Health::Healthy
-            } else {
-                Health::Unhealthy
+            health: match healthy {
+                _ if agent.newer => Health::Unrecognized(UnrecognizedWord::new("newer")),
+                true => Health::Healthy,
+                false => Health::Unhealthy,
             },
             started_at: Some(run.started_at),
             host_port: None,
@@ -254,6 +257,7 @@ impl World {
             image: Default::default(),
             last_end: None,
             troubles: Default::default(),
+            other_troubles: 0,
         }
     }
 

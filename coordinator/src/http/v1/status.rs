@@ -207,6 +207,7 @@ fn runs(replica: &ReplicaStatus) -> bool {
         | ReplicaPhase::Stopping
         | ReplicaPhase::Gone
         | ReplicaPhase::Lost
+        | ReplicaPhase::Unrecognized
         | ReplicaPhase::Unspecified => false,
     }
 }
@@ -223,6 +224,7 @@ fn is_staged(replica: &ReplicaStatus) -> bool {
         | ReplicaPhase::Stopping
         | ReplicaPhase::Gone
         | ReplicaPhase::Lost
+        | ReplicaPhase::Unrecognized
         | ReplicaPhase::Unspecified => false,
     }
 }

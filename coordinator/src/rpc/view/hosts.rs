@@ -192,9 +192,8 @@ impl View<'_> {
             last_seen_ms: heard.map(|heard| heard.last_seen.0),
             runtime_degraded,
             runtime_degraded_since_ms,
-            degraded_part: convert::host_part_to_wire(part).into(),
-            disk_limits: convert::disk_limits_to_wire(heard.and_then(|heard| heard.disk_limits))
-                .into(),
+            degraded_part: convert::host_part_to_wire(part),
+            disk_limits: convert::disk_limits_to_wire(heard.and_then(|heard| heard.disk_limits)),
             agent_version: host.info.agent_version.clone(),
             connected: heard.is_some_and(|heard| heard.connected),
             rival_address: heard

@@ -78,6 +78,7 @@ impl View<'_> {
             image: report.map(|report| convert::image_to_wire(&report.image)),
             last_end: last_end.map(|end| convert::run_end_to_wire(end, self.now)),
             last_end_text: last_end.map(ToString::to_string).unwrap_or_default(),
+            unrecognized: report.map(ReplicaReport::unrecognized).unwrap_or_default(),
         }
     }
 }

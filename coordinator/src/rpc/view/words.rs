@@ -32,6 +32,7 @@ pub(super) fn phase(phase: Phase) -> v1::ReplicaPhase {
         Phase::Draining => v1::ReplicaPhase::Draining,
         Phase::Stopping => v1::ReplicaPhase::Stopping,
         Phase::Gone => v1::ReplicaPhase::Gone,
+        Phase::Unrecognized(_) => v1::ReplicaPhase::Unrecognized,
     }
 }
 
@@ -41,6 +42,7 @@ pub(super) fn health(health: Health) -> v1::ReplicaHealth {
         Health::Unchecked => v1::ReplicaHealth::Unchecked,
         Health::Healthy => v1::ReplicaHealth::Healthy,
         Health::Unhealthy => v1::ReplicaHealth::Unhealthy,
+        Health::Unrecognized(_) => v1::ReplicaHealth::Unrecognized,
     }
 }
 

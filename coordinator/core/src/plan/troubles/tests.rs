@@ -46,6 +46,7 @@ fn report(app: AppId, troubles: &Troubles) -> ReplicaReport {
         last_end: None,
         image: Default::default(),
         troubles: troubles.clone(),
+        other_troubles: 0,
     }
 }
 
