@@ -522,7 +522,6 @@ mod tests {
         response.settings_drift.push(SettingsDrift {
             id: 2,
             keys: vec!["docker_registry".to_owned(), "volumes".to_owned()],
-            ..SettingsDrift::default()
         });
         let found = settings(&response).expect("a finding");
         assert_eq!((found.subject, found.level), ("Settings", Level::Warning));
