@@ -184,12 +184,19 @@ impl Actor {
 
     /// Writes what changed. What is not written is not acted on.
     async fn keep(&mut self) -> Kept {
-        let Some(changes) = self.ledger.changes(&self.state) else {
-            self.ledger_fails = None;
-            return Kept::Unchanged;
-        };
         let began = Instant::now();
-        let written = self.ledger.write(changes).await;
+        let reopened = match self.ledger_fails {
+            Some(_) => self.ledger.reopen(self.parts.clock.now()).await,
+            None => Ok(()),
+        };
+        let written = match (reopened, self.ledger.changes(&self.state)) {
+            (Err(error), _) => Err(error),
+            (Ok(()), Some(changes)) => self.ledger.write(changes).await,
+            (Ok(()), None) => {
+                self.ledger_fails = None;
+                return Kept::Unchanged;
+            }
+        };
         let took = began.elapsed();
         let failure = match written {
             Ok(written) => {

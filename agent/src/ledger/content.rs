@@ -20,9 +20,9 @@ pub(super) const SEQUENCE_KEY: &[u8] = b"sequence";
 
 const VERSION: u8 = 1;
 const HEADER: usize = 7;
-const CHUNK_MAX: usize = 12 << 10;
+const CHUNK_MAX: usize = 6 << 10;
 /// Apps larger than this (64 MiB) can not be.
-const CHUNKS_MAX: u16 = 5_500;
+const CHUNKS_MAX: u16 = 11_000;
 
 /// A key and what is under it.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);

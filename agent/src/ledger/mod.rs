@@ -23,7 +23,7 @@ use std::{
 
 use paasta_agent_core::state::LocalState;
 use paasta_common::time::Timestamp;
-use paasta_process::held;
+use paasta_process::{held, simulated};
 
 use content::Content;
 use kept::{Delta, Kept};
@@ -32,7 +32,7 @@ use writer::Writer;
 
 /// sled keeps up to three segments in memory, and puts a tree page of more than a quarter of one in
 /// a file that it never syncs: `content::CHUNK_MAX` keeps pages (at most 20 entries) below that.
-const SEGMENT_BYTES: usize = 1 << 20;
+const SEGMENT_BYTES: usize = 512 << 10;
 const CACHE_BYTES: u64 = 1 << 20;
 /// How often a copy of a ledger in use is tried before it counts as unreadable.
 const COPY_ATTEMPTS: usize = 5;
@@ -78,13 +78,19 @@ pub enum LedgerError {
 /// An open ledger.
 pub struct Ledger {
     root: PathBuf,
-    db: sled::Db,
-    file: Arc<File>,
+    /// None after a database that failed could not be opened again.
+    store: Option<Store>,
     sequence: u64,
     kept: Kept,
     writer: Writer,
     // Held until the ledger is dropped, after the database.
     _lock: File,
+}
+
+/// The database, and its file for what sled does not do: waiting for the disk.
+struct Store {
+    db: sled::Db,
+    file: Arc<File>,
 }
 
 /// What an opened ledger brought.
@@ -114,22 +120,7 @@ impl Ledger {
         fs::create_dir_all(root).map_err(io_error("create", root))?;
         let lock = lock(root)?;
         let mark = Mark::read(root);
-        let (db, content, damage) = match try_open(&root.join("ledger"), &mark) {
-            Ok((db, content)) => (db, content, None),
-            Err(Unusable::Error(error)) => return Err(error),
-            Err(Unusable::Damaged(reason)) => {
-                let set_aside = root.join(format!("ledger.damaged-{}", now.0));
-                let from = root.join("ledger");
-                fs::rename(&from, &set_aside).map_err(io_error("set aside", &from))?;
-                match try_open(&from, &Mark::default()) {
-                    Ok((db, content)) => (db, content, Some(Damage { reason, set_aside })),
-                    Err(Unusable::Error(error)) => return Err(error),
-                    Err(Unusable::Damaged(words)) => return Err(database("begin", &from, words)),
-                }
-            }
-        };
-        let path = root.join("ledger").join("db");
-        let file = File::open(&path).map_err(io_error("open", &path))?;
+        let (store, content, damage) = open_store(root, &mark, now)?;
         let mut state = content.state;
         // The fence outlives the rest.
         let newest = mark.accepted.filter(|mark| {
@@ -141,8 +132,7 @@ impl Ledger {
         state.accepted = newest.or(state.accepted);
         let ledger = Self {
             root: root.to_owned(),
-            db,
-            file: Arc::new(file),
+            store: Some(store),
             sequence: content.sequence.max(mark.sequence),
             kept: content.kept,
             writer: Writer::start().map_err(io_error("start a thread for", root))?,
@@ -177,8 +167,32 @@ impl Ledger {
         Err(database("copy", &from, last))
     }
 
-    /// Whether saving this state would write anything, and if so what.
+    /// Opens the database again after a write that failed: sled takes none after it, also when
+    /// there is room again. What it holds is what the next changes are counted from.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; then this is to be tried again before anything is written.
+    pub async fn reopen(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        // Its lock goes with the last handle.
+        self.store = None;
+        let root = self.root.clone();
+        let opening = simulated::blocking(move || open_store(&root, &Mark::read(&root), now));
+        let opened = opening.await.map_err(|_| LedgerError::NoWriter)?;
+        let (store, content, damage) = opened?;
+        if let Some(Damage { reason, set_aside }) = damage {
+            let set_aside = set_aside.display();
+            tracing::error!(reason, %set_aside, "the ledger was damaged by a failed write and is set aside; a new one is written");
+        }
+        self.sequence = self.sequence.max(content.sequence);
+        self.kept = content.kept;
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// Whether saving this state would write anything, and if so what. None also after a
+    /// [`reopen`](Self::reopen) that failed.
     pub fn changes(&self, state: &LocalState) -> Option<Changes> {
+        let store = self.store.as_ref()?;
         let mut delta = self.kept.delta(state);
         if delta.len() == 0 {
             return None;
@@ -187,8 +201,8 @@ impl Ledger {
         let mut batch = self.kept.batch(&mut delta);
         batch.insert(content::SEQUENCE_KEY, content::sequence(sequence));
         Some(Changes {
-            db: self.db.clone(),
-            file: Arc::clone(&self.file),
+            db: store.db.clone(),
+            file: Arc::clone(&store.file),
             root: self.root.clone(),
             batch,
             delta,
@@ -250,6 +264,31 @@ impl Changes {
             delta: self.delta,
         })
     }
+}
+
+/// Opens the database of a state directory; one that is damaged is set aside for a new one.
+fn open_store(
+    root: &Path,
+    mark: &Mark,
+    now: Timestamp,
+) -> Result<(Store, Content, Option<Damage>), LedgerError> {
+    let (db, content, damage) = match try_open(&root.join("ledger"), mark) {
+        Ok((db, content)) => (db, content, None),
+        Err(Unusable::Error(error)) => return Err(error),
+        Err(Unusable::Damaged(reason)) => {
+            let set_aside = root.join(format!("ledger.damaged-{}", now.0));
+            let from = root.join("ledger");
+            fs::rename(&from, &set_aside).map_err(io_error("set aside", &from))?;
+            match try_open(&from, &Mark::default()) {
+                Ok((db, content)) => (db, content, Some(Damage { reason, set_aside })),
+                Err(Unusable::Error(error)) => return Err(error),
+                Err(Unusable::Damaged(words)) => return Err(database("begin", &from, words)),
+            }
+        }
+    };
+    let path = root.join("ledger").join("db");
+    let file = Arc::new(File::open(&path).map_err(io_error("open", &path))?);
+    Ok((Store { db, file }, content, damage))
 }
 
 enum Unusable {

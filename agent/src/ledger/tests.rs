@@ -111,10 +111,23 @@ fn the_ledger_of_a_newer_agent_is_read() {
         "signal": null, "out_of_memory": false, "last_words": "",
     });
     let bytes = serde_json::to_vec(&record).unwrap();
-    let found = ledger.db.scan_prefix(b"record/").keys().next();
+    let found = ledger
+        .store
+        .as_ref()
+        .unwrap()
+        .db
+        .scan_prefix(b"record/")
+        .keys()
+        .next();
     let key = found.unwrap().unwrap();
-    ledger.db.insert(key, content::seal(1, &bytes)).unwrap();
-    ledger.db.flush().unwrap();
+    ledger
+        .store
+        .as_ref()
+        .unwrap()
+        .db
+        .insert(key, content::seal(1, &bytes))
+        .unwrap();
+    ledger.store.as_ref().unwrap().db.flush().unwrap();
     drop(ledger);
     let (_ledger, opened) = reopen(dir.path());
     assert_eq!(opened.damage, None);
@@ -156,7 +169,7 @@ fn what_is_left_of_the_last_user_is_waited_for() {
     let (mut ledger, _) = reopen(dir.path());
     save(&mut ledger, &state(7, 2, 10));
     // As a thread of sled or a child of the agent that ended would.
-    let left = ledger.db.clone();
+    let left = ledger.store.as_ref().unwrap().db.clone();
     drop(ledger);
     let (sender, reopened) = std::sync::mpsc::sync_channel(1);
     let path = dir.path().to_owned();
