@@ -125,6 +125,8 @@ impl Consensus {
                     Ok(Err(error)) => Err(write_refusal(error)),
                     Err(fatal) => Err(stopped(fatal)),
                 })
+                // It ends early when consensus does, and is asked for each command of the batch.
+                .fuse()
                 .boxed()),
         };
         Submitted { checks, answers }
