@@ -253,9 +253,9 @@ impl View<'_> {
         let scope = ServiceName::new(service).ok().map(ProblemScope::Service);
         let problems = scope.and_then(|scope| self.state.problems().get(&scope));
         match (error, problems.and_then(|problems| problems.first())) {
-            (RpcError::NotFound { what, .. }, Some(problem)) => RpcError::NotFound {
+            (RpcError::NotFound { what, hint }, Some(problem)) => RpcError::NotFound {
                 what,
-                hint: format!("; its files have problems: {problem}"),
+                hint: format!("{hint}; its files have problems: {problem}"),
             },
             (error, _) => error,
         }
