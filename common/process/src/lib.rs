@@ -22,4 +22,5 @@ pub mod registry;
 pub mod saved;
 pub mod shutdown;
 pub mod simulated;
+pub mod space;
 pub mod telemetry;

@@ -36,7 +36,8 @@ impl DockerEngine {
         let root = PathBuf::from(&storage.root);
         let space = simulated::blocking(move || space(&root)).await;
         storage.space = space.ok().flatten();
-        *self.limits.lock() = Some(storage.can_limit());
+        // What a refusal has shown stays known: the driver alone does not tell of quotas.
+        self.limits.lock().get_or_insert(storage.can_limit());
         Ok(storage)
     }
 
@@ -82,7 +83,7 @@ impl DockerEngine {
         }
     }
 
-    /// A driver that can not be asked for limits nothing.
+    /// A driver that cannot be asked for limits nothing.
     async fn can_limit(&self) -> bool {
         let known = *self.limits.lock();
         match known {
@@ -105,14 +106,12 @@ fn storage(info: SystemInfo) -> Storage {
     }
 }
 
-/// As `df` counts it: what only root may use is neither free nor in use.
+/// None where it cannot be measured.
 fn space(root: &Path) -> Option<Space> {
-    let found = nix::sys::statvfs::statvfs(root).ok()?;
-    let unit = found.fragment_size();
-    let used = found.blocks().saturating_sub(found.blocks_free());
+    let found = paasta_process::space::of(root).ok()?;
     Some(Space {
-        used_bytes: used.saturating_mul(unit),
-        free_bytes: found.blocks_available().saturating_mul(unit),
+        used_bytes: found.used,
+        free_bytes: found.free,
     })
 }
 

@@ -37,11 +37,16 @@ async fn a_limit_is_passed_where_the_driver_has_one_and_left_out_where_it_refuse
         for run in [1, 2] {
             engine.create(&spec(run, limit_mb)).await.unwrap();
         }
+        let (made, looks) = (daemon.asked(Route::Create), daemon.asked(Route::Info));
+        // A measurement of the disk forgets nothing of it.
+        engine.storage().await.unwrap();
+        engine.create(&spec(3, limit_mb)).await.unwrap();
+        assert_eq!(daemon.asked(Route::Create), made + 1, "{storage:?}");
         let held = daemon.held();
         let sizes: Vec<_> = held.values().map(|held| held.size.as_deref()).collect();
-        assert_eq!(sizes, [passed, passed], "{storage:?}");
-        assert_eq!(daemon.asked(Route::Create), asked, "{storage:?}");
-        assert_eq!(daemon.asked(Route::Info), u64::from(limit_mb > 0));
+        assert_eq!(sizes, [passed, passed, passed], "{storage:?}");
+        assert_eq!(made, asked, "{storage:?}");
+        assert_eq!(looks, u64::from(limit_mb > 0));
     }
 }
 
