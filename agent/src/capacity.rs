@@ -3,6 +3,7 @@
 use std::{fs, io, net::UdpSocket, path::Path};
 
 use paasta_common::app::Resources;
+use paasta_process::space;
 
 /// Memory left to the system, the container engine and the agent, MiB; on a small host half.
 const MEM_RESERVED_MB: u64 = 1_024;
@@ -29,12 +30,11 @@ pub fn detect(state_dir: &Path) -> Result<Resources, CapacityError> {
     let total_mb = mem_total_mb(&memory).ok_or_else(|| {
         cannot("the memory", "mem_mb")(io::Error::other("/proc/meminfo has no MemTotal"))
     })?;
-    let disk = nix::sys::statvfs::statvfs(state_dir)
-        .map_err(|errno| cannot("the disk", "disk_mb")(errno.into()))?;
+    let disk = space::of(state_dir).map_err(cannot("the disk", "disk_mb"))?;
     Ok(Resources {
         cpus_milli: cores.get() as u64 * 1_000,
         mem_mb: total_mb.saturating_sub(MEM_RESERVED_MB.min(total_mb / 2)),
-        disk_mb: (disk.blocks_available() * disk.fragment_size()) >> 20,
+        disk_mb: disk.free >> 20,
         gpus: 0,
     })
 }

@@ -25,7 +25,7 @@ pub struct Storage {
     pub backing: String,
     /// Its directory.
     pub root: String,
-    /// The space of the file system of that directory; none when it can not be measured.
+    /// The space of the file system of that directory; none when it cannot be measured.
     pub space: Option<Space>,
 }
 
@@ -59,7 +59,7 @@ impl Space {
     }
 }
 
-/// What the engine itself is asked to limit, MiB; 0 for nothing.
+/// The limit that the engine itself enforces, MiB; 0 for none.
 pub fn engine_limit_mb(limits: DiskLimits, limit_mb: u64) -> u64 {
     match limits {
         DiskLimits::StorageDriver => limit_mb,
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(at(5, 89), None);
         assert_eq!(at(6, 94), None);
         assert_eq!(at(7, 100), full(7));
-        // What can not be measured is as it was.
+        // What cannot be measured is as it was.
         let mut unknown = storage("overlay2", "extfs", 0);
         unknown.space = None;
         disk.take(&unknown, Timestamp(8));

@@ -185,24 +185,14 @@ impl Actor {
     /// Writes what changed. What is not written is not acted on.
     async fn keep(&mut self) -> Kept {
         let began = Instant::now();
-        let reopened = match self.ledger_fails {
-            Some(_) => self.ledger.reopen(self.parts.clock.now()).await,
-            None => Ok(()),
-        };
-        let written = match (reopened, self.ledger.changes(&self.state)) {
-            (Err(error), _) => Err(error),
-            (Ok(()), Some(changes)) => self.ledger.write(changes).await,
-            (Ok(()), None) => {
+        let saved = self.ledger.save(&self.state, self.parts.clock.now()).await;
+        let took = began.elapsed();
+        let failure = match saved {
+            Ok(false) => {
                 self.ledger_fails = None;
                 return Kept::Unchanged;
             }
-        };
-        let took = began.elapsed();
-        let failure = match written {
-            Ok(written) => {
-                self.ledger.saved(written);
-                None
-            }
+            Ok(true) => None,
             Err(error) => Some(chain(&error)),
         };
         if let Some(error) = &failure {

@@ -66,7 +66,7 @@ pub(super) async fn reap(
     }
     let found = within(PATIENCE, engine.list(left_by.as_str())).await?;
     let why = format!("left by {left_by}");
-    let found = found.into_iter().map(|seen| (seen, why.clone()));
+    let found = found.iter().map(|seen| (seen, why.as_str()));
     let none = format!("{left_by} left no containers");
     removal::remove(engine, found, dry_run, &none).await
 }

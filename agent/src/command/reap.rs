@@ -86,7 +86,7 @@ async fn sweep(
             Verdict::Orphan => "no replica accounts for it",
             Verdict::Leftover | Verdict::Leave => "its run is over",
         };
-        (seen.clone(), why.to_owned())
+        (seen, why)
     });
     removal::remove(engine, found, dry_run, "no orphans").await
 }

@@ -11,9 +11,9 @@ use crate::{engine::Engine, lanes::reap_one};
 ///
 /// # Errors
 /// When a container could not be removed; the others are, and the text names each.
-pub(super) async fn remove(
+pub(super) async fn remove<'a>(
     engine: &dyn Engine,
-    containers: impl IntoIterator<Item = (Seen, String)>,
+    containers: impl IntoIterator<Item = (&'a Seen, &'a str)>,
     dry_run: bool,
     none: &str,
 ) -> anyhow::Result<String> {

@@ -78,7 +78,7 @@ pub enum LedgerError {
 /// An open ledger.
 pub struct Ledger {
     root: PathBuf,
-    /// None after a database that failed could not be opened again.
+    /// None after a save that failed: sled takes no write after it, also when there is room again.
     store: Option<Store>,
     sequence: u64,
     kept: Kept,
@@ -167,14 +167,33 @@ impl Ledger {
         Err(database("copy", &from, last))
     }
 
-    /// Opens the database again after a write that failed: sled takes none after it, also when
-    /// there is room again. What it holds is what the next changes are counted from.
+    /// Saves what changed, on the ledger's own thread. Returns whether anything did. After a save
+    /// that failed the database is opened again first.
     ///
     /// # Errors
-    /// [`LedgerError`]; then this is to be tried again before anything is written.
-    pub async fn reopen(&mut self, now: Timestamp) -> Result<(), LedgerError> {
-        // Its lock goes with the last handle.
-        self.store = None;
+    /// [`LedgerError`]; then nothing may be done that depends on what changed.
+    pub async fn save(&mut self, state: &LocalState, now: Timestamp) -> Result<bool, LedgerError> {
+        if self.store.is_none() {
+            self.reopen(now).await?;
+        }
+        let Some(changes) = self.changes(state) else {
+            return Ok(false);
+        };
+        match self.writer.write(changes).await {
+            Ok(written) => {
+                self.saved(written);
+                Ok(true)
+            }
+            Err(error) => {
+                // Its lock goes with the last handle.
+                self.store = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// What the database holds is what the next changes are counted from.
+    async fn reopen(&mut self, now: Timestamp) -> Result<(), LedgerError> {
         let root = self.root.clone();
         let opening = simulated::blocking(move || open_store(&root, &Mark::read(&root), now));
         let opened = opening.await.map_err(|_| LedgerError::NoWriter)?;
@@ -189,8 +208,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether saving this state would write anything, and if so what. None also after a
-    /// [`reopen`](Self::reopen) that failed.
+    /// Whether saving this state would write anything, and if so what. None also between a
+    /// [`save`](Self::save) that failed and the next.
     pub fn changes(&self, state: &LocalState) -> Option<Changes> {
         let store = self.store.as_ref()?;
         let mut delta = self.kept.delta(state);
@@ -208,14 +227,6 @@ impl Ledger {
             delta,
             mark: Mark::new(sequence, state.accepted.clone()),
         })
-    }
-
-    /// Writes changes, on the ledger's own thread.
-    ///
-    /// # Errors
-    /// [`LedgerError`]; then nothing may be done that depends on them.
-    pub async fn write(&self, changes: Changes) -> Result<Written, LedgerError> {
-        self.writer.write(changes).await
     }
 
     /// Takes note of changes that were written.

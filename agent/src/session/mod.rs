@@ -117,8 +117,8 @@ impl Sessions {
                 Some(address) => address,
                 None => match self.coordinators.get(turn % self.coordinators.len().max(1)) {
                     Some(address) => {
-                        // A named one takes no turn: each of the others would be left out for ever
-                        // while one of them names another that is dead.
+                        // Only here: while one coordinator names another that is dead, each of the
+                        // others must still be dialled.
                         turn += 1;
                         address.clone()
                     }

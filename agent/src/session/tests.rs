@@ -209,16 +209,22 @@ async fn orders_are_obeyed_and_what_comes_of_them_is_told() {
     assert_eq!(world.engine.containers().len(), 1);
 }
 
+/// The next session, in which the agent was given replica 1 and runs it.
+async fn running_one(sessions: &mut mpsc::Receiver<Peer>) -> Peer {
+    let mut first = peer(sessions).await;
+    first.open().await;
+    let held = assignment(3, &[(1, Want::Run)], unchecked());
+    first.assign(convert::assignment_to_wire(&held, true)).await;
+    first.until_phase(1, Phase::Running).await;
+    first
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_increment_that_does_not_fit_leads_to_a_new_session_that_says_what_is_held() {
     let world = World::new();
     let (address, mut sessions) = coordinator(CancellationToken::new()).await;
     let _stop = talk(&world, &[address]).drop_guard();
-    let mut first = peer(&mut sessions).await;
-    first.open().await;
-    let held = assignment(3, &[(1, Want::Run)], unchecked());
-    first.assign(convert::assignment_to_wire(&held, true)).await;
-    first.until_phase(1, Phase::Running).await;
+    let first = running_one(&mut sessions).await;
     let (missed, next) = (
         assignment(5, &[], unchecked()),
         assignment(6, &[], unchecked()),
@@ -239,11 +245,7 @@ async fn an_order_that_only_a_newer_agent_knows_is_refused_and_what_is_held_stay
     let world = World::new();
     let (address, mut sessions) = coordinator(CancellationToken::new()).await;
     let _stop = talk(&world, &[address]).drop_guard();
-    let mut first = peer(&mut sessions).await;
-    first.open().await;
-    let held = assignment(3, &[(1, Want::Run)], unchecked());
-    first.assign(convert::assignment_to_wire(&held, true)).await;
-    first.until_phase(1, Phase::Running).await;
+    let first = running_one(&mut sessions).await;
     let next = assignment(4, &[(1, Want::Stop)], unchecked());
     let mut newer = convert::assignment_to_wire(&next, true);
     newer.replicas[0].want = "freeze".to_owned();
@@ -333,7 +335,8 @@ async fn plain_text_stays_on_this_machine_and_in_the_test_network() {
     ));
 }
 
-/// Who is asked first is by turn, so that a dead one is not asked for ever, whoever names it.
+/// The agent dials in turn: a dead coordinator, even one that another names, keeps none of the others
+/// from its turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_address_is_tried_and_a_named_one_first() {
     /// Only `a:1` listens, at the address that is kept here.

@@ -146,9 +146,9 @@ fn programs_get_the_number() {
 #[test]
 fn metastatus_shows_what_it_does_not_know() {
     let fake = Fake::start(world());
-    let told = ask(&fake, &["metastatus", "-vvv"]);
+    let shown = ask(&fake, &["metastatus", "-vvv"]);
     has(
-        &told,
+        &shown,
         &[
             "1 in a state that this paasta does not know",
             "a part that this paasta does not know fails on",
@@ -156,9 +156,9 @@ fn metastatus_shows_what_it_does_not_know() {
             "unknown (17) on 1 host (host2)",
         ],
     );
-    let row = told.stdout.lines().find(|line| line.starts_with("host1 "));
+    let row = shown.stdout.lines().find(|line| line.starts_with("host1 "));
     assert!(
         row.is_some_and(|row| row.contains("unknown (17)")),
-        "{told:?}"
+        "{shown:?}"
     );
 }

@@ -3,6 +3,7 @@
 use std::{fmt, io, path::Path, sync::Arc};
 
 use paasta_coordinator_core::space::{Space, log_bytes};
+use paasta_process::space;
 
 /// What is about to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +37,10 @@ pub struct MachineVolume;
 
 impl Volume for MachineVolume {
     fn space(&self, dir: &Path) -> io::Result<Space> {
-        let found = nix::sys::statvfs::statvfs(dir)?;
-        let unit = found.fragment_size();
+        let found = space::of(dir)?;
         Ok(Space {
-            free: found.blocks_available().saturating_mul(unit),
-            total: found.blocks().saturating_mul(unit),
+            free: found.free,
+            total: found.total,
         })
     }
 }

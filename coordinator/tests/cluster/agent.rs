@@ -28,9 +28,38 @@ use paasta_proto::{
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Status, Streaming, transport::Channel};
 
 use super::coordinators::Coordinators;
+
+/// A session that was welcomed, after a hello in the name of `host` and `cluster` and a report of
+/// nothing: what the coordinator says, and what is said to it.
+pub(crate) async fn welcomed(
+    mut client: AgentsClient<Channel>,
+    host: &HostInfo,
+    cluster: &str,
+) -> Result<(Streaming<CoordinatorMessage>, mpsc::Sender<AgentMessage>), Status> {
+    let (outbox, messages) = mpsc::channel(16);
+    let hello = Hello {
+        host: Some(convert::host_to_wire(host)),
+        boot_id: "boot".to_owned(),
+        cluster: cluster.to_owned(),
+        ..Hello::default()
+    };
+    let report = Report {
+        complete: true,
+        ..Report::default()
+    };
+    for kind in [Kind::Hello(hello), Kind::Report(report)] {
+        outbox.send(message(kind)).await.expect("there is room");
+    }
+    let answers = client.session(ReceiverStream::new(messages)).await?;
+    let mut answers = answers.into_inner();
+    match answers.message().await?.and_then(|first| first.kind) {
+        Some(coordinator_message::Kind::Welcome(_)) => Ok((answers, outbox)),
+        first => Err(Status::unavailable(format!("not welcome: {first:?}"))),
+    }
+}
 
 /// How many replicas serve, over all agents of a test, and the fewest since the first three did.
 #[derive(Default)]

@@ -4,23 +4,21 @@ use std::time::Duration;
 
 use paasta_common::host::HostInfo;
 use paasta_coordinator::run::RunError;
-use paasta_proto::{
-    convert,
-    v1::{
-        AddMemberRequest, AgentMessage, EventsRequest, Hello, HostState, HostStatus,
-        MetastatusRequest, Renewal, Report, agent_message::Kind, agents_client::AgentsClient,
-        coordinator_message,
-    },
+use paasta_proto::v1::{
+    AddMemberRequest, AgentMessage, EventsRequest, HostState, HostStatus, MetastatusRequest,
+    Renewal, agent_message::Kind, agents_client::AgentsClient,
 };
 use tokio::{
-    sync::mpsc,
     task::JoinHandle,
     time::{Instant, sleep},
 };
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
-use super::{agent::info, coordinators::Coordinators, members::add};
+use super::{
+    agent::{info, welcomed},
+    coordinators::Coordinators,
+    members::add,
+};
 use crate::PATIENCE;
 
 /// An agent's session that goes on; dropping it is the end of it.
@@ -46,28 +44,8 @@ fn machine(number: usize, digit: char, address: &str) -> HostInfo {
 /// Opens a session and waits for the welcome.
 async fn hello(address: &str, host: &HostInfo, cluster: &str) -> Result<Session, Status> {
     let connected = AgentsClient::connect(format!("http://{address}")).await;
-    let mut client = connected.map_err(|error| Status::unavailable(error.to_string()))?;
-    let (outbox, messages) = mpsc::channel(16);
-    let hello = Hello {
-        host: Some(convert::host_to_wire(host)),
-        boot_id: "boot".to_owned(),
-        cluster: cluster.to_owned(),
-        ..Hello::default()
-    };
-    let report = Report {
-        complete: true,
-        ..Report::default()
-    };
-    for kind in [Kind::Hello(hello), Kind::Report(report)] {
-        let message = AgentMessage { kind: Some(kind) };
-        outbox.send(message).await.expect("there is room");
-    }
-    let answers = client.session(ReceiverStream::new(messages)).await?;
-    let mut answers = answers.into_inner();
-    let first = answers.message().await?.and_then(|first| first.kind);
-    let Some(coordinator_message::Kind::Welcome(_)) = first else {
-        return Err(Status::unavailable(format!("not welcome: {first:?}")));
-    };
+    let client = connected.map_err(|error| Status::unavailable(error.to_string()))?;
+    let (mut answers, outbox) = welcomed(client, host, cluster).await?;
     let renewing = tokio::spawn(async move {
         loop {
             let kind = Some(Kind::Renewal(Renewal::default()));

@@ -253,10 +253,8 @@ async fn directories_that_go_in_pieces_are_held_back_whoever_leads_and_come_back
     cluster.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_removal_has_a_deadline_and_what_returns_is_as_it_was() {
-    let mut cluster = Coordinators::start_patient(3, 6_000).await;
-    let agents = FakeAgent::several(&cluster, 2).await;
+/// Declares and deploys `a`, `b` and `c`, and waits until one replica of each runs.
+async fn three_run(cluster: &Coordinators) {
     for service in ["a", "b", "c"] {
         cluster.declare(service, SMALL);
         cluster.deploy(service, 'a');
@@ -264,6 +262,13 @@ async fn a_removal_has_a_deadline_and_what_returns_is_as_it_was() {
     for instance in ["a.main", "b.main", "c.main"] {
         cluster.wait_running(instance, 1, PATIENCE).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_has_a_deadline_and_what_returns_is_as_it_was() {
+    let mut cluster = Coordinators::start_patient(3, 6_000).await;
+    let agents = FakeAgent::several(&cluster, 2).await;
+    three_run(&cluster).await;
     let before = replicas(&agents);
     let (here, away) = (cluster.soa().join("a"), cluster.scratch().join("away"));
     fs::rename(&here, &away).expect("it is there");
@@ -361,13 +366,7 @@ async fn a_removal_has_a_deadline_and_what_returns_is_as_it_was() {
 async fn a_file_that_vanishes_for_less_than_the_patience_changes_nothing() {
     let cluster = Coordinators::start_patient(1, 8_000).await;
     let agents = FakeAgent::several(&cluster, 2).await;
-    for service in ["a", "b", "c"] {
-        cluster.declare(service, SMALL);
-        cluster.deploy(service, 'a');
-    }
-    for instance in ["a.main", "b.main", "c.main"] {
-        cluster.wait_running(instance, 1, PATIENCE).await;
-    }
+    three_run(&cluster).await;
     kill_switch(&cluster, "a.main").await;
     eventually("it is stopped", async || {
         (replicas(&agents).len() == 2).then_some(())

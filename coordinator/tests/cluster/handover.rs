@@ -1,17 +1,16 @@
 //! Where agents go when their coordinator leads no more: the last message of each session says it.
 
-use paasta_proto::{
-    convert,
-    v1::{
-        AgentMessage, CoordinatorMessage, Hello, Reconnect, Report, TransferLeaderRequest,
-        agent_message::Kind, agents_client::AgentsClient, coordinator_message,
-    },
+use paasta_proto::v1::{
+    AgentMessage, CoordinatorMessage, Reconnect, TransferLeaderRequest,
+    agents_client::AgentsClient, coordinator_message,
 };
 use tokio::{sync::mpsc, time::timeout};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::{agent::info, coordinators::Coordinators};
+use super::{
+    agent::{info, welcomed},
+    coordinators::Coordinators,
+};
 use crate::PATIENCE;
 
 /// A session that was welcomed. It goes on for as long as this is held.
@@ -22,26 +21,9 @@ struct Session {
 
 /// Opens a session; none where the coordinator does not lead yet.
 async fn open(cluster: &Coordinators, at: u64) -> Option<Session> {
-    let mut client = AgentsClient::new(cluster.channel(at));
-    let (outbox, messages) = mpsc::channel(16);
-    let hello = Hello {
-        host: Some(convert::host_to_wire(&info(1))),
-        boot_id: "boot".to_owned(),
-        cluster: "demo".to_owned(),
-        ..Hello::default()
-    };
-    let report = Report {
-        complete: true,
-        ..Report::default()
-    };
-    for kind in [Kind::Hello(hello), Kind::Report(report)] {
-        let message = AgentMessage { kind: Some(kind) };
-        outbox.send(message).await.expect("there is room");
-    }
-    let answers = client.session(ReceiverStream::new(messages)).await.ok()?;
-    let mut answers = answers.into_inner();
-    let first = answers.message().await.ok()??;
-    matches!(first.kind, Some(coordinator_message::Kind::Welcome(_))).then_some(Session {
+    let client = AgentsClient::new(cluster.channel(at));
+    let (answers, outbox) = welcomed(client, &info(1), "demo").await.ok()?;
+    Some(Session {
         answers,
         _outbox: outbox,
     })

@@ -40,8 +40,9 @@ const HEALTHS: [Health; 4] = [
 ];
 
 /// The report as a word. A value of a closed set that only a newer agent knows is kept as such, and
-/// the rest of the report counts: agents and coordinators are upgraded in any order. Its moments are by the clock of the one that reads it, at `now`: the host
-/// says how long ago things were, and its own clock counts only where an older agent says no more.
+/// the rest of the report counts: agents and coordinators are upgraded in any order. Its moments are
+/// by the clock of the one that reads it, at `now`: the host says how long ago things were, and its
+/// own clock counts only where an older agent says no more.
 ///
 /// # Errors
 /// [`WireError`] names the field, `replicas[2].app`.

@@ -74,12 +74,12 @@ fn clocks_that_are_off_are_named_the_worst_first() {
     response.hosts[0].clock_ahead_ms = Some(1_900);
     assert_eq!(clocks(&response), None);
     response.hosts[0].clock_ahead_ms = Some(-3_000);
-    let found = clocks(&response).expect("it is told of");
+    let found = clocks(&response).expect("a finding");
     assert_eq!(found.level, Level::Ok);
     assert!(found.text.starts_with("h1 3s behind"), "{}", found.text);
     response.hosts[1].id = "h2".to_owned();
     response.hosts[1].clock_ahead_ms = Some(7_200_000);
-    let found = clocks(&response).expect("it is told of");
+    let found = clocks(&response).expect("a finding");
     assert_eq!(found.level, Level::Warning);
     assert!(found.text.starts_with("h2 2h"), "{}", found.text);
     assert!(found.text.contains("h1 3s behind"), "{}", found.text);
