@@ -33,7 +33,8 @@ lint:
 unit:
 	$(CARGO) test --workspace --locked --lib --bins $(QUIET:%=--test %)
 
-test: install check sim planted hostile e2e docs ## Everything that continuous integration runs, Docker included
+test: install ## Everything that continuous integration runs, Docker included; logs and times in target/stages
+	@tests/stages.sh fmt lint unit planted hostile e2e+sim+docs
 
 install:
 	@if [ -x deploy/demo/install.sh ]; then deploy/demo/install.sh; fi
