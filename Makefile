@@ -14,7 +14,7 @@ HOSTILE := hostile
 REAL := adoption binary control docker demo e2e hosts limits prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt lint unit test install bench sim planted hostile cases e2e demo demo-down docs schemas fix
+.PHONY: help build check fmt lint unit test test-one install bench sim planted hostile cases e2e demo demo-down docs schemas fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ unit:
 
 test: install ## Everything that continuous integration runs, Docker included; logs and times in target/stages
 	@tests/stages.sh fmt lint unit planted hostile e2e+sim+docs
+
+# `make test-one T=spread`, `make test-one T=failures P=e2e`; what needs Docker needs root.
+test-one: ## The tests whose names contain T; P is a test program, all of them without it
+	@test -n "$(T)" || { echo 'make test-one T=WORDS [P=PROGRAM]: T is a part of the names of tests' >&2; exit 2; }
+	$(CARGO) test --workspace --locked $(if $(P),--test $(P),--lib --bins --tests) -- --test-threads=1 $(T)
 
 install:
 	@if [ -x deploy/demo/install.sh ]; then deploy/demo/install.sh; fi
