@@ -23,7 +23,7 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
         Field::new(
             "at_once",
             Kind::Whole(Range::within(1.0, 256.0)),
-            "How many repositories are asked at the same time.",
+            "How many repositories are polled at the same time.",
         )
         .or(Int(16)),
         Field::new(
@@ -41,8 +41,8 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
         Field::new(
             "generate",
             Kind::Bool,
-            "Whether the leader asks the services' repositories which versions run; when not, \
-             whoever distributes deployments.json says so.",
+            "Whether the leader polls the services' repositories for the versions that run; when \
+             not, deployments.json decides, and something else distributes it.",
         )
         .or(Bool(true)),
         Field::new(
@@ -83,8 +83,8 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
 /// Settings of following git.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeploymentsConfig {
-    /// `generate`: whether the leader asks the services' repositories which versions run. When not,
-    /// whoever distributes deployments.json says so. Default true.
+    /// `generate`: whether the leader polls the services' repositories for the versions that run.
+    /// When not, deployments.json decides, and something else distributes it. Default true.
     pub generate: bool,
     /// `every_seconds`: between two looks at one repository, at least, 1 to 3,600. Default 10.
     pub every_seconds: u64,
