@@ -7,14 +7,14 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 # Test programs that need nothing but this machine's files and loopback.
-QUIET := cli links soa soak cluster store bad_hosts bounces newer paced placement program properties replication steps upkeep tidy
+QUIET := cli links soa soak cluster store bad_hosts bounces newer paced placement program properties replication steps upkeep tidy reference
 # Faults on real coordinators: root, for mount namespaces.
 HOSTILE := hostile
 # Those that need Docker and root.
 REAL := adoption binary control docker demo e2e hosts limits prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt lint unit test install bench sim planted hostile cases e2e demo demo-down docs schemas fix
+.PHONY: help build check fmt lint unit test install bench sim planted hostile cases e2e demo demo-down docs schemas reference fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench: ## Print how fast planner, state and replication are here, beside etcd if
 
 schemas: ## Write deploy/schemas, of yelpsoa-configs and /etc/paasta, from the tables of fields
 	PAASTA_WRITE_SCHEMAS=1 $(CARGO) test -q --workspace --locked --test soa published_schemas
+
+reference: ## Write docs/reference from the command lines, tables and sources
+	PAASTA_WRITE_REFERENCE=1 $(CARGO) test -q --workspace --locked --bins --test reference reference
 
 docs: ## Build the API documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
