@@ -14,7 +14,7 @@ HOSTILE := hostile
 REAL := adoption binary control docker demo e2e hosts limits prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt lint unit test install bench sim planted hostile cases e2e demo demo-down docs schemas reference fix
+.PHONY: help build check fmt spell lint unit test install bench sim planted hostile cases e2e demo demo-down docs schemas reference fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,10 +22,17 @@ help: ## Show this list
 build: ## Build the binaries: paasta, paasta-coordinator, paasta-agent
 	$(CARGO) build --workspace --locked --bins
 
-check: fmt lint unit ## Format, lints, unit, property and tidy tests; no Docker; writes nothing
+check: fmt spell lint unit ## Format, spelling, lints, unit, property and tidy tests; no Docker; writes nothing
 
 fmt:
 	$(CARGO) fmt --all --check
+
+# What it takes for a word is in .codespellrc; style has words of its own, in the tidy tests.
+spell:
+	@command -v codespell >/dev/null || { \
+		echo "make spell: codespell is missing; install it: deploy/demo/install.sh, or apt-get install codespell" >&2; \
+		exit 1; }
+	codespell
 
 lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings

@@ -7,6 +7,7 @@ use paasta_tests::tidy::{
     graph::Metadata,
     licence, links, root, rules,
     source::{files, rust_sources},
+    words,
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
@@ -192,6 +193,40 @@ fn every_page_is_in_the_summary() {
         .filter(|path| *path != "SUMMARY.md" && !summary.contains(&format!("]({path})")))
         .collect();
     assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
+}
+
+/// Parts of the tree whose words are still to be changed: all of them, or only what users read.
+const WORDS_LATER: [&str; 2] = ["agent/src/ledger/", "proto/"];
+const TEXTS_LATER: [&str; 1] = ["cli/"];
+
+/// What quotes the words that are ruled out, or tells of the past.
+const QUOTES: [&str; 3] = ["docs/style.md", "CHANGELOG.md", "tests/src/tidy/words.rs"];
+
+#[test]
+fn the_words_are_plain() {
+    let kinds = ["rs", "proto", "toml", "sh", "md", "yaml", "yml", "service"];
+    let all = files(root(), &kinds).expect("read the tree");
+    let later = |path: &str, list: &[&str]| list.iter().any(|one| path.starts_with(one));
+    let judged = all
+        .iter()
+        .filter(|(path, _)| !QUOTES.contains(&path.as_str()) && !later(path, &WORDS_LATER));
+    let everywhere = judged.flat_map(|(path, text)| words::found(path, text, &words::EVERYWHERE));
+    let mut found: Vec<Violation> = everywhere.collect();
+    let shipped = |path: &str| {
+        let read = path.ends_with(".md") || path.starts_with("deploy/");
+        read && !path.starts_with("docs/decisions/") && !QUOTES.contains(&path)
+    };
+    for (path, text) in all.iter().filter(|(path, _)| shipped(path)) {
+        if !path.ends_with(".rs") {
+            found.extend(words::found(path, text, &words::IN_TEXTS));
+        }
+    }
+    let sources = rust_sources(root()).expect("read the tree");
+    let later = |path: &str| later(path, &WORDS_LATER) || later(path, &TEXTS_LATER);
+    for source in sources.iter().filter(|source| !later(&source.path)) {
+        found.extend(words::in_literals(source, &words::IN_TEXTS));
+    }
+    assert_none(&found);
 }
 
 /// The headings of the runbook that begin with `marks` and end their line, without the marks.
