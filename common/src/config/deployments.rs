@@ -51,7 +51,7 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
             "The repository of a service without git_url in its service.yaml; {service} stands \
              for the service's name.",
         )
-        .or(Said("none, and such a service is not asked about")),
+        .or(Said("none, and such a service is not polled")),
         Field::new(
             "hook_secret_file",
             Kind::Pattern(&FILE),
@@ -96,7 +96,7 @@ pub struct DeploymentsConfig {
     /// 86,400. Default 300.
     pub retry_max_seconds: u64,
     /// `git_url_template`: the repository of a service without `git_url`, with `{service}` in it.
-    /// Default none, and such a service is not asked about.
+    /// Default none, and such a service is not polled.
     pub git_url_template: Option<String>,
     /// `hook_secret_file`: the absolute path of a file with the secret of `POST /v1/hooks/git`, by
     /// which git servers tell of a push. Default none, and there are no hooks.

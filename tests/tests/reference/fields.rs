@@ -44,6 +44,7 @@ fn section(text: &mut String, file: &str, path: &str, schema: &Value) {
     };
     text.push_str(&format!("\n{depth} {title}\n\n"));
     if let Some(about) = schema["description"].as_str() {
+        let about = about.split(" Default: ").next().unwrap_or_default();
         text.push_str(&format!("{}.\n\n", capital(about.trim_end_matches('.'))));
     }
     let none = Map::new();

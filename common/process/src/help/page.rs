@@ -14,11 +14,12 @@ pub fn markdown(root: &Command) -> String {
     root.build();
     let mut table = "| command | does |\n|---|---|\n".to_owned();
     let mut sections = String::new();
+    let shared = after(&root);
     walk(&root, String::new(), &mut |path, leaf| {
         let anchor = path.replace(' ', "-");
         let about = cell(&styled(leaf.get_about()));
         table.push_str(&format!("| [`{path}`](#{anchor}) | {about} |\n"));
-        sections.push_str(&section(path, leaf));
+        sections.push_str(&section(path, leaf, &shared));
     });
     let everywhere = options(root.get_arguments());
     let everywhere = match everywhere.is_empty() {
@@ -47,7 +48,8 @@ pub fn exit_codes(root: &Command) -> String {
     table
 }
 
-fn section(path: &str, command: &Command) -> String {
+/// `shared` is what the help of the program itself ends with: it is not repeated.
+fn section(path: &str, command: &Command, shared: &str) -> String {
     let about = command.get_long_about().or(command.get_about());
     let about = styled(about);
     let usage = command.clone().render_usage().to_string();
@@ -59,8 +61,8 @@ fn section(path: &str, command: &Command) -> String {
     if !table.is_empty() {
         text.push_str(&format!("\n{table}"));
     }
-    let rest = after(command);
-    if !rest.is_empty() {
+    let rest = after(command).replace(shared, "");
+    if !rest.trim().is_empty() {
         text.push_str(&format!("\n```text\n{}\n```\n", rest.trim_end()));
     }
     text
@@ -89,6 +91,7 @@ fn row(arg: &Arg) -> String {
             add(format!("[possible values: {}]", shown.join(", ")));
         }
         let defaults = arg.get_default_values().iter();
+        let defaults = defaults.filter(|value| !value.is_empty());
         let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();
         if !defaults.is_empty() {
             add(format!("[default: {}]", defaults.join(",")));
@@ -133,8 +136,8 @@ mod tests {
         let json = json.action(ArgAction::SetTrue);
         let hidden = Arg::new("hidden").long("hidden").hide(true);
         let go = Command::new("go").about("Go there").arg(kind).arg(hidden);
-        let go = go.after_help(examples(&["prog go -k b"], ""));
         let codes = "Exit codes:\n  0  well\n  2  not well: of\n     two lines\n\nMore.";
+        let go = go.after_help(examples(&["prog go -k b"], codes));
         Command::new("prog")
             .arg(json)
             .subcommand(go)
