@@ -7,14 +7,14 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 # Test programs that need nothing but this machine's files and loopback.
-QUIET := cli links soa soak cluster store bad_hosts bounces newer paced placement program properties replication steps upkeep tidy
+QUIET := cli links soa soak cluster store bad_hosts bounces newer paced placement program properties replication steps upkeep tidy reference
 # Faults on real coordinators: root, for mount namespaces.
 HOSTILE := hostile
 # Those that need Docker and root.
 REAL := adoption binary control docker demo e2e hosts limits prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt lint unit test test-one install bench sim planted hostile cases e2e demo demo-down docs schemas fix
+.PHONY: help build check fmt spell lint unit test test-one install bench sim planted hostile cases e2e demo demo-down docs schemas reference fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,10 +22,17 @@ help: ## Show this list
 build: ## Build the binaries: paasta, paasta-coordinator, paasta-agent
 	$(CARGO) build --workspace --locked --bins
 
-check: fmt lint unit ## Format, lints, unit, property and tidy tests; no Docker; writes nothing
+check: fmt spell lint unit ## Format, spelling, lints, unit, property and tidy tests; no Docker; writes nothing
 
 fmt:
 	$(CARGO) fmt --all --check
+
+# What it takes for a word is in .codespellrc; style has words of its own, in the tidy tests.
+spell:
+	@command -v codespell >/dev/null || { \
+		echo "make spell: codespell is missing; install it: deploy/demo/install.sh, or apt-get install codespell" >&2; \
+		exit 1; }
+	codespell
 
 lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -34,7 +41,7 @@ unit:
 	$(CARGO) test --workspace --locked --lib --bins $(QUIET:%=--test %)
 
 test: install ## Everything that continuous integration runs, Docker included; logs and times in target/stages
-	@tests/stages.sh fmt lint unit planted hostile e2e+sim+docs
+	@tests/stages.sh fmt spell lint unit planted hostile e2e+sim+docs
 
 # `make test-one T=spread`, `make test-one T=failures P=e2e`; what needs Docker needs root.
 test-one: ## The tests whose names contain T; P is a test program, all of them without it
@@ -76,6 +83,9 @@ bench: ## Print how fast planner, state and replication are here, beside etcd if
 
 schemas: ## Write deploy/schemas, of yelpsoa-configs and /etc/paasta, from the tables of fields
 	PAASTA_WRITE_SCHEMAS=1 $(CARGO) test -q --workspace --locked --test soa published_schemas
+
+reference: ## Write docs/reference from the command lines, tables and sources
+	PAASTA_WRITE_REFERENCE=1 $(CARGO) test -q --workspace --locked --bins --test reference reference
 
 docs: ## Build the API documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -90,7 +90,7 @@ pub struct Parts {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Happened {
-    /// What the core wants to know.
+    /// What the core needs.
     Event(Event),
     /// A lane is free again.
     LaneEnded {
@@ -198,7 +198,7 @@ impl Agent {
     /// Opens the ledger and begins to act on it, until `shutdown`. Containers outlive the agent.
     ///
     /// # Errors
-    /// [`StartError`] when the ledger can not be used.
+    /// [`StartError`] when the ledger cannot be used.
     pub fn start(parts: Parts, shutdown: CancellationToken) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let parts = metered(parts, &metrics);

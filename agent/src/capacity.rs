@@ -8,7 +8,7 @@ use paasta_process::space;
 /// Memory left to the system, the container engine and the agent, MiB; on a small host half.
 const MEM_RESERVED_MB: u64 = 1_024;
 
-/// Something about the host that can not be found out.
+/// Something about the host that cannot be found out.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot find out {what}; set agent.{key}")]
 pub struct CapacityError {

@@ -15,9 +15,15 @@ use paasta_process::{
     telemetry::{self, LogFormat},
 };
 
+/// The exit codes, for `--help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it ended by SIGTERM, or did what was asked
+  1  an error";
+
 /// The paasta agent: runs, checks and restarts the containers of one host.
 #[derive(Parser)]
-#[command(name = "paasta-agent", version)]
+#[command(name = "paasta-agent", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Verb,
@@ -68,12 +74,21 @@ fn obey(command: Verb) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use paasta_process::help;
+    use paasta_process::{help, reference};
 
     use super::*;
 
     #[test]
     fn every_command_has_examples_that_it_takes() {
         assert_eq!(help::faults(&Cli::command()), Vec::<String>::new());
+    }
+    #[test]
+    fn the_reference_has_the_command_line() {
+        let command = Cli::command();
+        let page = help::markdown(&command);
+        let part = "paasta-agent";
+        assert_eq!(reference::stale("paasta-agent.md", part, &page), None);
+        let codes = help::exit_codes(&command);
+        assert_eq!(reference::stale("exit-codes.md", part, &codes), None);
     }
 }

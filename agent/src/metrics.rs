@@ -85,7 +85,7 @@ impl Metrics {
             ),
             troubles: meters.counts(
                 "paasta_agent_troubles_total",
-                "What befell replicas of this host since the agent started, by kind: runs that exited by themselves, were killed for memory, were replaced as unhealthy, ...",
+                "Failures of replicas of this host since the agent started, by kind: runs that exited by themselves, were killed for memory, were replaced as unhealthy, ...",
                 &["kind"],
             ),
             ledger: meters.durations(

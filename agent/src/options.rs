@@ -59,7 +59,7 @@ pub struct Options {
     pub pace: Pace,
 }
 
-/// An option that can not be used.
+/// An option that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
     /// What could not be found out.
@@ -68,7 +68,7 @@ pub enum OptionsError {
     /// The host's name is no id.
     #[error("set agent.host_id")]
     HostId(#[from] IdError),
-    /// The state directory can not be made.
+    /// The state directory cannot be made.
     #[error("cannot create agent.state_dir {path}")]
     StateDir {
         /// The directory.

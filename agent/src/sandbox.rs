@@ -31,7 +31,7 @@ impl Sandboxes {
         }
     }
 
-    /// Makes the sandbox of a run, empty and writable for whoever the image runs as.
+    /// Makes the sandbox of a run, empty and writable for the user that the image runs as.
     ///
     /// # Errors
     /// What the file system says.
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_the_image_runs_as_may_write() {
+    fn the_user_of_the_image_may_write() {
         let dir = tempfile::tempdir().unwrap();
         let sandboxes = Sandboxes::new(dir.path().join("root"), 0);
         sandboxes.prepare("r1-1").unwrap();

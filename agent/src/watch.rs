@@ -82,7 +82,7 @@ impl Watch {
             let happened = match listed {
                 Ok(containers) => Happened::Listed(Listing::new(after_step, containers)),
                 Err(error) => {
-                    tracing::warn!(%error, "containers can not be listed");
+                    tracing::warn!(%error, "containers cannot be listed");
                     Happened::NotListed(error.to_string())
                 }
             };

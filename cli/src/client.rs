@@ -50,7 +50,7 @@ pub enum CallError {
         attempts: Vec<Attempt>,
     },
     /// A coordinator answered, and said no.
-    #[error("{message} (said coordinator {address})")]
+    #[error("{message} (from coordinator {address})")]
     Refused {
         /// Who said so.
         address: Address,
@@ -361,7 +361,7 @@ fn summary(attempts: &[Attempt]) -> String {
     let answered = attempts.iter().any(|attempt| attempt.code.is_some());
     text.push_str(match answered {
         true => {
-            "\nThe coordinators are there, but none could answer, perhaps for want of a leader.\n\
+            "\nThe coordinators are there, but none could answer, perhaps because none leads.\n\
              Next: `paasta cluster node` shows what each of them sees; `--stale` (status, list,\n\
              metastatus) reads without a leader; `--timeout` waits longer."
         }

@@ -1,4 +1,4 @@
-//! What the exit code tells a script. The table in [`HELP`] is the contract; `docs/reference/cli.md` repeats it.
+//! What the exit code tells a script. The table in [`HELP`] is the contract; `docs/reference/exit-codes.md` has it too.
 
 use std::process::ExitCode;
 

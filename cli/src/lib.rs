@@ -47,7 +47,7 @@ fn execute(args: Args) -> anyhow::Result<Exit> {
         tokio::select! {
             biased;
             result = answer(args.command, &mut context) => result,
-            // Whoever breaks off is told so by the exit code; nothing is half done by that.
+            // An interrupted command ends with this exit code; nothing is half done by that.
             Ok(()) = tokio::signal::ctrl_c() => Ok(Exit::Failed),
         }
     });
@@ -55,7 +55,7 @@ fn execute(args: Args) -> anyhow::Result<Exit> {
     result
 }
 
-/// Runs the verb; where no coordinator could answer for want of a leader, says what those say that
+/// Runs the verb; where no coordinator could answer without a leader, says what those say that
 /// are there.
 async fn answer(command: args::Command, context: &mut Context) -> anyhow::Result<Exit> {
     let error = match cmd::run(command, context).await {

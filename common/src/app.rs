@@ -68,7 +68,7 @@ pub struct DockerArgs {
     pub dns_search: Vec<String>,
     /// `label`: labels beside paasta's own.
     pub labels: BTreeMap<String, String>,
-    /// `read-only`: the image's file system can not be written; the sandbox can.
+    /// `read-only`: the image's file system cannot be written; the sandbox can.
     pub read_only: bool,
     /// `shm-size`: bytes of /dev/shm, which count as memory; 0 for Docker's default.
     pub shm_bytes: u64,

@@ -75,7 +75,7 @@ pub const CAPABILITIES: [&str; 41] = [
 /// Everything an engine needs to make one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerSpec {
-    /// The name: one for each run of each replica, the same whoever computes it.
+    /// The name: one for each run of each replica, the same for every computation.
     pub name: String,
     /// The image, with its registry and tag.
     pub image: String,
@@ -122,7 +122,7 @@ pub struct ContainerSpec {
     /// Processes and threads inside, at most; 0 for no limit.
     #[serde(default)]
     pub pids_limit: u64,
-    /// Whether a program may gain privileges that whoever starts it has not (setuid).
+    /// Whether a program may gain privileges that its parent has not (setuid).
     #[serde(default)]
     pub new_privileges: bool,
     /// What the author sets beside the rest, with the operator's name servers where the author

@@ -285,7 +285,7 @@ pub struct PullProgress {
     pub bytes: u64,
 }
 
-/// Why an image can not be had.
+/// Why an image cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageProblem {

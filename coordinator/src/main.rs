@@ -23,10 +23,17 @@ use paasta_process::{
 /// systemd unit does not restart after it.
 const FINAL: u8 = 65;
 
+/// The exit codes, for `--help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   it ended by SIGTERM, or did what was asked
+  1   an error; starting again may help (a full disk, an address in use)
+  65  starting again cannot help: the store is damaged, or another member's";
+
 /// A paasta coordinator: one of the three or five that hold the desired state, place work and
 /// schedule bounces.
 #[derive(Parser)]
-#[command(name = "paasta-coordinator", version)]
+#[command(name = "paasta-coordinator", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Verb,
@@ -180,12 +187,22 @@ fn options(args: RunArgs, strictness: Strictness) -> anyhow::Result<(Options, Ve
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use paasta_process::help;
+    use paasta_process::{help, reference};
 
     use super::*;
 
     #[test]
     fn every_command_has_examples_that_it_takes() {
         assert_eq!(help::faults(&Cli::command()), Vec::<String>::new());
+    }
+    #[test]
+    fn the_reference_has_the_command_line() {
+        let command = Cli::command();
+        let page = help::markdown(&command);
+        let part = "paasta-coordinator";
+        assert_eq!(reference::stale("paasta-coordinator.md", part, &page), None);
+        let codes = help::exit_codes(&command);
+        assert!(codes.contains(&format!("| {FINAL} |")), "{codes}");
+        assert_eq!(reference::stale("exit-codes.md", part, &codes), None);
     }
 }

@@ -131,7 +131,7 @@ impl Proposer {
         outcomes.pop().unwrap_or(Err(ProposalError::Unknown {}))
     }
 
-    /// Proposes one command in the name of whoever asked for it. The same request proposed again
+    /// Proposes one command in the name of the user who requested it. The same request proposed again
     /// is done once and gets its first outcome.
     ///
     /// # Errors

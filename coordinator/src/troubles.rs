@@ -36,11 +36,11 @@ async fn watch(machine: &ClusterMachine, observations: &Observations, proposer: 
         for result in proposer.propose_all(commands).await {
             match result {
                 Ok(Outcome::Refused(reason)) => {
-                    tracing::warn!(%reason, "what befell a replica or host was not noted");
+                    tracing::warn!(%reason, "failures of a replica or host were not noted");
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "what befell a replica or host was not acknowledged");
+                    tracing::warn!(%error, "failures of a replica or host were not acknowledged");
                 }
             }
         }

@@ -22,7 +22,7 @@ mount_cgroups() {
     say "mounted cgroup2 on /sys/fs/cgroup"
 }
 
-# Only where nobody chose a driver: one that works on this file system.
+# Only where no driver was chosen: one that works on this file system.
 driver_flag() {
     ! grep -qs storage-driver /etc/docker/daemon.json || return 0
     [[ ! -d /var/lib/docker/image ]] || return 0

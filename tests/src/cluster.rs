@@ -66,7 +66,7 @@ pub struct ClusterOptions {
 /// A cluster that is up.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Whoever types commands.
+    /// The user of commands.
     pub operator: Operator,
     /// The service `hello`: its configuration, its versions.
     pub service: Service,

@@ -81,7 +81,7 @@ fn write_all(file: &mut File, block: usize, left: &mut u64) -> Result<()> {
         match file.write(&zeros) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
-            Err(error) => bail!("it fails otherwise than for want of room: {error}"),
+            Err(error) => bail!("it fails for another reason than lack of room: {error}"),
         }
     }
 }

@@ -113,7 +113,7 @@ impl Repository {
     }
 }
 
-/// Git in `dir`, untouched by the configuration of whoever runs the tests.
+/// Git in `dir`, untouched by the configuration of the user of the tests.
 fn git(dir: &Path) -> Command {
     let mut command = bounded(GIT_LIMIT, "git");
     for variable in [

@@ -1,4 +1,4 @@
-//! One request to a replica, with little patience: whoever does not answer at once is down.
+//! One request to a replica, with little patience: a replica that does not answer at once is down.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

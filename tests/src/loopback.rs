@@ -106,7 +106,7 @@ struct Seat {
 /// Coordinators that are one cluster.
 #[derive(Debug)]
 pub struct Loopback {
-    /// Whoever types commands.
+    /// The user of commands.
     pub operator: Operator,
     /// The disk of each coordinator, where it has one of its own.
     pub disks: Vec<Option<SmallDisk>>,

@@ -62,7 +62,7 @@ impl Registry {
         self.script("stop")
     }
 
-    /// Starts it again as one that wants a login; whoever pushes here has it.
+    /// Starts it again as one that wants a login; the push has it.
     pub fn require_login(&mut self) -> Result<()> {
         let dir = self.state.join("registry");
         let users = dir.join("users");

@@ -12,6 +12,7 @@ pub mod licence;
 pub mod links;
 pub mod rules;
 pub mod source;
+pub mod words;
 
 /// One broken rule, at one place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

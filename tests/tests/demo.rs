@@ -137,7 +137,7 @@ fn second_time(demo: &Demo) -> Result<()> {
 
 /// The guide for authors, command by command, on the demo that it is written for.
 fn guide(demo: &Demo) -> Result<()> {
-    let path = root().join("deploy/example/GUIDE.md");
+    let path = root().join("docs/author/guide.md");
     let blocks = guide::blocks(&fs::read_to_string(&path)?)?;
     ensure!(blocks.len() > 5, "the guide has {} blocks", blocks.len());
     let temporary = tempfile::tempdir()?;

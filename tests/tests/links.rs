@@ -51,7 +51,7 @@ async fn hosts_connected(cluster: &Linked, ids: &[u64]) -> Result<u64> {
 }
 
 async fn cut_leader(how: Cut) -> Result<()> {
-    // Lost as soon as it may be: whoever is counted as silent too early is lost here.
+    // Lost as soon as it may be: a host that is counted as silent too early is lost here.
     let cluster = running(1_000).await?;
     let old = hosts_connected(&cluster, &[1, 2, 3]).await?;
     let others: Vec<u64> = (1..=3).filter(|id| *id != old).collect();

@@ -20,7 +20,7 @@ use paasta_tests::{
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// The processes of this test, for whoever has to end them.
+/// The processes of this test, for the end of the test.
 const GROUP: &str = "prometheus-test";
 const COORDINATORS: usize = 3;
 
@@ -39,6 +39,7 @@ fn what_is_scraped_is_what_rules_and_dashboard_ask_for() -> Result<()> {
     let seen = eventually(LIMIT, "everything was scraped", || scraped(&running))?;
     for address in running.coordinators.iter().chain([&running.agent]) {
         let page = http::get(*address, "/metrics")?;
+        documented(&page)?;
         let file = dir.path().join("page");
         fs::write(&file, page + "\n")?;
         let check = fs::File::open(&file)?;
@@ -72,6 +73,25 @@ fn what_is_scraped_is_what_rules_and_dashboard_ask_for() -> Result<()> {
     for daemon in running.daemons {
         daemon.stop(LIMIT)?;
     }
+    Ok(())
+}
+
+/// Every metric of a page is in the reference, with its help.
+fn documented(page: &str) -> Result<()> {
+    let reference = fs::read_to_string(root().join("docs/reference/metrics.md"))?;
+    let helps = page.lines().filter_map(|line| line.strip_prefix("# HELP "));
+    let mut count = 0;
+    for help in helps {
+        let (name, help) = help.split_once(' ').context("a name and its help")?;
+        let help = help.replace('|', "\\|");
+        let row = reference
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.with_context(|| format!("docs/reference/metrics.md has no {name}"))?;
+        ensure!(row.contains(&help), "{row} does not say {help:?}");
+        count += 1;
+    }
+    ensure!(count > 10, "only {count} metrics in {page}");
     Ok(())
 }
 

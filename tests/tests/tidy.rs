@@ -7,6 +7,7 @@ use paasta_tests::tidy::{
     graph::Metadata,
     licence, links, root, rules,
     source::{files, rust_sources},
+    words,
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
@@ -181,21 +182,117 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn every_page_is_in_the_summary() {
+    let docs = root().join("docs");
+    let summary = std::fs::read_to_string(docs.join("SUMMARY.md")).expect("read SUMMARY.md");
+    let pages = files(&docs, &["md"]).expect("read docs");
+    assert!(pages.len() > 60, "only {} pages were found", pages.len());
+    let missing: Vec<&str> = pages
+        .iter()
+        .map(|(path, _)| path.as_str())
+        .filter(|path| *path != "SUMMARY.md" && !summary.contains(&format!("]({path})")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
+}
+
+/// Parts of the tree whose words are still to be changed: all of them, or only what users read.
+const WORDS_LATER: [&str; 2] = ["agent/src/ledger/", "proto/"];
+const TEXTS_LATER: [&str; 1] = ["cli/"];
+
+/// What quotes the words that are ruled out, or tells of the past.
+const QUOTES: [&str; 3] = ["docs/style.md", "CHANGELOG.md", "tests/src/tidy/words.rs"];
+
+#[test]
+fn the_words_are_plain() {
+    let kinds = ["rs", "proto", "toml", "sh", "md", "yaml", "yml", "service"];
+    let all = files(root(), &kinds).expect("read the tree");
+    let later = |path: &str, list: &[&str]| list.iter().any(|one| path.starts_with(one));
+    let judged = all
+        .iter()
+        .filter(|(path, _)| !QUOTES.contains(&path.as_str()) && !later(path, &WORDS_LATER));
+    let everywhere = judged.flat_map(|(path, text)| words::found(path, text, &words::EVERYWHERE));
+    let mut found: Vec<Violation> = everywhere.collect();
+    let shipped = |path: &str| {
+        let read = path.ends_with(".md") || path.starts_with("deploy/");
+        read && !path.starts_with("docs/decisions/") && !QUOTES.contains(&path)
+    };
+    for (path, text) in all.iter().filter(|(path, _)| shipped(path)) {
+        if !path.ends_with(".rs") {
+            found.extend(words::found(path, text, &words::IN_TEXTS));
+        }
+    }
+    let sources = rust_sources(root()).expect("read the tree");
+    let later = |path: &str| later(path, &WORDS_LATER) || later(path, &TEXTS_LATER);
+    for source in sources.iter().filter(|source| !later(&source.path)) {
+        found.extend(words::in_literals(source, &words::IN_TEXTS));
+    }
+    assert_none(&found);
+}
+
+/// The headings of the runbook that begin with `marks` and end their line, without the marks.
+fn sections(marks: &str) -> BTreeSet<String> {
+    let runbook = std::fs::read_to_string(root().join("docs/operate/runbook.md"));
+    let runbook = runbook.expect("read runbook.md");
+    let found = runbook.lines().filter_map(|line| line.strip_prefix(marks));
+    found.map(str::to_owned).collect()
+}
+
+#[test]
 fn every_alert_has_a_section_in_the_runbook() {
     let rules = std::fs::read_to_string(root().join("deploy/prometheus/rules.yml"))
         .expect("read rules.yml");
-    let runbook =
-        std::fs::read_to_string(root().join("docs/operate/runbook.md")).expect("read runbook.md");
-    let alerts: BTreeSet<&str> = rules
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+    let lines = || rules.lines().map(str::trim);
+    let alerts: BTreeSet<String> = lines()
+        .filter_map(|line| line.strip_prefix("- alert: "))
+        .map(str::to_owned)
         .collect();
-    let sections: BTreeSet<&str> = runbook
-        .lines()
-        .filter_map(|line| line.strip_prefix("## Paasta").map(|_| &line[3..]))
+    let described: BTreeSet<String> = sections("## ")
+        .into_iter()
+        .filter(|title| title.starts_with("Paasta"))
         .collect();
     assert!(alerts.len() > 15, "{alerts:?}");
-    assert_eq!(alerts, sections, "alerts and sections of the runbook");
+    assert_eq!(alerts, described, "alerts and sections of the runbook");
+    let links: BTreeSet<String> = lines()
+        .filter_map(|line| line.strip_prefix("runbook: "))
+        .map(|link| link.trim_matches('"').to_owned())
+        .collect();
+    let expected = alerts
+        .iter()
+        .map(|alert| format!("docs/operate/runbook.md#{}", alert.to_lowercase()));
+    assert_eq!(links, expected.collect(), "annotations of the rules");
+}
+
+/// What `paasta metastatus` prints a line for, as the sources of its findings name it.
+#[test]
+fn every_finding_of_metastatus_has_a_section_in_the_runbook() {
+    let findings = [
+        "cli/src/verdict/cluster.rs",
+        "cli/src/verdict/cluster/disks.rs",
+        "cli/src/verdict/groups.rs",
+        "cli/src/render/metastatus.rs",
+    ];
+    let mut subjects = BTreeSet::new();
+    for path in findings {
+        let text = std::fs::read_to_string(root().join(path)).expect("read a source");
+        for before in [
+            "subject = \"",
+            "subject: \"",
+            "resource(\"",
+            "(subject, level, text) = (\"",
+            "finding(&group, \"",
+            "finding(pool, \"",
+        ] {
+            let rest = text.split(before).skip(1);
+            let named = rest.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()));
+            subjects.extend(named);
+        }
+    }
+    assert!(subjects.len() > 12, "{subjects:?}");
+    let described: BTreeSet<String> = sections("### ")
+        .iter()
+        .filter_map(|title| Some(title.strip_suffix(" Status")?.to_owned()))
+        .collect();
+    assert_eq!(subjects, described, "findings and sections of the runbook");
 }
 
 /// A tree without a history, as in a source archive, has no commits to judge.

@@ -174,7 +174,7 @@ fn docker_args(spec: &AppSpec, host: &HostSettings) -> DockerArgs {
     args
 }
 
-/// By its labels a container is known: an author can not take them.
+/// By its labels a container is known: an author cannot take them.
 fn own_labels_over(
     authors: &BTreeMap<String, String>,
     own: &BTreeMap<String, String>,

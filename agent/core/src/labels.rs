@@ -26,7 +26,7 @@ pub const APP: &str = "paasta_app";
 /// The port on the host, which a container in the host's own network does not show otherwise.
 pub const HOST_PORT: &str = "paasta_host_port";
 
-/// The name of the container of a run: the same whoever computes it, so that a container whose
+/// The name of the container of a run: the same for every computation, so that a container whose
 /// creation was never acknowledged is found instead of doubled.
 pub fn container_name(instance: &InstanceId, replica: ReplicaId, run: u64) -> String {
     format!("paasta-{instance}-{replica}-{run}")

@@ -39,7 +39,7 @@ pub struct Ports {
     pub free: Vec<u16>,
     /// Whether there are no more than these.
     pub spent: bool,
-    /// Those of the fixed ports that can not be bound, though no run of ours holds them.
+    /// Those of the fixed ports that cannot be bound, though no run of ours holds them.
     pub held: BTreeSet<u16>,
 }
 

@@ -55,7 +55,7 @@ pub fn wanted(state: &LocalState, now: Timestamp) -> Wanted {
     wanted
 }
 
-/// Why a run can not have a port now.
+/// Why a run cannot have a port now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoPort {
     /// The app insists on one that is taken.

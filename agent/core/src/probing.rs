@@ -20,7 +20,7 @@ const EAGER_MS: u64 = 1_000;
 const SLOT_MS: u64 = 100;
 /// No run is probed more often, whatever is configured, milliseconds.
 const INTERVAL_MIN_MS: u64 = 100;
-/// A probe that has no answer this long after its own timeout is lost with whoever sent it.
+/// A probe that has no answer this long after its own timeout is lost with the task that sent it.
 const LOST_AFTER_MS: u64 = 5_000;
 
 /// What of a run a probe needs to know.

@@ -12,7 +12,7 @@ use crate::state::{LocalState, Record, Stage, Then};
 
 /// Said of a replica whose container is frozen.
 pub(crate) const PAUSED: &str =
-    "the container is paused and serves nobody; `docker unpause` resumes it";
+    "the container is paused and serves no requests; `docker unpause` resumes it";
 
 /// The state of every replica that is recorded or assigned.
 pub fn reports(state: &LocalState) -> BTreeMap<ReplicaId, ReplicaReport> {

@@ -53,7 +53,7 @@ impl Actor {
     pub(super) fn publish(&self) {
         let runtime = match &self.ledger_fails {
             Some((since, error)) => Runtime::Degraded {
-                reason: format!("the agent's ledger can not be written: {error}"),
+                reason: format!("the agent's ledger cannot be written: {error}"),
                 since: *since,
                 part: HostPart::Disk,
             },

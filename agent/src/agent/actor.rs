@@ -198,7 +198,7 @@ impl Actor {
         if let Some(error) = &failure {
             tracing::error!(
                 error,
-                "the ledger can not be written; nothing new is begun until it can"
+                "the ledger cannot be written; nothing new is begun until it can"
             );
         }
         self.metrics.kept(took, failure.is_none());

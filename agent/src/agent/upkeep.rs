@@ -69,17 +69,17 @@ impl Actor {
             match mounts.trim(&starting) {
                 Ok(0) => {}
                 Ok(runs) => tracing::info!(runs, "took away private mounts that were left over"),
-                Err(error) => tracing::warn!(%error, "private mounts can not be taken away"),
+                Err(error) => tracing::warn!(%error, "private mounts cannot be taken away"),
             }
             match sandboxes.trim(&alive) {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "removed sandboxes of dead runs"),
-                Err(error) => tracing::warn!(%error, "sandboxes can not be trimmed"),
+                Err(error) => tracing::warn!(%error, "sandboxes cannot be trimmed"),
             }
             match logs.trim(&talking) {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "removed logs of dead runs"),
-                Err(error) => tracing::warn!(%error, "logs can not be trimmed"),
+                Err(error) => tracing::warn!(%error, "logs cannot be trimmed"),
             }
         };
         tokio::spawn(simulated::blocking(trim));

@@ -58,7 +58,7 @@ struct Explained {
 /// where the agent would draw one.
 ///
 /// # Errors
-/// When the configuration or the file can not be used.
+/// When the configuration or the file cannot be used.
 pub fn explain(args: ExplainArgs) -> anyhow::Result<String> {
     let system = args.config.load()?;
     let options = Options::new(&system)?;
@@ -69,7 +69,7 @@ pub fn explain(args: ExplainArgs) -> anyhow::Result<String> {
     let engine = DockerEngine::new(&options.docker_socket, &options.credentials);
     let held = runtime()?.block_on(images(&engine, &assignment));
     let explained = containers(&assignment, &held, &options.settings, options.port_range)?;
-    serde_json::to_string_pretty(&explained).context("the containers can not be printed")
+    serde_json::to_string_pretty(&explained).context("the containers cannot be printed")
 }
 
 /// The images of the assignment that are on this host. What is not, or cannot be asked for, is

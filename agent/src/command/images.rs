@@ -39,7 +39,7 @@ pub struct ImagesArgs {
 /// Judges the images, removes those that go, and returns what to print.
 ///
 /// # Errors
-/// When the configuration, the ledger or the engine can not be used.
+/// When the configuration, the ledger or the engine cannot be used.
 pub fn images(args: ImagesArgs) -> anyhow::Result<String> {
     let system = args.config.load()?;
     let options = Options::new(&system)?;
@@ -62,7 +62,7 @@ async fn collect(
             "no assignment was ever accepted here: nothing is known to be unneeded\n".to_owned(),
         );
     }
-    let stock = stock(engine).await.context("images can not be listed")?;
+    let stock = stock(engine).await.context("images cannot be listed")?;
     let file = LastUseFile::new(&options.state_dir);
     let (now, needed, settings) = (SystemClock.now(), needed(state), &options.collect);
     let mut last = file.read();
@@ -82,7 +82,7 @@ async fn collect(
     }
     if !dry_run {
         file.write(&last)
-            .context("the times at which images were used can not be kept")?;
+            .context("the times at which images were used cannot be kept")?;
     }
     if said.is_empty() {
         said.push_str("no images of services\n");

@@ -78,7 +78,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("the runtime can not start")
+        .context("the runtime cannot start")
 }
 
 impl ConfigArgs {
@@ -89,7 +89,7 @@ impl ConfigArgs {
         let mut system = match named {
             true => {
                 let (system, warnings) = config::load(self.config_dir.as_deref(), Strictness::Warn)
-                    .context("the configuration can not be used")?;
+                    .context("the configuration cannot be used")?;
                 for warning in warnings {
                     tracing::warn!(%warning, "configuration");
                 }

@@ -48,7 +48,7 @@ pub struct ReapArgs {
 /// Reaps, and returns what to print.
 ///
 /// # Errors
-/// When the configuration, the ledger or the engine can not be used.
+/// When the configuration, the ledger or the engine cannot be used.
 pub fn reap(args: ReapArgs) -> anyhow::Result<String> {
     let system = args.config.load()?;
     let options = Options::new(&system)?;
@@ -75,7 +75,7 @@ async fn sweep(
     }
     let containers = within(PATIENCE, engine.list(options.settings.host.as_str()))
         .await
-        .context("containers can not be listed")?;
+        .context("containers cannot be listed")?;
     let observed = Observed {
         listing: Some(Listing::new(0, containers)),
         ..Observed::default()

@@ -49,7 +49,7 @@ pub struct RunArgs {
 /// Runs the agent.
 ///
 /// # Errors
-/// When the configuration or the ledger can not be used.
+/// When the configuration or the ledger cannot be used.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let system = args.config.load()?;
     let mut options = Options::new(&system)?;
@@ -68,9 +68,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         .enable_all()
         .thread_name("agent")
         .build()
-        .context("the runtime can not start")?;
+        .context("the runtime cannot start")?;
     runtime.block_on(async {
-        let shutdown = shutdown::on_signals().context("signals can not be handled")?;
+        let shutdown = shutdown::on_signals().context("signals cannot be handled")?;
         serve(options, &machine, http_listen, dial, shutdown).await
     })
 }
@@ -101,7 +101,7 @@ async fn serve(
     };
     let sessions = Sessions {
         agent: agent.handle.clone(),
-        boot_id: capacity::boot_id().context("the boot id can not be read")?,
+        boot_id: capacity::boot_id().context("the boot id cannot be read")?,
         cluster: options.cluster.clone(),
         coordinators: options.coordinators.clone(),
         dial: Arc::new(dial),

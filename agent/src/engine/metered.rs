@@ -51,7 +51,7 @@ impl MeteredEngine {
     }
 }
 
-/// A call under way; whoever does not wait for its end drops it.
+/// A call under way; a caller that does not wait for its end drops it.
 struct Call<'a> {
     metrics: &'a Metrics,
     operation: &'static str,

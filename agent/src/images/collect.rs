@@ -75,7 +75,7 @@ pub fn look(engine: Arc<dyn Engine>, inbox: mpsc::Sender<Happened>) {
         match stock(engine.as_ref()).await {
             // When the agent is gone nobody waits for the answer.
             Ok(stock) => drop(inbox.send(Happened::Stock(stock)).await),
-            Err(error) => tracing::warn!(%error, "images can not be listed"),
+            Err(error) => tracing::warn!(%error, "images cannot be listed"),
         }
     });
 }
@@ -128,7 +128,7 @@ impl LastUseFile {
         let (file, last) = (self.clone(), last.clone());
         tokio::spawn(simulated::blocking(move || {
             if let Err(error) = file.write(&last) {
-                tracing::warn!(%error, "the times at which images were used can not be kept");
+                tracing::warn!(%error, "the times at which images were used cannot be kept");
             }
         }));
     }

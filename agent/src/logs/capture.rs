@@ -1,5 +1,5 @@
 //! Capturing: a follower for each living run reads what the engine has of it and appends that to
-//! the run's files. A new agent goes on where the files end. What can not be written now, for want
+//! the run's files. A new agent goes on where the files end. What cannot be written now, for want
 //! of disk, is read from the engine again later.
 
 use std::{
@@ -54,7 +54,7 @@ struct Capture {
 enum CaptureError {
     #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("its log can not be written: {0}")]
+    #[error("its log cannot be written: {0}")]
     Disk(#[from] io::Error),
 }
 

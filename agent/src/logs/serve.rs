@@ -133,7 +133,7 @@ impl Answers {
                         };
                         match work.answer(store, query).await {
                             Ok(()) => String::new(),
-                            Err(error) => format!("its logs can not be read: {error}"),
+                            Err(error) => format!("its logs cannot be read: {error}"),
                         }
                     }
                 };
@@ -233,7 +233,7 @@ fn wire(record: Record) -> v1::LogRecord {
 
 fn query(asked: &v1::LogQuery) -> Result<Query, String> {
     if asked.instances.len() > INSTANCES_MAX {
-        return Err(format!("more than {INSTANCES_MAX} instances are asked for"));
+        return Err(format!("more than {INSTANCES_MAX} instances are requested"));
     }
     let instances = asked.instances.iter().map(|name| {
         name.parse()

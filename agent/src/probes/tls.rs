@@ -1,4 +1,4 @@
-//! TLS for probes: the certificate is the container's own, made by whoever made the image, so
+//! TLS for probes: the certificate is the container's own, made by the author of the image, so
 //! there is nothing to verify it against. Only whether it answers is asked.
 
 use tokio_rustls::rustls::{

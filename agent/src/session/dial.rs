@@ -28,7 +28,7 @@ pub enum DialError {
         address: String,
     },
     /// Its name is not known.
-    #[error("coordinator {address} can not be resolved: {words}")]
+    #[error("coordinator {address} cannot be resolved: {words}")]
     Resolve {
         /// The address.
         address: String,
@@ -44,7 +44,7 @@ pub enum DialError {
         address: SocketAddr,
     },
     /// It does not answer.
-    #[error("coordinator {address} can not be reached: {words}")]
+    #[error("coordinator {address} cannot be reached: {words}")]
     Connect {
         /// The address.
         address: String,

@@ -65,7 +65,7 @@ fn a_thousand_strangers_live_and_orphans_go_when_they_are_old_enough() {
     host.clock.advance_ms(REAP_AGE_MS);
     life.ticks(500);
     assert_eq!(orphans(), 4);
-    // Nor can be reaped what can not be listed.
+    // Nor can be reaped what cannot be listed.
     host.engine
         .faults(|faults| faults.refuses = Some("out of order".to_owned()));
     assert_eq!(

@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// The longest user or host name that is told; the coordinator refuses longer ones.
 const NAME_CHARS_MAX: usize = 64;
 
-/// A new request by whoever runs this command.
+/// A new request by the user of this command.
 pub(super) fn new() -> Asker {
     Asker {
         request_id: Uuid::now_v7().to_string(),

@@ -1,4 +1,4 @@
-//! The declared instances, for verbs that were given a name nobody knows.
+//! The declared instances, for verbs that were given an unknown name.
 
 use paasta_common::typo::close_matches;
 use paasta_proto::v1::{ListRequest, ListResponse, admin_client::AdminClient};

@@ -35,7 +35,7 @@ pub enum Command {
 /// Show whose files differ from what is in force, and what it would do to apply them
 ///
 /// `volumes`, `docker_registry`, the deploy lists and whatever else of /etc/paasta decides what a
-/// container is or where it may run is one set for the cluster, whoever leads. A change of it takes
+/// container is or where it may run is one set for the cluster, whichever leads. A change of it takes
 /// effect when the files of most coordinators say so, after they were restarted, or by `apply`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples(&["paasta settings diff", "paasta settings diff --from 2 --json"], EXITS))]

@@ -474,7 +474,7 @@ fn repositories(response: &MetastatusResponse) -> Finding {
         _ => (
             Level::Warning,
             format!(
-                "{failing} of {all} do not answer, what they said last stays: {}{}",
+                "{failing} of {all} do not answer, their last answers stay: {}{}",
                 response.repositories_error,
                 match failing {
                     1 => "",

@@ -23,7 +23,7 @@ pub(crate) struct Script {
     pub(crate) replication: CheckReplicationResponse,
     /// Answered before anything else, once each.
     pub(crate) first: Vec<Status>,
-    /// The hosts that nobody knows.
+    /// The hosts that are unknown.
     pub(crate) unknown: Vec<String>,
     /// The hosts of which everything is refused.
     pub(crate) refused: Vec<String>,

@@ -52,7 +52,7 @@ pub async fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
         .kill_on_drop(true)
         .spawn()?;
     tokio::select! {
-        // Whoever has ended has ended, even in the moment of its deadline.
+        // A process that has ended has ended, even in the moment of its deadline.
         biased;
         status = child.wait() => return Ok(ended(status?)),
         _ = interrupt.recv() => {}

@@ -40,10 +40,10 @@ impl fmt::Debug for Login {
     }
 }
 
-/// A credentials file that can not be used.
+/// A credentials file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// It can not be read.
+    /// It cannot be read.
     #[error("cannot read registry credentials {path}")]
     Read {
         /// The file.
@@ -112,7 +112,7 @@ impl Auths {
     /// Reads the file. A missing one means that there are no credentials.
     ///
     /// # Errors
-    /// [`AuthError`] when it is there and can not be used.
+    /// [`AuthError`] when it is there and cannot be used.
     pub fn read(path: &Path) -> Result<Self, AuthError> {
         let name = path.display().to_string();
         let read = |source| AuthError::Read {
@@ -140,7 +140,7 @@ impl Auths {
     /// What to show the registry of this image.
     ///
     /// # Errors
-    /// [`AuthError`] when the file has a login for it that can not be used.
+    /// [`AuthError`] when the file has a login for it that cannot be used.
     pub fn for_image(&self, image: &str) -> Result<Option<Login>, AuthError> {
         let wanted = registry(image);
         let helper = self.file.cred_helpers.iter();

@@ -1,4 +1,4 @@
-//! What somebody else still holds and is about to let go of: a thread that ends late, or a child
+//! What another process or thread still holds and is about to release: a thread that ends late, or a child
 //! process that has not got to its own program yet, keeps a lock for a moment longer than its owner
 //! lived.
 

@@ -2,6 +2,10 @@
 
 use clap::Command;
 
+mod page;
+
+pub use page::{exit_codes, markdown};
+
 /// What the section of examples begins with.
 const HEADING: &str = "Examples:";
 

@@ -18,6 +18,7 @@ pub mod https;
 pub mod listen;
 pub mod metrics;
 pub mod private;
+pub mod reference;
 pub mod registry;
 pub mod saved;
 pub mod shutdown;

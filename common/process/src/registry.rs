@@ -57,7 +57,7 @@ pub enum RegistryError {
         #[source]
         source: Box<ureq::Error>,
     },
-    /// It wants to know who asks, or does not let this one in.
+    /// It needs a login, or refuses this one.
     #[error(
         "the registry {registry} refuses to say whether it has {image} ({status}); `docker login {registry}` on this machine"
     )]

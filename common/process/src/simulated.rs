@@ -1,5 +1,5 @@
 //! What a simulation fixes for its whole process, one seed for each: chance follows from the seed,
-//! and whoever writes to the disk waits for it, as virtual time must not run on meanwhile.
+//! and a task that writes to the disk waits for it, as virtual time must not run on meanwhile.
 //! Production fixes nothing. The chance of consensus is its own (`raft::fix_randomness`).
 
 use std::sync::{Mutex, OnceLock, PoisonError};

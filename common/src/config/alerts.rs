@@ -34,13 +34,13 @@ static WEBHOOK: Pattern = Pattern {
 };
 
 pub(super) static ALERTS: Table = Table::warning(
-    "how instances are watched and whom the leader tells",
+    "how instances are watched and where the leader sends alerts",
     &[
         Field::new(
             "after_seconds",
             Kind::Whole(Range::within(0.0, 86_400.0)),
-            "Seconds for which replicas must be missing before anybody is told; alert_after of \
-             an instance comes first.",
+            "Seconds for which replicas must be missing before an alert is sent; alert_after \
+             of an instance comes first.",
         )
         .or(Int(120)),
         Field::new(

@@ -23,7 +23,7 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
         Field::new(
             "at_once",
             Kind::Whole(Range::within(1.0, 256.0)),
-            "How many repositories are asked at the same time.",
+            "How many repositories are polled at the same time.",
         )
         .or(Int(16)),
         Field::new(
@@ -41,8 +41,8 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
         Field::new(
             "generate",
             Kind::Bool,
-            "Whether the leader asks the services' repositories which versions run; when not, \
-             whoever distributes deployments.json says so.",
+            "Whether the leader polls the services' repositories for the versions that run; when \
+             not, deployments.json decides, and something else distributes it.",
         )
         .or(Bool(true)),
         Field::new(
@@ -51,7 +51,7 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
             "The repository of a service without git_url in its service.yaml; {service} stands \
              for the service's name.",
         )
-        .or(Said("none, and such a service is not asked about")),
+        .or(Said("none, and such a service is not polled")),
         Field::new(
             "hook_secret_file",
             Kind::Pattern(&FILE),
@@ -83,8 +83,8 @@ pub(super) static DEPLOYMENTS: Table = Table::warning(
 /// Settings of following git.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeploymentsConfig {
-    /// `generate`: whether the leader asks the services' repositories which versions run. When not,
-    /// whoever distributes deployments.json says so. Default true.
+    /// `generate`: whether the leader polls the services' repositories for the versions that run.
+    /// When not, deployments.json decides, and something else distributes it. Default true.
     pub generate: bool,
     /// `every_seconds`: between two looks at one repository, at least, 1 to 3,600. Default 10.
     pub every_seconds: u64,
@@ -96,7 +96,7 @@ pub struct DeploymentsConfig {
     /// 86,400. Default 300.
     pub retry_max_seconds: u64,
     /// `git_url_template`: the repository of a service without `git_url`, with `{service}` in it.
-    /// Default none, and such a service is not asked about.
+    /// Default none, and such a service is not polled.
     pub git_url_template: Option<String>,
     /// `hook_secret_file`: the absolute path of a file with the secret of `POST /v1/hooks/git`, by
     /// which git servers tell of a push. Default none, and there are no hooks.

@@ -39,7 +39,7 @@ pub(super) static SETTINGS: Table = Table {
             Field::new(
                 "alerts",
                 Kind::Map(&ALERTS),
-                "How instances are watched and whom the leader tells.",
+                "How instances are watched and where the leader sends alerts.",
             )
             .or(Said("each of its settings has its own"))
             .or_null(),
@@ -189,7 +189,7 @@ static CLI: Table = Table::warning(
             "The coordinators of each cluster, for `paasta wait-for-deployment` of what is \
              deployed in several.",
         )
-        .or(Said("all are asked at coordinators")),
+        .or(Said("coordinators is used for each of them")),
         Field::new(
             "coordinators",
             Kind::List(&Kind::Text),

@@ -32,12 +32,12 @@ pub static DEPLOY: Table = Table::warning(
         Field::new(
             "slack_channels",
             Kind::List(&Kind::Text),
-            "Who is told of deploys.",
+            "Who gets notifications of deploys.",
         ),
         Field::new(
             "slack_notify",
             Kind::Any,
-            "Whether anybody is told; does nothing here.",
+            "Whether notifications are sent; does nothing here.",
         ),
     ],
 );
@@ -84,7 +84,7 @@ static STEP: Table = Table::warning(
         Field::new(
             "slack_notify",
             Kind::Bool,
-            "Whether anybody is told of this step.",
+            "Whether a notification of this step is sent.",
         )
         .or(Bool(true)),
         Field::new(
@@ -100,7 +100,7 @@ static STEP: Table = Table::warning(
         Field::new(
             "trigger_next_step_manually",
             Kind::Bool,
-            "Whether somebody has to start the next step.",
+            "Whether a person has to start the next step.",
         )
         .or(Bool(false)),
         Field::new(
@@ -117,10 +117,10 @@ static STEP: Table = Table::warning(
 /// The longest time that a step may name: a year.
 const SECONDS_MAX: f64 = 31_536_000.0;
 const LATER: &str = "Of later versions of PaaSTA; does nothing here.";
-const NOTIFIED: &str = "Whether, or who, is told when this happens.";
+const NOTIFIED: &str = "Whether a notification is sent when this happens, or to whom.";
 
 static NOTIFY: Shape = Shape {
-    expected: "true, false or whom to tell",
+    expected: "true, false or the name of a recipient",
     fits: |node| matches!(node.value, Value::Bool(_) | Value::Text(_)),
     schema: r#"{"type": ["boolean", "string"]}"#,
 };
@@ -141,7 +141,7 @@ pub struct Pipeline {
     pub steps: Vec<Step>,
     /// The deploy group that users see.
     pub production_deploy_group: Option<String>,
-    /// Who is told of deploys.
+    /// Who gets notifications of deploys.
     pub slack_channels: Vec<String>,
     /// Who may deploy; for others to enforce.
     pub allowed_push_groups: Vec<String>,
@@ -152,7 +152,7 @@ pub struct Pipeline {
 pub struct Step {
     /// Its name: a deploy group, or a reserved name.
     pub name: String,
-    /// Whether somebody has to start the next step.
+    /// Whether a person has to start the next step.
     pub trigger_next_step_manually: bool,
     /// Whether the step ends only when the version runs.
     pub wait_for_deployment: bool,
@@ -164,7 +164,7 @@ pub struct Step {
     pub auto_certify_delay_ms: Option<u64>,
     /// What the step runs, when it is no deploy group.
     pub command: Option<String>,
-    /// Whether anybody is told of this step.
+    /// Whether a notification of this step is sent.
     pub slack_notify: bool,
     /// When somebody is told.
     pub notify: Notify,

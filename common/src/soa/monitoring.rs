@@ -29,7 +29,7 @@ pub struct Monitoring {
 
 /// The fields of the file, and of `monitoring` in an instance and in service.yaml.
 pub static MONITORING: Table = Table::open(
-    "who is told when something is wrong",
+    "who gets the alerts of the service",
     &[
         Field::new(
             "alert_after",
@@ -62,7 +62,7 @@ pub static MONITORING: Table = Table::open(
         )
         .or_null()
         .mild(),
-        Field::new("page", Kind::Bool, "Whether it wakes someone.").or(Bool(false)),
+        Field::new("page", Kind::Bool, "Whether it pages a person.").or(Bool(false)),
         Field::new("priority", Kind::Text, "How urgent the ticket is.")
             .or_null()
             .mild(),
@@ -72,7 +72,7 @@ pub static MONITORING: Table = Table::open(
         Field::new(
             "realert_every",
             Kind::Whole(Range::within(-1.0, 1.0e9)),
-            "After how many checks it is said again; -1 for ever more rarely.",
+            "After how many checks it is sent again; -1 for growing intervals.",
         )
         .or(Said("-1")),
         Field::new("runbook", Kind::Text, "What to do.")

@@ -117,7 +117,8 @@ impl Service<'_> {
                     self.foreign(&file, &name);
                 }
                 Named::Misspelt { meant } => {
-                    let message = format!("is read by nobody; did you mean {}?", quoted(&meant));
+                    let message =
+                        format!("is read by no program; did you mean {}?", quoted(&meant));
                     self.add([Mark::file(&file).warning("", message)]);
                 }
                 Named::Other => {}
@@ -139,7 +140,8 @@ impl Service<'_> {
                     return self.add([problem.by(Rule::Name)]);
                 }
                 Ok(cluster) if !self.visible(&cluster) => {
-                    let note = format!("cluster {cluster} is not in `clusters`: nobody reads it");
+                    let note =
+                        format!("cluster {cluster} is not in `clusters`: no program reads it");
                     self.note(file, note);
                 }
                 Ok(cluster) => {

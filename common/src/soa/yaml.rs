@@ -235,7 +235,7 @@ impl Builder {
         true
     }
 
-    /// Hands a finished value to whoever waits for it.
+    /// Hands a finished value to the part that waits for it.
     fn finish(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Problem> {
         if anchor > 0 {
             // The anchored copy is a copy: it counts, or anchors within anchors would multiply.

@@ -337,7 +337,7 @@ fn a_new_leader_tells_again_what_may_not_have_been_told() {
             .collect()
     };
     let team = Some("a".to_owned());
-    // In alarm, however long, and whoever was named since.
+    // In alarm, however long, and whichever team was named since.
     assert_eq!(
         tell(&state(None, true), begun),
         [(Severity::Critical, None)]

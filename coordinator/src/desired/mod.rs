@@ -80,7 +80,7 @@ pub struct Desired {
     removing: Removing,
     paced_percent: u32,
     led: Arc<Mutex<Led>>,
-    /// Why the last reading was not proposed for want of room; empty when it was.
+    /// Why the last reading was not proposed for lack of room; empty when it was.
     no_room: Arc<Mutex<String>>,
     /// Who follows git.
     pub repositories: Repositories,

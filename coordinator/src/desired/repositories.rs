@@ -2,7 +2,7 @@
 //! its turn, and replicates which versions they say run. Whose turn it is is decided in
 //! `paasta_coordinator_core::remotes`; what refs mean, in `paasta_common::deployments`.
 //!
-//! deployments.json is written as well, for whoever reads it; nothing here depends on it.
+//! deployments.json is written as well, for other readers; nothing here depends on it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -117,7 +117,7 @@ impl Repositories {
         self.system.deployments.generate && self.io != IoMode::Inline
     }
 
-    /// The file with the secret by which git servers tell of a push; without one they can not.
+    /// The file with the secret by which git servers tell of a push; without one they cannot.
     pub fn hook_secret_file(&self) -> Option<&Path> {
         let configured = self.system.deployments.hook_secret_file.as_deref();
         configured.map(Path::new)
@@ -311,7 +311,7 @@ impl Repositories {
             Err(error) => {
                 let timed_out = error.timed_out();
                 let error = chain(&error);
-                tracing::debug!(%service, error, "a repository does not say what runs");
+                tracing::debug!(%service, error, "a repository does not answer");
                 Answer::Failed { error, timed_out }
             }
         };
@@ -339,7 +339,7 @@ impl Repositories {
         }
         match answer {
             Answer::Failed { error, .. } if !before => {
-                tracing::warn!(%service, error, "a repository does not say what runs; what it said last stays");
+                tracing::warn!(%service, error, "a repository does not answer; its last answer stays");
             }
             Answer::Answered { .. } if before => {
                 tracing::info!(%service, "a repository answers again");

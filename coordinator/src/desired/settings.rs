@@ -52,7 +52,7 @@ pub struct Heard {
 }
 
 impl FileSettings {
-    /// Those of this coordinator, and whoever can be asked.
+    /// Those of this coordinator, and of those that answer.
     pub fn new(
         machine: ClusterMachine,
         proposer: Proposer,

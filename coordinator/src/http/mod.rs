@@ -1,5 +1,5 @@
 //! What a coordinator says over HTTP: PaaSTA's read API under `/v1`, `/metrics` for Prometheus,
-//! `/healthz` and `/readyz` for whoever watches over the process. It reads only, but for the hook
+//! `/healthz` and `/readyz` for the supervisor of the process. It reads only, but for the hook
 //! of git servers, which makes the leader look; and through the same calls as the command line: a
 //! coordinator that does not lead asks the leader, unless `?stale`.
 //!

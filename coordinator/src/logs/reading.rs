@@ -286,7 +286,7 @@ impl UnderWay {
             return self.reading.tell(ready).await;
         };
         if last.is_cut() {
-            let notice = "the lines are too large: there are fewer than was asked for";
+            let notice = "the lines are too large: there are fewer than requested";
             self.reading.note(notice.to_owned()).await?;
         }
         self.reading.tell(last.into_lines()).await
@@ -295,7 +295,7 @@ impl UnderWay {
     /// Waits for one answer about the past.
     async fn turn(&mut self) -> Result<(), Over> {
         let Some((at, question, came)) = self.turns.next().await else {
-            // Whoever is left has nothing under way: there is no more to come.
+            // The hosts that are left have nothing under way: there is no more to come.
             self.asked.keys().for_each(|at| self.merge.end(*at));
             return Ok(());
         };

@@ -1,4 +1,4 @@
-//! Every metric of a coordinator, by name. What counts up is held in [`Metrics`] by whoever counts;
+//! Every metric of a coordinator, by name. What counts up is held in [`Metrics`] by the part that counts;
 //! what can be read off is read when it is asked for ([`page`]).
 //!
 //! Names follow the conventions of Prometheus: a unit in the name, seconds and bytes, `_total` for

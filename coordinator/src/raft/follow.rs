@@ -32,7 +32,7 @@ pub(super) fn follow(rpc: RaftRpc, messages: Streaming<RaftPayload>) -> Answers 
     let answers = rpc.raft.stream_append(requests);
     let answers = answers.map(move |answer| {
         let answer = answer.map_err(|fatal| stopped(&fatal))?;
-        // Whoever is told of a later leader is none.
+        // A leader that hears of a later one is none.
         if !matches!(answer, Err(StreamAppendError::HigherVote(_))) {
             rpc.lease.heard.note();
         }

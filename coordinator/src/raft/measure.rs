@@ -100,7 +100,7 @@ async fn echo(peer: u64, client: PeerClient) -> (u64, Option<Echo>) {
 fn take_in(lease: &Lease, peer: u64, leads: bool, echo: &Echo) {
     // It was said half a round trip before it came back.
     let since = echo.at.elapsed() + echo.round_trip / 2;
-    // Of one that took much longer than usual nobody knows on which way it was held up.
+    // For one that took much longer than usual, the direction of the delay is unknown.
     let usual = lease.links.usual(peer);
     let typical = usual.is_none_or(|usual| echo.round_trip <= usual * 2 + JITTER);
     // One that has just started learns it from anybody that knows.

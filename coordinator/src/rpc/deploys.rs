@@ -53,7 +53,10 @@ impl DeploysService {
             return Ok(response("refused", text.to_owned()));
         }
         Ok(match repositories.poke(&service, &asked.tags, &by.by) {
-            true => response("done", format!("the repository of {service} is asked next")),
+            true => response(
+                "done",
+                format!("the repository of {service} is polled next"),
+            ),
             false => response(
                 "refused",
                 format!("there is no service {service} in the soa directory"),
@@ -99,7 +102,7 @@ impl DeploysService {
             },
             || match kind {
                 None => format!("{id} was not overridden: it runs as it is configured"),
-                Some(_) => format!("{id} was told so before"),
+                Some(_) => format!("{id} had this request before"),
             },
         ))
     }

@@ -158,7 +158,7 @@ impl Gate {
     ///
     /// # Errors
     /// What the answer is, or that no leader gave one in time. A change may have been made all the
-    /// same: whoever asks again must be able to do so without harm.
+    /// same: a client must be able to repeat it without harm.
     pub async fn act<Q, R, H, F, T>(
         &self,
         request: Request<Q>,

@@ -209,7 +209,7 @@ fn components(asked: &LogsRequest) -> Result<Vec<&str>, RpcError> {
 
 fn check(asked: &LogsRequest, cluster: &str) -> Result<(), RpcError> {
     if !asked.cluster.is_empty() && asked.cluster != cluster {
-        let message = format!("{:?} is asked for, this is {cluster:?}", asked.cluster);
+        let message = format!("{:?} is requested, this is {cluster:?}", asked.cluster);
         return Err(bad("cluster", message));
     }
     if asked.lines > LINES_MAX {

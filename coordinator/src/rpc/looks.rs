@@ -1,5 +1,5 @@
 //! Looks at the state that may take long, off the threads that consensus and sessions run on: a
-//! few at once, and of each client one after the other, so that whoever asks for everything again
+//! few at once, and of each client one after the other, so that a client that requests everything again
 //! and again costs the others no more than one look.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, thread, time::Duration};
@@ -19,7 +19,7 @@ const TURN_MAX: Duration = Duration::from_secs(5);
 
 const BUSY: &str = "this coordinator has too many large requests to answer";
 
-/// Whose look it is: an address, or whoever has none.
+/// Whose look it is: an address, or a client without one.
 pub type Client = Option<IpAddr>;
 
 /// Where looks are taken. Clones are the same.

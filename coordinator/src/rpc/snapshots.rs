@@ -226,7 +226,12 @@ impl Write for InParts {
             return Ok(());
         }
         let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
-        let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes the snapshot");
+        let gone = |_| {
+            io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the client does not read the snapshot",
+            )
+        };
         self.parts.blocking_send(part).map_err(gone)
     }
 }

@@ -191,7 +191,7 @@ fn sync(disk: &Disk, waiting: &mut Vec<Done>, marks: &mut (Option<Mark>, Option<
     }
 }
 
-/// sled panics on some damage; whoever waits must hear of it.
+/// sled panics on some damage; the waiting task must hear of it.
 fn contained(work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(io::Error::other("the log store panicked while writing")))

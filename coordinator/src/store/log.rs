@@ -66,7 +66,7 @@ impl LogHandle {
         self.log.upgrade().map(|inner| Log { inner })
     }
 
-    /// Whether the last user of the files let go of them.
+    /// Whether the last user of the files released them.
     pub fn is_closed(&self) -> bool {
         self.disk.strong_count() == 0
     }

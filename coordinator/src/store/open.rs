@@ -286,7 +286,7 @@ fn open_sled(dir: &Path, io: IoMode) -> Result<(sled::Db, sled::Tree, Scan), Ref
     let opening = thread::Builder::new()
         .name("raft-open".to_owned())
         .spawn(move || {
-            // The directory's own lock is held, so whoever has sled's is about to let go of it.
+            // The directory's own lock is held, so the process with sled's lock is about to end.
             let db = held::wait_for(|| config.open(), held::is_lock)?;
             let tree = db.open_tree("log")?;
             let found = scan(&tree).map_err(Refusal::Damage)?;

@@ -1,4 +1,4 @@
-//! How long the disk takes, told to whoever wants to know.
+//! How long the disk takes, for a callback.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -139,7 +139,7 @@ async fn a_file_that_is_written_slowly_changes_nothing_that_runs() {
         sleep(Duration::from_millis(5)).await;
     }
     sleep(Duration::from_secs(4)).await;
-    // Whoever dies in the middle leaves it empty, for much longer than the patience.
+    // A writer that dies in the middle leaves it empty, for much longer than the patience.
     fs::write(&hello, "").expect("written");
     let torn = cluster
         .wait("hello.main", PATIENCE, |status| !status.problems.is_empty())
@@ -171,7 +171,7 @@ async fn a_file_that_is_written_slowly_changes_nothing_that_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn directories_that_go_in_pieces_are_held_back_whoever_leads_and_come_back_as_they_were() {
+async fn directories_that_go_in_pieces_are_held_back_and_come_back_as_they_were() {
     let mut cluster = Coordinators::start_patient(3, 4_000).await;
     let agents = FakeAgent::several(&cluster, 2).await;
     for service in SERVICES {

@@ -261,7 +261,7 @@ async fn a_tag_becomes_replicas_and_outlives_leaders_and_git() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_override_lasts_until_the_next_deploy_whoever_leads() {
+async fn an_override_lasts_until_the_next_deploy_over_elections() {
     let mut cluster = Coordinators::start(3).await;
     let _agents = FakeAgent::several(&cluster, 3).await;
     cluster.declare(

@@ -55,7 +55,7 @@ async fn running(cluster: &Coordinators) -> Repository {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_is_seen_at_once_whoever_is_told_of_it() {
+async fn a_push_is_seen_at_once_by_a_hook_to_any_coordinator() {
     let cluster = Coordinators::told_by_hooks(3).await;
     let repository = running(&cluster).await;
     let _agents = FakeAgent::several(&cluster, 2).await;

@@ -45,7 +45,7 @@ pub(crate) async fn send(
     let asked = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(format!("{head}\r\n").as_bytes()).await?;
-        // Whoever refuses a body need not read it.
+        // A server that refuses a body need not read it.
         let _ = stream.write_all(body).await;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;

@@ -98,7 +98,7 @@ async fn a_drained_host_is_empty_only_when_its_replacements_serve() {
         ["ann@desk"]
     );
 
-    // Whoever does not lead passes it on; and a repetition is the same request.
+    // A coordinator that does not lead passes it on; and a repetition is the same request.
     let leader = cluster.leader(PATIENCE).await;
     let others = (0..3).filter(|at| cluster.ids()[*at] != leader);
     for at in others {

@@ -99,7 +99,7 @@ async fn write(nodes: &[TestNode], written: &mut usize, count: usize) {
     }
 }
 
-/// Asks whoever leads, again and again, until it says that it is done.
+/// Asks the leader, again and again, until it says that it is done.
 async fn until_done<F>(nodes: &[TestNode], what: &str, act: impl Fn(&TestNode) -> F)
 where
     F: Future<Output = bool>,

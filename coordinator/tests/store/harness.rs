@@ -176,7 +176,7 @@ pub(super) async fn leader(nodes: &[TestNode]) -> &TestNode {
     eventually("a leader", agreed).await
 }
 
-/// Proposes on whoever leads, again and again, until it is acknowledged.
+/// Proposes on the leader, again and again, until it is acknowledged.
 pub(super) async fn acknowledged(nodes: &[TestNode], key: &str, value: &[u8]) {
     let attempt = || async {
         let leading = nodes

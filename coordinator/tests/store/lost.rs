@@ -1,5 +1,5 @@
 //! A member that lost its data directory and starts again under its id: its empty store takes no
-//! part, whoever is there, and the others say so.
+//! part, whichever members are there, and the others say so.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 

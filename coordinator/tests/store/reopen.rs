@@ -197,7 +197,7 @@ async fn a_store_has_one_owner_and_one_node() {
 /// Somebody else's hold on the file of the log, as a child that has not got to its own program has.
 fn hold(dir: &Path) -> std::fs::File {
     let file = std::fs::File::open(dir.join("log/db")).expect("a log");
-    file.lock().expect("whoever had it lets go");
+    file.lock().expect("the process that had it lets go");
     file
 }
 
@@ -214,7 +214,7 @@ async fn a_log_that_is_about_to_be_let_go_of_is_waited_for_and_never_called_dama
     let early = opened.recv_timeout(std::time::Duration::from_millis(300));
     assert!(early.is_err(), "it is held");
     drop(held);
-    let log = opened.recv().expect("it ends").expect("let go of").log;
+    let log = opened.recv().expect("it ends").expect("released").log;
     opening.join().expect("it ends").expect("it is heard");
     assert_eq!(all(&log).len(), 1);
     drop(log);

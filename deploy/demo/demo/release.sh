@@ -5,7 +5,7 @@
 SOURCES=(Cargo.toml Cargo.lock Dockerfile Makefile .gitignore src)
 CLONE=$DEMO/git/hello
 
-# Git, untouched by the configuration of whoever runs the demo.
+# Git, untouched by the configuration of the user of the demo.
 git_in_clone() {
     env -u GIT_DIR -u GIT_WORK_TREE -u GIT_INDEX_FILE GIT_CONFIG_GLOBAL=/dev/null \
         GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 \

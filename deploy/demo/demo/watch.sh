@@ -1,6 +1,6 @@
 # Waiting for the cluster, and showing what it does. Sourced by demo.sh.
 
-# The exit code speaks of the instances; whoever asks here reads the answer. None is no answer.
+# The exit code speaks of the instances; callers read the answer. None is no answer.
 status_json() { paasta status -s hello --json -v 2>/dev/null || true; }
 
 # holds FILTER: of the status on stdin. (jq -e calls an empty input a success.)

@@ -52,7 +52,7 @@ fn serve(signals: stop::Signals) -> ExitCode {
         Err(error) => return fail("cannot listen", &error),
     };
     signals.wait();
-    println!("hello: told to stop, finishing what is under way");
+    println!("hello: stops after the requests under way");
     Arc::clone(&server).finish();
     behaviour.exit_code()
 }

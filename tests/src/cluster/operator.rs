@@ -1,4 +1,4 @@
-//! Whoever types `paasta` commands: runs the real program and reads its answers.
+//! The user of `paasta`: runs the real program and reads its answers.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -72,7 +72,7 @@ impl Service {
         &self.registry
     }
 
-    /// From now on the registry wants a login, which whoever builds here has.
+    /// From now on the registry wants a login, which the build has.
     pub fn require_login(&mut self) -> Result<()> {
         self.registry.require_login()
     }

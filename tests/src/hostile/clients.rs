@@ -30,7 +30,7 @@ pub const WRITERS: usize = 6;
 pub const READERS: usize = 3;
 /// How long one try may take.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
-/// After so long nobody knows what became of a write.
+/// After so long the outcome of a write is unknown.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// Between two calls of a client.
 const PAUSE: Duration = Duration::from_millis(40);
@@ -224,7 +224,7 @@ impl Common {
         }
     }
 
-    /// Sends a write until it is acknowledged. False when nobody knows whether it was done.
+    /// Sends a write until it is acknowledged. False when it is unknown whether it was done.
     async fn write_one(&self, register: &str, value: u64, at: usize, asked: &mut usize) -> bool {
         let request = DrainHostRequest {
             asker: Some(Asker {

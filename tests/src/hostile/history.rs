@@ -24,7 +24,7 @@ pub struct Call {
     pub act: Act,
     /// When it was asked.
     pub began: u64,
-    /// When it was answered; `None` when nobody knows whether it was done, or will be.
+    /// When it was answered; `None` when it is unknown whether it was done, or will be.
     pub ended: Option<u64>,
 }
 
@@ -97,7 +97,7 @@ pub fn check(initial: u64, calls: &[Call]) -> Result<(), Refused> {
         }
         // An answer is reached before its call was placed: something before it was placed wrongly.
         if calls[end.call].ended.is_none() {
-            // Only calls that nobody knows of are left: they need not have happened.
+            // Only calls of unknown outcome are left: they need not have happened.
             return Ok(());
         }
         furthest = furthest.max(end.call);
@@ -114,7 +114,7 @@ pub fn check(initial: u64, calls: &[Call]) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Without the writes of which nobody knows and which nobody read: they explain nothing.
+/// Without the writes of unknown outcome that no call read: they explain nothing.
 fn relevant(calls: &[Call]) -> Vec<Call> {
     let read: HashSet<u64> = calls
         .iter()

@@ -100,7 +100,7 @@ impl Connected for Cable {
     fn connect_info(&self) {}
 }
 
-/// Takes the host's port and accepts whoever comes.
+/// Takes the host's port and accepts every connection.
 pub(crate) async fn listen() -> io::Result<impl Stream<Item = io::Result<Cable>>> {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     Ok(stream::unfold(listener, |listener| async {

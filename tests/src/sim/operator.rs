@@ -110,7 +110,7 @@ async fn write(
 }
 
 /// Makes the cluster as `paasta cluster init` does: consensus first, then its identity, written by
-/// whoever leads; here that is this coordinator sooner or later.
+/// the leader; here that is this coordinator sooner or later.
 async fn init(
     world: &World,
     seat: &CoordinatorSeat,

@@ -281,7 +281,7 @@ impl Storm {
             .push((until, End::MakeRoom(seat.name.clone())));
     }
 
-    /// Starts what ended by itself again, as whoever supervises a process does. Only a disk without
+    /// Starts what ended by itself again, as a supervisor of processes does. Only a disk without
     /// room for the log is a reason to end.
     pub(crate) fn supervise(&mut self, sim: &mut Sim<'_>, world: &World) {
         for seat in world.coordinators.values() {

@@ -32,7 +32,7 @@ fn an_image_is_fetched_once_with_credentials_and_removed_when_nothing_needs_it()
     story.phase("done");
 }
 
-/// Waits until a replica of the app with this sha can not have its image, for this reason.
+/// Waits until a replica of the app with this sha cannot have its image, for this reason.
 fn until_problem(cluster: &Cluster, sha: &str, problem: &str) -> Result<InstanceStatus> {
     let git = format!(".git{}.", &sha[..8]);
     cluster.wait_until(BOUNCE, MAIN, problem, |status| {

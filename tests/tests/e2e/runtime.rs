@@ -22,7 +22,7 @@ const NOTICED: Duration = Duration::from_secs(45);
 const FROZEN: Duration = Duration::from_secs(60);
 /// Enough for dockerd, the image and some containers; the rest is filled by the test.
 const SMALL_DISK_MIB: u32 = 384;
-/// Several tries of a start that fails for want of room.
+/// Several tries of a start that fails for lack of room.
 const FULL: Duration = Duration::from_secs(30);
 
 #[test]

@@ -165,7 +165,7 @@ pub(crate) fn answered(
             progress.next = Some(Call::IsSafeToKill);
             progress.errors = 0;
         }
-        // A service that can not say whether it drains may still be able to.
+        // A service that cannot say whether it drains may still be able to.
         (Call::IsDraining, _) => progress.next = Some(Call::Drain),
         (Call::IsSafeToKill, Ok(safe)) => {
             draining.safe = *safe;

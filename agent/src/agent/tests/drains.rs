@@ -136,7 +136,7 @@ async fn until_drained(world: &World, id: u64) {
 }
 
 #[tokio::test]
-async fn hacheck_is_told_down_once_and_up_again_whoever_asks() {
+async fn hacheck_gets_down_once_and_up_again() {
     let server = Server::new(Manner::Answers(200)).await;
     let drains = [hacheck(server.port)];
     let mut world = World::new();

@@ -24,7 +24,7 @@ pub const ANSWER_MAX: u64 = 32 << 20;
 /// Sends one request to the daemon at `socket`.
 ///
 /// # Errors
-/// When nobody listens there, or the connection breaks before the answer begins.
+/// When nothing listens there, or the connection breaks before the answer begins.
 pub(super) async fn send(
     socket: PathBuf,
     request: BollardRequest,
@@ -58,7 +58,7 @@ async fn connect(socket: &Path) -> Result<UnixStream, Error> {
         let words = match error.kind() {
             io::ErrorKind::NotFound => format!("there is no socket {path}; is dockerd running?"),
             io::ErrorKind::ConnectionRefused => {
-                format!("nobody listens at {path}; is dockerd running?")
+                format!("nothing listens at {path}; is dockerd running?")
             }
             _ => format!("{path}: {error}"),
         };

@@ -208,7 +208,7 @@ fn watched(soa: &SoaDir, service: &ServiceName, system: &SystemConfig, found: &m
             .iter()
             .all(|config| config.monitoring.team.is_some()),
         "monitoring.yaml names the team",
-        format!("{service}/monitoring.yaml names no team: nobody is told when it fails"),
+        format!("{service}/monitoring.yaml names no team: its alerts reach no one"),
     ));
     let announced = soa.namespaces(service).map(|all| {
         all.values()

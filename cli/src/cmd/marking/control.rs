@@ -182,7 +182,7 @@ fn check(
     }
 }
 
-/// Whoever names neither clusters nor instances is shown what that means, and asked; a script is
+/// A user who names neither clusters nor instances is shown what that means, and asked; a script is
 /// not.
 fn meant(
     act: Act,

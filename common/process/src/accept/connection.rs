@@ -132,7 +132,7 @@ impl Guarded {
         }
     }
 
-    /// What goes on on it: whoever serves requests says when they begin and end.
+    /// What goes on on it: the server of requests notes when they begin and end.
     pub fn activity(&self) -> Arc<Activity> {
         Arc::clone(&self.activity)
     }

@@ -1,5 +1,5 @@
 //! Taking connections, never more than there may be: limits in all and for each address, a
-//! deadline for whoever says nothing, and a reserve of file descriptors for everything else that a
+//! deadline for a client that sends nothing, and a reserve of file descriptors for everything else that a
 //! daemon opens. What speaks on a connection is the daemon's own affair.
 
 mod connection;
@@ -94,7 +94,7 @@ impl Refusals {
             ),
             closed: meters.counts(
                 "paasta_connections_closed_total",
-                "Connections that were closed, by endpoint and reason: handshake or idle (nothing was said), evicted (others needed the place).",
+                "Connections that were closed, by endpoint and reason: handshake or idle (the client sent nothing), evicted (others needed the place).",
                 &["endpoint", "reason"],
             ),
         }
@@ -180,7 +180,7 @@ impl Open {
             return Err("address");
         }
         if table.total >= limits.total {
-            // Whoever only holds a place makes room for one who may use it.
+            // A client that only holds a place makes room for one that may use it.
             let Some((_, oldest)) = table.unused.pop_first() else {
                 return Err("total");
             };

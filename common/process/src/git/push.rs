@@ -1,6 +1,6 @@
-//! Giving a remote tags on a commit that it has. Git pushes only what it has itself, and whoever
-//! marks a deploy need not have a clone: then the commit alone, without its history and mostly
-//! without its files, is fetched into a directory that goes away again.
+//! Giving a remote tags on a commit that it has. Git pushes only what it has itself, and
+//! the machine that marks a deploy need not have a clone: then the commit alone, without its
+//! history and mostly without its files, is fetched into a directory that goes away again.
 
 use std::{
     io,

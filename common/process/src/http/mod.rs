@@ -90,7 +90,7 @@ pub async fn serve(mut acceptor: Acceptor, router: Router, shutdown: Cancellatio
         connections.spawn(converse(stream, router.clone(), shutdown.clone()));
     }
     connections.close();
-    // Whoever takes longer is cut off with the process.
+    // A request that takes longer is cut off with the process.
     let _ = tokio::time::timeout(STOP_GRACE, connections.wait()).await;
 }
 

@@ -33,7 +33,7 @@ pub(super) static AUTOSCALING: Table = Table::open(
             "proportional, threshold, pid or bespoke.",
         )
         .or(Word("proportional")),
-        Field::new("endpoint", Kind::Text, "Where the metric is asked for.").or(Word("status")),
+        Field::new("endpoint", Kind::Text, "Where the metric is read.").or(Word("status")),
         Field::new(
             "forecast_policy",
             Kind::Text,

@@ -307,7 +307,7 @@ const FIELDS: &[Field] = &[
     Field::new(
         "healthcheck_uri",
         Kind::Pattern(&URI),
-        "What is asked for by http and https.",
+        "The path that http and https request.",
     )
     .or(Said("smartstack.yaml's, else /status")),
     Field::new(

@@ -9,7 +9,7 @@ use crate::{
     soa::InstanceConfig,
 };
 
-/// Whoever holds this socket owns the host; no service may have it, allowed directory or not.
+/// A process that holds this socket owns the host; no service may have it, allowed directory or not.
 const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/docker.sock"];
 
 impl Resolver<'_> {

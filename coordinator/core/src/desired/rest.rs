@@ -1,6 +1,6 @@
-//! When the soa directory may be read: files count only when they are at rest. Whoever writes one
-//! slowly, or many one after the other, is waited for; not for ever, as then what rests is read and
-//! the rest stays as it was.
+//! When the soa directory may be read: files count only when they are at rest. The
+//! reading waits for a file that is written slowly, and for many that are written one after the
+//! other; not for ever: then the files at rest are read, and the others stay as they were.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -107,7 +107,7 @@ mod tests {
     fn the_first_leaders_files_are_adopted_and_a_drift_is_no_change() {
         let mut world = World::new(3);
         assert_eq!(world.hear(1, &[(1, "a")]), "a");
-        // The others were of another opinion all the time, whoever leads.
+        // The others were of another opinion all the time, whichever coordinator leads.
         assert_eq!(world.hear(2, &[(1, "a"), (2, "b"), (3, "b")]), "a");
         assert_eq!(world.hear(3, &[(3, "b"), (2, "b")]), "a");
         // The first is brought into line with them: that is a change, and most agree.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hosts::HostView;
 
-/// What a replica counts as; of too many, the later go first. One of which nobody knows may serve,
+/// What a replica counts as; of too many, the later go first. One whose state is unknown may serve,
 /// one that starts does not yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,7 +20,7 @@ pub enum Class {
     Happy,
     /// Happy, but on a host that is being drained.
     AtRisk,
-    /// Its host is silent, or has not reported since the election: nobody knows.
+    /// Its host is silent, or has not reported since the election: its state is unknown.
     Unknown,
     /// On its way up: placed, pulled, started, or too young to be happy.
     Starting,

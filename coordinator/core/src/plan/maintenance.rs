@@ -90,10 +90,7 @@ impl fmt::Display for Emptying {
         let left = self.leaving.len();
         match self.standing {
             Standing::Lost => f.write_str("declared lost: what it ran is replaced elsewhere"),
-            Standing::Silent => write!(
-                f,
-                "not heard from: nobody knows whether its {left} replicas run"
-            ),
+            Standing::Silent => write!(f, "silent: whether its {left} replicas run is unknown"),
             Standing::Up => write!(f, "takes work, {left} replicas: drain it first"),
             Standing::Draining if left == 0 => f.write_str("empty: safe to stop"),
             Standing::Draining => write!(f, "{left} replicas are left"),

@@ -31,7 +31,7 @@ pub struct Touched {
 }
 
 impl Touched {
-    /// Nobody knows what changed: all may have.
+    /// What changed is unknown: all may have.
     pub fn everything() -> Self {
         Self {
             everything: true,

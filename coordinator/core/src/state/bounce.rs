@@ -1,4 +1,5 @@
-//! What is remembered of a bounce: enough to tell how long it has made no progress, whoever leads.
+//! What is remembered of a bounce: enough to tell how long it has made no progress, whichever
+//! coordinator leads.
 //! How a bounce decides is [`crate::plan::bounce`].
 
 use std::fmt;

@@ -57,13 +57,13 @@ pub enum Subject {
 pub enum EventKind {
     /// The cluster itself changed.
     Cluster,
-    /// A host came, went, or is being drained.
+    /// A host joined, was lost, returned, or is being drained.
     Host,
-    /// What is asked for changed.
+    /// The desired state changed.
     Desired,
     /// Replicas were placed, or a placement was refused.
     Placement,
-    /// Replicas were told to leave, or gone.
+    /// Replicas must leave, or are gone.
     Replicas,
     /// A step of a bounce.
     Bounce,

@@ -46,7 +46,7 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cause {
-    /// Who; whoever proposes it, when empty.
+    /// The user; when empty, the proposer.
     pub by: String,
     /// As in [`Change`].
     pub kinds: Vec<String>,
@@ -98,7 +98,7 @@ impl History {
 }
 
 impl Cause {
-    /// Of one kind, by whoever proposes it.
+    /// Of one kind, by the proposer.
     pub fn of(kind: &str) -> Self {
         Self {
             kinds: vec![kind.to_owned()],

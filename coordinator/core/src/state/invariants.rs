@@ -74,7 +74,7 @@ fn check_placements(state: &ClusterState, found: &mut Vec<Violation>) {
                 violation(
                     found,
                     "I3",
-                    format!("{} was not told of {id}", replica.host),
+                    format!("the assignment of {} is older than {id}", replica.host),
                 );
             }
             Some(_) => {}

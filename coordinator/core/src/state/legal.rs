@@ -1,4 +1,4 @@
-//! The second look at a placement (I2): whoever planned it, and however long ago, apply takes it
+//! The second look at a placement (I2): whichever leader planned it, and however long ago, apply takes it
 //! only when it is legal now.
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -177,13 +177,13 @@ pub enum Reason {
     #[error("the host does not fit: {0}")]
     Unfit(Unfit),
     /// A replica that was told to stop stops.
-    #[error("replica {id} was already told to stop")]
+    #[error("replica {id} already has the order to stop")]
     AlreadyStopping {
         /// The replica.
         id: ReplicaId,
     },
     /// Only a stopped replica can be forgotten.
-    #[error("replica {id} was not told to stop")]
+    #[error("replica {id} has no order to stop")]
     NotStopping {
         /// The replica.
         id: ReplicaId,

@@ -1,4 +1,4 @@
-//! The operator's settings that decide what a container is: one set for the cluster, whoever leads.
+//! The operator's settings that decide what a container is: one set for the cluster.
 
 use std::collections::BTreeMap;
 

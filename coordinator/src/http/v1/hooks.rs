@@ -47,7 +47,7 @@ pub(super) async fn git(
     })?;
     let body = body.map_err(|error| Problem::new(error.status().as_u16(), error.body_text()))?;
     let secret = secret::read(path).await.map_err(|error| {
-        // Whoever asks may be anybody, and need not know which file it is.
+        // The client may be anybody, and need not know which file it is.
         tracing::warn!(%error, "a hook could not be judged");
         Problem::new(
             503,
@@ -62,7 +62,7 @@ pub(super) async fn git(
     for service in &asked {
         poke(&api, service).await?;
     }
-    tracing::info!(?asked, "a git server tells of a push");
+    tracing::info!(?asked, "a git server reports a push");
     Ok((StatusCode::ACCEPTED, Json(Asked { asked })).into_response())
 }
 

@@ -30,7 +30,7 @@ fn an_order_to_forget_failures_starts_what_waits_once() {
     host.live(50);
     assert_eq!((host.runs(1).len(), host.report(1).failures), (runs + 1, 0));
     assert_eq!(host.report(1).phase, Phase::Running);
-    // It is carried out once, whatever is told again and whoever is started again.
+    // It is carried out once, whatever is sent again and whichever agent is started again.
     host.crashing.insert(ReplicaId(1));
     host.crash(1);
     host.live(100);

@@ -78,7 +78,7 @@ impl Moves {
 }
 
 /// The new replicas that stay and those that are too many: the worst class goes first, and within a
-/// class whoever shares its host with most others.
+/// class a replica that shares its host with most others.
 fn split_surplus<'m, 'a>(
     members: &'m Members<'a>,
     wanted: usize,

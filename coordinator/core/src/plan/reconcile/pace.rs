@@ -1,5 +1,5 @@
 //! The pace at which hosts are emptied: how many replicas of one instance may be in movement at
-//! once on that account. Whoever drains half the cluster by mistake, or a version that does not
+//! once on that account. A drain of half the cluster by mistake, or a version that does not
 //! start elsewhere, then costs a part of each instance's headroom and not all of it.
 
 use super::Goal;
