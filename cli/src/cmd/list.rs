@@ -54,7 +54,7 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
     let service = args.service.as_deref().unwrap_or_default();
     let names = names::all(&mut coordinators, service, args.stale).await?;
-    let age = render::stale::line(names.stale.as_ref());
+    let age = render::stale::line(names.stale.as_ref(), &context.view);
     if !age.is_empty() {
         note(age.trim_end());
     }

@@ -87,7 +87,10 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             silent: &silent,
         })?;
     } else {
-        context.print(&render::stale::line(response.stale.as_ref()))?;
+        context.print(&render::stale::line(
+            response.stale.as_ref(),
+            &context.view,
+        ))?;
         context.print(&render::metastatus::render(
             &response,
             &found,

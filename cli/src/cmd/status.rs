@@ -52,6 +52,7 @@ pub struct Args {
 /// # Errors
 /// No coordinator answered, or standard output is gone.
 pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    context.view.full = args.verbose;
     let mut coordinators = context.coordinators()?;
     let mut shown = Shown::new(context);
     match pages(args, &args.instances, &mut coordinators, &mut shown).await {
@@ -120,7 +121,7 @@ impl<'a> Shown<'a> {
             .fold(self.exit, Exit::max);
         let mut text = self.text.page(&page, &self.context.view);
         if self.count == page.instances.len() {
-            text.insert_str(0, &render::stale::line(page.stale.as_ref()));
+            text.insert_str(0, &render::stale::line(page.stale.as_ref(), &self.context.view));
         }
         if !self.context.global.json {
             page.instances.clear();
@@ -140,7 +141,7 @@ impl<'a> Shown<'a> {
         match self.context.global.json {
             true => self.context.print_json(&self.whole)?,
             false => {
-                let text = render::status::problems(&self.whole, &self.context.view);
+                let text = self.text.rest(&self.whole, &self.context.view);
                 self.context.print(&text)?;
             }
         }
