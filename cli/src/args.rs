@@ -28,7 +28,7 @@ Most used:
 All commands, by task (paasta help COMMAND has options and examples):
   Deploy:        mark-for-deployment, wait-for-deployment, rollback, start, stop, restart,
                  list-deployments, get-latest-deployment, bounce
-  Look:          status, why, logs, events, history, list, list-clusters, info,
+  Look:          status, watch, why, logs, events, history, list, list-clusters, info,
                  check-replication, metastatus
   Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
                  autoscale, backoff, brake
@@ -90,6 +90,8 @@ pub struct Global {
 pub enum Command {
     /// Show how instances are: versions, replicas, bounces, what is waited for
     Status(cmd::status::Args),
+    /// Show the status of instances live, in place
+    Watch(cmd::status::watch::Args),
     /// Show how the cluster is: coordinators, hosts, resources
     Metastatus(cmd::metastatus::Args),
     /// List services or instances

@@ -14,6 +14,7 @@ use paasta_cli::{
     render::{self, View, metastatus::Detail},
     verdict::cluster::findings,
 };
+use paasta_coordinator::raft::Role;
 use paasta_tests::tidy::root;
 use scene::Scene;
 
@@ -59,6 +60,41 @@ fn long(scene: &Scene, view: &View, replicas: bool) -> String {
 }
 
 #[test]
+fn instances_at_a_glance() {
+    let scene = Scene::troubled();
+    let answer = scene.status(false);
+    let glance = |view: &View| render::glance::render(&answer, None, view);
+    golden_widths("glance", glance);
+    let coloured = View {
+        colour: true,
+        ..view(80)
+    };
+    golden("glance-80-colour.txt", &glance(&coloured));
+    let limited = render::glance::render(&answer, Some(3), &view(80));
+    golden("glance-80-limited.txt", &limited);
+}
+
+#[test]
+fn what_needs_attention_comes_first_and_each_instance_has_one_line() {
+    let scene = Scene::troubled();
+    let answer = scene.status(false);
+    let text = render::glance::render(&answer, None, &view(120));
+    let lines: Vec<&str> = text.lines().skip(3).take(answer.instances.len()).collect();
+    let place = |name: &str| lines.iter().position(|line| line.starts_with(name));
+    for needy in [
+        "held.main",
+        "crash.main",
+        "batch.main",
+        "web.main",
+        "git.main",
+    ] {
+        assert!(place(needy) < place("api.main"), "{needy} in {text}");
+        assert!(place(needy).is_some(), "{needy} in {text}");
+    }
+    assert!(place("old.main").is_some(), "{text}");
+}
+
+#[test]
 fn instances_in_full() {
     let scene = Scene::troubled();
     golden_widths("status", |view| long(&scene, view, true));
@@ -72,8 +108,12 @@ fn instances_in_full() {
 #[test]
 fn a_problem_of_a_whole_service_is_shown_once() {
     let scene = Scene::troubled();
-    let text = long(&scene, &view(200), false);
-    assert_eq!(text.matches("expected a team").count(), 1, "{text}");
+    for text in [
+        long(&scene, &view(200), false),
+        render::glance::render(&scene.status(false), None, &view(200)),
+    ] {
+        assert_eq!(text.matches("expected a team").count(), 1, "{text}");
+    }
 }
 
 #[test]
@@ -120,5 +160,15 @@ fn the_cluster_and_its_hosts() {
     golden_widths("metastatus", |view| {
         render::metastatus::render(&answer, &found, view)
             + &render::metastatus::tables(&answer, &silent, &detail, view)
+    });
+}
+
+#[test]
+fn without_a_quorum_what_is_known_is_shown_with_its_age() {
+    let mut scene = Scene::troubled();
+    scene.role = Role::NoQuorum;
+    let answer = scene.status(false);
+    golden_widths("no-quorum", |view| {
+        render::glance::render(&answer, None, view)
     });
 }

@@ -6,6 +6,7 @@ mod bounces;
 mod declared;
 mod fake;
 mod files;
+mod glance;
 mod local;
 mod logs;
 mod marking;
