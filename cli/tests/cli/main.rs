@@ -19,3 +19,4 @@ mod paasta;
 mod reach;
 mod settings;
 mod show;
+mod usage;
