@@ -13,6 +13,7 @@ use crate::{args::Args, cmd::Context, exit::Exit};
 pub mod args;
 pub mod client;
 pub mod cmd;
+pub mod compat;
 pub mod exit;
 pub mod render;
 pub mod screen;
@@ -27,7 +28,13 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let argv: Vec<OsString> = argv.into_iter().collect();
     let args = match Args::try_parse_from(&argv) {
         Ok(args) => args,
-        Err(error) => return usage(&by_hand(error, &argv)).into(),
+        Err(error) => {
+            let exit = usage(&by_hand(error, &argv));
+            if let (Exit::Failed, Some(instead)) = (exit, compat::instead(&argv)) {
+                terminal::note(&instead);
+            }
+            return exit.into();
+        }
     };
     let exit = match execute(args) {
         Ok(exit) => exit,
