@@ -16,27 +16,23 @@ const TEMPLATE: &str = "\
 
 {usage-heading} {usage}
 
-Most used:
-  status                Show how instances are: versions, replicas, bounces
-  why                   Say why an instance is not as it should be
-  logs                  Show what a service wrote and what was done to it
-  mark-for-deployment   Deploy a commit
-  rollback              Go back to a commit that was deployed before
-  validate              Check a yelpsoa-configs directory
-  metastatus            Show how the cluster is: coordinators, hosts, resources
+Most used (paasta help COMMAND has options and examples):
+  status    How instances are        mark-for-deployment  Deploy a commit
+  watch     The same, live           rollback             Go back to an earlier one
+  why       Why one is not well      validate             Check yelpsoa-configs
+  logs      What a service wrote     metastatus           How the cluster is
 
-All commands, by task (paasta help COMMAND has options and examples):
-  Deploy:        mark-for-deployment, wait-for-deployment, rollback, start, stop, restart,
-                 list-deployments, get-latest-deployment, bounce
-  Look:          status, why, logs, events, history, list, list-clusters, info,
-                 check-replication, metastatus
-  Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
-                 autoscale, backoff, brake
-  Hosts:         maintenance, cleanup
-  Coordinators:  cluster, coordinator, settings, snapshot, generate-deployments
-  New services:  new-service, validate, local-run, pipeline
-  Pipeline:      check, cook-image, itest, security-check, push-to-registry
-  This program:  completions, man, version, help
+Deploy:        mark-for-deployment, wait-for-deployment, rollback, start, stop, restart,
+               list-deployments, get-latest-deployment, bounce
+Look:          status, watch, why, logs, events, history, list, list-clusters, info,
+               check-replication, metastatus
+Hosts:         maintenance, cleanup
+Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
+               autoscale, backoff, brake
+Pipeline:      check, cook-image, itest, security-check, push-to-registry, pipeline
+Coordinators:  cluster, coordinator, settings, snapshot, generate-deployments
+New services:  new-service, validate, local-run
+This program:  completions, man, version, help
 
 {options}
 {after-help}";
@@ -90,6 +86,8 @@ pub struct Global {
 pub enum Command {
     /// Show how instances are: versions, replicas, bounces, what is waited for
     Status(cmd::status::Args),
+    /// Show the status of instances live, in place
+    Watch(cmd::status::watch::Args),
     /// Show how the cluster is: coordinators, hosts, resources
     Metastatus(cmd::metastatus::Args),
     /// List services or instances
@@ -143,31 +141,31 @@ pub enum Command {
     /// Print the full sha of what is marked for a deploy group
     GetLatestDeployment(cmd::marking::get_latest_deployment::Args),
     /// Start instances that were stopped
-    #[command(after_help = examples(&["paasta start -s hello -c prod -i main"], ""))]
+    #[command(after_help = examples(&["paasta start -s hello -c prod -i main", "paasta start -s hello -l prod.everything"], ""))]
     Start(cmd::marking::control::Args),
     /// Stop instances until the next deploy
-    #[command(after_help = examples(&["paasta stop -s hello -c prod -i main"], ""))]
+    #[command(after_help = examples(&["paasta stop -s hello -c prod -i main", "paasta stop -s hello -c prod -i main,worker"], ""))]
     Stop(cmd::marking::control::Args),
     /// Replace every container of instances, by their bounce method
-    #[command(after_help = examples(&["paasta restart -s hello -l prod.everything"], ""))]
+    #[command(after_help = examples(&["paasta restart -s hello -l prod.everything", "paasta restart -s hello -c prod -i main"], ""))]
     Restart(cmd::marking::control::Args),
     /// Show what was asked of an instance, by whom and when
     History(cmd::history::Args),
     /// Stop an instance at once, past git
     #[command(after_help = examples(
-        &["paasta emergency-stop -s hello -i main"],
+        &["paasta emergency-stop -s hello -i main", "paasta emergency-stop -s hello    # its instance main"],
         cmd::emergency::UNTIL,
     ))]
     EmergencyStop(cmd::emergency::Args),
     /// Start an instance at once, past git; end what an emergency command did
     #[command(after_help = examples(
-        &["paasta emergency-start -s hello -i main"],
+        &["paasta emergency-start -s hello -i main", "paasta emergency-start -s hello -i worker"],
         cmd::emergency::UNTIL,
     ))]
     EmergencyStart(cmd::emergency::Args),
     /// Stop an instance and start it again, past git; it is down in between
     #[command(after_help = examples(
-        &["paasta emergency-restart -s hello -i main"],
+        &["paasta emergency-restart -s hello -i main", "paasta emergency-restart -s hello -i worker"],
         cmd::emergency::UNTIL,
     ))]
     EmergencyRestart(cmd::emergency::Args),
@@ -200,16 +198,19 @@ pub enum Command {
     /// Write the man pages
     Man(cmd::man::Args),
     /// Print the version
-    #[command(after_help = examples(&["paasta version"], ""))]
+    #[command(after_help = examples(&["paasta version", "paasta version --json"], ""))]
     Version,
     /// Any other word: a verb of PaaSTA that is not here, or a typing error
     #[command(external_subcommand)]
     Absent(Vec<OsString>),
 }
 
-/// Reads a time that somebody would wait for.
+/// Reads a time that may be waited for: with its unit, or in seconds as for PaaSTA.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let span = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+    };
     match span.is_zero() || span > TIMEOUT_MAX {
         true => Err("give a time between 1ms and 1h".to_owned()),
         false => Ok(span),
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn every_command_is_in_the_help_by_task_once_and_on_one_screen() {
-        let list = TEMPLATE.split_once("by task").expect("the list").1;
+        let list = TEMPLATE.split_once("\nDeploy:").expect("the list").1;
         let words: Vec<&str> = list
             .split(|one: char| !one.is_ascii_lowercase() && one != '-')
             .collect();
@@ -245,13 +246,36 @@ mod tests {
             assert_eq!(times, 1, "{name} in the list of commands by task");
         }
         let help = Args::command().render_help().to_string();
-        assert!(help.lines().count() <= 60, "{} lines", help.lines().count());
+        assert!(
+            help.lines().count() <= 48,
+            "{} lines:\n{help}",
+            help.lines().count()
+        );
+    }
+
+    #[test]
+    fn every_command_has_two_or_three_examples() {
+        let root = Args::command();
+        for path in help::leaves(&root) {
+            let mut words = path.split(' ').skip(1);
+            let found = words.try_fold(&root, |command, word| command.find_subcommand(word));
+            let leaf = found.expect("the help names commands that exist");
+            let text = leaf.get_after_long_help().or(leaf.get_after_help());
+            let text = text.map(ToString::to_string).unwrap_or_default();
+            let count = text
+                .lines()
+                .filter(|line| line.starts_with("  paasta "))
+                .count();
+
+            assert!((2..=4).contains(&count), "{path}:\n{text}");
+        }
     }
 
     #[test]
     fn timeouts_are_bounded() {
         assert_eq!(timeout("90s"), Ok(Duration::from_secs(90)));
-        for refused in ["0s", "2h", "ten", ""] {
+        assert_eq!(timeout("3600"), Ok(Duration::from_secs(3_600)));
+        for refused in ["0s", "0", "3601", "2h", "ten", ""] {
             assert!(timeout(refused).is_err(), "{refused}");
         }
     }

@@ -88,6 +88,11 @@ impl Coordinators {
         Self { once: true, ..self }
     }
 
+    /// The coordinators, in the order in which they are asked.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.addresses.clone()
+    }
+
     /// How long each call may take in all.
     pub fn timeout(&self) -> Duration {
         self.timeout

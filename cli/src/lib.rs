@@ -6,15 +6,17 @@
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode, time::Duration};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _, builder::Resettable};
 
 use crate::{args::Args, cmd::Context, exit::Exit};
 
 pub mod args;
 pub mod client;
 pub mod cmd;
+pub mod compat;
 pub mod exit;
 pub mod render;
+pub mod screen;
 pub mod terminal;
 pub mod verdict;
 
@@ -23,9 +25,16 @@ const STOP_WITHIN: Duration = Duration::from_millis(200);
 
 /// Runs the command line `argv` (the program's name first) to its exit code.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(argv) {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    let args = match Args::try_parse_from(&argv) {
         Ok(args) => args,
-        Err(error) => return usage(&error).into(),
+        Err(error) => {
+            let exit = usage(&by_hand(error, &argv));
+            if let (Exit::Failed, Some(instead)) = (exit, compat::instead(&argv)) {
+                terminal::note(&instead);
+            }
+            return exit.into();
+        }
     };
     let exit = match execute(args) {
         Ok(exit) => exit,
@@ -69,6 +78,13 @@ async fn answer(command: args::Command, context: &mut Context) -> anyhow::Result
         }
         None => Err(error),
     }
+}
+
+/// The same mistake without what the environment gives: clap names options that have a value in
+/// the usage line, as if they were required.
+fn by_hand(error: clap::Error, argv: &[OsString]) -> clap::Error {
+    let bare = Args::command().mut_args(|arg| arg.env(Resettable::Reset));
+    bare.try_get_matches_from(argv).err().unwrap_or(error)
 }
 
 /// Help and version are what was asked for; anything else is a mistake in the command line.

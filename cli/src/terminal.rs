@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use crate::render::View;
 
 /// The narrowest width that text is laid out for; a smaller terminal wraps by itself.
-const WIDTH_MIN: usize = 60;
+const WIDTH_MIN: usize = 30;
 
 /// Whether `stream` should get colours: only a terminal does, and NO_COLOR (any value) refuses.
 pub fn colours(stream: &impl IsTerminal) -> bool {
@@ -29,6 +29,7 @@ pub fn view() -> View {
             .map(|width: usize| width.max(WIDTH_MIN)),
         colour: colours(&io::stdout()),
         zone: TimeZone::system(),
+        full: false,
     }
 }
 

@@ -9,7 +9,7 @@ use paasta_common::typo::close_matches;
 use crate::{args::Args, exit::Exit, terminal::note};
 
 /// Verb, why it is absent, what to use instead.
-const ABSENT: [(&str, &str, &str); 23] = [
+const ABSENT: [(&str, &str, &str); 36] = [
     (
         "boost",
         "there is no cluster autoscaler to speed up",
@@ -116,6 +116,71 @@ const ABSENT: [(&str, &str, &str); 23] = [
         "mesos-tail",
         "there is no Mesos",
         "paasta logs -f -s SERVICE",
+    ),
+    (
+        "paasta_serviceinit",
+        "the CLI does this",
+        "paasta status, start, stop, restart",
+    ),
+    (
+        "paasta_metastatus",
+        "it is a command of the CLI",
+        "paasta metastatus",
+    ),
+    (
+        "paasta_maintenance",
+        "it is a command of the CLI",
+        "paasta maintenance drain, undrain, status",
+    ),
+    (
+        "setup_marathon_job",
+        "the coordinators deploy by themselves",
+        "paasta why SERVICE.INSTANCE",
+    ),
+    (
+        "deploy_marathon_services",
+        "the coordinators deploy by themselves",
+        "paasta status",
+    ),
+    (
+        "list_marathon_service_instances",
+        "it has another name",
+        "paasta list -i, or paasta status --not-ok for its --minimal",
+    ),
+    (
+        "cleanup_marathon_jobs",
+        "the coordinators remove what is not declared",
+        "paasta cleanup --dry-run",
+    ),
+    (
+        "generate_all_deployments",
+        "the coordinators read the tags by themselves",
+        "paasta generate-deployments",
+    ),
+    (
+        "check_capacity",
+        "the coordinators export what is used",
+        "paasta metastatus, or the alert rules of deploy/prometheus",
+    ),
+    (
+        "check_mesos_outdated_tasks",
+        "there is no Mesos",
+        "paasta status --bouncing",
+    ),
+    (
+        "check_mesos_active_frameworks",
+        "there is no Mesos",
+        "paasta cluster node",
+    ),
+    (
+        "am_i_mesos_leader",
+        "there is no Mesos",
+        "paasta cluster node names the leader",
+    ),
+    (
+        "paasta_cleanup_stale_nodes",
+        "lost hosts are forgotten by themselves",
+        "paasta maintenance remove HOST",
     ),
 ];
 

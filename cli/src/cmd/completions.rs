@@ -8,7 +8,7 @@ use crate::{args, exit::Exit, terminal};
 
 /// Print the completions of a shell
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta completions bash > /etc/bash_completion.d/paasta"], ""))]
+#[command(after_help = examples(&["paasta completions bash > /etc/bash_completion.d/paasta", "paasta completions fish > ~/.config/fish/completions/paasta.fish"], ""))]
 pub struct Args {
     /// The shell
     pub shell: Known,

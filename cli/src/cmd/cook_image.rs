@@ -10,7 +10,7 @@ use crate::{args::timeout, exit::Exit};
 /// Build the image of a service with `make cook-image`
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples(&[
-    "paasta cook-image -s hello",
+    "paasta cook-image -s hello", "paasta cook-image -s hello --step-timeout 30m",
 ], "\
 Runs in the service's repository, with DOCKER_TAG set to what the image is to be called, unless
 DOCKER_TAG is set already. The exit code is make's; 2 when interrupted."))]

@@ -23,13 +23,13 @@ const YOCALHOST: &str = "169.254.255.254";
 
 /// Show what a service is: description, team, repository, clusters
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta info -s hello"], ""))]
+#[command(after_help = examples(&["paasta info -s hello", "paasta info -s hello -d ~/yelpsoa-configs"], ""))]
 pub struct Args {
     /// The service
     #[arg(short, long, value_name = "SERVICE")]
     pub service: ServiceName,
     /// The yelpsoa-configs directory [default: soa_dir of the configuration]
-    #[arg(short = 'd', long, value_name = "DIR")]
+    #[arg(short = 'd', short_alias = 'y', long, value_name = "DIR")]
     pub soa_dir: Option<PathBuf>,
 }
 

@@ -11,7 +11,7 @@ use crate::{args::timeout, exit::Exit, terminal::note};
 /// Test a commit with `make itest`, and see that its image was made
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples(&[
-    "paasta itest -s hello -c $(git rev-parse HEAD)",
+    "paasta itest -s hello -c $(git rev-parse HEAD)", "paasta itest -s hello -c $(git rev-parse HEAD) --step-timeout 30m",
 ], "\
 Runs in the service's repository, with DOCKER_TAG=REGISTRY/services-SERVICE:paasta-COMMIT. The
 exit code is make's; 1 when no such image is there afterwards; 2 when interrupted."))]
@@ -19,7 +19,7 @@ pub struct Args {
     #[command(flatten)]
     of: step::Of,
     /// The commit, in full
-    #[arg(short, long, value_name = "SHA", value_parser = step::commit)]
+    #[arg(short, short_alias = 'k', long, value_name = "SHA", value_parser = step::commit)]
     commit: String,
     /// How long make may take
     #[arg(long = "step-timeout", value_name = "TIME", default_value = step::LIMIT, value_parser = timeout)]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use paasta_common::soa::SoaDir;
+use paasta_common::{config::SystemConfig, id::ServiceName, soa::SoaDir};
 use paasta_process::help::examples;
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::{exit::Exit, render, terminal::note};
 const EXAMPLES: &[&str] = &[
     "paasta list                  # services that have an instance in this cluster",
     "paasta list -i -s hello      # their instances, SERVICE.INSTANCE",
-    "paasta list -a               # every service of yelpsoa-configs",
+    "paasta list -i -d ~/yelpsoa-configs   # what a directory declares; no cluster is asked",
 ];
 
 /// List services or instances
@@ -28,12 +28,18 @@ pub struct Args {
     /// Every service of the yelpsoa-configs directory, also those without any instance
     #[arg(short, long)]
     pub all: bool,
-    /// The yelpsoa-configs directory for --all [default: soa_dir of the configuration]
-    #[arg(short = 'd', long, value_name = "DIR", requires = "all")]
+    /// What this yelpsoa-configs directory declares, in any cluster; no coordinator is asked
+    #[arg(short = 'd', short_alias = 'y', long, value_name = "DIR")]
     pub soa_dir: Option<PathBuf>,
     /// Take the answer of any coordinator, even one without a leader
     #[arg(long)]
     pub stale: bool,
+}
+
+/// Instances of a directory, for `--json`.
+#[derive(Serialize)]
+struct Instances<'a> {
+    instances: &'a [&'a str],
 }
 
 /// Services, for `--json`.
@@ -48,13 +54,13 @@ struct Services<'a> {
 /// No coordinator answered (with `--all` none is asked), the directory cannot be read, or standard
 /// output is gone.
 pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
-    if args.all {
+    if args.all || args.soa_dir.is_some() {
         return declared(args, context);
     }
     let mut coordinators = context.coordinators()?;
     let service = args.service.as_deref().unwrap_or_default();
     let names = names::all(&mut coordinators, service, args.stale).await?;
-    let age = render::stale::line(names.stale.as_ref());
+    let age = render::stale::line(names.stale.as_ref(), &context.view);
     if !age.is_empty() {
         note(age.trim_end());
     }
@@ -78,13 +84,37 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The services of the directory.
+/// The services of the directory: with `--all` every one, else those that declare an instance, or
+/// these instances.
 fn declared(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let all = SoaDir::open(context.soa_dir(args.soa_dir.as_deref())?)?.services()?;
-    let all = all.iter().map(|service| service.as_str());
+    let soa = SoaDir::open(context.soa_dir(args.soa_dir.as_deref())?)?;
+    let services = soa.services()?;
+    let all = services.iter().map(|service| service.as_str());
     let wanted = |name: &&str| args.service.as_deref().is_none_or(|wanted| *name == wanted);
-    let found: Vec<&str> = all.clone().filter(wanted).collect();
-    print(&found, context)?;
+    let mut found: Vec<&str> = all.clone().filter(wanted).collect();
+    let instances = match args.all {
+        true => BTreeSet::new(),
+        false => instances(&soa, &services, &context.system()?)?,
+    };
+    if !args.all {
+        let declares = |name: &str| names::services_of(&instances).any(|one| one == name);
+        found.retain(|name| declares(name));
+    }
+    match args.print_instances {
+        true => {
+            let of_found = |id: &&String| names::services_of([*id]).any(|one| found.contains(&one));
+            let names: Vec<&str> = instances
+                .iter()
+                .filter(of_found)
+                .map(String::as_str)
+                .collect();
+            match context.global.json {
+                true => context.print_json(&Instances { instances: &names })?,
+                false => context.print(&lines(names.into_iter()))?,
+            }
+        }
+        false => print(&found, context)?,
+    }
     match &args.service {
         Some(service) if found.is_empty() => {
             note(&format!(
@@ -95,6 +125,24 @@ fn declared(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         _ => Ok(Exit::Ok),
     }
+}
+
+/// `SERVICE.INSTANCE` of everything that is declared for any cluster.
+fn instances(
+    soa: &SoaDir,
+    services: &[ServiceName],
+    system: &SystemConfig,
+) -> anyhow::Result<BTreeSet<String>> {
+    let mut all = BTreeSet::new();
+    for service in services {
+        let targets = soa.targets(service, system)?.list;
+        all.extend(
+            targets
+                .iter()
+                .map(|one| format!("{service}.{}", one.instance)),
+        );
+    }
+    Ok(all)
 }
 
 fn print(services: &[&str], context: &Context) -> anyhow::Result<()> {

@@ -11,10 +11,10 @@ use crate::exit::Exit;
 
 /// List the clusters that services declare instances for
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta list-clusters -d ~/yelpsoa-configs"], ""))]
+#[command(after_help = examples(&["paasta list-clusters -d ~/yelpsoa-configs", "paasta list-clusters --json"], ""))]
 pub struct Args {
     /// The yelpsoa-configs directory [default: soa_dir of the configuration]
-    #[arg(short = 'd', long, value_name = "DIR")]
+    #[arg(short = 'd', short_alias = 'y', long, value_name = "DIR")]
     pub soa_dir: Option<PathBuf>,
 }
 

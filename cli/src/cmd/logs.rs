@@ -18,7 +18,7 @@ use crate::{
 /// How many lines are shown when nothing is said.
 const LINES: u32 = 100;
 /// Lines that may be asked for.
-const LINES_MAX: i64 = 10_000;
+const LINES_MAX: u32 = 10_000;
 
 /// Show what a service wrote and what was done to it
 #[derive(Debug, clap::Args)]
@@ -35,10 +35,12 @@ pub struct Args {
     #[arg(short, long, value_name = "SERVICE")]
     pub service: String,
     /// Only these instances of the service
-    #[arg(short, long, value_name = "INSTANCE,...", value_delimiter = ',')]
+    #[arg(short, long, alias = "instance", value_name = "INSTANCE,...")]
+    #[arg(value_delimiter = ',')]
     pub instances: Vec<String>,
     /// The cluster that is meant; refused by any other
-    #[arg(short, long, value_name = "CLUSTER")]
+    #[arg(short, long, alias = "clusters", value_name = "CLUSTER")]
+    #[arg(value_parser = clap::builder::ValueParser::new(one_cluster))]
     pub cluster: Option<String>,
     /// Of stdout, stderr, deploy, monitoring [default: all]
     #[arg(
@@ -48,10 +50,17 @@ pub struct Args {
         value_name = "COMPONENT,...",
         value_delimiter = ','
     )]
-    #[arg(value_parser = ["stdout", "stderr", "deploy", "monitoring"])]
+    #[arg(value_parser = ["stdout", "stderr", "deploy", "monitoring", "build", "oom"])]
+    #[arg(hide_possible_values = true)]
     pub components: Vec<String>,
     /// Go on with what comes
-    #[arg(short, long, alias = "tail", conflicts_with = "until")]
+    #[arg(
+        short,
+        short_alias = 'F',
+        long,
+        alias = "tail",
+        conflicts_with = "until"
+    )]
     pub follow: bool,
     /// From this moment on: a time ago, as 10m, or 2026-11-25T10:00:00Z
     #[arg(short = 'a', long, alias = "from", value_name = "TIME")]
@@ -62,8 +71,8 @@ pub struct Args {
     #[arg(value_parser = moment)]
     pub until: Option<Moment>,
     /// The last so many lines in all [default: 100, or all with --since]
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=LINES_MAX))]
+    #[arg(short = 'n', short_alias = 'l', long, value_name = "COUNT")]
+    #[arg(allow_hyphen_values = true, value_parser = count)]
     pub lines: Option<u32>,
     /// Only what this replica wrote
     #[arg(long, value_name = "REPLICA")]
@@ -72,11 +81,14 @@ pub struct Args {
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     /// Only the messages, as they were written
-    #[arg(short, long, conflicts_with = "json")]
+    #[arg(short, long, alias = "raw-mode", conflicts_with = "json")]
     pub raw: bool,
     /// Say where each line was written
     #[arg(short, long)]
     pub verbose: bool,
+    /// Taken as by PaaSTA; the cluster has the lines
+    #[arg(short = 'd', long, hide = true, value_name = "DIR")]
+    pub soa_dir: Option<std::path::PathBuf>,
 }
 
 /// A moment, nanoseconds since the Unix epoch.
@@ -93,6 +105,7 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     {
         bail!("--until is before --since: nothing can be between");
     }
+    let components = components(&args.components)?;
     let form = match (context.global.json, args.raw) {
         (true, _) => Form::Json,
         (false, true) => Form::Raw,
@@ -102,7 +115,7 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     };
     let mut lines = Lines::new(form, context.view.clone());
     let mut coordinators = context.coordinators()?;
-    let mut ask = request(args);
+    let mut ask = request(args, components);
     let mut whole = true;
     let mut last_ns = now_ns();
     let mut retry = Retry::new();
@@ -140,13 +153,52 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     Ok(if whole { Exit::Ok } else { Exit::Unwell })
 }
 
-fn request(args: &Args) -> LogsRequest {
+/// The components that are here: kills for memory are among the lines of deploy, and builds log to
+/// the pipeline that makes them.
+fn components(asked: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut known = Vec::new();
+    for one in asked {
+        let one = match one.as_str() {
+            "build" => {
+                note("the lines of builds are in the pipeline that makes them");
+                continue;
+            }
+            "oom" => "deploy",
+            one => one,
+        };
+        if !known.iter().any(|known| known == one) {
+            known.push(one.to_owned());
+        }
+    }
+    if known.is_empty() && !asked.is_empty() {
+        bail!("no component is left to show: give -C stdout,stderr,deploy,monitoring");
+    }
+    Ok(known)
+}
+
+/// One name: each cluster has coordinators of its own.
+fn one_cluster(text: &str) -> Result<String, String> {
+    match text.contains(',') {
+        true => Err("give one cluster in each call".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// A number of lines; PaaSTA's `-100` is the last 100 as well.
+fn count(text: &str) -> Result<u32, String> {
+    match text.strip_prefix('-').unwrap_or(text).parse() {
+        Ok(lines @ 1..=LINES_MAX) if !text.starts_with('+') => Ok(lines),
+        _ => Err(format!("give a number of last lines from 1 to {LINES_MAX}")),
+    }
+}
+
+fn request(args: &Args, components: Vec<String>) -> LogsRequest {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let all = args.since.is_some();
     LogsRequest {
         service: args.service.clone(),
         instances: args.instances.clone(),
-        components: args.components.clone(),
+        components,
         since_ns: args.since.map_or(0, |moment| moment.0),
         until_ns: args.until.map_or(0, |moment| moment.0),
         lines: args.lines.unwrap_or(if all { 0 } else { LINES }),
@@ -210,6 +262,19 @@ fn stamp(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_counted_as_by_paasta() {
+        assert_eq!((count("100"), count("-100")), (Ok(100), Ok(100)));
+        for wrong in ["0", "+100", "10001", "--5", "x"] {
+            assert!(count(wrong).is_err(), "{wrong}");
+        }
+        let asked = ["build", "oom", "deploy", "stdout"].map(ToOwned::to_owned);
+        let known = components(&asked).expect("some are left");
+        assert_eq!(known, ["deploy", "stdout"]);
+        assert!(components(&asked[..1]).is_err());
+        assert!(components(&[]).is_ok_and(|known| known.is_empty()));
+    }
 
     #[test]
     fn moments_are_times_ago_or_iso() {

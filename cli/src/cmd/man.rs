@@ -12,7 +12,7 @@ use crate::{args, exit::Exit};
 /// Write the man pages
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples(&[
-    "paasta man /usr/local/share/man/man1",
+    "paasta man /usr/local/share/man/man1", "paasta man ./man",
 ], "\
 One page for paasta and one for each command, paasta-status(1) and so on."))]
 pub struct Args {

@@ -7,7 +7,7 @@ use paasta_proto::v1::{MetastatusRequest, MetastatusResponse, admin_client::Admi
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Context, cluster::node, quorum};
+use super::{Context, cluster::node, quorum, status::select::check_cluster};
 use crate::{
     client::{ANSWER_BYTES_MAX, CallError, request},
     exit::Exit,
@@ -49,6 +49,10 @@ pub struct Args {
     #[arg(short, long, value_name = "ATTRIBUTE,...", value_delimiter = ',')]
     #[arg(default_values = ["pool", "region"])]
     pub groupings: Vec<String>,
+    /// Only if the cluster is one of these
+    #[arg(short, long, alias = "cluster", value_name = "CLUSTER,...")]
+    #[arg(value_delimiter = ',')]
+    pub clusters: Vec<String>,
     /// Take the answer of any coordinator, even one without a leader
     #[arg(long)]
     pub stale: bool,
@@ -79,6 +83,7 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         Err(error) => return leaderless(context, error.into()).await,
         Ok(answer) => answer,
     };
+    check_cluster(&args.clusters, &response.cluster)?;
     let silent = silent(&response).await?;
     let found = cluster::findings(&response, &silent);
     if context.global.json {
@@ -87,7 +92,7 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             silent: &silent,
         })?;
     } else {
-        context.print(&render::stale::line(response.stale.as_ref()))?;
+        context.print(&render::stale::line(response.stale.as_ref(), &context.view))?;
         context.print(&render::metastatus::render(
             &response,
             &found,

@@ -82,6 +82,7 @@ pub struct Context {
 pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Result<Exit> {
     match command {
         args::Command::Status(args) => status::run(&args, context).await,
+        args::Command::Watch(args) => status::watch::run(&args.shown, context).await,
         args::Command::Metastatus(args) => metastatus::run(&args, context).await,
         args::Command::List(args) => list::run(&args, context).await,
         args::Command::ListClusters(args) => list_clusters::run(&args, context),

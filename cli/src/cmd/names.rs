@@ -47,9 +47,15 @@ pub(super) async fn all(
 
 /// The services of sorted `SERVICE.INSTANCE` names.
 pub(super) fn services(instances: &[String]) -> impl Iterator<Item = &str> {
-    instances
-        .iter()
-        .filter_map(|id| Some(id.split_once('.')?.0))
+    services_of(instances)
+}
+
+/// The same of any names.
+pub(super) fn services_of<'a>(
+    instances: impl IntoIterator<Item = &'a String>,
+) -> impl Iterator<Item = &'a str> {
+    let ids = instances.into_iter();
+    ids.filter_map(|id| Some(id.split_once('.')?.0))
 }
 
 /// `; did you mean a, b?` for what looks like `name`, or nothing.

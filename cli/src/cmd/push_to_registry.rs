@@ -19,7 +19,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(30);
 /// Push the image of a commit, unless the registry has it
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples(&[
-    "paasta push-to-registry -s hello -c $(git rev-parse HEAD)",
+    "paasta push-to-registry -s hello -c $(git rev-parse HEAD)", "paasta push-to-registry -s hello -c $(git rev-parse HEAD) --step-timeout 30m",
 ], "\
 An image that the registry has is never overwritten, unless by --force: what runs must be what was
 tested. That is no failure, so that a step can be repeated. Credentials are docker's own. The exit
@@ -28,7 +28,7 @@ pub struct Args {
     #[command(flatten)]
     of: step::Of,
     /// The commit, in full
-    #[arg(short, long, value_name = "SHA", value_parser = step::commit)]
+    #[arg(short, short_alias = 'k', long, value_name = "SHA", value_parser = step::commit)]
     commit: String,
     /// Overwrite what is there
     #[arg(short, long)]

@@ -13,7 +13,7 @@ use crate::{args::timeout, exit::Exit};
 /// Run the operator's security check on a commit
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples(&[
-    "paasta security-check -s hello -c $(git rev-parse HEAD)",
+    "paasta security-check -s hello -c $(git rev-parse HEAD)", "paasta security-check -s hello -c $(git rev-parse HEAD) --step-timeout 30m",
 ], "\
 Runs security_check_command of the system configuration with the service and the commit as its
 last two arguments. The exit code is its own; 0 when none is configured; 2 when interrupted."))]
@@ -21,7 +21,7 @@ pub struct Args {
     #[command(flatten)]
     of: step::Of,
     /// The commit, in full
-    #[arg(short, long, value_name = "SHA", value_parser = step::commit)]
+    #[arg(short, short_alias = 'k', long, value_name = "SHA", value_parser = step::commit)]
     commit: String,
     /// How long the check may take
     #[arg(long = "step-timeout", value_name = "TIME", default_value = step::LIMIT, value_parser = timeout)]

@@ -33,7 +33,14 @@ use crate::{exit::Exit, render, terminal::note};
 ))]
 pub struct Args {
     /// The yelpsoa-configs directory, or the directory of one service in it
-    #[arg(short = 'y', long, value_name = "DIR", default_value = ".")]
+    #[arg(
+        short = 'y',
+        short_alias = 'd',
+        long,
+        alias = "soa-dir",
+        value_name = "DIR",
+        default_value = "."
+    )]
     pub yelpsoa_config_root: PathBuf,
     /// Only this service
     #[arg(short, long, value_name = "SERVICE")]

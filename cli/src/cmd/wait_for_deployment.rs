@@ -36,7 +36,7 @@ const PAGE: u32 = 200;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = examples(
-        &["paasta wait-for-deployment -s hello -l prod.everything -k 3f2a9c0d -t 600"],
+        &["paasta wait-for-deployment -s hello -l prod.everything -k 3f2a9c0d -t 600", "paasta wait-for-deployment -s hello -l prod.everything -k $(git rev-parse HEAD)"],
         "Exit code 0: all run it. 1: not in time, or the commit is not the one that is marked.",
     )
 )]

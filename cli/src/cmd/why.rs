@@ -19,6 +19,9 @@ pub struct Args {
     /// Which instance
     #[command(flatten)]
     pub which: Which,
+    /// Say everything: every replica and event, commits and digests whole
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 /// Prints the instance's status, what it waits for and what happened to it.
@@ -26,6 +29,7 @@ pub struct Args {
 /// # Errors
 /// No coordinator answered, or standard output is gone.
 pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    context.view.full = args.verbose;
     let mut coordinators = context.coordinators()?;
     let ask = WhyRequest {
         instance: args.which.one()?.to_string(),

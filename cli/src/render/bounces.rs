@@ -1,5 +1,6 @@
 //! The answer to `paasta bounce status`: an entry per instance.
 
+use paasta_coordinator_core::state::bounce::BounceCounts;
 use paasta_proto::v1::{BounceLine, BounceStatusResponse, InstanceBounce};
 
 use super::{Tone, View, lines::Lines, plain, status::bounce_text, time, waiting};
@@ -48,21 +49,21 @@ fn instance(lines: &mut Lines<'_>, one: &InstanceBounce, now_ms: u64) {
     lines.field(2, "Roll back", WIDE, &plain(back));
     if !one.waiting.is_empty() {
         lines.raw("  Waiting for:");
-        waiting::add(lines, 4, &one.waiting, now_ms);
+        waiting::add(lines, 4, &one.waiting, false, now_ms);
     }
 }
 
-/// The six numbers, as the events say them.
+/// The numbers that are not zero, as the events say them.
 fn numbers(line: &BounceLine) -> String {
-    format!(
-        "{} new to bring up, {} old happy, {} old unhappy, {} old draining, {} old at risk, {} old apps",
-        line.to_bring_up,
-        line.old_happy,
-        line.old_unhappy,
-        line.old_draining,
-        line.old_at_risk,
-        line.old_apps
-    )
+    BounceCounts {
+        to_bring_up: line.to_bring_up,
+        old_happy: line.old_happy,
+        old_unhappy: line.old_unhappy,
+        old_draining: line.old_draining,
+        old_at_risk: line.old_at_risk,
+        old_apps: line.old_apps,
+    }
+    .to_string()
 }
 
 #[cfg(test)]
@@ -118,8 +119,7 @@ mod tests {
 hello.main
   App:        hello.main.git22222222.config22222222
   Bounce:     crossover, held for 1m 30s: new 1/3 happy, old 2/2 happy
-  Numbers:    2 new to bring up, 2 old happy, 0 old unhappy, 0 old draining, 0
-              old at risk, 1 old apps
+  Numbers:    2 new to bring up, 2 old happy, 1 old app
   Roll back:  hello.main.git11111111.config11111111
   Waiting for:
     - held: held

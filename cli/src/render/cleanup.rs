@@ -1,5 +1,6 @@
 //! What a cleanup removes, or would.
 
+use paasta_common::text::count;
 use paasta_proto::v1::CleanupResponse;
 
 use super::{
@@ -27,8 +28,8 @@ pub fn render(answer: &CleanupResponse, view: &View) -> String {
         });
         let head = ["INSTANCE", "WHY", "REPLICAS", "REMOVED AT"];
         lines.block(0, &table(view, 0, &head, rows.collect()));
-        let count = answer.instances.len();
-        lines.raw(&format!("{count} of {} instances", answer.total));
+        let number = answer.instances.len();
+        lines.raw(&format!("{number} of {}", count(answer.total, "instance")));
     }
     let first = match answer.outcome.as_str() {
         "refused" => format!("{} - ", view.paint(Tone::Bad, "REFUSED")),
@@ -62,7 +63,7 @@ mod tests {
         let wanted = "\
 INSTANCE    WHY         REPLICAS  REMOVED AT
 hello.main  undeployed  3         held back
-1 of 1 instances
+1 of 1 instance
 REFUSED - more than half
 ";
         assert_eq!(render(&answer, &view_80()), wanted);

@@ -19,7 +19,7 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, events: &[Event]) {
         if !about.is_empty() {
             text.push_str(&format!(" {}:", plain(&about.join(" on "))));
         }
-        text.push_str(&format!(" {}", plain(&event.text)));
+        text.push_str(&format!(" {}", view.said(&event.text)));
         if !event.by.is_empty() {
             text.push_str(&format!(" (by {})", plain(&event.by)));
         }

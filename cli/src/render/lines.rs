@@ -2,6 +2,11 @@
 
 use super::View;
 
+/// Below so many columns, text hangs near the margin instead of beside its label.
+const NARROW: usize = 60;
+/// Where a word that is longer than a line may be parted: after one of these.
+const JOINTS: [char; 7] = ['.', '/', ':', '-', ',', '_', '@'];
+
 /// Text that grows line by line.
 #[derive(Debug)]
 pub struct Lines<'a> {
@@ -21,27 +26,52 @@ impl<'a> Lines<'a> {
     pub fn add(&mut self, first: &str, rest: &str, hang: usize) {
         self.text.push_str(first);
         let mut column = visible(first);
-        let mut fresh = true;
+        // Nothing was added to this line yet, and whether it is the one of `first`.
+        let (mut fresh, mut begun) = (true, first.trim().is_empty());
         for word in rest.split(' ') {
-            let width = visible(word);
-            let full = self.view.width.is_some_and(|max| column + 1 + width > max);
-            if !fresh && full {
-                self.text.push('\n');
-                self.text.push_str(&" ".repeat(hang));
+            let mut word = word;
+            let room = |column: usize| self.view.width.map(|max| max.saturating_sub(column));
+            let gap = usize::from(!fresh);
+            let full = room(column + gap).is_some_and(|room| visible(word) > room);
+            let fits_below = room(hang).is_none_or(|room| visible(word) <= room);
+            if full && (!fresh || (!begun && fits_below)) && column > hang {
+                self.break_line(hang);
                 column = hang;
             } else if !fresh {
                 self.text.push(' ');
                 column += 1;
             }
+            begun = true;
+            while let Some((part, after)) = room(column).and_then(|room| parted(word, room)) {
+                self.text.push_str(part);
+                self.break_line(hang);
+                (column, word) = (hang, after);
+            }
             self.text.push_str(word);
-            column += width;
+            column += visible(word);
             fresh = false;
         }
         self.text.push('\n');
     }
 
-    /// Adds `label:` and the text, aligned with its neighbours: labels take `wide` columns.
+    fn break_line(&mut self, hang: usize) {
+        let end = self.text.trim_end_matches(' ').len();
+        self.text.truncate(end);
+        self.text.push('\n');
+        self.text.push_str(&" ".repeat(hang));
+    }
+
+    /// Whether the reader has few columns.
+    pub fn is_narrow(&self) -> bool {
+        self.view.width.is_some_and(|width| width < NARROW)
+    }
+
+    /// Adds `label:` and the text, aligned with its neighbours: labels take `wide` columns. Where
+    /// columns are few it is not aligned.
     pub fn field(&mut self, indent: usize, label: &str, wide: usize, rest: &str) {
+        if self.is_narrow() {
+            return self.add(&format!("{:indent$}{label}: ", ""), rest, indent + 2);
+        }
         let hang = indent + wide;
         let label = format!("{label}:");
         let first = format!("{:indent$}{label:wide$}", "");
@@ -72,6 +102,18 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// The word's part that has room in so many columns, up to a joint, and the rest of it; none where
+/// all of it has room, it has no joint there, or it is coloured.
+fn parted(word: &str, room: usize) -> Option<(&str, &str)> {
+    if word.chars().count() <= room || word.contains('\u{1b}') {
+        return None;
+    }
+    let end = word.char_indices().nth(room)?.0;
+    let joint = word[..end].rfind(JOINTS)?;
+    let (part, after) = word.split_at(joint + 1);
+    (!after.is_empty()).then_some((part, after))
+}
+
 /// Columns that the text takes: colours take none.
 fn visible(text: &str) -> usize {
     let mut count = 0;
@@ -97,11 +139,20 @@ mod tests {
         let mut view = view_80();
         view.width = Some(20);
         let mut lines = Lines::new(&view);
-        lines.field(2, "Why", 6, "one two three four five");
-        lines.field(2, "Url", 6, "unbreakable-but-longer-than-the-line x");
+        lines.add("  Why:  ", "one two three four five", 8);
+        lines.add("  Url:  ", "unbreakablebutlongerthantheline x", 8);
+        lines.add("  App:  ", "hello.main.git3f2a9c0d", 8);
         let wanted = "  Why:  one two\n        three four\n        five\n  \
-                      Url:  unbreakable-but-longer-than-the-line\n        x\n";
+                      Url:  unbreakablebutlongerthantheline\n        x\n  \
+                      App:  hello.main.\n        git3f2a9c0d\n";
         assert_eq!(lines.finish(), wanted);
+        view.width = Some(40);
+        let mut lines = Lines::new(&view);
+        lines.field(4, "Health", 16, "is beside its label, and hangs near it");
+        assert_eq!(
+            lines.finish(),
+            "    Health: is beside its label, and\n      hangs near it\n"
+        );
     }
 
     #[test]

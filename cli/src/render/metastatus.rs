@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use paasta_common::text::count;
 use paasta_proto::{
     v1::{CoordinatorStatus, HostState, HostStatus, MetastatusResponse, PoolStatus, Resources},
     words::shown,
@@ -31,8 +32,10 @@ pub fn render(response: &MetastatusResponse, found: &[Finding], view: &View) -> 
     );
     lines.field(0, "cluster", 9, &name);
     let size = format!(
-        "{} instances, {} replicas; coordinators run version {}",
-        response.instances, response.replicas, response.version
+        "{}, {}; coordinators run version {}",
+        count(response.instances, "instance"),
+        count(response.replicas, "replica"),
+        response.version
     );
     lines.field(0, "holds", 9, &size);
     lines.raw("");

@@ -13,6 +13,7 @@ pub mod coordinators;
 pub mod deploying;
 pub mod deployments;
 pub mod events;
+pub mod glance;
 pub mod history;
 pub mod info;
 pub mod lines;
@@ -27,9 +28,11 @@ pub mod replication;
 pub mod repository;
 pub mod saved;
 pub mod settings;
+pub mod short;
 pub mod stale;
 pub mod status;
 pub mod table;
+pub mod tails;
 pub mod time;
 pub mod validate;
 pub mod waiting;
@@ -44,6 +47,8 @@ pub struct View {
     pub colour: bool,
     /// The reader's time zone.
     pub zone: TimeZone,
+    /// Whether commits and digests are wanted whole, and everything else that is cut by default.
+    pub full: bool,
 }
 
 /// What a piece of text says at a glance.
@@ -62,6 +67,16 @@ pub enum Tone {
 }
 
 impl View {
+    /// So many columns, no colours, UTC.
+    pub fn of_width(columns: usize) -> Self {
+        Self {
+            width: Some(columns),
+            colour: false,
+            zone: TimeZone::UTC,
+            full: false,
+        }
+    }
+
     /// The text in its tone, or as it is where colours are not wanted.
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         if !self.colour || text.is_empty() {
@@ -75,6 +90,16 @@ impl View {
             Tone::Strong => "1",
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+impl View {
+    /// The text as by [`plain`], its commits and digests short unless they are wanted whole.
+    pub fn said(&self, text: &str) -> String {
+        match self.full {
+            true => plain(text),
+            false => short::ids(&plain(text)),
+        }
     }
 }
 
@@ -95,12 +120,7 @@ pub fn plain(text: &str) -> String {
 /// The view of the golden tests: 80 columns, no colours, UTC.
 #[cfg(test)]
 pub(crate) fn view_80() -> View {
-    let zone = TimeZone::UTC;
-    View {
-        width: Some(80),
-        colour: false,
-        zone,
-    }
+    View::of_width(80)
 }
 
 #[cfg(test)]

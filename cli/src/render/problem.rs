@@ -5,14 +5,15 @@ use paasta_proto::{
     words::shown,
 };
 
-use super::{Tone, View, lines::Lines, plain};
+use super::{Tone, View, lines::Lines};
 
 /// Adds one line (folded) for each problem, with its mark, `indent` columns in.
 pub fn add(lines: &mut Lines<'_>, indent: usize, problems: &[Problem]) {
     for problem in problems {
         let mark = mark(problem.severity() == Severity::Warning, lines.view());
         let first = format!("{:indent$}{mark} ", "");
-        lines.add(&first, &plain(&text(problem)), indent + 2);
+        let said = lines.view().said(&text(problem));
+        lines.add(&first, &said, indent + 2);
     }
 }
 
@@ -24,7 +25,8 @@ pub fn mark(warning: bool, view: &View) -> String {
     }
 }
 
-fn text(problem: &Problem) -> String {
+/// The problem in one line: where it is, and what.
+pub fn text(problem: &Problem) -> String {
     let mut text = match Severity::try_from(problem.severity) {
         Ok(Severity::Error | Severity::Warning | Severity::Unspecified) => problem.file.clone(),
         Err(_) => {

@@ -45,7 +45,8 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, replicas: &[ReplicaStatus], now
             lines.add(&first, &text, indent + 4);
         }
         if !replica.message.is_empty() && replica.message != replica.last_end_text {
-            lines.add(&first, &plain(&replica.message), indent + 4);
+            let message = lines.view().said(&replica.message);
+            lines.add(&first, &message, indent + 4);
         }
     }
     for replica in replicas.iter().filter(|one| !one.unrecognized.is_empty()) {
@@ -58,13 +59,28 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, replicas: &[ReplicaStatus], now
         if let Some(end) = &replica.last_end {
             let first = format!("{:indent$}{}: ", "", replica.id);
             let when = time::distance(end.at_ms, now_ms);
-            let text = format!("{when} {}", plain(&replica.last_end_text));
+            let text = format!("{when} {}", lines.view().said(&replica.last_end_text));
             lines.add(&first, &text, indent + 4);
         }
     }
-    for (digest, ids) in digests(replicas) {
-        let first = format!("{:indent$}image {}: ", "", plain(digest));
-        lines.add(&first, &ids.join(", "), indent + 4);
+    let digests = digests(replicas);
+    let of_all = digests.values().map(Vec::len).sum::<usize>() == replicas.len();
+    for (digest, ids) in &digests {
+        let first = format!("{:indent$}image {}: ", "", lines.view().said(digest));
+        let run = match digests.len() {
+            1 if of_all && replicas.len() > 1 => "all replicas".to_owned(),
+            _ => few(ids),
+        };
+        lines.add(&first, &run, indent + 4);
+    }
+}
+
+/// The first few ids, and how many more there are.
+fn few(ids: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    match ids.get(SHOWN..) {
+        Some(more @ [_, ..]) => format!("{} and {} more", ids[..SHOWN].join(", "), more.len()),
+        _ => ids.join(", "),
     }
 }
 
@@ -194,7 +210,9 @@ fn on_host(replica: &ReplicaStatus) -> Cow<'static, str> {
 
 /// The git part of an app id, without its word.
 pub fn git(app: &str) -> &str {
-    let part = app.split('.').find_map(|part| part.strip_prefix("git"));
+    // The service and the instance may begin so, too.
+    let mut parts = app.split('.').skip(2);
+    let part = parts.find_map(|part| part.strip_prefix("git"));
     part.unwrap_or("-")
 }
 

@@ -1,5 +1,6 @@
 //! Whether instances have enough replicas: the coordinator's text for each, and the sum of it.
 
+use paasta_common::text::count_of;
 use paasta_proto::v1::{CheckReplicationResponse, ReplicationStatus};
 
 use super::{Tone, View, lines::Lines, plain, time};
@@ -29,9 +30,14 @@ pub fn render(answer: &CheckReplicationResponse, checked: usize, view: &View) ->
         .instances
         .iter()
         .filter(|one| one.status == "unknown");
-    let mut text = format!("{} of {checked} instances lack replicas", critical.count());
+    let checked = count_of(checked, "instance");
+    let mut text = match critical.count() {
+        1 => format!("1 of {checked} lacks replicas"),
+        many => format!("{many} of {checked} lack replicas"),
+    };
     match unknown.count() {
         0 => {}
+        1 => text.push_str(", 1 is not known yet"),
         count => text.push_str(&format!(", {count} are not known yet")),
     }
     lines.raw(&text);
@@ -74,7 +80,7 @@ a.main: CRITICAL, its team was told 1m ago
   - 1 of 3
   what to do
 b.main: UNKNOWN
-1 of 7 instances lack replicas, 1 are not known yet
+1 of 7 instances lacks replicas, 1 is not known yet
 ";
         assert_eq!(render(&answer, 7, &view_80()), wanted);
     }

@@ -1,5 +1,6 @@
 //! What a saved state says about itself.
 
+use paasta_common::text::count as number;
 use paasta_process::saved::Saved;
 
 use super::{View, time::moment};
@@ -37,8 +38,11 @@ pub fn render(saved: &Saved, view: &View) -> String {
         (
             "holds",
             format!(
-                "{} instances, {} apps, {} hosts, {} replicas",
-                counts.instances, counts.apps, counts.hosts, counts.replicas
+                "{}, {}, {}, {}",
+                number(counts.instances, "instance"),
+                number(counts.apps, "app"),
+                number(counts.hosts, "host"),
+                number(counts.replicas, "replica"),
             ),
         ),
         ("coordinators", coordinators.join(", ")),

@@ -1,5 +1,6 @@
 //! Whose files differ from the settings of the cluster, and what it would do to apply them.
 
+use paasta_common::text::count_of;
 use paasta_proto::v1::DiffSettingsResponse;
 
 use super::{
@@ -49,7 +50,10 @@ pub fn render(answer: &DiffSettingsResponse, view: &View) -> String {
     let text = match count {
         0 => format!("to apply the files of coordinator {from} would bounce nothing"),
         count => {
-            format!("to apply the files of coordinator {from} would bounce {count} instances:")
+            format!(
+                "to apply the files of coordinator {from} would bounce {}:",
+                count_of(count, "instance")
+            )
         }
     };
     lines.raw(&text);
@@ -123,7 +127,7 @@ mod tests {
             why: "no registry".to_owned(),
         });
         let long = render(&answer, &view_80());
-        assert!(long.contains("would bounce 1 instances:"), "{long}");
+        assert!(long.contains("would bounce 1 instance:"), "{long}");
         assert!(long.contains("hello.main  3"), "{long}");
         assert!(long.contains("bye.main: could not run with it"), "{long}");
     }

@@ -2,10 +2,10 @@
 
 use paasta_proto::v1::Stale;
 
-use super::time::span;
+use super::{View, lines::Lines, time::span};
 
 /// A line that says as of when the answer is; nothing for one that the leader gives.
-pub fn line(stale: Option<&Stale>) -> String {
+pub fn line(stale: Option<&Stale>, view: &View) -> String {
     let Some(stale) = stale.filter(|stale| !stale.leads) else {
         return String::new();
     };
@@ -15,11 +15,14 @@ pub fn line(stale: Option<&Stale>) -> String {
             "as of an unknown time: it has heard of no other leader since it started".to_owned()
         }
     };
-    format!(
-        "Stale: coordinator {} answers {heard} (log index {}). Hosts report to the leader only:\n\
-         how what runs is now is not known here.\n",
+    let text = format!(
+        "Stale: coordinator {} answers {heard} (log index {}). Hosts report to the leader only: \
+         how what runs is now is not known here.",
         stale.coordinator, stale.applied_index
-    )
+    );
+    let mut lines = Lines::new(view);
+    lines.add("", &text, 2);
+    lines.finish()
 }
 
 #[cfg(test)]
@@ -28,6 +31,7 @@ mod tests {
 
     #[test]
     fn a_stale_answer_says_as_of_when() {
+        let view = View::of_width(200);
         let mut stale = Stale {
             coordinator: 2,
             leads: false,
@@ -35,14 +39,14 @@ mod tests {
             applied_index: 9,
         };
         assert!(
-            line(Some(&stale)).starts_with("Stale: coordinator 2 answers as of 34s ago"),
+            line(Some(&stale), &view).starts_with("Stale: coordinator 2 answers as of 34s ago"),
             "{}",
-            line(Some(&stale))
+            line(Some(&stale), &view)
         );
         stale.heard_ms = None;
-        assert!(line(Some(&stale)).contains("no other leader since it started"));
+        assert!(line(Some(&stale), &view).contains("no other leader since it started"));
         stale.leads = true;
-        assert_eq!(line(Some(&stale)), "");
-        assert_eq!(line(None), "");
+        assert_eq!(line(Some(&stale), &view), "");
+        assert_eq!(line(None, &view), "");
     }
 }

@@ -1,9 +1,10 @@
 //! The answer to `paasta status`: a block per service, an entry per instance.
 
+use paasta_common::text::{count, count_of};
 use paasta_proto::{
     v1::{
         AppStatus, Autoscaling, BounceState, BounceStatus, Counts, DeadlineAction, DeployStatus,
-        DesiredState, InstanceStatus, OverrideStatus, StatusResponse,
+        DesiredState, InstanceStatus, OverrideStatus, Problem, StatusResponse,
     },
     words::{Words as _, shown},
 };
@@ -19,6 +20,8 @@ const WIDE: usize = 16;
 pub struct Pages {
     /// The service of the last instance shown.
     service: String,
+    /// The problems that were shown with their service.
+    shown: Vec<Problem>,
 }
 
 impl Pages {
@@ -31,34 +34,62 @@ impl Pages {
                 lines.field(0, "service", 9, &view.paint(Tone::Strong, &status.service));
                 lines.field(0, "cluster", 9, &response.cluster);
                 self.service.clone_from(&status.service);
+                self.of_service(&mut lines, status, response);
             }
-            instance(&mut lines, status, response.now_ms);
+            let mut own = status.clone();
+            own.repository = None;
+            own.problems
+                .retain(|problem| !response.problems.contains(problem));
+            instance(&mut lines, &own, response.now_ms);
+        }
+        lines.finish()
+    }
+
+    /// Adds what is wrong with the whole service of an instance: once, not with each instance.
+    fn of_service(
+        &mut self,
+        lines: &mut Lines<'_>,
+        status: &InstanceStatus,
+        response: &StatusResponse,
+    ) {
+        repository::add(lines, 2, status, response.now_ms);
+        let of_all = |problem: &&Problem| response.problems.contains(problem);
+        let shared: Vec<Problem> = status.problems.iter().filter(of_all).cloned().collect();
+        problem::add(lines, 2, &shared);
+        self.shown.extend(shared);
+    }
+
+    /// Renders the problems that belong to no instance shown; nothing when there are none.
+    pub fn rest(&self, response: &StatusResponse, view: &View) -> String {
+        let unshown = response.problems.iter();
+        let unshown: Vec<Problem> = unshown
+            .filter(|problem| !self.shown.contains(problem))
+            .cloned()
+            .collect();
+        let mut lines = Lines::new(view);
+        if !unshown.is_empty() {
+            lines.raw("");
+            lines.raw("Problems of the configuration:");
+            problem::add(&mut lines, 2, &unshown);
         }
         lines.finish()
     }
 }
 
-/// Renders the problems that belong to no single instance; nothing when there are none.
-pub fn problems(response: &StatusResponse, view: &View) -> String {
-    let mut lines = Lines::new(view);
-    if !response.problems.is_empty() {
-        lines.raw("");
-        lines.raw("Problems of the configuration:");
-        problem::add(&mut lines, 2, &response.problems);
-    }
-    lines.finish()
-}
-
 /// Adds one instance.
 pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
-    let view = lines.view();
+    let name = lines.view().paint(Tone::Strong, &status.instance);
     lines.raw("");
-    lines.field(
-        4,
-        "instance",
-        10,
-        &view.paint(Tone::Strong, &status.instance),
-    );
+    lines.field(4, "instance", 10, &name);
+    summary(lines, status, now_ms);
+    if !status.replicas.is_empty() {
+        replicas::add(lines, 4, &status.replicas, now_ms);
+    }
+}
+
+/// Adds all of an instance but its name and its replicas.
+pub fn summary(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
+    let view = lines.view();
     lines.field(4, "Git sha", WIDE, &git_sha(status, now_ms, view));
     if !status.desired_app.is_empty() || status.undeclared {
         lines.field(4, "Desired state", WIDE, &desired_state(status, view));
@@ -101,7 +132,8 @@ pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
     }
     if !status.waiting.is_empty() {
         lines.raw("    Waiting for:");
-        waiting::add(lines, 6, &status.waiting, now_ms);
+        let problems = !status.problems.is_empty();
+        waiting::add(lines, 6, &status.waiting, problems, now_ms);
     }
     if status.repository.is_some() {
         lines.raw("    Repository:");
@@ -110,9 +142,6 @@ pub fn instance(lines: &mut Lines<'_>, status: &InstanceStatus, now_ms: u64) {
     if !status.problems.is_empty() {
         lines.raw("    Problems of the configuration:");
         problem::add(lines, 6, &status.problems);
-    }
-    if !status.replicas.is_empty() {
-        replicas::add(lines, 4, &status.replicas, now_ms);
     }
 }
 
@@ -139,15 +168,15 @@ fn autoscaling(status: &InstanceStatus, scaled: &Autoscaling) -> String {
         None if status.desired_state() == DesiredState::Stop => "stopped".to_owned(),
         None => format!("{wanted} by max_instances (no autoscaler)"),
     };
-    format!("{min} to {max} instances; {from}")
+    format!("{min} to {}; {from}", count(max, "instance"))
 }
 
 /// What an operator asked for beside the configuration.
 fn overridden(known: &OverrideStatus, now_ms: u64, view: &View) -> String {
     let what = match (known.kind.as_str(), known.instances) {
         (kind, None) => format!("emergency {kind}"),
-        ("pin", Some(count)) => format!("pinned to {count} replicas"),
-        (_, Some(count)) => format!("scaled to {count} replicas"),
+        ("pin", Some(number)) => format!("pinned to {}", count(number, "replica")),
+        (_, Some(number)) => format!("scaled to {}", count(number, "replica")),
     };
     let since = time::moment_and_distance(known.since_ms, now_ms, view);
     let by = plain(&known.by);
@@ -232,8 +261,8 @@ fn load_balancer(status: &InstanceStatus) -> Option<String> {
     });
     (known > 0).then(|| {
         format!(
-            "{up} of {} replicas are in, {known} known",
-            status.replicas.len()
+            "{up} of {} in, {known} known",
+            count_of(status.replicas.len(), "replica")
         )
     })
 }
@@ -264,7 +293,7 @@ fn version(lines: &mut Lines<'_>, app: &AppStatus, now_ms: u64) {
     let view = lines.view();
     let role = if app.desired { "wanted" } else { "old" };
     let role = view.paint(if app.desired { Tone::Good } else { Tone::Faint }, role);
-    lines.raw(&format!("      {} ({role})", app.app));
+    lines.add("      ", &format!("{} ({role})", app.app), 8);
     let counts = classes(&app.counts.unwrap_or_default());
     let mut text = format!("{} placed: {counts}", app.replicas);
     if app.created_at_ms > 0 {
@@ -277,7 +306,7 @@ fn version(lines: &mut Lines<'_>, app: &AppStatus, now_ms: u64) {
 /// How far a bounce is, in one sentence.
 pub fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
     let mut text = format!(
-        "{}, {} for {}: new {}/{} happy, old {}/{} happy",
+        "{}, {} for {}: new {}/{} happy",
         bounce.method,
         match bounce.state {
             0 => BounceState::Going.word().into(),
@@ -286,9 +315,13 @@ pub fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
         time::span(now_ms.saturating_sub(bounce.started_at_ms)),
         bounce.new_happy,
         bounce.new_wanted,
-        bounce.old_happy,
-        bounce.old_total,
     );
+    if bounce.old_total > 0 {
+        text.push_str(&format!(
+            ", old {}/{} happy",
+            bounce.old_happy, bounce.old_total
+        ));
+    }
     if bounce.last_progress_at_ms > 0 {
         text.push_str(&format!(
             ", last step {}",

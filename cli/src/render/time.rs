@@ -39,10 +39,11 @@ pub fn span(ms: u64) -> String {
     }
 }
 
-/// How long ago, or how soon: `2m 5s ago`, `in 40s`.
+/// How long ago, or how soon: `2m 5s ago`, `in 40s`, or `now`.
 pub fn distance(ms: u64, now_ms: u64) -> String {
     match ms.checked_sub(now_ms) {
-        Some(ahead) if ahead > 0 => format!("in {}", span(ahead)),
+        Some(0) => "now".to_owned(),
+        Some(ahead) => format!("in {}", span(ahead)),
         _ => format!("{} ago", span(now_ms - ms)),
     }
 }
@@ -81,7 +82,7 @@ mod tests {
         let said = moment_and_distance(1_763_903_405_000, 1_763_903_530_000, &view);
         assert_eq!(said, "2025-11-23 13:10:05 (2m 5s ago)");
         assert_eq!(distance(5_000, 1_000), "in 4s");
-        assert_eq!(distance(1_000, 1_000), "0ms ago");
+        assert_eq!(distance(1_000, 1_000), "now");
         assert_eq!(moment(0, &view), "never");
         assert_eq!(moment(u64::MAX, &view), format!("{} ms", u64::MAX));
     }

@@ -1,6 +1,6 @@
 //! The answer to `paasta validate`: a mark per file, its problems below with the rules they break.
 
-use paasta_common::{problem::Rule, soa::validate::Checked};
+use paasta_common::{problem::Rule, soa::validate::Checked, text::count_of};
 
 use super::{Tone, View, lines::Lines, plain, problem::mark};
 use crate::cmd::validate::warns;
@@ -37,7 +37,12 @@ pub fn render(files: &[Checked], view: &View) -> String {
         n => format!(", {n} warnings"),
     };
     match (files.len(), broken) {
+        (1, 0) => lines.raw(&format!("1 file is fine{beside}")),
         (all, 0) => lines.raw(&format!("{all} files are fine{beside}")),
+        (all, 1) => lines.raw(&format!(
+            "1 of {} has errors{beside}",
+            count_of(all, "file")
+        )),
         (all, broken) => lines.raw(&format!("{broken} of {all} files have errors{beside}")),
     }
     lines.finish()

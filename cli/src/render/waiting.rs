@@ -2,18 +2,20 @@
 
 use paasta_proto::v1::Waiting;
 
-use super::{lines::Lines, plain, time};
+use super::{View, lines::Lines, time};
 
-/// Adds one bullet per thing waited for, `indent` columns in.
-pub fn add(lines: &mut Lines<'_>, indent: usize, waiting: &[Waiting], now_ms: u64) {
+/// Adds one bullet per thing waited for, `indent` columns in. `problems` says that the problems of
+/// the configuration are listed beside it.
+pub fn add(lines: &mut Lines<'_>, indent: usize, waiting: &[Waiting], problems: bool, now_ms: u64) {
     let bullet = format!("{:indent$}- ", "");
     for one in waiting {
-        lines.add(&bullet, &sentence(one, now_ms), indent + 2);
-        let reasons = one
-            .refusals
-            .iter()
-            .map(|(reason, hosts)| format!("{hosts} {}", plain(reason)));
-        let reasons: Vec<String> = reasons.collect();
+        let view = lines.view();
+        let what = what(one, problems, view);
+        lines.add(&bullet, &sentence(one, &what, now_ms), indent + 2);
+        let unsaid = one.refusals.iter().filter(|(why, _)| !what.contains(*why));
+        let reasons: Vec<String> = unsaid
+            .map(|(reason, hosts)| format!("{hosts} {}", view.said(reason)))
+            .collect();
         if !reasons.is_empty() {
             let first = format!("{:indent$}    hosts that refuse: ", "");
             lines.add(&first, &reasons.join(", "), indent + 6);
@@ -21,10 +23,33 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, waiting: &[Waiting], now_ms: u6
     }
 }
 
-fn sentence(one: &Waiting, now_ms: u64) -> String {
-    let mut text = match one.what.is_empty() {
-        true => one.kind.clone(),
-        false => format!("{}: {}", one.kind, plain(&one.what)),
+/// What is waited for, without what its surroundings say already.
+fn what(one: &Waiting, problems: bool, view: &View) -> String {
+    match one.kind.as_str() {
+        "config" if problems => "the configuration has errors".to_owned(),
+        _ => {
+            let text = view.said(&one.what);
+            let bare = text.strip_prefix("waiting for ");
+            bare.map(ToOwned::to_owned).unwrap_or(text)
+        }
+    }
+}
+
+/// The same in a few words: what is waited for, without times.
+pub fn brief(one: &Waiting, view: &View) -> String {
+    match view.said(&one.what) {
+        what if what.is_empty() => view.said(&one.kind),
+        what => what,
+    }
+}
+
+fn sentence(one: &Waiting, what: &str, now_ms: u64) -> String {
+    let kind = format!("{}:", one.kind);
+    let mut text = match what {
+        "" => one.kind.clone(),
+        // Some say their kind themselves.
+        what if what.starts_with(&kind) => what.to_owned(),
+        what => format!("{kind} {what}"),
     };
     let mut more = Vec::new();
     if one.since_ms > 0 {
@@ -40,7 +65,7 @@ fn sentence(one: &Waiting, now_ms: u64) -> String {
         });
     }
     if !one.then.is_empty() {
-        more.push(format!("then: {}", plain(&one.then)));
+        more.push(format!("then: {}", super::plain(&one.then)));
     }
     if !more.is_empty() {
         text.push_str(&format!(" ({})", more.join("; ")));

@@ -3,5 +3,6 @@
 
 pub mod cluster;
 pub mod deploy;
+pub mod glance;
 pub mod groups;
 pub mod instance;

@@ -11,10 +11,12 @@ use std::{
 
 use paasta_proto::v1::{
     DescribeRequest, DescribeResponse, EventsRequest, EventsResponse, FollowRequest, InitRequest,
-    InitResponse, InstanceStatus, ListRequest, ListResponse, MetastatusRequest, MetastatusResponse,
-    NodeRequest, NodeResponse, StatusRequest, StatusResponse, WhyRequest, WhyResponse,
+    InitResponse, InstanceStatus, ListRequest, ListResponse, LogLine, LogsPart, LogsRequest,
+    MetastatusRequest, MetastatusResponse, NodeRequest, NodeResponse, StatusRequest,
+    StatusResponse, WhyRequest, WhyResponse,
     admin_server::{Admin, AdminServer},
     cluster_server::{Cluster, ClusterServer},
+    logs_server::{Logs, LogsServer},
 };
 use tokio::runtime::Runtime;
 use tokio_stream::{Stream, wrappers::TcpListenerStream};
@@ -40,6 +42,8 @@ pub(crate) struct Script {
     pub(crate) page: usize,
     /// The cluster exists.
     pub(crate) initialised: bool,
+    /// What replicas wrote.
+    pub(crate) logs: Vec<LogLine>,
 }
 
 /// A running coordinator; it stops when it is dropped.
@@ -47,6 +51,7 @@ pub(crate) struct Fake {
     pub(crate) address: String,
     /// How many calls were made.
     pub(crate) calls: Arc<AtomicUsize>,
+    script: Arc<Mutex<Script>>,
     _runtime: Runtime,
 }
 
@@ -67,18 +72,30 @@ impl Fake {
         let calls = Arc::new(AtomicUsize::new(0));
         let script = Arc::new(Mutex::new(script));
         let service = Service {
-            script,
+            script: Arc::clone(&script),
             calls: calls.clone(),
         };
         let server = Server::builder()
             .add_service(AdminServer::new(service.clone()))
+            .add_service(LogsServer::new(service.clone()))
             .add_service(ClusterServer::new(service));
         runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Self {
             address,
             calls,
+            script,
             _runtime: runtime,
         }
+    }
+
+    /// Has the coordinator go on by another script.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Script)) {
+        let mut script = self.script.lock();
+        change(
+            script
+                .as_mut()
+                .expect("no test panics while it holds the script"),
+        );
     }
 
     /// How many calls were made so far.
@@ -274,6 +291,27 @@ impl Admin for Service {
         _: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
         self.answer(|_| Err(Status::not_found("not known here")))
+    }
+}
+
+#[tonic::async_trait]
+impl Logs for Service {
+    type ReadStream = Pin<Box<dyn Stream<Item = Result<LogsPart, Status>> + Send>>;
+
+    /// The last lines of the replica that is asked for.
+    async fn read(&self, ask: Request<LogsRequest>) -> Result<Response<Self::ReadStream>, Status> {
+        let ask = ask.into_inner();
+        self.answer(|script| {
+            let of_it = script.logs.iter();
+            let of_it = of_it.filter(|line| ask.replica.is_empty() || line.replica == ask.replica);
+            let mut lines: Vec<LogLine> = of_it.cloned().collect();
+            lines.drain(..lines.len().saturating_sub(ask.lines as usize));
+            let part = LogsPart {
+                lines,
+                notices: Vec::new(),
+            };
+            Ok(Box::pin(tokio_stream::iter([Ok(part)])) as Self::ReadStream)
+        })
     }
 }
 

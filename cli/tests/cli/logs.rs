@@ -178,8 +178,9 @@ fn following_goes_on_with_the_next_leader_after_the_last_line() {
 fn mistakes_are_refused_before_anybody_is_asked() {
     for (more, said) in [
         (&["--since", "yesterday"][..], "neither a time ago"),
-        (&["-C", "oom"], "stdout, stderr, deploy, monitoring"),
-        (&["-n", "0"], "1..=10000"),
+        (&["-C", "tron"], "stdout, stderr, deploy, monitoring"),
+        (&["-C", "build"], "no component is left"),
+        (&["-n", "0"], "from 1 to 10000"),
         (&["-f", "--until", "1m"], "cannot be used with"),
         (
             &["--since", "1m", "--until", "2m"],

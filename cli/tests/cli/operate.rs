@@ -285,7 +285,7 @@ fn replication_is_2_when_an_instance_lacks_replicas() {
         "{ran:?}"
     );
     assert!(
-        ran.stdout.contains("1 of 3 instances lack replicas"),
+        ran.stdout.contains("1 of 3 instances lacks replicas"),
         "{ran:?}"
     );
     let all = paasta(&operator, &["check-replication", "--all"]).exits(2);

@@ -42,7 +42,7 @@ pub(crate) fn instance(service: &str, name: &str, wanted: u32, happy: u32) -> In
     }
 }
 
-fn world() -> Script {
+pub(crate) fn world() -> Script {
     let mut waiting = instance("hello", "worker", 2, 1);
     waiting.deploy_status = DeployStatus::Waiting.into();
     waiting.waiting.push(Waiting {
@@ -91,7 +91,7 @@ fn world() -> Script {
     }
 }
 
-fn ask(fake: &Fake, args: &[&str]) -> crate::paasta::Ran {
+pub(crate) fn ask(fake: &Fake, args: &[&str]) -> crate::paasta::Ran {
     paasta_with(args, &[("PAASTA_COORDINATORS", &fake.address)], "")
 }
 
@@ -112,8 +112,9 @@ fn status_tells_what_is_and_its_exit_code_whether_that_is_good() {
     assert!(table.stdout.contains("10.77.0.11:31234"), "{table:?}");
     let all = ask(&fake, &["status"]).exits(2);
     assert!(
-        all.stdout
-            .contains("0 of 3 hosts: 3 lack 512 MB memory (for 40s)"),
+        all.stdout.contains(
+            "hello.worker  no-room     1/2    3f2a9c0d  40s    0 of 3 hosts: 3 lack 512 MB memory"
+        ),
         "{all:?}"
     );
     ask(&fake, &["status", "-s", "hello"]).exits(2);
@@ -376,7 +377,8 @@ fn what_is_read_fits_a_terminal_of_80_columns() {
         ..Default::default()
     };
     let fake = Fake::start(script);
-    let verbs: [&[&str]; 6] = [
+    let verbs: [&[&str]; 7] = [
+        &["status"],
         &["status", "-v"],
         &["why", "hello.worker"],
         &["events"],

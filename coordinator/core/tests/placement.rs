@@ -160,7 +160,7 @@ fn an_empty_cluster_says_so() {
     declare(&mut world, "hello.main", 1, |_| {});
     assert_eq!(
         why(&world, &main_instance()),
-        "1 replicas cannot be placed: no host is registered"
+        "1 replica cannot be placed: no host is registered"
     );
 }
 

@@ -2,7 +2,7 @@
 //! call is answered by the leader, here or over there.
 
 use futures_util::FutureExt;
-use paasta_common::{id::ServiceName, spec::DesiredState};
+use paasta_common::{id::ServiceName, spec::DesiredState, text::count};
 use paasta_coordinator_core::state::{
     command::{Command, SetOverride},
     history::{CHANGES_MAX, Change},
@@ -97,7 +97,7 @@ impl DeploysService {
                     format!("{id} stops; when all its replicas are gone it starts again")
                 }
                 Some(OverrideKind::Scale { instances } | OverrideKind::Pin { instances }) => {
-                    format!("{id} runs {instances} replicas {until}")
+                    format!("{id} runs {} {until}", count(instances, "replica"))
                 }
             },
             || match kind {

@@ -5,7 +5,10 @@
 use std::collections::BTreeSet;
 
 use futures_util::FutureExt;
-use paasta_common::id::{HostId, InstanceId};
+use paasta_common::{
+    id::{HostId, InstanceId},
+    text::count_of,
+};
 use paasta_coordinator_core::{
     desired::overdue,
     plan::brake::silent_hosts,
@@ -73,6 +76,9 @@ impl OperateService {
             &outcome,
             || match left {
                 0 => format!("{host} is being drained, and empty"),
+                1 => format!(
+                    "{host} is being drained: 1 replica leaves as its replacement elsewhere is happy"
+                ),
                 left => format!(
                     "{host} is being drained: {left} replicas leave as their replacements elsewhere are happy"
                 ),
@@ -132,7 +138,12 @@ impl OperateService {
         let outcome = self.proposer.propose_for(by, command).await?;
         Ok(said(
             &outcome,
-            || format!("{count} hosts are declared lost: what they ran is started elsewhere"),
+            || match count {
+                1 => "1 host is declared lost: what it ran is started elsewhere".to_owned(),
+                count => {
+                    format!("{count} hosts are declared lost: what they ran is started elsewhere")
+                }
+            },
             || "these hosts were declared lost already".to_owned(),
         ))
     }
@@ -170,7 +181,8 @@ impl OperateService {
             &outcome,
             || {
                 format!(
-                    "the failures of {count} replicas of {of} are forgotten: those that wait are started now, and where they failed is no longer avoided"
+                    "the failures of {} of {of} are forgotten: those that wait are started now, and where they failed is no longer avoided",
+                    count_of(count, "replica")
                 )
             },
             || format!("no replica of {of} is to run: nothing was changed"),
@@ -208,7 +220,8 @@ impl OperateService {
         let later = match wait {
             0 => String::new(),
             wait => format!(
-                "{wait} instances are removed when they have been absent for {} s; --force does not wait",
+                "{} removed when absent for {} s; --force does not wait",
+                instances_are(wait),
                 removing.patience_ms / 1_000
             ),
         };
@@ -216,7 +229,10 @@ impl OperateService {
             (0, _) if wait == 0 => nothing_to_remove(),
             (0, true) => response("planned", later),
             (0, false) => response("unchanged", later),
-            (_, true) => response("planned", format!("{count} instances would be removed")),
+            (_, true) => response(
+                "planned",
+                format!("{} would be removed", count_of(count, "instance")),
+            ),
             (_, false) => {
                 let command = RemoveInstances {
                     ids,
@@ -231,7 +247,7 @@ impl OperateService {
                 let outcome = self.proposer.propose_for(by, command).await?;
                 said(
                     &outcome,
-                    || format!("{count} instances are drained and removed"),
+                    || format!("{} drained and removed", instances_are(count)),
                     || nothing_to_remove().text,
                 )
             }
@@ -427,6 +443,12 @@ fn cleanup(outcome: &str, text: String) -> CleanupResponse {
         text,
         ..CleanupResponse::default()
     }
+}
+
+/// `1 instance is`, `2 instances are`.
+fn instances_are(number: usize) -> String {
+    let verb = if number == 1 { "is" } else { "are" };
+    format!("{} {verb}", count_of(number, "instance"))
 }
 
 fn nothing_to_remove() -> OperateResponse {

@@ -14,7 +14,7 @@ use crate::{
 /// The version that runs comes once more, under an app id of its own, as after `paasta restart`
 /// but at once. The next version ends it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta bounce force hello.main --reason 'new secrets'"], EXITS))]
+#[command(after_help = examples(&["paasta bounce force hello.main --reason 'new secrets'", "paasta bounce force hello.main hello.worker --reason 'new base image'"], EXITS))]
 pub struct Args {
     /// Which, and why.
     #[command(flatten)]

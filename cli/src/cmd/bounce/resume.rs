@@ -14,7 +14,7 @@ use crate::{
 /// A held bounce gets a new deadline. An instance that was rolled back, by itself or by hand, goes to
 /// the configured version once more.
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta bounce resume hello.main"], EXITS))]
+#[command(after_help = examples(&["paasta bounce resume hello.main", "paasta bounce resume hello.main --reason 'the database is back'"], EXITS))]
 pub struct Args {
     /// Which, and why.
     #[command(flatten)]

@@ -17,7 +17,7 @@ pub mod status;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Show whether the brake is on, and which hosts are silent
-    #[command(after_help = examples(&["paasta brake status"], ""))]
+    #[command(after_help = examples(&["paasta brake status", "paasta brake status --json"], ""))]
     Status,
     /// Declare the silent hosts lost, so that what they ran is started elsewhere
     Release(release::Args),

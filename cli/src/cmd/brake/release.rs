@@ -1,5 +1,6 @@
 //! `paasta brake release`: declares the silent hosts lost, after showing which they are.
 
+use paasta_common::text::{count, count_of};
 use paasta_process::help::examples;
 use paasta_proto::v1::{ReleaseBrakeRequest, operate_client::OperateClient};
 
@@ -16,7 +17,7 @@ use crate::{
 /// Only the hosts that are shown are declared lost. If they still run what they ran, it runs twice
 /// until they are heard from again.
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta brake release"], ""))]
+#[command(after_help = examples(&["paasta brake release", "paasta brake release --yes   # in a script: nothing is asked"], ""))]
 pub struct Args {
     /// Do not ask
     #[arg(short, long)]
@@ -38,8 +39,9 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         note(render::brake::render(&shown, &context.view).trim_end());
         let replicas: u32 = shown.hosts.iter().map(|host| host.replicas).sum();
         let question = format!(
-            "Declare these {} hosts lost and start their {replicas} replicas elsewhere?",
-            shown.hosts.len()
+            "Declare {} lost and start {} elsewhere?",
+            count_of(shown.hosts.len(), "host"),
+            count(replicas, "replica"),
         );
         if !confirm(&question)? {
             note("nothing was changed");

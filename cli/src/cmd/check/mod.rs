@@ -28,7 +28,7 @@ const GIT_LIMIT: Duration = Duration::from_secs(30);
 /// Check that a service's repository and configuration are ready to be deployed
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples(&[
-    "paasta check -s hello -y ~/yelpsoa-configs",
+    "paasta check -s hello -y ~/yelpsoa-configs", "paasta check    # in the repository of services-hello",
 ], "\
 Run it in the service's repository. Everything is looked at, nothing is run: a line for each thing,
 and what to do about it. Ends with what `paasta validate` says.

@@ -19,6 +19,7 @@ use crate::{
     &[
         "paasta cluster init --cluster main --member 1=10.0.0.1:7401 --member \
          2=10.0.0.2:7401 --member 3=10.0.0.3:7401",
+        "paasta cluster init --cluster test --member 1=127.0.0.1:7401",
     ],
     "",
 ))]

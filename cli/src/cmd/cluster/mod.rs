@@ -14,7 +14,7 @@ pub enum Command {
     /// Make a cluster of the given coordinators; doing it twice changes nothing
     Init(init::Args),
     /// Ask each coordinator what it is
-    #[command(after_help = examples(&["paasta cluster node"], ""))]
+    #[command(after_help = examples(&["paasta cluster node", "paasta cluster node --coordinators 10.0.0.1:7401,10.0.0.2:7401"], ""))]
     Node,
 }
 

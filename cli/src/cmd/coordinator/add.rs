@@ -15,7 +15,7 @@ use crate::{
 /// It must run already, with an empty data directory and an id that was never used in this
 /// cluster. Give it a vote with `paasta coordinator promote`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta coordinator add 4=10.0.0.4:7401"], ""))]
+#[command(after_help = examples(&["paasta coordinator add 4=10.0.0.4:7401", "paasta coordinator add 5=[fd00::5]:7401"], ""))]
 pub struct Args {
     /// Its id and the address at which the others reach it
     #[arg(value_name = "ID=HOST:PORT")]

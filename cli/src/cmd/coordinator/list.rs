@@ -10,7 +10,7 @@ const SILENT_MS: u64 = 5_000;
 
 /// Show the coordinators: role, log, lag, last answer
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta coordinator list"], ""))]
+#[command(after_help = examples(&["paasta coordinator list", "paasta coordinator list --json"], ""))]
 pub struct Args {
     /// Ask any coordinator, leader or not; what only the leader knows is then missing
     #[arg(long)]

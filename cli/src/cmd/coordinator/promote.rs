@@ -8,7 +8,7 @@ use crate::{client::request, cmd::Context, exit::Exit};
 
 /// Give a coordinator that has caught up a vote
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta coordinator promote 4"], ""))]
+#[command(after_help = examples(&["paasta coordinator promote 4", "paasta coordinator promote 4 --timeout 1m"], ""))]
 pub struct Args {
     /// Its id
     #[arg(value_name = "ID")]

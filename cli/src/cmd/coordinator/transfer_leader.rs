@@ -8,7 +8,7 @@ use crate::{client::request, cmd::Context, exit::Exit};
 
 /// Hand leadership to another coordinator
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta coordinator transfer-leader 3"], ""))]
+#[command(after_help = examples(&["paasta coordinator transfer-leader 3", "paasta coordinator transfer-leader   # to any other"], ""))]
 pub struct Args {
     /// The id of one with a vote [default: the one that has most of the log]
     #[arg(value_name = "ID")]

@@ -51,6 +51,9 @@ pub struct Args {
     /// The instance [default: the only one there is]
     #[arg(short, long, value_name = "INSTANCE")]
     instance: Option<InstanceName>,
+    /// Taken as by PaaSTA: everything is said in any case
+    #[arg(short, long, hide = true)]
+    verbose: bool,
     /// Build the image here with `make cook-image`
     #[arg(short, long, conflicts_with_all = ["pull", "sha"])]
     build: bool,

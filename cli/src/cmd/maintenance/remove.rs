@@ -13,7 +13,7 @@ use crate::{
 ///
 /// Stop the agent there first: one that still runs registers its host again.
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta maintenance remove host1.example.com"], EXITS))]
+#[command(after_help = examples(&["paasta maintenance remove host1.example.com", "paasta maintenance remove host1.example.com host2.example.com"], EXITS))]
 pub struct Args {
     /// The hosts
     #[arg(value_name = "HOST", required = true)]

@@ -11,7 +11,7 @@ use crate::{
 
 /// Let hosts take work again
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta maintenance undrain host1.example.com"], EXITS))]
+#[command(after_help = examples(&["paasta maintenance undrain host1.example.com", "paasta maintenance undrain host1.example.com host2.example.com"], EXITS))]
 pub struct Args {
     /// The hosts
     #[arg(value_name = "HOST", required = true)]

@@ -31,10 +31,12 @@ pub struct Args {
     #[command(flatten)]
     pub service: ServiceArgs,
     /// The clusters [default: all that the service is declared in]
-    #[arg(short, long, value_name = "CLUSTER,...", value_delimiter = ',')]
+    #[arg(short, long, alias = "cluster", value_name = "CLUSTER,...")]
+    #[arg(value_delimiter = ',')]
     pub clusters: Vec<String>,
     /// The instances [default: all]
-    #[arg(short, long, value_name = "INSTANCE,...", value_delimiter = ',')]
+    #[arg(short, long, alias = "instance", value_name = "INSTANCE,...")]
+    #[arg(value_delimiter = ',')]
     pub instances: Vec<String>,
     /// Only those of this deploy group
     #[arg(short = 'l', long, value_name = "GROUP")]

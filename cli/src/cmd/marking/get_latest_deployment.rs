@@ -12,7 +12,7 @@ use crate::{
 
 /// Print the full sha of what is marked for a deploy group
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta get-latest-deployment -s hello -l prod.everything"], ""))]
+#[command(after_help = examples(&["paasta get-latest-deployment -s hello -l prod.everything", "paasta get-latest-deployment -s hello -l prod.everything -d ~/yelpsoa-configs"], ""))]
 pub struct Args {
     /// Which service
     #[command(flatten)]

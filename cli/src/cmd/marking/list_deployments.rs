@@ -16,7 +16,7 @@ use crate::{
 
 /// List what was marked for deployment, the newest first
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta list-deployments -s hello -l prod.everything -n 5"], ""))]
+#[command(after_help = examples(&["paasta list-deployments -s hello -l prod.everything -n 5", "paasta list-deployments -s hello"], ""))]
 pub struct Args {
     /// Which service
     #[command(flatten)]

@@ -67,6 +67,9 @@ pub struct ServiceArgs {
     #[arg(long, value_name = "TIME", default_value = "60s")]
     #[arg(value_parser = humantime::parse_duration)]
     pub git_timeout: Duration,
+    /// Taken as by PaaSTA: everything is said in any case
+    #[arg(short, long, hide = true)]
+    pub verbose: bool,
 }
 
 /// How pushing is tried.

@@ -8,7 +8,7 @@ use crate::{cmd::Context, exit::Exit};
 
 /// Check a saved state and say what is in it; no cluster needed
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta snapshot inspect /var/backups/paasta.snapshot"], ""))]
+#[command(after_help = examples(&["paasta snapshot inspect /var/backups/paasta.snapshot", "paasta snapshot inspect /var/backups/paasta.snapshot --json"], ""))]
 pub struct Args {
     /// The file that `paasta snapshot save` wrote
     #[arg(value_name = "FILE")]

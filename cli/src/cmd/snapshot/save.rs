@@ -21,7 +21,7 @@ const WHOLE_WAIT: Duration = Duration::from_secs(3600);
 
 /// Save the cluster's state to a file
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["paasta snapshot save /var/backups/paasta.snapshot"], ""))]
+#[command(after_help = examples(&["paasta snapshot save /var/backups/paasta.snapshot", "paasta snapshot save /var/backups/paasta.snapshot --timeout 5m"], ""))]
 pub struct Args {
     /// Where to; a file that is there is replaced when the new one is whole
     #[arg(value_name = "FILE")]

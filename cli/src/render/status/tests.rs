@@ -78,7 +78,8 @@ fn answer(instances: Vec<InstanceStatus>) -> StatusResponse {
 }
 
 fn render(response: &StatusResponse, view: &View) -> String {
-    Pages::default().page(response, view) + &problems(response, view)
+    let mut pages = Pages::default();
+    pages.page(response, view) + &pages.rest(response, view)
 }
 
 #[test]
@@ -108,7 +109,7 @@ fn what_scales_it_and_what_takes_traffic_are_said_when_known() {
         "{text}"
     );
     assert!(
-        text.contains("    Load balancer:  1 of 2 replicas are in, 1 known\n"),
+        text.contains("    Load balancer:  1 of 2 replicas in, 1 known\n"),
         "{text}"
     );
 }

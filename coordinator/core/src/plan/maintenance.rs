@@ -6,6 +6,7 @@ use std::fmt;
 use paasta_common::{
     assignment::Want,
     id::{AppId, HostId, InstanceId, ReplicaId},
+    text::count_of,
     time::Timestamp,
 };
 
@@ -85,15 +86,28 @@ impl Emptying {
     }
 }
 
+/// `1 replica is`, `2 replicas are`.
+fn are(left: usize) -> String {
+    let verb = if left == 1 { "is" } else { "are" };
+    format!("{} {verb}", count_of(left, "replica"))
+}
+
 impl fmt::Display for Emptying {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left = self.leaving.len();
         match self.standing {
             Standing::Lost => f.write_str("declared lost: what it ran is replaced elsewhere"),
-            Standing::Silent => write!(f, "silent: whether its {left} replicas run is unknown"),
-            Standing::Up => write!(f, "takes work, {left} replicas: drain it first"),
+            Standing::Silent => {
+                let replicas = count_of(left, "replica");
+                write!(f, "silent: whether its {replicas} run is unknown")
+            }
+            Standing::Up => write!(
+                f,
+                "takes work, {}: drain it first",
+                count_of(left, "replica")
+            ),
             Standing::Draining if left == 0 => f.write_str("empty: safe to stop"),
-            Standing::Draining => write!(f, "{left} replicas are left"),
+            Standing::Draining => write!(f, "{} left", are(left)),
         }
     }
 }

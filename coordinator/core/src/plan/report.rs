@@ -11,6 +11,7 @@ use paasta_common::{
     assignment::Want,
     id::{AppId, HostId, InstanceId, ReplicaId},
     spec::BounceMethod,
+    text::count,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -311,7 +312,11 @@ impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Capacity { missing, refusals } => {
-                write!(f, "{missing} replicas cannot be placed: {refusals}")
+                write!(
+                    f,
+                    "{} cannot be placed: {refusals}",
+                    count(*missing, "replica")
+                )
             }
             Self::OtherHost { replica, refusals } => {
                 write!(
@@ -331,20 +336,23 @@ impl fmt::Display for Awaited {
             }
             Self::Stopping { replicas } => write!(f, "waiting for {} to stop", Few(replicas)),
             Self::OldVersionGone { replicas } => {
-                write!(f, "the new version starts when {} is gone", Few(replicas))
+                let verb = if replicas.len() == 1 { "is" } else { "are" };
+                write!(
+                    f,
+                    "the new version starts when {} {verb} gone",
+                    Few(replicas)
+                )
             }
             Self::HostAway { hosts } => write!(f, "not heard from: {}", Few(hosts)),
             Self::HostsToReport { hosts } => {
                 write!(f, "waiting for the first report of {}", Few(hosts))
             }
             Self::Avoided { hosts } => {
-                write!(f, "avoided, as its replicas failed there: {}", Few(hosts))
+                write!(f, "replicas failed there, so new ones avoid {}", Few(hosts))
             }
             Self::MethodDown { missing } => {
-                write!(
-                    f,
-                    "{missing} replicas are missing, as bounce method down brings none"
-                )
+                let are = are(*missing, "replica");
+                write!(f, "{are} missing, as bounce method down brings none")
             }
             Self::MassFailureBrake => write!(
                 f,
@@ -358,21 +366,31 @@ impl fmt::Display for Awaited {
             Self::ConfigBroken { problems, first } => {
                 write!(
                     f,
-                    "{problems} configuration problems, the last good version stays: {first}"
+                    "{}, the last good version stays: {first}",
+                    count(*problems, "configuration problem")
                 )
             }
             Self::Removal { removal, held_back } => {
-                let then = match held_back {
-                    true => ", and its removal is held back, as too many would go together",
-                    false => ": it is removed unless it comes back",
-                };
-                write!(f, "{}{then}", removal.words())
+                write!(f, "{}{}", removal.words(), removal_then(*held_back))
             }
             Self::Turn(turns) => turns.fmt(f),
             Self::Pinned { app, reason } => {
                 write!(f, "{app} runs instead of the configured version: {reason}")
             }
         }
+    }
+}
+
+/// `1 replica is`, `2 replicas are`.
+fn are(number: u32, noun: &str) -> String {
+    let verb = if number == 1 { "is" } else { "are" };
+    format!("{} {verb}", count(number, noun))
+}
+
+fn removal_then(held_back: bool) -> &'static str {
+    match held_back {
+        true => ", and its removal is held back, as too many would go together",
+        false => ": it is removed unless it comes back",
     }
 }
 
@@ -394,9 +412,9 @@ impl fmt::Display for Brake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} of {} hosts are silent at once ({}): nothing is replaced or cleaned up until they speak or are declared lost",
+            "{} of {} silent at once ({}): nothing is replaced or cleaned up until they speak or are declared lost",
             self.silent,
-            self.total,
+            are(self.total, "host"),
             Few(&self.hosts)
         )
     }

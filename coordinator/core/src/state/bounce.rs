@@ -56,7 +56,7 @@ pub enum BouncePhase {
     },
 }
 
-/// The six numbers of a bounce.
+/// The six numbers of a bounce. In words only those that are not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BounceCounts {
@@ -76,16 +76,28 @@ pub struct BounceCounts {
 
 impl fmt::Display for BounceCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} new to bring up, {} old happy, {} old unhappy, {} old draining, {} old at risk, {} old apps",
-            self.to_bring_up,
-            self.old_happy,
-            self.old_unhappy,
-            self.old_draining,
-            self.old_at_risk,
-            self.old_apps
-        )
+        let apps = if self.old_apps == 1 {
+            "old app"
+        } else {
+            "old apps"
+        };
+        let of = [
+            (self.to_bring_up, "new to bring up"),
+            (self.old_happy, "old happy"),
+            (self.old_unhappy, "old unhappy"),
+            (self.old_draining, "old draining"),
+            (self.old_at_risk, "old at risk"),
+            (self.old_apps, apps),
+        ];
+        let mut before = "";
+        for (number, noun) in of.into_iter().filter(|(number, _)| *number > 0) {
+            write!(f, "{before}{number} {noun}")?;
+            before = ", ";
+        }
+        match before {
+            "" => f.write_str("nothing left to do"),
+            _ => Ok(()),
+        }
     }
 }
 

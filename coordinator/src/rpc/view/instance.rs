@@ -94,6 +94,7 @@ impl View<'_> {
         status.overridden = instance.overridden.as_ref().map(overridden);
         status.bounce_method = instance.spec.bounce.method.to_string();
         status.undeclared = !instance.declared;
+        status.team = instance.spec.team.clone().unwrap_or_default();
         status
             .registrations
             .clone_from(&instance.spec.run.registrations);

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use paasta_common::text::count;
 use serde::{Deserialize, Serialize};
 
 use crate::fit::Unfit;
@@ -50,7 +51,8 @@ impl fmt::Display for Refusals {
             return f.write_str("no host is registered");
         }
         let refusing: u32 = self.reasons.iter().map(|refusal| refusal.hosts).sum();
-        write!(f, "{} of {} hosts", self.hosts - refusing, self.hosts)?;
+        let fit = self.hosts - refusing;
+        write!(f, "{fit} of {}", count(self.hosts, "host"))?;
         for (at, refusal) in self.reasons.iter().enumerate() {
             let before = if at == 0 { ": " } else { ", " };
             write!(f, "{before}{} {}", refusal.hosts, refusal.why)?;

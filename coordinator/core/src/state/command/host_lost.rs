@@ -1,7 +1,7 @@
 //! A host was silent for too long, or an operator says that it is gone. Its replicas stay on
 //! record, so that a host that returns keeps what nobody replaced yet.
 
-use paasta_common::id::HostId;
+use paasta_common::{id::HostId, text::count_of};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
@@ -31,7 +31,7 @@ impl HostLost {
         }
         host.standing = HostStanding::Lost { since: context.at };
         let replicas = state.index.on_host(&self.host).count();
-        let text = format!("lost, with {replicas} replicas");
+        let text = format!("lost, with {}", count_of(replicas, "replica"));
         state.note(
             context,
             EventKind::Host,

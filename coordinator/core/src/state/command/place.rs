@@ -4,6 +4,7 @@
 use paasta_common::{
     assignment::{Tried, Want},
     id::{AppId, HostId, InstanceId, ReplicaId},
+    text,
 };
 use serde::{Deserialize, Serialize};
 
@@ -144,7 +145,7 @@ fn note_placed(state: &mut ClusterState, context: &Context<'_>, id: InstanceId, 
         bounce.placed_most = running;
         bounce.progress(&record.spec.bounce, context.at);
     }
-    let text = format!("{count} replicas of {app} placed");
+    let text = format!("{} of {app} placed", text::count(count, "replica"));
     state.note(context, EventKind::Placement, Subject::Instance(id), text);
 }
 

@@ -1,7 +1,10 @@
 //! A host goes for good, with the records of what it ran. Only a lost or empty host: of any other
 //! it is not known whether its replicas still run.
 
-use paasta_common::id::{HostId, ReplicaId};
+use paasta_common::{
+    id::{HostId, ReplicaId},
+    text::count_of,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
@@ -32,7 +35,7 @@ impl RemoveHost {
                 replicas: u32::try_from(replicas.len()).unwrap_or(u32::MAX),
             });
         }
-        let text = format!("removed, with {} replicas", replicas.len());
+        let text = format!("removed, with {}", count_of(replicas.len(), "replica"));
         for id in replicas {
             state.remove_replica(context, id);
         }

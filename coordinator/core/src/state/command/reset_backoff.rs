@@ -4,6 +4,7 @@
 use paasta_common::{
     assignment::{Tried, Want},
     id::{HostId, InstanceId, ReplicaId},
+    text::count_of,
 };
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +62,10 @@ impl ResetBackoff {
             true => ", where they failed is forgotten",
             false => "",
         };
-        let text = format!("backoff of {} replicas{on} reset{hosts}", ids.len());
+        let text = format!(
+            "backoff of {}{on} reset{hosts}",
+            count_of(ids.len(), "replica")
+        );
         let subject = Subject::Instance(self.instance.clone());
         state.note(context, EventKind::Replicas, subject, text);
         Outcome::Applied
@@ -132,7 +136,7 @@ mod tests {
         let event = cluster.state.events().last().unwrap();
         assert_eq!(
             event.text,
-            format!("backoff of 1 replicas on {} reset", host_id(2))
+            format!("backoff of 1 replica on {} reset", host_id(2))
         );
         cluster.must(reset(None));
         assert!(tried(&cluster, 1).reset > tried(&cluster, 2).failures.into());

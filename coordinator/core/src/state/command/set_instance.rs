@@ -5,6 +5,7 @@ use std::sync::Arc;
 use paasta_common::{
     id::{AppId, HostId, InstanceId},
     spec::InstanceSpec,
+    text::count,
 };
 use serde::{Deserialize, Serialize};
 
@@ -286,9 +287,9 @@ fn difference(before: &Instance, after: &InstanceSpec, returns: bool, extent: Ex
     }
     if before.spec.wanted() != after.wanted() {
         parts.push(format!(
-            "{} -> {} instances",
+            "{} -> {}",
             before.spec.wanted(),
-            after.wanted()
+            count(after.wanted(), "instance")
         ));
     }
     if let Some(ended) = before.overridden.as_ref()

@@ -1,6 +1,6 @@
 //! An operator asks for another number of replicas than is configured, or no longer.
 
-use paasta_common::id::InstanceId;
+use paasta_common::{id::InstanceId, text::count};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
@@ -70,10 +70,11 @@ impl SetOverride {
         let what = match self.kind {
             Some(OverrideKind::Restart) => "restarted: all stop, then start".to_owned(),
             Some(kind) => format!(
-                "overridden by {}: {before} -> {after} instances",
-                kind.as_str()
+                "overridden by {}: {before} -> {}",
+                kind.as_str(),
+                count(after, "instance")
             ),
-            None => format!("override ended: {before} -> {after} instances"),
+            None => format!("override ended: {before} -> {}", count(after, "instance")),
         };
         let cause = Cause::of("override");
         record.history.push(context, cause, None, what.clone());

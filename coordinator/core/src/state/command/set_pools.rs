@@ -51,7 +51,11 @@ fn difference(state: &ClusterState, pool: &str, before: Overcommit, after: Overc
     let mut text = format!("overcommit {after} (was {before})");
     if full > 0 {
         text.push_str(&format!(
-            "; {full} hosts hold more than that: what runs there stays, nothing more is placed there"
+            "; {} more than that: what runs there stays, nothing more is placed there",
+            match full {
+                1 => "1 host holds".to_owned(),
+                full => format!("{full} hosts hold"),
+            }
         ));
     }
     text
@@ -122,7 +126,7 @@ mod tests {
         assert_eq!(cluster.state.pools().len(), 0, "one is the same as none");
         assert_eq!(cluster.state.replica_count(), 12);
         full(&mut cluster);
-        let said = |event: &&crate::state::event::Event| event.text.contains("1 hosts hold more");
+        let said = |event: &&crate::state::event::Event| event.text.contains("1 host holds more");
         assert_eq!(cluster.state.events().filter(said).count(), 1);
         let host = &cluster.state.host(&host_id(1)).unwrap().info;
         let all = Resources {

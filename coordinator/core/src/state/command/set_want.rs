@@ -4,6 +4,7 @@
 use paasta_common::{
     assignment::Want,
     id::{InstanceId, ReplicaId},
+    text::count_of,
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,12 +80,16 @@ impl SetWant {
         if old_leaves {
             state.bounce_progress(context, &self.instance);
         }
-        let verb = match self.want {
-            Want::Run => "run again",
-            Want::Drain => "drain",
-            Want::Stop => "stop",
+        let verb = match (self.want, changed.len()) {
+            (Want::Run, 1) => "runs again",
+            (Want::Run, _) => "run again",
+            (Want::Drain, 1) => "drains",
+            (Want::Drain, _) => "drain",
+            (Want::Stop, 1) => "stops",
+            (Want::Stop, _) => "stop",
         };
-        let text = format!("{} replicas {verb}: {}", changed.len(), self.reason);
+        let replicas = count_of(changed.len(), "replica");
+        let text = format!("{replicas} {verb}: {}", self.reason);
         let subject = Subject::Instance(self.instance.clone());
         state.note(context, EventKind::Replicas, subject, text);
     }
