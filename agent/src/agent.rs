@@ -5,151 +5,47 @@
 mod acting;
 mod actor;
 mod disks;
+mod parts;
 mod taking;
 mod upkeep;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicU64},
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use paasta_agent_core::{
-    actions::Lane,
-    collect::{CollectSettings, Stock},
-    disk::{EngineDisk, Storage},
-    observed::{Event, Listing, Observed},
-    report::reports,
-    runtime::Judge,
-    settings::HostSettings,
-    state::LocalState,
+    disk::EngineDisk, observed::Observed, report::reports, runtime::Judge, state::LocalState,
 };
-use paasta_common::{
-    assignment::{Assignment, Fence, FenceError},
-    disk::DiskLimits,
-    id::ReplicaId,
-    report::{ReplicaReport, Runtime},
-};
+use paasta_common::report::Runtime;
 use paasta_process::clock::Clock;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-use actor::Actor;
-use disks::Disks;
+use actor::{Actor, Disks};
+
+pub use crate::{
+    inbox::{Happened, Order},
+    view::View,
+};
+pub use parts::Parts;
 
 use crate::{
-    engine::{Engine, metered::MeteredEngine},
+    engine::metered::MeteredEngine,
     images::{Images, collect::LastUseFile},
-    lanes::{Lanes, Patience},
-    ledger::{Ledger, LedgerError, Opened},
+    lanes::Lanes,
+    ledger::{Damage, Ledger, LedgerError, Opened, Remains},
     logs::{capture::Captures, serve::LogServer, store::LogStore},
     metrics::Metrics,
-    mounts::{Mounts, private::PrivateMounts},
+    mounts::private::PrivateMounts,
     probes::Probes,
     sandbox::Sandboxes,
-    watch::{Pace, Watch},
+    watch::Watch,
 };
 
 /// Messages that wait for the agent, at most; who sends more waits.
 const INBOX_MAX: usize = 4_096;
-
-/// What an agent is made of.
-pub struct Parts {
-    /// Runs the containers.
-    pub engine: Arc<dyn Engine>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The seed of all chance but that of reconnecting.
-    pub seed: u64,
-    /// What decisions depend on.
-    pub settings: HostSettings,
-    /// Which mounts of the host containers are given.
-    pub mounts: Mounts,
-    /// The ledger's directory.
-    pub state_dir: PathBuf,
-    /// Host ports for containers, both ends included.
-    pub port_range: (u16, u16),
-    /// Container operations at a time.
-    pub max_parallel: usize,
-    /// How long each may take.
-    pub patience: Patience,
-    /// Disk for the sandboxes of dead runs, bytes.
-    pub sandbox_budget_bytes: u64,
-    /// Disk for what all runs wrote, bytes.
-    pub log_budget_bytes: u64,
-    /// Disk for images, and which of them stay.
-    pub collect: CollectSettings,
-    /// How often the engine is looked at.
-    pub pace: Pace,
-}
-
-/// Something that happened.
-#[derive(Debug)]
-pub enum Happened {
-    /// What the core needs.
-    Event(Event),
-    /// A lane is free again.
-    LaneEnded {
-        /// The lane.
-        lane: Lane,
-        /// What it came to.
-        event: Option<Event>,
-        /// What there was instead of an answer of the engine, when it gave none.
-        silence: Option<String>,
-    },
-    /// A fetch has ended.
-    Fetched {
-        /// Its number.
-        number: u64,
-        /// What it came to.
-        event: Event,
-    },
-    /// The containers.
-    Listed(Listing),
-    /// The images.
-    Stock(Stock),
-    /// The disk that runs use was measured; with it how the engine keeps them, where it says so.
-    DisksMeasured(Option<Storage>),
-    /// They could not be listed, and why.
-    NotListed(String),
-    /// A coordinator's order.
-    Order(Order),
-    /// Time to look.
-    Nothing,
-}
-
-/// An assignment to obey.
-#[derive(Debug)]
-pub struct Order {
-    /// The whole of it.
-    pub assignment: Assignment,
-    /// Hears whether it is obeyed.
-    pub reply: oneshot::Sender<Result<(), FenceError>>,
-}
-
-/// How things stand, for sessions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct View {
-    /// The newest fence obeyed.
-    pub accepted: Option<Fence>,
-    /// Every replica.
-    pub reports: BTreeMap<ReplicaId, ReplicaReport>,
-    /// The engine.
-    pub runtime: Runtime,
-    /// What is done about the disk of instances.
-    pub disk_limits: DiskLimits,
-}
-
-impl View {
-    /// The generation that is obeyed; 0 when there is none.
-    pub fn generation(&self) -> u64 {
-        self.accepted.as_ref().map_or(0, |fence| fence.generation)
-    }
-}
 
 /// Speaks to a running agent.
 #[derive(Clone)]
@@ -292,8 +188,7 @@ fn log_store(parts: &Parts) -> LogStore {
 
 fn taken_up(parts: &Parts, opened: Opened) -> Result<LocalState, StartError> {
     if let Some(damage) = &opened.damage {
-        let set_aside = damage.set_aside.display();
-        tracing::error!(reason = damage.reason, %set_aside, "the ledger was damaged and is set aside; running containers are taken over at the next assignment");
+        warn_of(damage);
     }
     let held = opened.state.assignment.as_ref().map(|held| &held.host);
     match held {
@@ -303,6 +198,25 @@ fn taken_up(parts: &Parts, opened: Opened) -> Result<LocalState, StartError> {
             host: parts.settings.host.to_string(),
         }),
         _ => Ok(opened.state),
+    }
+}
+
+fn warn_of(damage: &Damage) {
+    let reason = &damage.reason;
+    let set_aside = damage.set_aside.display();
+    match damage.remains {
+        Remains::SaveBefore => tracing::error!(
+            reason, %set_aside,
+            "the ledger was damaged and is set aside; the save before it is used: check the disk"
+        ),
+        Remains::Fence => tracing::error!(
+            reason, %set_aside,
+            "the ledger was damaged and is set aside; running containers are taken over at the next assignment: check the disk"
+        ),
+        Remains::Nothing => tracing::error!(
+            reason, %set_aside,
+            "the ledger was damaged and is set aside, and with it which assignment is the newest; running containers are taken over at the next assignment: check the disk"
+        ),
     }
 }
 

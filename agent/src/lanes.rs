@@ -26,8 +26,8 @@ use tokio::{
 };
 
 use crate::{
-    agent::Happened,
     engine::{Answer, Engine, EngineError, Inspected},
+    inbox::Happened,
     logs::{RunKey, capture::Captures},
     mounts::private::PrivateMounts,
     sandbox::Sandboxes,

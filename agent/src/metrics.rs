@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use tokio::time::Instant;
 
-use crate::agent::View;
+use crate::view::View;
 
 static PHASES: [Phase; 7] = [
     Phase::Accepted,

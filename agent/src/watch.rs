@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{agent::Happened, engine::Engine, lanes::within};
+use crate::{engine::Engine, inbox::Happened, lanes::within};
 
 /// How much sooner than usual a list that failed is asked for again.
 const SOONER_AFTER_FAILURE: f64 = 2.5;

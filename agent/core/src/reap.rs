@@ -46,6 +46,7 @@ pub fn judge(
     match state.records.get(&replica) {
         Some(record) if listed_after_step < record.live.settled => Verdict::Leave,
         Some(record) if is_present_run(record, seen.run) => Verdict::Leave,
+        Some(record) if is_next_run(record, seen.run) => Verdict::Leave,
         Some(_) => Verdict::Leftover,
         None if assignment.replicas.contains_key(&replica) => Verdict::Leave,
         None => by_age(settings, seen, now),
@@ -101,6 +102,12 @@ fn by_age(settings: &HostSettings, seen: &Seen, now: Timestamp) -> Verdict {
         true => Verdict::Orphan,
         false => Verdict::Leave,
     }
+}
+
+/// A run that the records do not know yet: they are of the save before the one that began it. The
+/// replica is on its way to this run and takes it over.
+fn is_next_run(record: &Record, run: u64) -> bool {
+    matches!(record.stage, Stage::Waiting { .. } | Stage::Pulling) && run > record.run
 }
 
 fn is_present_run(record: &Record, run: u64) -> bool {

@@ -8,7 +8,8 @@ use paasta_common::{
     report::{HostPart, Phase, ReplicaReport, Runtime},
 };
 
-use super::{View, actor::Actor};
+use super::actor::Actor;
+use crate::view::View;
 
 impl Actor {
     pub(super) fn begin(&mut self, action: Action) {

@@ -26,9 +26,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Happened, Parts, View, disks::Disks};
+use super::parts::Parts;
 use crate::{
     images::{Images, collect::LastUseFile},
+    inbox::Happened,
     lanes::Lanes,
     ledger::Ledger,
     logs::capture::Captures,
@@ -37,6 +38,7 @@ use crate::{
     ports,
     probes::Probes,
     sandbox::Sandboxes,
+    view::View,
 };
 
 /// Messages taken into one step, at most.
@@ -80,6 +82,15 @@ pub(super) struct Actor {
     pub(super) disks: Disks,
     pub(super) engine_disk: EngineDisk,
     pub(super) metrics: Metrics,
+}
+
+/// Measurements, as far as the agent remembers them.
+#[derive(Debug, Default)]
+pub(super) struct Disks {
+    /// When the last round began.
+    pub(super) began: Option<Instant>,
+    /// It still goes on.
+    pub(super) under_way: bool,
 }
 
 /// What became of a step's changes.
@@ -185,7 +196,7 @@ impl Actor {
     /// Writes what changed. What is not written is not acted on.
     async fn keep(&mut self) -> Kept {
         let began = Instant::now();
-        let saved = self.ledger.save(&self.state, self.parts.clock.now()).await;
+        let saved = self.ledger.save(&self.state).await;
         let took = began.elapsed();
         let failure = match saved {
             Ok(false) => {

@@ -19,9 +19,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Happened, actor::Actor};
+use super::actor::{Actor, Disks};
 use crate::{
     engine::{Engine, EngineError},
+    inbox::Happened,
     lanes::within,
     usage,
 };
@@ -31,15 +32,6 @@ const ENGINE_MAX: Duration = Duration::from_secs(30);
 /// How long the agent waits for the size of a sandbox: the walk ends by itself before, unless the
 /// file system hangs.
 const SANDBOX_MAX: Duration = Duration::from_secs(15);
-
-/// Measurements, as far as the agent remembers them.
-#[derive(Debug, Default)]
-pub(super) struct Disks {
-    /// When the last round began.
-    began: Option<Instant>,
-    /// It still goes on.
-    under_way: bool,
-}
 
 /// A run to be measured.
 struct Measurable {

@@ -3,7 +3,8 @@
 use paasta_agent_core::observed::Event;
 use paasta_common::{report::Runtime, time::Timestamp};
 
-use super::{Happened, Order, actor::Actor};
+use super::actor::Actor;
+use crate::inbox::{Happened, Order};
 
 impl Actor {
     pub(super) fn take(&mut self, happened: Happened) {

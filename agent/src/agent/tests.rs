@@ -11,20 +11,27 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use paasta_agent_core::{
     collect::{CollectSettings, HeldImage},
     observed::ContainerState,
+    settings::HostSettings,
 };
 use paasta_common::{
     app::{AppSpec, HealthCheck, Probe},
-    assignment::{AssignedReplica, Tried, Want},
+    assignment::{AssignedReplica, Assignment, Fence, FenceError, Tried, Want},
     config::SystemConfig,
-    report::{Health, Phase},
+    id::ReplicaId,
+    report::{Health, Phase, ReplicaReport},
     spec::RunSettings,
     time::Timestamp,
 };
 use paasta_process::clock::SystemClock;
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::*;
-use crate::engine::{Stream, fake::FakeEngine};
+use crate::{
+    engine::{Stream, fake::FakeEngine},
+    lanes::Patience,
+    mounts::Mounts,
+    watch::Pace,
+};
 
 pub(crate) const IMAGE: &str = "registry:5000/services-hello:paasta-3f2a9c0d";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -306,7 +313,11 @@ async fn with_a_damaged_ledger_running_containers_are_taken_over() {
     }
     let before = world.running();
     world.stop().await;
-    std::fs::write(world.dir.path().join("ledger/db"), b"").unwrap();
+    std::fs::write(world.dir.path().join("ledger"), b"").unwrap();
+    let path = world.dir.path().join("ledger.before");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path, bytes).unwrap();
     world.start();
     let older = assignment(0, &[], unchecked());
     assert!(

@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    agent::Happened,
     engine::{Engine, EngineError},
+    inbox::Happened,
     lanes::within,
 };
 

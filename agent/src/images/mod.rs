@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use crate::{
-    agent::Happened,
     engine::{Engine, EngineError},
+    inbox::Happened,
     lanes::within,
 };
 use collect::Going;

@@ -1,6 +1,10 @@
-//! What was saved is there after a restart; what is damaged is set aside and said.
+//! What was saved is there after a restart, a crash or damage, or it is said what is not.
 
-use std::sync::Arc;
+mod crash;
+mod damage;
+mod format;
+
+use std::{os::unix::fs::symlink, sync::Arc};
 
 use paasta_agent_core::state::{Record, Stage, Topic};
 use paasta_common::{
@@ -11,6 +15,7 @@ use paasta_common::{
     spec::RunSettings,
     unrecognized::UnrecognizedWord,
 };
+use paasta_process::chain::chain;
 
 use super::*;
 
@@ -57,14 +62,37 @@ fn state(generation: u64, replicas: u64, env_bytes: usize) -> LocalState {
     state
 }
 
+fn fail(state: &mut LocalState, id: u64, words: &str) {
+    let record = state.records.get_mut(&ReplicaId(id)).unwrap();
+    record.say(Topic::End, words);
+}
+
+fn try_save(ledger: &mut Ledger, state: &LocalState) -> Result<bool, LedgerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(ledger.save(state))
+}
+
 fn save(ledger: &mut Ledger, state: &LocalState) {
-    let changes = ledger.changes(state).unwrap();
-    let written = changes.write().unwrap();
-    ledger.saved(written);
+    assert!(try_save(ledger, state).unwrap(), "nothing changed");
 }
 
 fn reopen(root: &Path) -> (Ledger, Opened) {
     Ledger::open(root, Timestamp(5)).unwrap()
+}
+
+/// The head and the body of a file.
+fn parts(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let head = u32::from_be_bytes(bytes[12..16].try_into().unwrap());
+    bytes[super::format::PREFIX..].split_at(head as usize)
+}
+
+fn names(root: &Path) -> Vec<String> {
+    let entries = fs::read_dir(root).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -72,20 +100,19 @@ fn what_was_saved_is_there_again_and_only_changes_are_written() {
     let dir = tempfile::tempdir().unwrap();
     let (mut ledger, opened) = reopen(dir.path());
     assert_eq!((opened.state, opened.damage), (LocalState::default(), None));
-    // An app of a quarter of a megabyte does not fit one record.
     let mut held = state(7, 3, 256 << 10);
     save(&mut ledger, &held);
-    assert!(ledger.changes(&held).is_none(), "nothing changed");
+    assert!(!try_save(&mut ledger, &held).unwrap());
     held.records.remove(&ReplicaId(2));
-    held.records
-        .get_mut(&ReplicaId(3))
-        .unwrap()
-        .say(Topic::End, "dead");
+    fail(&mut held, 3, "dead");
     save(&mut ledger, &held);
     drop(ledger);
-    let (ledger, opened) = reopen(dir.path());
+    let (mut ledger, opened) = reopen(dir.path());
     assert_eq!((&opened.state, opened.damage), (&held, None));
-    assert!(ledger.changes(&held).is_none());
+    assert!(!try_save(&mut ledger, &held).unwrap());
+    // What a new process finds out again is worth no write.
+    held.records.get_mut(&ReplicaId(3)).unwrap().live.settled = 9;
+    assert!(!try_save(&mut ledger, &held).unwrap());
     let apps: Vec<_> = opened
         .state
         .assignment
@@ -96,39 +123,57 @@ fn what_was_saved_is_there_again_and_only_changes_are_written() {
         Arc::ptr_eq(&apps[0].spec, &apps[2].spec),
         "an app is held once"
     );
+    let length = fs::metadata(dir.path().join("ledger")).unwrap().len();
+    assert!(length < 300 << 10, "and stored once: {length} bytes");
+    assert_eq!(names(dir.path()), ["ledger", "ledger.before", "lock"]);
+}
+
+#[test]
+fn an_assignment_is_in_both_files_and_a_record_in_the_newest() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopen(dir.path());
+    let of = |name| match disk::read(dir.path(), name).unwrap() {
+        Found::Whole(contents) => contents,
+        other => panic!("{name}: {other:?}"),
+    };
+    let mut held = state(7, 2, 10);
+    save(&mut ledger, &held);
+    assert_eq!(of("ledger"), of("ledger.before"));
+    let first = held.clone();
+    fail(&mut held, 1, "dead");
+    save(&mut ledger, &held);
+    assert_eq!(
+        (of("ledger").state, of("ledger.before").state),
+        (held.clone(), first)
+    );
+    let mut next = held.assignment.clone().unwrap();
+    next.fence = fence(8);
+    next.replicas.get_mut(&ReplicaId(1)).unwrap().want = Want::Drain;
+    held.accept(next).unwrap();
+    save(&mut ledger, &held);
+    assert_eq!(
+        (of("ledger").state, of("ledger.before").state),
+        (held.clone(), held)
+    );
 }
 
 #[test]
 fn the_ledger_of_a_newer_agent_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let held = state(7, 1, 10);
-    let (mut ledger, _) = reopen(dir.path());
-    save(&mut ledger, &held);
-    let mut record = serde_json::to_value(&held.records[&ReplicaId(1)]).unwrap();
+    let bytes = super::format::encode(3, &held, Vec::new());
+    let (head, body) = parts(&bytes);
+    let mut body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let record = &mut body["records"]["1"];
     record["troubles"] = serde_json::json!({"exited": 2, "over_cpu": 3});
     record["last_end"] = serde_json::json!({
         "run": 1, "at": 5, "cause": {"over_cpu": {"used_ms": 9}}, "exit_code": null,
         "signal": null, "out_of_memory": false, "last_words": "",
     });
-    let bytes = serde_json::to_vec(&record).unwrap();
-    let found = ledger
-        .store
-        .as_ref()
-        .unwrap()
-        .db
-        .scan_prefix(b"record/")
-        .keys()
-        .next();
-    let key = found.unwrap().unwrap();
-    ledger
-        .store
-        .as_ref()
-        .unwrap()
-        .db
-        .insert(key, content::seal(1, &bytes))
-        .unwrap();
-    ledger.store.as_ref().unwrap().db.flush().unwrap();
-    drop(ledger);
+    let body = serde_json::to_vec(&body).unwrap();
+    let prefix = super::format::prefix(super::format::FORMAT, head, &body);
+    let file = [&prefix[..], head, &body].concat();
+    fs::write(dir.path().join("ledger"), file).unwrap();
     let (_ledger, opened) = reopen(dir.path());
     assert_eq!(opened.damage, None);
     let record = &opened.state.records[&ReplicaId(1)];
@@ -142,8 +187,33 @@ fn the_ledger_of_a_newer_agent_is_read() {
 }
 
 #[test]
+fn a_newer_format_is_refused_in_words_and_nothing_is_touched() {
+    for file in ["ledger", "ledger.before"] {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = [&super::format::prefix(2, b"?", b"!")[..], b"?!"].concat();
+        fs::write(dir.path().join(file), &bytes).unwrap();
+        for refused in [
+            Ledger::open(dir.path(), Timestamp(5)).err().unwrap(),
+            Ledger::peek(dir.path()).err().unwrap(),
+        ] {
+            let path = dir.path().join(file).display().to_string();
+            let expected = format!(
+                "{path} is in format 2, and this agent reads format 1; start the version that wrote it, or remove ledger and ledger.before from this directory: the next assignment then takes over what runs"
+            );
+            assert_eq!(refused.to_string(), expected);
+        }
+        assert_eq!(fs::read(dir.path().join(file)).unwrap(), bytes);
+    }
+}
+
+#[test]
 fn two_agents_do_not_share_a_ledger_but_an_operator_may_look_on() {
     let dir = tempfile::tempdir().unwrap();
+    let nothing = chain(&Ledger::peek(dir.path()).unwrap_err());
+    assert!(
+        nothing.contains("cannot read") && nothing.contains("ledger"),
+        "{nothing}"
+    );
     let (mut ledger, _) = reopen(dir.path());
     let held = state(7, 2, 10);
     save(&mut ledger, &held);
@@ -152,158 +222,70 @@ fn two_agents_do_not_share_a_ledger_but_an_operator_may_look_on() {
         Err(LedgerError::InUse { .. })
     ));
     assert_eq!(Ledger::peek(dir.path()).unwrap(), held);
-    let left = fs::read_dir(dir.path()).unwrap().filter(|entry| {
-        entry
-            .as_ref()
-            .unwrap()
-            .file_name()
-            .to_string_lossy()
-            .starts_with(".ledger")
-    });
-    assert_eq!(left.count(), 0, "no copy is left behind");
+    // Between the two renames of a save.
+    fs::rename(dir.path().join("ledger"), dir.path().join("ledger.before")).unwrap();
+    assert_eq!(Ledger::peek(dir.path()).unwrap(), held);
 }
 
 #[test]
-fn what_is_left_of_the_last_user_is_waited_for() {
+fn a_reader_beside_a_writing_agent_sees_whole_saves_only() {
     let dir = tempfile::tempdir().unwrap();
     let (mut ledger, _) = reopen(dir.path());
-    save(&mut ledger, &state(7, 2, 10));
-    // As a thread of sled or a child of the agent that ended would.
-    let left = ledger.store.as_ref().unwrap().db.clone();
-    drop(ledger);
-    let (sender, reopened) = std::sync::mpsc::sync_channel(1);
-    let path = dir.path().to_owned();
-    let opening = std::thread::spawn(move || sender.send(reopen(&path)).is_ok());
-    let early = reopened.recv_timeout(std::time::Duration::from_millis(300));
-    assert!(early.is_err(), "it is held");
-    drop(left);
-    let (_ledger, opened) = reopened.recv().unwrap();
-    assert!(opening.join().unwrap());
-    assert_eq!(opened.damage, None);
-    assert_eq!(opened.state, state(7, 2, 10));
-}
-
-#[test]
-fn a_lost_tail_is_seen_set_aside_and_the_fence_survives() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut ledger, _) = reopen(dir.path());
-    save(&mut ledger, &state(7, 2, 10));
-    drop(ledger);
-    let keep = dir.path().join("keep");
-    copy_directory(&dir.path().join("ledger"), &keep).unwrap();
-    let (mut ledger, _) = reopen(dir.path());
-    save(&mut ledger, &state(9, 2, 10));
-    drop(ledger);
-    // The disk brings back the older ledger, as after a power loss: it opens without an error.
-    fs::remove_dir_all(dir.path().join("ledger")).unwrap();
-    fs::rename(&keep, dir.path().join("ledger")).unwrap();
-    let (_ledger, opened) = reopen(dir.path());
-    let damage = opened.damage.unwrap();
-    assert!(
-        damage.reason.contains("ends at save 1"),
-        "{}",
-        damage.reason
-    );
-    assert!(damage.set_aside.join("db").exists());
-    assert_eq!(opened.state.assignment, None);
-    assert_eq!(opened.state.accepted, Some(fence(9)));
-}
-
-#[test]
-fn a_ledger_with_flipped_bits_never_opens_as_if_it_were_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut ledger, _) = reopen(dir.path());
-    let held = state(7, 20, 20_000);
+    let mut held = state(7, 20, 10_000);
     save(&mut ledger, &held);
-    drop(ledger);
-    let whole = dir.path().join("whole");
-    copy_directory(&dir.path().join("ledger"), &whole).unwrap();
-    let length = fs::metadata(whole.join("db")).unwrap().len() as usize;
-    let used = fs::read(whole.join("db"))
-        .unwrap()
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .unwrap();
-    let mut damaged = 0;
-    for step in 1..12 {
-        fs::remove_dir_all(dir.path().join("ledger")).unwrap();
-        copy_directory(&whole, &dir.path().join("ledger")).unwrap();
-        let path = dir.path().join("ledger/db");
-        let mut bytes = fs::read(&path).unwrap();
-        let at = used.min(length - 1) * step / 12;
-        bytes[at] ^= 0x10;
-        fs::write(&path, bytes).unwrap();
-        let (ledger, opened) = Ledger::open(dir.path(), Timestamp(step as u64)).unwrap();
-        match opened.damage {
-            None => assert_eq!(opened.state, held, "bit flipped at {at}"),
-            Some(_) => {
-                damaged += 1;
-                assert_eq!(opened.state.accepted, Some(fence(7)));
-            }
+    let root = dir.path().to_owned();
+    let (stop, stopped) = std::sync::mpsc::sync_channel::<()>(0);
+    let reader = std::thread::spawn(move || {
+        let mut reads = 0_u64;
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            assert_eq!(Ledger::peek(&root).unwrap().records.len(), 20);
+            reads += 1;
         }
-        drop(ledger);
+        reads
+    });
+    for number in 0..200 {
+        fail(&mut held, number % 20 + 1, &format!("dead {number}"));
+        save(&mut ledger, &held);
     }
-    assert!(damaged > 0, "no flipped bit was noticed");
+    drop(stop);
+    assert!(reader.join().unwrap() > 0);
 }
 
 #[test]
-fn a_save_writes_what_changed_however_much_there_is() {
+fn a_full_disk_fails_the_save_in_words_and_the_next_succeeds() {
     let dir = tempfile::tempdir().unwrap();
     let (mut ledger, _) = reopen(dir.path());
-    let mut held = state(7, 1_000, 10);
-    let whole = ledger.changes(&held).unwrap();
-    assert_eq!(whole.entries(), 1 + 1 + 1_000 + 1_000);
-    ledger.saved(whole.write().unwrap());
-    held.records
-        .get_mut(&ReplicaId(500))
-        .unwrap()
-        .say(Topic::End, "dead");
-    assert_eq!(ledger.changes(&held).unwrap().entries(), 1);
-    // What a new process finds out again is worth no write.
+    let mut held = state(7, 2, 10);
     save(&mut ledger, &held);
-    held.records.get_mut(&ReplicaId(500)).unwrap().live.settled = 9;
-    assert!(ledger.changes(&held).is_none());
-    // An assignment moves the fence, and only what is different in it is written.
-    let mut next = held.assignment.clone().unwrap();
-    next.fence = fence(8);
-    next.replicas.get_mut(&ReplicaId(9)).unwrap().want = Want::Drain;
-    held.accept(next).unwrap();
-    assert_eq!(ledger.changes(&held).unwrap().entries(), 2);
-    save(&mut ledger, &held);
-    // The last replica takes its app with it, all chunks of it.
-    held.accept(Assignment {
-        replicas: Default::default(),
-        ..held.assignment.clone().unwrap()
-    })
-    .unwrap();
-    held.records.clear();
-    assert_eq!(ledger.changes(&held).unwrap().entries(), 1 + 1_000 + 1_000);
+    let before = held.clone();
+    fail(&mut held, 1, "dead");
+    // The kernel's device that is always full.
+    symlink("/dev/full", dir.path().join("ledger.next")).unwrap();
+    let error = chain(&try_save(&mut ledger, &held).unwrap_err());
+    assert!(
+        error.contains("cannot write") && error.contains("No space left on device"),
+        "{error}"
+    );
+    assert_eq!(Ledger::peek(dir.path()).unwrap(), before);
+    // Also when the state is again what the newest file holds: that is not certain any more.
+    save(&mut ledger, &before);
     save(&mut ledger, &held);
     drop(ledger);
     assert_eq!(reopen(dir.path()).1.state, held);
 }
 
 #[test]
-fn a_process_that_dies_between_the_steps_of_a_save_leaves_the_one_before_or_this_one() {
+fn a_directory_that_is_gone_fails_the_save_and_the_start() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut ledger, _) = reopen(dir.path());
-    let (before, after) = (state(7, 3, 200 << 10), state(9, 2, 100 << 10));
-    save(&mut ledger, &before);
-    let changes = ledger.changes(&after).unwrap();
-    let killed = |name: &str| {
-        let copy = dir.path().join(name);
-        copy_directory(&dir.path().join("ledger"), &copy.join("ledger")).unwrap();
-        fs::copy(dir.path().join("ledger.mark"), copy.join("ledger.mark")).unwrap();
-        let (_, opened) = Ledger::open(&copy, Timestamp(5)).unwrap();
-        assert_eq!(opened.damage, None, "{name}");
-        opened.state
-    };
-    assert_eq!(killed("nothing written"), before);
-    changes.db.apply_batch(changes.batch).unwrap();
-    let state = killed("in memory");
-    assert!(state == before || state == after);
-    changes.db.flush().unwrap();
-    assert_eq!(killed("flushed"), after);
-    changes.mark.write(dir.path()).unwrap();
-    assert_eq!(killed("marked"), after);
+    let root = dir.path().join("state");
+    let (mut ledger, _) = reopen(&root);
+    fs::remove_dir_all(&root).unwrap();
+    let error = chain(&try_save(&mut ledger, &state(7, 1, 10)).unwrap_err());
+    assert!(
+        error.contains("cannot create") && error.contains("ledger.next"),
+        "{error}"
+    );
+    fs::write(&root, b"").unwrap();
+    let error = chain(&Ledger::open(&root, Timestamp(5)).err().unwrap());
+    assert!(error.contains("cannot create"), "{error}");
 }

@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use crate::{
-    agent::Happened,
     engine::{Engine, EngineError, Executed},
+    inbox::Happened,
 };
 
 /// Probes at a time.

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::ages::Ages;
-use crate::agent::View;
+use crate::view::View;
 
 /// Follows the agent's view for one session.
 pub(super) struct Changes {

@@ -24,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
 use crate::{
-    agent::{Handle, Happened, Order},
+    agent::Handle,
+    inbox::{Happened, Order},
     metrics::Metrics,
 };
 use ages::Ages;

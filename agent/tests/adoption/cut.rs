@@ -147,7 +147,7 @@ fn moments() -> BTreeMap<u32, String> {
     let mut story = Story::new();
     let (notes, mark) = (
         story.host.notes.clone(),
-        story.host.state_dir().join("ledger.mark"),
+        story.host.state_dir().join("ledger"),
     );
     let mut moments = BTreeMap::new();
     let (mut noted, mut saved) = (0, Vec::new());
@@ -235,4 +235,34 @@ fn an_agent_that_dies_and_loses_its_ledger_is_followed_by_one_that_finds_all_by_
             story.finish(&moment);
         }
     }
+}
+
+#[test]
+fn an_agent_with_a_damaged_ledger_goes_on_from_the_save_before() {
+    let mut cuts: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (tick, moment) in moments() {
+        let of_kind = cuts.entry(moment).or_default();
+        if of_kind.len() < 6 {
+            of_kind.push(tick);
+        }
+    }
+    let mut used = 0;
+    for (moment, ticks) in cuts {
+        for tick in ticks {
+            let mut story = Story::new();
+            if let End::Told = story.tell(tick + 1, |_, _| {}) {
+                continue;
+            }
+            let path = story.host.state_dir().join("ledger");
+            let Ok(bytes) = fs::read(&path) else { continue };
+            fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            used += 1;
+            story.finish(&moment);
+            assert_eq!(
+                story.again, 0,
+                "cut when {moment}: a container was made anew"
+            );
+        }
+    }
+    assert!(used > 20, "{used} cuts");
 }

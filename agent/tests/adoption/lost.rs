@@ -31,30 +31,43 @@ fn cut_to(path: &Path, length: impl Fn(u64) -> u64) {
 #[test]
 fn whatever_becomes_of_the_ledger_what_runs_is_taken_over_and_nothing_is_reaped_before() {
     type Damage = fn(&Path);
-    let damages: [(&str, Damage); 8] = [
+    const FILES: [&str; 2] = ["ledger", "ledger.before"];
+    let damages: [(&str, Damage); 10] = [
         ("all of it deleted", |state| {
             fs::remove_dir_all(state).unwrap()
         }),
-        ("the database deleted", |state| {
-            fs::remove_dir_all(state.join("ledger")).unwrap()
+        ("the newest file deleted", |state| {
+            fs::remove_file(state.join("ledger")).unwrap()
         }),
-        ("the mark deleted", |state| {
-            fs::remove_file(state.join("ledger.mark")).unwrap()
+        ("the file before deleted", |state| {
+            fs::remove_file(state.join("ledger.before")).unwrap()
         }),
         ("cut to nothing", |state| {
-            cut_to(&state.join("ledger/db"), |_| 0)
+            cut_to(&state.join("ledger"), |_| 0)
         }),
         ("cut in half", |state| {
-            cut_to(&state.join("ledger/db"), |length| length / 2)
+            cut_to(&state.join("ledger"), |length| length / 2)
         }),
         ("a bit flipped in front", |state| {
-            flip(&state.join("ledger/db"), |_| 40)
+            flip(&state.join("ledger"), |_| 40)
         }),
         ("a bit flipped in the middle", |state| {
-            flip(&state.join("ledger/db"), |used| used / 2)
+            flip(&state.join("ledger"), |used| used / 2)
         }),
-        ("a bit flipped in the mark", |state| {
-            flip(&state.join("ledger.mark"), |used| used / 2)
+        ("a bit flipped in the middle of both", |state| {
+            FILES
+                .iter()
+                .for_each(|file| flip(&state.join(file), |used| used / 2));
+        }),
+        ("both cut in half", |state| {
+            FILES
+                .iter()
+                .for_each(|file| cut_to(&state.join(file), |length| length / 2));
+        }),
+        ("both cut to nothing", |state| {
+            FILES
+                .iter()
+                .for_each(|file| cut_to(&state.join(file), |_| 0));
         }),
     ];
     for (what, damage) in damages {
@@ -144,4 +157,57 @@ fn a_ledger_refuses_older_orders_after_a_restart_and_another_hosts_is_not_used()
             .contains("is of host host1, this is host2"),
         "{refused}"
     );
+}
+
+#[test]
+fn an_upgrade_from_version_0_1_touches_nothing_that_runs() {
+    let host = Host::new();
+    let life = host.live();
+    let order = assignment(fence(2, 3, 7), &BOTH);
+    assert_eq!(life.order(order), Ok(()));
+    let well = |id, run, view: &paasta_agent::agent::View| {
+        view.reports
+            .get(&ReplicaId(id))
+            .is_some_and(|report| report.health == Health::Healthy && report.run == run)
+    };
+    life.until("both are healthy", |view| {
+        well(1, 1, view) && well(2, 1, view)
+    });
+    host.engine.crash("paasta-hello.main-r1-1", 3);
+    life.until("run 2", |view| well(1, 2, view));
+    let before = host.running();
+    let known = life.view();
+    drop(life);
+    // The state directory that an agent of version 0.1 left at this point of the same story.
+    fs::remove_dir_all(host.state_dir()).unwrap();
+    fs::create_dir(host.state_dir()).unwrap();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state-0.1.tar.gz");
+    let unpacked = std::process::Command::new("tar")
+        .args(["-xzf", archive, "-C"])
+        .arg(host.state_dir())
+        .status();
+    assert!(unpacked.unwrap().success());
+    assert!(host.state_dir().join("ledger/db").is_file());
+
+    for _ in 0..3 {
+        let life = host.live();
+        let taken = life.view();
+        assert_eq!(taken.accepted, known.accepted);
+        let report = &taken.reports[&ReplicaId(1)];
+        assert_eq!(
+            (report.run, report.failures),
+            (2, 1),
+            "the count of failures"
+        );
+        assert_eq!(report.last_end, known.reports[&ReplicaId(1)].last_end);
+        // No coordinator is heard from.
+        life.ticks(1_000);
+        assert!(well(1, 2, &life.view()) && well(2, 1, &life.view()));
+        assert_eq!((host.running(), host.engine.created()), (before.clone(), 3));
+        let older = life.order(assignment(fence(2, 3, 6), &[]));
+        assert!(matches!(older, Err(FenceError::Older { .. })), "{older:?}");
+    }
+    assert!(host.state_dir().join("ledger").is_file());
+    assert!(!host.state_dir().join("ledger.sled").exists());
+    assert!(!host.state_dir().join("ledger.mark").exists());
 }

@@ -179,8 +179,9 @@ impl Host<'_> {
                 replicas: [(self.replica, replica)].into(),
             })
             .unwrap();
-        let written = ledger.changes(&state).unwrap().write().unwrap();
-        ledger.saved(written);
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let saved = runtime.unwrap().block_on(ledger.save(&state));
+        assert!(saved.unwrap(), "nothing changed");
     }
 
     fn start(&mut self, moment: Option<Moment>) {

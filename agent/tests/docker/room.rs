@@ -1,5 +1,5 @@
-//! An agent whose own disk is full says so, touches nothing that runs, and goes on by itself when
-//! there is room again.
+//! An agent whose own disk is full or read-only says so, touches nothing that runs, and goes on by
+//! itself when it can write again.
 
 use std::{
     io::Write as _,
@@ -47,6 +47,35 @@ impl Drop for Small {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_of_the_agent_is_named_and_mended_and_stops_nothing() {
+    let fill = |small: &Small| {
+        let filler = small.fill();
+        move || std::fs::remove_file(filler).unwrap()
+    };
+    cannot_write_for_a_while("No space left on device", fill).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_disk_of_the_agent_is_named_and_stops_nothing() {
+    let cover = |small: &Small| {
+        // A read-only mount of the same over it: the files that are open stay writable.
+        let at = small.0.clone();
+        mount(&["--bind"], &[&at, &at]);
+        mount(&["-o", "remount,bind,ro"], &[&at]);
+        move || {
+            let uncovered = Command::new("umount").arg(&at).status();
+            assert!(uncovered.unwrap().success());
+        }
+    };
+    cannot_write_for_a_while("Read-only file system", cover).await;
+}
+
+fn mount(options: &[&str], paths: &[&Path]) {
+    let mounted = Command::new("mount").args(options).args(paths).status();
+    assert!(mounted.unwrap().success(), "mount {options:?}");
+}
+
+/// Keeps the agent from writing by `hinder`, which returns how that ends.
+async fn cannot_write_for_a_while<End: FnOnce()>(words: &str, hinder: impl FnOnce(&Small) -> End) {
     let mut world = World::asleep();
     let small = Small::mount(&world.dir.path().join("state"));
     world.start();
@@ -56,21 +85,21 @@ async fn a_full_disk_of_the_agent_is_named_and_mended_and_stops_nothing() {
         .await;
     let one = world.until_healthy(1).await;
     let two = world.until_healthy(2).await;
-    let filler = small.fill();
+    let end = hinder(&small);
     // Its end must be written before anything is begun for it.
     docker(&["kill", one.container.as_deref().unwrap()]);
     let degraded = world
-        .until_runtime("a full disk", |runtime| *runtime != Runtime::Ok)
+        .until_runtime(words, |runtime| *runtime != Runtime::Ok)
         .await;
     let Runtime::Degraded { reason, part, .. } = degraded else {
         panic!("{degraded:?}");
     };
     assert_eq!(part, HostPart::Disk, "{reason}");
-    assert!(reason.contains("No space left on device"), "{reason}");
+    assert!(reason.contains(words), "{reason}");
     let same = world.until_healthy(2).await;
     assert_eq!((same.run, same.container), (two.run, two.container));
 
-    std::fs::remove_file(filler).unwrap();
+    end();
     world
         .until_runtime("well again", |runtime| *runtime == Runtime::Ok)
         .await;

@@ -145,7 +145,7 @@ fn starting(
     else {
         return;
     };
-    let (host_port, attempts) = (*host_port, *attempts);
+    let (mut host_port, attempts) = (*host_port, *attempts);
     let Some(assignment) = world.assignment else {
         return;
     };
@@ -162,7 +162,9 @@ fn starting(
             world.fail_run(id, record, EndCause::Exited, "the container exited at once");
             return;
         }
-        _ => {}
+        // It is made already, with this port: records of an earlier save do not know which.
+        Some(seen) => host_port = seen.host_port,
+        None => {}
     }
     if attempts > 0 && !world.listing_is_newer_than(record) {
         return;

@@ -5,8 +5,9 @@ use super::super::world::AgentSeat;
 /// A planted fault: nothing is left of what the agent obeyed.
 pub(super) fn forget_ledger(seat: &AgentSeat) {
     // What is not there is forgotten already.
-    let _ = std::fs::remove_dir_all(seat.dir.join("ledger"));
-    let _ = std::fs::remove_file(seat.dir.join("ledger.mark"));
+    for file in ["ledger", "ledger.before"] {
+        let _ = std::fs::remove_file(seat.dir.join(file));
+    }
 }
 
 pub(super) fn copy(from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {

@@ -323,6 +323,57 @@ fn with_the_ledger_lost_running_containers_are_adopted_not_doubled() {
 }
 
 #[test]
+fn with_an_earlier_ledger_running_containers_are_taken_over() {
+    let mut states = Vec::new();
+    let mut host = Host::new();
+    host.assign(&[(1, Want::Run), (2, Want::Run)]);
+    for _ in 0..60 {
+        states.push(host.state.clone());
+        host.live(100);
+    }
+    let before = host.containers.clone();
+    assert_eq!(before.len(), 2);
+    let mut behind = 0;
+    for state in states {
+        behind += usize::from(state.records.values().any(|record| record.run == 0));
+        host.state = state;
+        host.restart();
+        // The first listing comes before the replica is on its way again.
+        host.live(10_000);
+        assert_eq!(host.containers, before, "reaped or doubled");
+        assert_eq!((host.runs(1), host.runs(2)), (vec![1], vec![1]));
+    }
+    assert!(behind > 0, "no state was behind a run");
+}
+
+#[test]
+fn a_run_after_the_recorded_one_is_left_to_its_replica() {
+    let mut host = Host::new();
+    host.assign(&[(1, Want::Run)]);
+    host.live(5_000);
+    let before = host.containers.clone();
+    let record = host.state.records.get_mut(&ReplicaId(1)).unwrap();
+    record.run = 0;
+    record.stage = Stage::Waiting {
+        until: Some(host.now.after_ms(1_000)),
+    };
+    host.live(900);
+    assert_eq!(host.containers, before, "left while its replica waits");
+    host.live(5_000);
+    assert_eq!(host.containers, before, "and taken over");
+    assert_eq!(host.report(1).phase, Phase::Running);
+    let record = host.state.records.get_mut(&ReplicaId(1)).unwrap();
+    record.run = 0;
+    record.stage = Stage::Pulling;
+    host.assign(&[(1, Want::Stop)]);
+    host.live(10_000);
+    assert!(
+        host.containers.is_empty(),
+        "a stopped replica leaves nothing"
+    );
+}
+
+#[test]
 fn a_start_whose_answer_is_lost_is_found_and_not_doubled() {
     let mut host = Host::new();
     host.answers_are_lost = true;
