@@ -1,11 +1,13 @@
 //! A small file beside the ledger that says how far it must reach, and the newest fence obeyed:
 //! what must not be lost even when the ledger is.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use paasta_common::assignment::Fence;
 use paasta_process::atomic_file;
 use serde::{Deserialize, Serialize};
+
+use super::{LedgerError, io_error};
 
 const VERSION: u32 = 1;
 const FILE: &str = "ledger.mark";
@@ -53,5 +55,15 @@ impl Mark {
         };
         let bytes = serde_json::to_vec(&sealed).expect("numbers and text always encode");
         atomic_file::write(&root.join(FILE), &bytes, 0o600).map(drop)
+    }
+
+    pub(super) fn remove(root: &Path) -> Result<(), LedgerError> {
+        let path = root.join(FILE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
     }
 }

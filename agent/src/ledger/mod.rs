@@ -229,6 +229,18 @@ impl Ledger {
         })
     }
 
+    /// Removes the ledger and its mark from the disk: the host that it is of is no more.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; what is left is still a ledger of that host, and can be removed again.
+    pub fn remove(mut self) -> Result<(), LedgerError> {
+        self.store = None;
+        // First: without a ledger, the mark would count the next one as damaged.
+        Mark::remove(&self.root)?;
+        let path = self.root.join("ledger");
+        fs::remove_dir_all(&path).map_err(io_error("remove", &path))
+    }
+
     /// Takes note of changes that were written.
     pub fn saved(&mut self, written: Written) {
         self.sequence = written.sequence;
