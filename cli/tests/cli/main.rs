@@ -18,3 +18,4 @@ mod paasta;
 mod reach;
 mod settings;
 mod show;
+mod verbs;
