@@ -78,7 +78,8 @@ pub enum StartError {
     Ledger(#[from] LedgerError),
     /// The ledger is another host's.
     #[error(
-        "the ledger in {path} is of host {ledger}, this is {host}; restore the host id or choose another state directory"
+        "the ledger in {path} is of host {ledger}, this is {host}: restore the host id, or remove \
+         the containers and the ledger of {ledger} with `paasta-agent reap --left-by {ledger}`"
     )]
     OtherHost {
         /// Where.

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -217,52 +218,69 @@ impl Cluster {
         self.start_agent_under(index, &[])
     }
 
+    /// Starts the agent of host `index` under another host id, with the state directory `state`.
+    pub fn start_agent_as(&mut self, index: usize, host_id: &str, state: &str) -> Result<()> {
+        let words = self.agent_run_words(index, host_id, state);
+        self.spawn_agent(index, &[], words)
+    }
+
     /// The same with a wall clock that is wrong by `skew`, as libfaketime has it: `+7200s`. Its
     /// monotonic clock is right.
     pub fn start_agent_skewed(&mut self, index: usize, skew: &str) -> Result<()> {
-        let library = FAKETIME.iter().find(|path| Path::new(path).exists());
-        let library = library.context("libfaketime is missing: run deploy/demo/install.sh")?;
-        let under = [
-            "env".to_owned(),
-            format!("LD_PRELOAD={library}"),
-            format!("FAKETIME={skew}"),
-            "DONT_FAKE_MONOTONIC=1".to_owned(),
-        ];
-        self.start_agent_under(index, &under)
+        self.start_agent_under(index, &skewed(skew)?)
     }
 
     fn start_agent_under(&mut self, index: usize, under: &[String]) -> Result<()> {
+        let host_id = self.hosts.host(index).name.clone();
+        let words = self.agent_run_words(index, &host_id, &agent_name(index));
+        self.spawn_agent(index, under, words)
+    }
+
+    /// `paasta-agent VERB` for host `index`, with what every verb takes.
+    pub fn agent_words(&self, index: usize, verb: &str, host_id: &str, state: &str) -> Vec<String> {
+        let host = self.hosts.host(index);
+        vec![
+            self.program("paasta-agent").display().to_string(),
+            verb.to_owned(),
+            format!("--config-dir={}", self.config_dir().display()),
+            format!("--host-id={host_id}"),
+            format!("--address={}", host.ip),
+            format!("--docker-socket={}", host.socket.display()),
+            format!(
+                "--state-dir={}",
+                self.dir.join("data").join(state).display()
+            ),
+        ]
+    }
+
+    fn agent_run_words(&self, index: usize, host_id: &str, state: &str) -> Vec<String> {
+        let addresses: Vec<String> = (1..=self.coordinators.len())
+            .map(|id| self.coordinator_address(id))
+            .collect();
+        let mut words = self.agent_words(index, "run", host_id, state);
+        words.extend([
+            format!("--http-listen={}", self.agent_http(index)),
+            format!("--coordinators={}", addresses.join(",")),
+            format!("--insecure-test-network={}", self.network()),
+        ]);
+        words
+    }
+
+    fn spawn_agent(&mut self, index: usize, under: &[String], run: Vec<String>) -> Result<()> {
         ensure!(
             self.agents[index - 1].is_none(),
             "agent {index} runs already"
         );
-        let host = self.hosts.host(index).clone();
-        let name = format!("agent-{index}");
-        let addresses: Vec<String> = (1..=self.coordinators.len())
-            .map(|id| self.coordinator_address(id))
-            .collect();
+        let host = self.hosts.host(index);
         let mut words = vec![
             "nsenter".to_owned(),
             format!("--net={}", host.netns.display()),
             "--".to_owned(),
         ];
         words.extend_from_slice(under);
-        words.extend([
-            self.program("paasta-agent").display().to_string(),
-            "run".to_owned(),
-            format!("--config-dir={}", self.config_dir().display()),
-            format!("--host-id={}", host.name),
-            format!("--address={}", host.ip),
-            format!("--http-listen={}", self.agent_http(index)),
-            format!("--docker-socket={}", host.socket.display()),
-            format!(
-                "--state-dir={}",
-                self.dir.join("data").join(&name).display()
-            ),
-            format!("--coordinators={}", addresses.join(",")),
-            format!("--insecure-test-network={}", self.network()),
-        ]);
+        words.extend(run);
         let group = format!("{}/{}/agent", self.hosts.prefix(), host.name);
+        let name = agent_name(index);
         self.agents[index - 1] = Some(self.spawn(&name, &group, &words)?);
         Ok(())
     }
@@ -297,6 +315,14 @@ impl Cluster {
     pub fn stop_agent(&mut self, index: usize) -> Result<()> {
         let daemon = self.agents[index - 1].take();
         stop(daemon.with_context(|| format!("agent {index} does not run"))?)
+    }
+
+    /// Waits until the agent of host `index` ends by itself.
+    pub fn agent_ends(&mut self, index: usize) -> Result<ExitStatus> {
+        let daemon = self.agents[index - 1].take();
+        daemon
+            .with_context(|| format!("agent {index} does not run"))?
+            .wait(STOP_LIMIT)
     }
 
     /// SIGKILL to the agent of host `index`.
@@ -397,7 +423,7 @@ impl Cluster {
     /// The ends of all logs.
     pub fn tails(&self) -> String {
         let coordinators = (1..=self.coordinators.len()).map(|id| format!("coordinator-{id}"));
-        let agents = (1..=self.agents.len()).map(|index| format!("agent-{index}"));
+        let agents = (1..=self.agents.len()).map(agent_name);
         coordinators
             .chain(agents)
             .map(|name| daemon::tail(&self.log(&name)))
@@ -427,6 +453,24 @@ impl Drop for Cluster {
             eprintln!("{} stays: {error}", self.dir.display());
         }
     }
+}
+
+/// What to put before a program, so that its wall clock is wrong by `skew`, as libfaketime has it:
+/// `-1800s`. Its monotonic clock is right.
+pub fn skewed(skew: &str) -> Result<[String; 4]> {
+    let library = FAKETIME.iter().find(|path| Path::new(path).exists());
+    let library = library.context("libfaketime is missing: run deploy/demo/install.sh")?;
+    Ok([
+        "env".to_owned(),
+        format!("LD_PRELOAD={library}"),
+        format!("FAKETIME={skew}"),
+        "DONT_FAKE_MONOTONIC=1".to_owned(),
+    ])
+}
+
+/// What the agent of host `index` is called: its log and its state directory.
+pub fn agent_name(index: usize) -> String {
+    format!("agent-{index}")
 }
 
 fn stop(daemon: Daemon) -> Result<()> {

@@ -1,5 +1,10 @@
-//! Real coordinators and the real command line, without hosts: what is said when two of three are
-//! dead, and what of a repository's URL is said anywhere.
+//! Real coordinators and the real command line, without Docker: what is said when two of three are
+//! dead, what of a repository's URL is said anywhere.
+
+#[path = "control/secrets.rs"]
+mod secrets;
+#[path = "../../cli/tests/cli/verbs.rs"]
+mod verbs;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -86,12 +91,19 @@ impl Plane {
     }
 
     fn run(&mut self, at: usize) -> Result<()> {
+        self.run_under(at, &["env".to_owned()])
+    }
+
+    /// Runs a coordinator by a program that becomes it.
+    fn run_under(&mut self, at: usize, under: &[String]) -> Result<()> {
         let output = File::options()
             .create(true)
             .append(true)
             .open(self.log(at))?;
         let path = |name: &str| self.dir.path().join(name).display().to_string();
-        let child = Command::new(binaries()?.join("paasta-coordinator"))
+        let child = Command::new(&under[0])
+            .args(&under[1..])
+            .arg(binaries()?.join("paasta-coordinator"))
             .arg("run")
             .arg(format!("--config-dir={}", path("config")))
             .arg(format!("--node-id={}", at + 1))
@@ -356,14 +368,7 @@ fn a_repository_that_cannot_be_read_is_said_everywhere_and_its_login_nowhere() -
         Ok(text)
     })?;
     texts.push(metrics);
-    for path in [
-        "/v1/status",
-        "/v1/services/web",
-        "/v1/services/web/main",
-        "/v1/cluster",
-    ] {
-        texts.push(get(&plane.http[leader], path)?);
-    }
+    texts.extend(secrets::api(&plane, leader, "web")?);
     let verbs: [&[&str]; 8] = [
         &["status", "-v"],
         &["why", "web.main"],
@@ -398,7 +403,12 @@ fn a_repository_that_cannot_be_read_is_said_everywhere_and_its_login_nowhere() -
         ensure!(!log.is_empty(), "it logs");
         texts.push(log);
     }
-    for text in &texts {
+    nowhere(&texts)
+}
+
+/// Fails if the user part of a URL is in one of the texts.
+fn nowhere(texts: &[String]) -> Result<()> {
+    for text in texts {
         for secret in [SECRET, "bob:"] {
             if let Some(at) = text.find(secret) {
                 let from = text.floor_char_boundary(at.saturating_sub(300));

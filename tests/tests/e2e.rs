@@ -9,10 +9,14 @@
 
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/claims.rs"]
+mod claims;
 #[path = "e2e/clocks.rs"]
 mod clocks;
 #[path = "e2e/control.rs"]
 mod control;
+#[path = "e2e/deaths.rs"]
+mod deaths;
 #[path = "e2e/deploys.rs"]
 mod deploys;
 #[path = "e2e/failures.rs"]

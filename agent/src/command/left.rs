@@ -1,12 +1,20 @@
 //! Containers that this agent made under a host id that it has no more. They run on, and nothing
 //! manages them: their labels name the former id.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use anyhow::Context as _;
+use paasta_agent_core::state::LocalState;
 use paasta_common::id::HostId;
+use paasta_process::clock::{Clock as _, SystemClock};
 
 use super::removal;
-use crate::{engine::Engine, lanes::within, machine::Machine};
+use crate::{
+    engine::Engine,
+    lanes::within,
+    ledger::{Ledger, LedgerError},
+    machine::Machine,
+};
 
 /// How long the engine may take for each call.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,6 +51,27 @@ async fn describe(engine: &dyn Engine, former: &HostId) -> anyhow::Result<Option
          the agent its former id again",
         found.len()
     )))
+}
+
+/// The ledger of the state directory where it is of a former host id. It is held while that host's
+/// containers are removed, so that no agent starts meanwhile.
+///
+/// # Errors
+/// When it cannot be used, or an agent of the former host id runs.
+pub(super) fn ledger(state_dir: &Path, left_by: &HostId) -> anyhow::Result<Option<Ledger>> {
+    let is_former = |state: &LocalState| {
+        let held = state.assignment.as_ref();
+        held.is_some_and(|held| held.host == *left_by)
+    };
+    match Ledger::open(state_dir, SystemClock.now()) {
+        Ok((ledger, opened)) => Ok(Some(ledger).filter(|_| is_former(&opened.state))),
+        Err(error @ LedgerError::InUse { .. }) if is_former(&Ledger::peek(state_dir)?) => {
+            Err(error).context(format!("the agent of {left_by} runs: stop it first"))
+        }
+        // The agent runs under its present id, with a ledger of that.
+        Err(LedgerError::InUse { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Stops and removes the containers of a former host id, or lists them. Returns what to print.

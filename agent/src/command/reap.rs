@@ -2,7 +2,7 @@
 //! `--dry-run` they are only named, beside a running agent; without, they are removed, which
 //! needs the agent to be stopped, as a running one does it by itself.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
@@ -40,7 +40,8 @@ pub struct ReapArgs {
     /// Only say what would be removed.
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Remove the containers that this agent left under a host id that it had before.
+    /// Remove the containers that this agent left under a host id that it had before, and the
+    /// ledger, where it is still that host's.
     #[arg(long, value_name = "HOST_ID")]
     left_by: Option<HostId>,
 }
@@ -54,8 +55,17 @@ pub fn reap(args: ReapArgs) -> anyhow::Result<String> {
     let options = Options::new(&system)?;
     if let Some(left_by) = &args.left_by {
         let machine = Machine::open(&options.state_dir, &options.host.id)?;
+        let ledger = match args.dry_run {
+            true => None,
+            false => left::ledger(&options.state_dir, left_by)?,
+        };
         let engine = DockerEngine::new(&options.docker_socket, &options.credentials);
-        return runtime()?.block_on(left::reap(&engine, &machine, left_by, args.dry_run));
+        let mut said = runtime()?.block_on(left::reap(&engine, &machine, left_by, args.dry_run))?;
+        if let Some(ledger) = ledger {
+            ledger.remove()?;
+            writeln!(said, "removed the ledger of {left_by}")?;
+        }
+        return Ok(said);
     }
     let (_held, state) = at_rest(&options, args.dry_run)?;
     let engine = DockerEngine::new(&options.docker_socket, &options.credentials);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, left};
 use crate::{
-    agent::{Agent, Parts},
+    agent::{Agent, Parts, StartError},
     capacity,
     engine::{Engine, docker::DockerEngine},
     http::Api,
@@ -92,7 +92,11 @@ async fn serve(
         Some(address) => Some(http::bind(address).await?),
         None => None,
     };
-    let agent = Agent::start(parts(&options, Arc::clone(&engine)), shutdown.clone())?;
+    let started = Agent::start(parts(&options, Arc::clone(&engine)), shutdown.clone());
+    if let Err(StartError::OtherHost { .. }) = started {
+        left::report(&*engine, machine).await;
+    }
+    let agent = started?;
     let left = {
         let (machine, shutdown) = (machine.clone(), shutdown.clone());
         tokio::spawn(async move {

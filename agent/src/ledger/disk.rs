@@ -134,6 +134,18 @@ pub(super) fn save(root: &Path, bytes: &[u8], both: bool) -> Result<(), LedgerEr
     Ok(())
 }
 
+/// Removes both files, durably.
+pub(super) fn remove(root: &Path) -> Result<(), LedgerError> {
+    for name in [NEWEST, BEFORE] {
+        let path = root.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(io_error("remove", &path))?,
+        }
+    }
+    flush_directory(root)
+}
+
 /// Makes renames in the state directory durable.
 pub(super) fn flush_directory(root: &Path) -> Result<(), LedgerError> {
     File::open(root)

@@ -157,7 +157,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, Unreadable> {
     }
     let (sequence, accepted) = match serde_json::from_slice::<Head<'_>>(head) {
         Ok(head) => (head.sequence, head.accepted.into_owned()),
-        Err(error) => return damaged(format!("its head can not be read: {error}"), None),
+        Err(error) => return damaged(format!("its head cannot be read: {error}"), None),
     };
     if body.len() as u64 != body_length {
         let reason = format!("its body has {} bytes of {body_length}", body.len());
@@ -167,7 +167,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, Unreadable> {
         return damaged("its body has a wrong checksum".to_owned(), accepted);
     }
     let state = serde_json::from_slice::<Body<'_>>(body)
-        .map_err(|error| format!("its body can not be read: {error}"))
+        .map_err(|error| format!("its body cannot be read: {error}"))
         .and_then(|body| body.into_state(accepted.clone()));
     match state {
         Ok(state) => Ok(Contents { sequence, state }),

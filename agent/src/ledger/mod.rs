@@ -59,7 +59,7 @@ impl Ledger {
     /// Opens the ledger of a state directory. One that was never written is empty.
     ///
     /// # Errors
-    /// [`LedgerError`] when it is in use, in a newer format, or the directory can not be used.
+    /// [`LedgerError`] when it is in use, in a newer format, or the directory cannot be used.
     /// Damage is no error.
     pub fn open(root: &Path, now: Timestamp) -> Result<(Self, Opened), LedgerError> {
         fs::create_dir_all(root).map_err(io_error("create", root))?;
@@ -150,6 +150,14 @@ impl Ledger {
         written?;
         self.kept = Some(state.clone());
         Ok(true)
+    }
+
+    /// Removes the ledger from the disk, when the host whose it is exists no longer.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; what is left is still a ledger of that host, and can be removed again.
+    pub fn remove(self) -> Result<(), LedgerError> {
+        disk::remove(&self.root)
     }
 }
 

@@ -125,7 +125,7 @@ struct Sealed {
 }
 
 impl Mark {
-    /// A mark that can not be read demands nothing: the database's own checksums still do.
+    /// A mark that cannot be read demands nothing: the database's own checksums still do.
     fn read(root: &Path) -> Self {
         let read = || {
             let bytes = fs::read(root.join(MARK)).ok()?;
@@ -277,7 +277,7 @@ fn of_kind<T: DeserializeOwned>(
 }
 
 fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|error| format!("{name} can not be read: {error}"))
+    serde_json::from_slice(bytes).map_err(|error| format!("{name} cannot be read: {error}"))
 }
 
 fn replica_id(text: &str) -> Result<ReplicaId, String> {

@@ -289,3 +289,16 @@ fn a_directory_that_is_gone_fails_the_save_and_the_start() {
     let error = chain(&Ledger::open(&root, Timestamp(5)).err().unwrap());
     assert!(error.contains("cannot create"), "{error}");
 }
+
+#[test]
+fn a_ledger_that_was_removed_is_begun_anew_and_takes_the_first_assignment_of_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopen(dir.path());
+    save(&mut ledger, &state(7, 3, 1));
+    ledger.remove().unwrap();
+    let (mut ledger, opened) = reopen(dir.path());
+    assert_eq!((opened.state, opened.damage), (LocalState::default(), None));
+    save(&mut ledger, &state(1, 1, 1));
+    drop(ledger);
+    assert_eq!(reopen(dir.path()).1.state, state(1, 1, 1));
+}

@@ -28,14 +28,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A containerd and a dockerd in a directory of their own; ended, with their containers, when
 /// dropped.
-struct Daemons {
+pub(crate) struct Daemons {
     dir: PathBuf,
     containerd: Child,
     dockerd: Option<Child>,
 }
 
 impl Daemons {
-    fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path, driver: &str) -> Self {
         let at = dir.display();
         let toml = format!(
             "version = 2\nroot = \"{at}/ctr\"\nstate = \"{at}/run\"\n\
@@ -46,7 +46,7 @@ impl Daemons {
         let json = format!(
             "{{\"data-root\": \"{at}/data\", \"exec-root\": \"{at}/exec\", \
              \"pidfile\": \"{at}/docker.pid\", \"hosts\": [\"unix://{at}/docker.sock\"], \
-             \"containerd\": \"{at}/ctr.sock\", \"storage-driver\": \"vfs\", \
+             \"containerd\": \"{at}/ctr.sock\", \"storage-driver\": \"{driver}\", \
              \"bridge\": \"none\", \"iptables\": false, \"live-restore\": true, \
              \"exec-opts\": [\"native.cgroupdriver=cgroupfs\"]}}"
         );
@@ -83,7 +83,7 @@ impl Daemons {
     }
 
     /// Whether docker succeeded, and what it said.
-    fn docker(&self, words: &[&str]) -> (bool, String) {
+    pub(crate) fn docker(&self, words: &[&str]) -> (bool, String) {
         let socket = format!("unix://{}/docker.sock", self.dir.display());
         let output = Command::new("docker")
             .args(["-H", &socket])
@@ -141,7 +141,7 @@ async fn a_restart_of_dockerd_loses_and_doubles_nothing() {
         .prefix("pa-")
         .tempdir_in("/tmp")
         .unwrap();
-    let mut daemons = Daemons::start(dir.path());
+    let mut daemons = Daemons::start(dir.path(), "vfs");
     let tar = pack(dir.path(), &[]);
     let (imported, said) = daemons.docker(&["import", &tar.to_string_lossy(), "restarted:1"]);
     assert!(imported, "{said}");

@@ -49,6 +49,8 @@ pub(crate) struct World {
     reap_age_ms: u64,
     /// The size of a log file, and how many are kept.
     logs: (u64, u32),
+    /// The socket of its agent's dockerd.
+    pub(crate) socket: String,
     /// What is done about the disk of instances.
     pub(crate) disk_limits: DiskLimits,
     /// Other images made for it.
@@ -92,6 +94,7 @@ impl World {
             shutdown: CancellationToken::new(),
             reap_age_ms: 3_600_000,
             logs: (10 << 20, 5),
+            socket: SOCKET.to_owned(),
             disk_limits: DiskLimits::default(),
             images: Mutex::default(),
             mounts: Mounts::default(),
@@ -125,7 +128,7 @@ impl World {
     pub(crate) fn start(&mut self) {
         self.shutdown = CancellationToken::new();
         let parts = Parts {
-            engine: Arc::new(DockerEngine::new(SOCKET, "/nonexistent/config.json")),
+            engine: Arc::new(DockerEngine::new(&self.socket, "/nonexistent/config.json")),
             clock: Arc::new(SystemClock),
             seed: self.base,
             settings: self.settings(),

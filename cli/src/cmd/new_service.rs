@@ -14,6 +14,7 @@ use paasta_common::{
         SoaDir,
         validate::{Checked, validate},
     },
+    url::Url,
 };
 use paasta_process::help::examples;
 use serde::Serialize;
@@ -90,6 +91,7 @@ struct NewFile {
 }
 
 /// What a service needs, complete.
+#[derive(Clone)]
 struct Service {
     name: ServiceName,
     git_url: String,
@@ -106,8 +108,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let service = complete(args)?;
     let root = context.soa_dir(args.soa_dir.as_deref())?;
     let files = files(args, &service);
+    let shown = shown(args, &service);
     if args.dry_run {
-        print(context, &files)?;
+        print(context, &shown)?;
         return Ok(Exit::Ok);
     }
     let home = root.join(service.name.as_str());
@@ -126,7 +129,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         bail!("nothing was written: correct the values that the lines above name");
     }
     match context.global.json {
-        true => print(context, &files)?,
+        true => print(context, &shown)?,
         false => {
             for file in &files {
                 context.print(&format!("{}/{}\n", home.display(), file.name))?;
@@ -139,6 +142,21 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         group(&service.clusters[0])
     ));
     Ok(Exit::Ok)
+}
+
+/// The files as they are printed: without the user part of the repository's URL.
+fn shown(args: &Args, service: &Service) -> Vec<NewFile> {
+    let git_url = Url::new(&service.git_url).to_string();
+    if git_url != service.git_url {
+        note("the user part of the git URL is not printed; service.yaml has it");
+    }
+    files(
+        args,
+        &Service {
+            git_url,
+            ..service.clone()
+        },
+    )
 }
 
 fn print(context: &Context, files: &[NewFile]) -> anyhow::Result<()> {

@@ -20,3 +20,4 @@ mod reach;
 mod settings;
 mod show;
 mod usage;
+mod verbs;

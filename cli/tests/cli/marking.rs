@@ -77,10 +77,16 @@ impl World {
     }
 
     fn run_in(&self, at: &Path, args: &[&str]) -> Ran {
-        let (soa, etc) = (self.path("soa"), self.path("etc"));
+        let soa = self.path("soa");
         let mut all = args.to_vec();
         let soa = soa.to_string_lossy();
         all.extend(["-d", &*soa]);
+        self.run_plainly(at, &all)
+    }
+
+    /// Runs `paasta` without naming the yelpsoa-configs directory.
+    fn run_plainly(&self, at: &Path, args: &[&str]) -> Ran {
+        let etc = self.path("etc");
         let etc = etc.to_string_lossy();
         let none = "127.0.0.1:1".to_owned();
         let named = if self.coordinators.is_empty() {
@@ -93,7 +99,7 @@ impl World {
             ("PAASTA_COORDINATORS", named),
             ("GIT_CONFIG_GLOBAL", "/dev/null"),
         ];
-        paasta_in(at, &all, &env)
+        paasta_in(at, args, &env)
     }
 
     fn tags(&self) -> Vec<String> {

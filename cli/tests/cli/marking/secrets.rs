@@ -1,54 +1,56 @@
-//! What stands in the user part of a URL is in no output of any verb, whatever goes wrong.
+//! What stands in the user part of a URL is in no output of any verb that reads it, whatever goes
+//! wrong. `tests/tests/control/secrets.rs` runs every verb on a cluster.
+
+use std::thread;
+
+use clap::CommandFactory as _;
+use paasta_cli::args::Args;
 
 use super::*;
+use crate::verbs::{VERBS, words};
 
 const SECRET: &str = "s3cr3tTOKEN";
 
-/// Every verb that asks a repository or speaks of one.
-fn verbs(sha: &str) -> Vec<Vec<&str>> {
-    let of = |words: &[&'static str]| [words, &["-s", "hello"][..]].concat();
-    let group = ["-l", "demo.all", "-k"];
-    let mut verbs = vec![
-        of(&["list-deployments"]),
-        [of(&["get-latest-deployment"]), vec!["-l", "demo.all"]].concat(),
-        of(&["generate-deployments"]),
-        of(&["info"]),
-        of(&["stop"]),
-        of(&["start"]),
-        of(&["restart"]),
-        of(&["rollback"]),
-        of(&["check"]),
-        of(&["pipeline"]),
-        of(&["logs", "--timeout", "300ms"]),
-        of(&["status", "--timeout", "300ms"]),
-        of(&["why", "-i", "main", "--timeout", "300ms"]),
-        of(&["history", "-i", "main", "--timeout", "300ms"]),
-        [of(&["security-check"]), vec!["-c", sha]].concat(),
-        [of(&["performance-check"]), vec!["-c", sha]].concat(),
-    ];
-    for verb in ["cook-image", "itest", "push-to-registry"] {
-        verbs.push(
-            [
-                &[verb, "-s", "hello", "-c", sha][..],
-                &["--timeout", "300ms"],
-            ]
-            .concat(),
-        );
+/// Every command without commands below it, as its words.
+fn leaves(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+    for below in command.get_subcommands() {
+        let path = format!("{path} {}", below.get_name());
+        match below.has_subcommands() {
+            true => leaves(below, &path, found),
+            false => found.push(path.trim().to_owned()),
+        }
     }
-    for verb in ["mark-for-deployment", "wait-for-deployment", "rollback"] {
-        verbs.push([&[verb, "-s", "hello"], &group[..], &[sha]].concat());
-    }
-    verbs
 }
 
 #[test]
-fn no_output_has_the_user_part_of_a_url() {
-    let world = World::new();
+fn every_verb_has_invocations_that_it_takes() {
+    let mut leaves_found = Vec::new();
+    leaves(&Args::command(), "", &mut leaves_found);
+    let mut known: Vec<&str> = VERBS.iter().map(|(verb, _)| *verb).collect();
+    leaves_found.sort();
+    known.sort_unstable();
+    assert_eq!(
+        leaves_found, known,
+        "each verb of the command line, once, in cli/tests/cli/verbs.rs"
+    );
     let sha = "1".repeat(40);
-    // No server, a server that refuses, no URL, no YAML.
+    let values = [("SERVICE", "hello"), ("SHA", &*sha)];
+    for (verb, invocations) in VERBS {
+        assert!(!invocations.is_empty(), "{verb} has no invocation");
+        for options in *invocations {
+            let words = words(verb, options, &values);
+            let all = ["paasta".to_owned()].into_iter().chain(words);
+            let taken = Args::command().try_get_matches_from(all);
+            assert!(taken.is_ok(), "{verb} {options}: {:?}", taken.err());
+        }
+    }
+}
+
+/// Refuses everybody, with the secret in its words; returns its address.
+fn refuser() -> String {
     let http = TcpListener::bind("127.0.0.1:0").expect("listen on loopback");
     let address = http.local_addr().expect("its address");
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         use std::io::{Read as _, Write as _};
         for mut connection in http.incoming().flatten() {
             let _ = connection.read(&mut [0; 4096]);
@@ -62,53 +64,87 @@ fn no_output_has_the_user_part_of_a_url() {
             );
         }
     });
+    address.to_string()
+}
+
+fn silent(ran: &Ran, what: &str) {
+    for text in [&ran.stdout, &ran.stderr] {
+        for secret in [SECRET, "bob:"] {
+            assert!(!text.contains(secret), "{what}: {ran:?}");
+        }
+    }
+}
+
+/// Runs the verbs that read this service.yaml, or are given a URL. Returns how many failed.
+fn run_verbs(yaml: &str, url: &str) -> usize {
+    let world = World::new();
+    world.write("soa/hello/service.yaml", yaml);
+    let (soa, dir) = (world.path("soa"), world.path("made"));
+    fs::create_dir(&dir).expect("make the directory");
+    let sha = "1".repeat(40);
+    let values = [
+        ("SERVICE", "hello"),
+        ("SHA", &sha),
+        ("SOA", &soa.to_string_lossy()),
+        ("DIR", &dir.to_string_lossy()),
+        ("URL", url),
+    ];
+    let mut failed = 0;
+    for (verb, invocations) in VERBS {
+        for options in *invocations {
+            if !options.contains("SOA") && !options.contains("URL") {
+                continue;
+            }
+            for more in ["", "--json"] {
+                let options = format!("{options} {more}");
+                let mut args = words(verb, &options, &values);
+                args.extend(["--timeout".to_owned(), "300ms".to_owned()]);
+                let args: Vec<&str> = args.iter().map(String::as_str).collect();
+                let ran = world.run_plainly(world.dir.path(), &args);
+                failed += usize::from(ran.code == 1);
+                silent(&ran, &format!("{yaml}{verb} {options}"));
+            }
+        }
+    }
+    failed
+}
+
+#[test]
+fn no_output_has_the_user_part_of_a_url() {
+    let address = refuser();
+    let url = format!("http://bob:{SECRET}@127.0.0.1:9/x.git");
+    // No server, a server that refuses, no URL, no YAML.
     let yamls = [
-        format!("git_url: http://bob:{SECRET}@127.0.0.1:9/x.git\n"),
+        format!("git_url: {url}\n"),
         format!("git_url: http://bob:{SECRET}@{address}/x.git\n"),
         format!("git_url: https://{SECRET}@127.0.0.1:9/x.git\n"),
         format!("git_url: ssh://bob:{SECRET}@127.0.0.1:9/x.git\n"),
         format!("git_url: http://bob:{SECRET}/y@127.0.0.1:9/x.git\n"),
         format!("git_url: git://bob:{SECRET}@127.0.0.1:9/x.git\n"),
-        format!("git_url: [\"http://bob:{SECRET}@127.0.0.1:9/x.git\"]\n"),
-        format!("git_url: {{\"http://bob:{SECRET}@127.0.0.1:9/x.git\": 1}}\n"),
-        format!("git_url: \"http://bob:{SECRET}@127.0.0.1:9/x.git\n"),
-        format!("git_url: http://bob:{SECRET}@127.0.0.1:9/x.git: y\n"),
+        format!("git_url: [\"{url}\"]\n"),
+        format!("git_url: {{\"{url}\": 1}}\n"),
+        format!("git_url: \"{url}\n"),
+        format!("git_url: {url}: y\n"),
     ];
-    let mut ends = 0;
-    for yaml in &yamls {
-        world.write("soa/hello/service.yaml", yaml);
-        for verb in verbs(&sha) {
-            for more in [&[][..], &["--json"][..]] {
-                let mut args = [verb.as_slice(), more].concat();
-                if args.contains(&"mark-for-deployment") {
-                    args.extend(["--retry-pause", "1ms"]);
-                }
-                let ran = world.run(&args);
-                ends += usize::from(ran.code == 1);
-                for text in [&ran.stdout, &ran.stderr] {
-                    assert!(!text.contains(SECRET), "{yaml}{args:?}: {ran:?}");
-                    assert!(!text.contains("bob:"), "{yaml}{args:?}: {ran:?}");
-                }
-            }
+    thread::scope(|scope| {
+        let runs = yamls.iter().map(|yaml| {
+            let url = &url;
+            scope.spawn(move || (yaml, run_verbs(yaml, url)))
+        });
+        let runs: Vec<_> = runs.collect();
+        for run in runs {
+            let (yaml, failed) = run.join().unwrap_or_else(|panic| {
+                std::panic::resume_unwind(panic);
+            });
+            assert!(failed >= 12, "they do ask: {failed} failed of {yaml}");
         }
-        let soa = world.path("soa");
-        let args = ["validate", "-s", "hello", "-y", &soa.to_string_lossy()];
-        let ran = paasta_in(world.dir.path(), &args, &[]);
-        for text in [&ran.stdout, &ran.stderr] {
-            assert!(
-                !text.contains(SECRET) && !text.contains("bob:"),
-                "{yaml}: {ran:?}"
-            );
-        }
-    }
-    assert!(ends > yamls.len() * 12, "they do ask: {ends} failed");
+    });
     // Given on the command line, of which the shell's user knows.
-    let url = format!("http://bob:{SECRET}@127.0.0.1:9/x.git");
+    let world = World::new();
+    let sha = "1".repeat(40);
     let ran = world
         .run(&mark(&sha, &["-u", &url, "--retry-pause", "1ms"]))
         .exits(1);
-    assert!(
-        ran.stderr.contains("http://127.0.0.1:9/x.git") && !ran.stderr.contains(SECRET),
-        "{ran:?}"
-    );
+    silent(&ran, "-u");
+    assert!(ran.stderr.contains("http://127.0.0.1:9/x.git"), "{ran:?}");
 }
