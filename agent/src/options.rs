@@ -8,10 +8,11 @@ use std::{
 use paasta_agent_core::{collect::CollectSettings, settings::HostSettings};
 use paasta_common::{
     app::Resources,
-    config::SystemConfig,
+    config::{SystemConfig, TlsConfig},
     host::HostInfo,
     id::{ClusterName, HostId, IdError},
 };
+use paasta_identity::{ClientCertificates, Files, Role, Tls, tls::TlsError};
 use paasta_process::private;
 
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
 const DOCKER_CREDENTIALS: &str = "/root/.docker/config.json";
 
 /// The options of one agent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// The host as it is announced.
     pub host: HostInfo,
@@ -57,6 +58,8 @@ pub struct Options {
     pub collect: CollectSettings,
     /// How often the engine is looked at.
     pub pace: Pace,
+    /// TLS to the coordinators, with the files that it is from; plain text when absent.
+    pub tls: Option<(Tls, Files)>,
 }
 
 /// An option that cannot be used.
@@ -82,6 +85,19 @@ pub enum OptionsError {
     Relative {
         /// The directory.
         path: String,
+    },
+    /// TLS cannot be used.
+    #[error("agent.tls cannot be used")]
+    Tls(#[from] TlsError),
+    /// The certificate is another's.
+    #[error(
+        "agent.tls.certificate is that of {found}, and this is {expected}: give each host a certificate of its own, or correct `cluster` or agent.host_id"
+    )]
+    OtherIdentity {
+        /// Whose it is.
+        found: String,
+        /// Whose it must be.
+        expected: String,
     },
     /// There is nobody to obey.
     #[error("agent.coordinators is empty; expected HOST:PORT of one or more coordinators")]
@@ -144,7 +160,6 @@ impl Options {
             machine: None,
         };
         Ok(Self {
-            host,
             cluster: system.cluster.clone(),
             settings,
             mounts: Mounts::new(system),
@@ -166,6 +181,11 @@ impl Options {
                 disks: Duration::from_secs(ours.disk_look_seconds),
                 ..Pace::default()
             },
+            tls: match &ours.tls {
+                Some(files) => Some(tls(system, &host.id, files)?),
+                None => None,
+            },
+            host,
             state_dir,
         })
     }
@@ -185,6 +205,34 @@ fn offered(system: &SystemConfig, state_dir: &Path) -> Result<Resources, Capacit
         disk_mb: ours.disk_mb.unwrap_or(found.disk_mb),
         gpus: ours.gpus.unwrap_or(0),
     })
+}
+
+/// TLS with the configured files, which must be this host's own. Its dates are looked at when a
+/// coordinator is dialled: an agent without coordinators goes on with what it runs.
+fn tls(
+    system: &SystemConfig,
+    host: &HostId,
+    config: &TlsConfig,
+) -> Result<(Tls, Files), OptionsError> {
+    let files = Files {
+        ca: PathBuf::from(&config.ca),
+        certificate: PathBuf::from(&config.certificate),
+        key: PathBuf::from(&config.key),
+    };
+    let tls = Tls::read(&files, ClientCertificates::Required)?;
+    let found = tls.identity();
+    let of_cluster = system
+        .cluster
+        .as_ref()
+        .is_none_or(|name| name == found.cluster());
+    if found.role() != Role::Agent || found.name() != host.as_str() || !of_cluster {
+        let cluster = system.cluster.as_ref().unwrap_or(found.cluster());
+        return Err(OptionsError::OtherIdentity {
+            expected: format!("paasta://{cluster}/{}/{host}", Role::Agent),
+            found: found.to_string(),
+        });
+    }
+    Ok((tls, files))
 }
 
 fn credentials(location: &str) -> Result<PathBuf, OptionsError> {

@@ -72,6 +72,18 @@ pub struct Global {
     )]
     #[arg(hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
+    /// The certificates of the cluster's authorities, in PEM; with it connections use TLS
+    #[arg(long, global = true, env = "PAASTA_TLS_CA", value_name = "FILE")]
+    #[arg(hide_env_values = true)]
+    pub tls_ca: Option<PathBuf>,
+    /// Your certificate of the cluster, in PEM
+    #[arg(long, global = true, env = "PAASTA_TLS_CERT", value_name = "FILE")]
+    #[arg(hide_env_values = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// Your certificate's private key, in PEM; a file that only you can read
+    #[arg(long, global = true, env = "PAASTA_TLS_KEY", value_name = "FILE")]
+    #[arg(hide_env_values = true)]
+    pub tls_key: Option<PathBuf>,
     /// How long to try before giving up, as 10s or 1m
     #[arg(long, global = true, value_name = "TIME", default_value = "10s")]
     #[arg(value_parser = timeout)]

@@ -3,6 +3,7 @@
 
 use std::{error::Error as _, fmt, str::FromStr, time::Duration};
 
+use paasta_identity::{Tls, connect::Expected};
 use paasta_process::backoff::Retry;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{
@@ -67,17 +68,20 @@ pub struct Coordinators {
     addresses: Vec<Address>,
     timeout: Duration,
     once: bool,
+    tls: Option<Tls>,
     connected: Option<(Address, Channel)>,
 }
 
 impl Coordinators {
-    /// Coordinators to be asked in the given order, each call within `timeout` in all.
-    pub fn new(addresses: Vec<Address>, timeout: Duration) -> Self {
+    /// Coordinators to be asked in the given order, each call within `timeout` in all; by TLS where
+    /// there is some.
+    pub fn new(addresses: Vec<Address>, timeout: Duration, tls: Option<Tls>) -> Self {
         let connected = None;
         Self {
             addresses,
             timeout,
             once: false,
+            tls,
             connected,
         }
     }
@@ -185,7 +189,7 @@ impl Coordinators {
         let work = async {
             let channel = match &self.connected {
                 Some((connected, channel)) if connected == address => channel.clone(),
-                _ => connect(address)
+                _ => connect(address, self.tls.as_ref())
                     .await
                     .map_err(|words| failed(None, words))?,
             };
@@ -299,18 +303,22 @@ fn share(deadline: Instant, left: usize) -> Instant {
     (now + part).min(deadline)
 }
 
-async fn connect(address: &Address) -> Result<Channel, String> {
+async fn connect(address: &Address, tls: Option<&Tls>) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|error| error.to_string())?
         .connect_timeout(CONNECT_MAX)
         .tcp_nodelay(true);
-    endpoint
-        .connect()
-        .await
-        .map_err(|error| match root_of(&error).to_string().as_str() {
-            "deadline has elapsed" => format!("no connection within {CONNECT_MAX:?}"),
-            words => words.to_owned(),
-        })
+    let connected = match tls {
+        None => endpoint.connect().await,
+        Some(tls) => {
+            let connector = tls.connector(Expected::Any);
+            endpoint.connect_with_connector(connector).await
+        }
+    };
+    connected.map_err(|error| match root_of(&error).to_string().as_str() {
+        "deadline has elapsed" => format!("no connection within {CONNECT_MAX:?}"),
+        words => words.to_owned(),
+    })
 }
 
 fn words_of(status: &Status) -> String {

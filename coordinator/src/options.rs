@@ -1,17 +1,28 @@
 //! What a coordinator needs to know to run, checked: configuration and flags become this once.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use paasta_common::config::SystemConfig;
+use paasta_common::config::{SystemConfig, TlsConfig};
 use paasta_coordinator_core::{plan::observed::PlanSettings, state::departed::RemovalGuard};
+use paasta_identity::{
+    ClientCertificates, Files, Role, Tls, credentials::OwnCertificateError, tls::TlsError,
+};
 use paasta_process::{
     accept::Limits,
     http::{self, HttpAddressError, http_address},
     listen::{self, Cidr},
 };
 
-use crate::leader::SMALL_REPLICAS;
-use crate::{raft::RaftOptions, witness::Watched};
+use crate::{
+    leader::SMALL_REPLICAS,
+    raft::{RaftOptions, TlsDial},
+    witness::Watched,
+};
 
 /// How long a connection of gRPC may take to say what every client says first.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -28,6 +39,8 @@ pub struct Options {
     pub connections: Limits,
     /// Connections of HTTP, for which there are file descriptors.
     pub http_room: usize,
+    /// TLS of gRPC, with the files that it is from; plain text when absent.
+    pub tls: Option<(Tls, Files)>,
     /// Consensus and storage.
     pub raft: RaftOptions,
     /// Leases and brakes.
@@ -61,11 +74,27 @@ pub enum OptionsError {
         value: String,
     },
     /// Listening there is not allowed.
-    #[error(transparent)]
+    #[error("coordinator.listen takes coordinator.tls (docs/operate/tls.md)")]
     Refused(#[from] listen::ListenError),
     /// HTTP cannot be served there.
     #[error(transparent)]
     Http(#[from] HttpAddressError),
+    /// TLS cannot be used.
+    #[error("coordinator.tls cannot be used")]
+    Tls(#[from] TlsError),
+    /// The certificate would be refused by every other coordinator.
+    #[error("coordinator.tls cannot be used")]
+    Certificate(#[from] OwnCertificateError),
+    /// The certificate is another's.
+    #[error(
+        "coordinator.tls.certificate is that of {found}, and this is {expected}: give each coordinator a certificate of its own, or correct `cluster` or coordinator.node_id"
+    )]
+    OtherIdentity {
+        /// Whose it is.
+        found: String,
+        /// Whose it must be.
+        expected: String,
+    },
 }
 
 impl Options {
@@ -79,9 +108,15 @@ impl Options {
         let listen: SocketAddr = ours.listen.parse().map_err(|_| OptionsError::Listen {
             value: ours.listen.clone(),
         })?;
-        listen::check_listen(listen, insecure)?;
+        let tls = match &ours.tls {
+            Some(files) => Some(tls(&system, node_id, files)?),
+            None => {
+                listen::check_listen(listen, insecure)?;
+                None
+            }
+        };
         let http_listen = http_address("coordinator.http_listen", &ours.http_listen, insecure)?;
-        let raft = RaftOptions {
+        let mut raft = RaftOptions {
             heartbeat_ms: ours.heartbeat_ms,
             election_timeout_min_ms: ours.election_timeout_min_ms,
             election_timeout_max_ms: ours.election_timeout_max_ms,
@@ -89,6 +124,9 @@ impl Options {
             cluster_name: system.cluster.as_ref().map(ToString::to_string),
             ..RaftOptions::new(node_id, &ours.advertise, &ours.data_dir)
         };
+        if let Some((tls, _)) = &tls {
+            raft.dial = Arc::new(TlsDial(tls.clone()));
+        }
         let plan = PlanSettings {
             lease_ms: ours.lease_ms,
             lost_after_ms: ours.lost_after_ms,
@@ -107,6 +145,7 @@ impl Options {
             http_room: http::CONNECTIONS_MAX,
             listen,
             http_listen,
+            tls,
             raft,
             plan,
             soa_dir: PathBuf::from(&system.soa_dir),
@@ -133,4 +172,32 @@ impl Options {
         self.connections.per_address = self.connections.per_address.min(self.connections.total);
         self
     }
+}
+
+/// TLS with the configured files, which must be this coordinator's own.
+fn tls(
+    system: &SystemConfig,
+    node_id: u64,
+    config: &TlsConfig,
+) -> Result<(Tls, Files), OptionsError> {
+    let files = Files {
+        ca: PathBuf::from(&config.ca),
+        certificate: PathBuf::from(&config.certificate),
+        key: PathBuf::from(&config.key),
+    };
+    let tls = Tls::read(&files, ClientCertificates::Required)?;
+    let found = tls.identity();
+    let of_cluster = system
+        .cluster
+        .as_ref()
+        .is_none_or(|name| name == found.cluster());
+    if found.member() != Some(node_id) || !of_cluster {
+        let cluster = system.cluster.as_ref().unwrap_or(found.cluster());
+        return Err(OptionsError::OtherIdentity {
+            expected: format!("paasta://{cluster}/{}/{node_id}", Role::Coordinator),
+            found: found.to_string(),
+        });
+    }
+    tls.credentials().check(SystemTime::now())?;
+    Ok((tls, files))
 }

@@ -2,26 +2,30 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use paasta_process::accept::{Activity, current_client};
+use paasta_process::accept::current_client;
 use parking_lot::Mutex;
 use tonic::{Request, metadata::MetadataValue, transport::Channel};
 
 use crate::{
+    caller::{Caller, principal},
     raft::{Dial, DialError, Keepalive, Peer},
     rpc::looks::Client,
 };
 
 /// Marks a call that a coordinator passed on: it is not passed on again.
-const FORWARDED: &str = "paasta-forwarded";
+pub const FORWARDED: &str = "paasta-forwarded";
 /// Names the client of a call that was passed on.
-const CLIENT: &str = "paasta-client";
+pub const CLIENT: &str = "paasta-client";
+/// Names the identity for which a call that was passed on is made. Believed of a coordinator only.
+pub const PRINCIPAL: &str = "paasta-principal";
 
 /// The channels, made when first needed and kept.
 #[derive(Clone)]
 pub struct Peers {
     dial: Arc<dyn Dial>,
     keepalive: Keepalive,
-    channels: Arc<Mutex<BTreeMap<String, Channel>>>,
+    /// By id and address: a channel is for one coordinator only, and an address may get another.
+    channels: Arc<Mutex<BTreeMap<(u64, String), Channel>>>,
 }
 
 impl Peers {
@@ -40,11 +44,12 @@ impl Peers {
     /// When the address can never work.
     pub fn channel(&self, peer: &Peer) -> Result<Channel, DialError> {
         let mut channels = self.channels.lock();
-        if let Some(channel) = channels.get(&peer.address) {
+        let key = (peer.id, peer.address.clone());
+        if let Some(channel) = channels.get(&key) {
             return Ok(channel.clone());
         }
         let channel = self.dial.dial(peer.id, &peer.address, &self.keepalive)?;
-        channels.insert(peer.address.clone(), channel.clone());
+        channels.insert(key, channel.clone());
         Ok(channel)
     }
 }
@@ -54,11 +59,15 @@ pub fn was_forwarded<T>(request: &Request<T>) -> bool {
     request.metadata().contains_key(FORWARDED)
 }
 
-/// Marks a call as passed on.
+/// Marks a call as passed on, for the identity for which this task works.
 pub fn forwarded<T>(mut request: Request<T>) -> Request<T> {
     request
         .metadata_mut()
         .insert(FORWARDED, MetadataValue::from_static("1"));
+    let principal = principal().and_then(|principal| principal.to_string().parse().ok());
+    if let Some(principal) = principal {
+        request.metadata_mut().insert(PRINCIPAL, principal);
+    }
     request
 }
 
@@ -79,11 +88,8 @@ pub fn client_of<T>(request: &Request<T>) -> Client {
     let said = said.filter(|_| was_forwarded(request));
     match said.and_then(|client| client.to_str().ok()?.parse().ok()) {
         Some(client) => Some(client),
-        None => {
-            let activity = request.extensions().get::<Arc<Activity>>();
-            activity
-                .map(|activity| activity.address())
-                .or_else(current_client)
-        }
+        None => Caller::of(request.extensions())
+            .map(|caller| caller.activity().address())
+            .or_else(current_client),
     }
 }

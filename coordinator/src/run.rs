@@ -140,9 +140,15 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
     let (limits, http_room) = (options.connections, options.http_room);
+    let tls = options.tls.as_ref().map(|(tls, _)| tls.clone());
+    let following = options
+        .tls
+        .clone()
+        .map(|(tls, files)| tokio::spawn(async move { tls.follow(files).await }));
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
     let counts = coordinator.leader.metrics.connections().clone();
-    let incoming = Connections::new(listener, limits, &counts);
+    let handshakes = coordinator.leader.metrics.handshakes().clone();
+    let incoming = Connections::new(listener, limits, &counts, tls.map(|tls| (tls, handshakes)));
     let mut api = coordinator.api();
     api.connections.push(incoming.open());
     let reading = async {
@@ -153,6 +159,9 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
         }
     };
     let (served, ()) = tokio::join!(Box::pin(coordinator.serve(incoming)), reading);
+    if let Some(following) = following {
+        following.abort();
+    }
     served
 }
 

@@ -21,6 +21,7 @@ use paasta_coordinator_core::{
         outcome::Outcome,
     },
 };
+use paasta_identity::{Identity, Role as IdentityRole};
 use paasta_process::clock::Clock;
 use paasta_proto::{convert, v1};
 use tokio::sync::mpsc;
@@ -120,13 +121,14 @@ impl Sessions {
     pub async fn serve(
         &self,
         leadership: Leadership,
+        principal: Option<Identity>,
         mut inbox: Streaming<v1::AgentMessage>,
         outbox: Outbox,
     ) {
         let result = tokio::select! {
             biased;
             () = leadership.ended.cancelled() => Ok(()),
-            result = self.converse(&leadership, &mut inbox, &outbox) => result,
+            result = self.converse(&leadership, principal.as_ref(), &mut inbox, &outbox) => result,
         };
         let last = match result {
             Ok(()) => Ok(message(v1::coordinator_message::Kind::Reconnect(
@@ -182,6 +184,7 @@ impl Sessions {
     async fn converse(
         &self,
         leadership: &Leadership,
+        principal: Option<&Identity>,
         inbox: &mut Streaming<v1::AgentMessage>,
         outbox: &Outbox,
     ) -> Result<(), Status> {
@@ -190,6 +193,7 @@ impl Sessions {
             serves_logs,
             takes_proof,
         } = self.hello(inbox).await?;
+        check_host(principal, &info.id)?;
         self.claim(&info).await?;
         self.register(&info).await?;
         let number = self.observations.connect(&info.id, self.clock.now());
@@ -512,6 +516,26 @@ async fn within_opening(
 
 fn message(kind: v1::coordinator_message::Kind) -> v1::CoordinatorMessage {
     v1::CoordinatorMessage { kind: Some(kind) }
+}
+
+/// An agent speaks for the host that its certificate names, and for no other.
+fn check_host(principal: Option<&Identity>, host: &HostId) -> Result<(), Status> {
+    match principal {
+        Some(identity)
+            if identity.role() != IdentityRole::Agent || identity.name() != host.as_str() =>
+        {
+            let text = format!(
+                "its certificate is that of {}: correct `agent.host_id` there, or give the host a certificate of its own",
+                identity.short()
+            );
+            Err(RpcError::OtherHost {
+                host: host.to_string(),
+                message: text,
+            }
+            .into())
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn protocol(host: &str, message: &str) -> Status {

@@ -148,7 +148,7 @@ impl Linked {
         let (limits, http_room) = (options.connections, options.http_room);
         let coordinator = Coordinator::start(options, clock, token.clone()).await?;
         let counts = coordinator.leader.metrics.connections().clone();
-        let incoming = Connections::new(grpc, limits, &counts);
+        let incoming = Connections::new(grpc, limits, &counts, None);
         let http = http::acceptor(http, http_room, &counts);
         let router = coordinator.api().router();
         let stop = token.clone();

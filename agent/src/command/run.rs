@@ -22,7 +22,7 @@ use crate::{
     http::Api,
     machine::Machine,
     options::Options,
-    session::{PlainDial, Sessions},
+    session::{Dial, PlainDial, Sessions, TlsDial},
 };
 
 /// What containers see of the state directory, and what is in it is theirs.
@@ -61,8 +61,12 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         &system.agent.http_listen,
         args.insecure_test_network,
     )?;
-    let dial = PlainDial {
-        insecure_test_network: args.insecure_test_network,
+    let tls = options.tls.as_ref().map(|(tls, _)| tls.clone());
+    let dial: Arc<dyn Dial> = match tls {
+        Some(tls) => Arc::new(TlsDial(tls)),
+        None => Arc::new(PlainDial {
+            insecure_test_network: args.insecure_test_network,
+        }),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -79,7 +83,7 @@ async fn serve(
     options: Options,
     machine: &Machine,
     http_listen: Option<SocketAddr>,
-    dial: PlainDial,
+    dial: Arc<dyn Dial>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let engine: Arc<dyn Engine> = Arc::new(DockerEngine::new(
@@ -108,8 +112,8 @@ async fn serve(
         boot_id: capacity::boot_id().context("the boot id cannot be read")?,
         cluster: options.cluster.clone(),
         coordinators: options.coordinators.clone(),
-        dial: Arc::new(dial),
-        host: options.host,
+        dial,
+        host: options.host.clone(),
     };
     let (host, capacity) = (&sessions.host.id, sessions.host.capacity);
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
@@ -127,12 +131,18 @@ async fn serve(
             http::serve(acceptor, api.router(), reading).await;
         }
     });
+    let following = options
+        .tls
+        .map(|(tls, files)| tokio::spawn(async move { tls.follow(files).await }));
     let talking = tokio::spawn(sessions.run(shutdown.clone()));
     shutdown::ready();
     agent.task.await.context("the agent failed")?;
     talking.await.context("the session failed")?;
     reading.await.context("the HTTP endpoint failed")?;
     left.await.context("the list of former containers failed")?;
+    if let Some(following) = following {
+        following.abort();
+    }
     tracing::info!("agent stopped; containers go on");
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::BoxFuture;
+use paasta_identity::{Tls, connect::Expected};
 use paasta_process::listen::Cidr;
 use tonic::transport::{Channel, Endpoint};
 
@@ -37,7 +38,7 @@ pub enum DialError {
     },
     /// It would be plain text on a network.
     #[error(
-        "refusing to speak to {address} without transport security: it is neither a loopback address nor within --insecure-test-network"
+        "refusing to speak to {address} without transport security: it is neither a loopback address nor within --insecure-test-network; name this host's certificate in agent.tls"
     )]
     Insecure {
         /// The address.
@@ -97,6 +98,28 @@ impl Dial for PlainDial {
             }
             // The address that was checked, not the name, which may resolve to another next time.
             let connected = endpoint(&first.to_string(), stale_after)?.connect().await;
+            connected.map_err(|error| DialError::Connect {
+                address: address.to_owned(),
+                words: paasta_process::chain::chain(&error),
+            })
+        })
+    }
+}
+
+/// Connections by mutual TLS, to coordinators of the cluster that the agent's certificate names.
+#[derive(Debug, Clone)]
+pub struct TlsDial(pub Tls);
+
+impl Dial for TlsDial {
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        stale_after: Duration,
+    ) -> BoxFuture<'a, Result<Channel, DialError>> {
+        Box::pin(async move {
+            let connector = self.0.connector(Expected::Any);
+            let endpoint = endpoint(address, stale_after)?;
+            let connected = endpoint.connect_with_connector(connector).await;
             connected.map_err(|error| DialError::Connect {
                 address: address.to_owned(),
                 words: paasta_process::chain::chain(&error),

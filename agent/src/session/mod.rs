@@ -30,7 +30,7 @@ use crate::{
 };
 use ages::Ages;
 use changes::Changes;
-pub use dial::{Dial, DialError, PlainDial, STALE_AFTER, endpoint};
+pub use dial::{Dial, DialError, PlainDial, STALE_AFTER, TlsDial, endpoint};
 use proof::Proof;
 
 /// Messages that wait for a slow coordinator, at most; then the session begins anew.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use paasta_identity::Tls;
 use paasta_process::help::examples;
 use paasta_proto::v1::{MetastatusRequest, MetastatusResponse, admin_client::AdminClient};
 use serde::Serialize;
@@ -84,7 +85,7 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         Ok(answer) => answer,
     };
     check_cluster(&args.clusters, &response.cluster)?;
-    let silent = silent(&response).await?;
+    let silent = silent(&response, context.tls()?).await?;
     let found = cluster::findings(&response, &silent);
     if context.global.json {
         context.print_json(&Answer {
@@ -123,15 +124,17 @@ async fn leaderless(context: &Context, error: anyhow::Error) -> anyhow::Result<E
 }
 
 /// The ids of the silent coordinators: as the leader knows it, or as found out from here.
-async fn silent(response: &MetastatusResponse) -> anyhow::Result<BTreeSet<u64>> {
+async fn silent(response: &MetastatusResponse, tls: Option<Tls>) -> anyhow::Result<BTreeSet<u64>> {
     let mut silent = BTreeSet::new();
     let mut asked = JoinSet::new();
     for one in response.coordinators.iter().filter(|one| !one.leader) {
         match (one.last_answer_ms, one.address.parse()) {
             (Some(ms), _) if ms <= SILENT_AFTER_MS => {}
             (None, Ok(address)) => {
-                let id = one.id;
-                asked.spawn(async move { (id, node::ask(address, ANSWER_WITHIN).await.is_ok()) });
+                let (id, tls) = (one.id, tls.clone());
+                asked.spawn(
+                    async move { (id, node::ask(address, ANSWER_WITHIN, tls).await.is_ok()) },
+                );
             }
             (Some(_), _) | (None, Err(_)) => {
                 silent.insert(one.id);

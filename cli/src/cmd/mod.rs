@@ -1,9 +1,13 @@
 //! The verbs, a file each: ask, judge, hand over to [`crate::render`].
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context as _;
 use paasta_common::{config::SystemConfig, id::ClusterName};
+use paasta_identity::{ClientCertificates, Files, Tls};
 use paasta_process::config::{self, Strictness};
 use serde::Serialize;
 
@@ -149,7 +153,48 @@ impl Context {
     /// # Errors
     /// None are named anywhere, or the configuration cannot be read.
     pub fn coordinators(&self) -> anyhow::Result<Coordinators> {
-        Ok(Coordinators::new(self.addresses()?, self.global.timeout))
+        self.reaching(self.addresses()?, self.global.timeout)
+    }
+
+    /// These coordinators, each call within `timeout`, by TLS where it is asked for.
+    ///
+    /// # Errors
+    /// The files of TLS cannot be used.
+    pub fn reaching(
+        &self,
+        addresses: Vec<Address>,
+        timeout: Duration,
+    ) -> anyhow::Result<Coordinators> {
+        Ok(Coordinators::new(addresses, timeout, self.tls()?))
+    }
+
+    /// TLS with the files that are named; nothing when none is.
+    ///
+    /// # Errors
+    /// One of them is missing or cannot be used, or the certificate is not valid now.
+    pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let Global {
+            tls_ca,
+            tls_cert,
+            tls_key,
+            ..
+        } = &self.global;
+        let (ca, certificate, key) = match (tls_ca, tls_cert, tls_key) {
+            (None, None, None) => return Ok(None),
+            (Some(ca), Some(certificate), Some(key)) => (ca, certificate, key),
+            _ => anyhow::bail!(
+                "--tls-ca, --tls-cert and --tls-key go together (or PAASTA_TLS_CA, \
+                 PAASTA_TLS_CERT and PAASTA_TLS_KEY): name all three files, or none"
+            ),
+        };
+        let files = Files {
+            ca: ca.clone(),
+            certificate: certificate.clone(),
+            key: key.clone(),
+        };
+        let tls = Tls::read(&files, ClientCertificates::Required)?;
+        tls.credentials().check(SystemTime::now())?;
+        Ok(Some(tls))
     }
 
     /// The addresses of the coordinators of a cluster: those of `cli.clusters`, else those that are

@@ -7,7 +7,7 @@ use paasta_common::id::ServiceName;
 use paasta_proto::v1::{PokeRequest, deploys_client::DeploysClient};
 
 use super::{Context, asker};
-use crate::client::{Coordinators, request};
+use crate::client::request;
 
 /// Nobody waits longer for this.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -19,7 +19,10 @@ pub(super) async fn best_effort(context: &Context, service: &ServiceName, tags: 
         return;
     };
     let limit = LIMIT.min(context.global.timeout);
-    let mut coordinators = Coordinators::new(addresses, limit).once();
+    let Ok(coordinators) = context.reaching(addresses, limit) else {
+        return;
+    };
+    let mut coordinators = coordinators.once();
     let ask = PokeRequest {
         asker: Some(asker::new()),
         service: service.to_string(),

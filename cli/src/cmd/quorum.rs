@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use paasta_identity::Tls;
 use paasta_proto::v1::{MetastatusRequest, NodeResponse, admin_client::AdminClient};
 use tokio::task::JoinSet;
 
@@ -37,14 +38,15 @@ pub async fn explain(context: &Context, error: &anyhow::Error) -> Option<String>
 /// Asks every coordinator that is named, and every member that these know.
 pub async fn find(context: &Context) -> Option<Lost> {
     let mut lost = Lost::default();
-    ask(&mut lost, context.addresses().ok()?).await;
+    let tls = context.tls().ok()?;
+    ask(&mut lost, context.addresses().ok()?, tls.as_ref()).await;
     let speaks = lost.answers.iter().find(|(_, answer)| {
         answer
             .as_ref()
             .is_ok_and(|node| node.role != "uninitialized")
     });
     let first = speaks?.0.parse().ok()?;
-    lost.voters = voters(first).await;
+    lost.voters = voters(first, tls.clone()).await;
     let known: Vec<u64> = lost.nodes().map(|node| node.id).collect();
     let unasked = lost
         .voters
@@ -53,16 +55,17 @@ pub async fn find(context: &Context) -> Option<Lost> {
     let unasked: Vec<Address> = unasked
         .filter_map(|(_, address)| address.parse().ok())
         .collect();
-    ask(&mut lost, unasked).await;
+    ask(&mut lost, unasked, tls.as_ref()).await;
     (!lost.has_leader()).then_some(lost)
 }
 
-async fn ask(lost: &mut Lost, addresses: Vec<Address>) {
+async fn ask(lost: &mut Lost, addresses: Vec<Address>, tls: Option<&Tls>) {
     let mut asked = JoinSet::new();
     for address in addresses {
+        let tls = tls.cloned();
         asked.spawn(async move {
             let name = address.to_string();
-            (name, node::ask(address, ANSWER_WITHIN).await)
+            (name, node::ask(address, ANSWER_WITHIN, tls).await)
         });
     }
     while let Some(answer) = asked.join_next().await {
@@ -71,8 +74,8 @@ async fn ask(lost: &mut Lost, addresses: Vec<Address>) {
 }
 
 /// The members with a vote, as one coordinator knows them.
-async fn voters(address: Address) -> BTreeMap<u64, String> {
-    let mut one = Coordinators::new(vec![address], ANSWER_WITHIN).once();
+async fn voters(address: Address, tls: Option<Tls>) -> BTreeMap<u64, String> {
+    let mut one = Coordinators::new(vec![address], ANSWER_WITHIN, tls).once();
     let answer = one.call(|channel| async move {
         let mut admin = AdminClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
         let ask = MetastatusRequest { stale: true };

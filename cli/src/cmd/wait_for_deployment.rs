@@ -161,7 +161,7 @@ pub(super) async fn wait(
     for cluster in clusters {
         let addresses = context.addresses_of(cluster)?;
         let limit = context.global.timeout.min(patience.within);
-        asked.insert(cluster.clone(), Coordinators::new(addresses, limit));
+        asked.insert(cluster.clone(), context.reaching(addresses, limit)?);
     }
     let until = Instant::now() + patience.within;
     let mut screen = Screen::new(context);

@@ -6,6 +6,7 @@ use super::{
     AGENT_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT, TEXTS,
     listen::{LISTEN, http_listen},
     texts,
+    tls::{TLS, TlsConfig},
 };
 use crate::{
     disk::DiskLimits,
@@ -215,6 +216,12 @@ pub(super) static AGENT: Table = Table::warning(
             "The directory of the ledger, the sandboxes and the logs.",
         )
         .or(Word("/var/lib/paasta-agent")),
+        Field::new(
+            "tls",
+            Kind::Map(&TLS),
+            "The files of its TLS; without it coordinators are reached on loopback only.",
+        )
+        .or(Said("none")),
     ],
 );
 
@@ -295,6 +302,8 @@ pub struct AgentConfig {
     /// `image_keep_per_service`: so many images of each service stay, the last used, 0 to 1,000.
     /// Default 2.
     pub image_keep_per_service: u32,
+    /// `tls`: the files of its TLS. Default none: plain text, on loopback only.
+    pub tls: Option<TlsConfig>,
 }
 
 impl AgentConfig {
@@ -341,6 +350,7 @@ impl AgentConfig {
             image_budget_bytes: fields.whole("image_budget_bytes").unwrap_or_default(),
             image_min_age_seconds: fields.whole("image_min_age_seconds").unwrap_or_default(),
             image_keep_per_service: fields.whole32("image_keep_per_service").unwrap_or_default(),
+            tls: TlsConfig::decode(fields),
         }
     }
 }

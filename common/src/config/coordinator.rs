@@ -3,6 +3,7 @@
 use super::{
     COORDINATOR_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT,
     listen::{LISTEN, http_listen},
+    tls::{TLS, TlsConfig},
 };
 use crate::{
     problem::Rule,
@@ -148,6 +149,12 @@ pub(super) static COORDINATOR: Table = Table::warning(
             "Log entries between snapshots.",
         )
         .or(Int(10_000)),
+        Field::new(
+            "tls",
+            Kind::Map(&TLS),
+            "The files of its TLS; without it gRPC is plain text, on loopback only.",
+        )
+        .or(Said("none")),
     ],
 );
 
@@ -210,6 +217,8 @@ pub struct CoordinatorConfig {
     /// `mass_failure_percent`: when more than this part of the hosts goes silent at once nothing
     /// is replaced, 1 to 100. Default 25.
     pub mass_failure_percent: u32,
+    /// `tls`: the files of its TLS. Default none: plain text, on loopback only.
+    pub tls: Option<TlsConfig>,
 }
 
 impl CoordinatorConfig {
@@ -241,6 +250,7 @@ impl CoordinatorConfig {
             lease_ms: fields.whole("lease_ms").unwrap_or_default(),
             lost_after_ms: fields.whole("lost_after_ms").unwrap_or_default(),
             mass_failure_percent: fields.whole32("mass_failure_percent").unwrap_or_default(),
+            tls: TlsConfig::decode(fields),
         };
         config.check(fields);
         config

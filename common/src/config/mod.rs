@@ -25,6 +25,7 @@ mod deployments;
 mod listen;
 mod pools;
 mod table;
+mod tls;
 
 pub use agent::AgentConfig;
 pub use alerts::AlertsConfig;
@@ -35,6 +36,7 @@ pub use coordinator::CoordinatorConfig;
 pub use deployments::DeploymentsConfig;
 pub use table::SYSTEM;
 use table::{SETTINGS, TEXTS};
+pub use tls::TlsConfig;
 
 /// Where coordinators listen unless something else is configured.
 pub const COORDINATOR_LISTEN_DEFAULT: &str = "127.0.0.1:7401";

@@ -293,3 +293,26 @@ fn pools_are_multiplied_in_thousandths_and_what_is_wrong_is_named() {
         );
     }
 }
+
+#[test]
+fn tls_is_three_files_by_absolute_paths() {
+    let (config, problems) = decode("coordinator: {tls: {ca: /a, certificate: /b, key: /c}}\n");
+    assert!(problems.is_empty(), "{problems:?}");
+    let tls = config.coordinator.tls.unwrap();
+    let files = [&*tls.ca, &*tls.certificate, &*tls.key];
+    assert_eq!(files, ["/a", "/b", "/c"]);
+    assert_eq!(config.agent.tls, None);
+    for (tls, expected) in [
+        ("{ca: /a, certificate: /b}", "agent.tls.key"),
+        ("{ca: a, certificate: /b, key: /c}", "agent.tls.ca"),
+        ("{}", "agent.tls.certificate"),
+        ("/etc/tls", "agent.tls"),
+    ] {
+        let (config, problems) = decode(&format!("agent: {{tls: {tls}}}\n"));
+        let named = problems
+            .iter()
+            .any(|one| one.starts_with("error ") && one.contains(expected));
+        assert!(named, "{tls}: {problems:?}");
+        assert!(config.agent.tls.is_some(), "{tls} is no plain text");
+    }
+}

@@ -11,6 +11,7 @@ mod consensus;
 use std::time::Duration;
 
 use paasta_coordinator_core::state::outcome::Outcome;
+use paasta_identity::accept::Handshakes;
 use paasta_process::{
     accept::Refusals,
     metrics::{Counts, Durations, FAST, Meters, Page},
@@ -32,6 +33,7 @@ pub struct Metrics {
     leaders: Counts,
     requests: Counts,
     connections: Refusals,
+    handshakes: Handshakes,
 }
 
 impl Default for Metrics {
@@ -89,6 +91,7 @@ impl Metrics {
                 &["code"],
             ),
             connections: Refusals::new(&meters),
+            handshakes: Handshakes::new(&meters),
             meters,
         }
         .beginning_at_zero()
@@ -115,6 +118,11 @@ impl Metrics {
     /// Where connections that are refused are counted.
     pub fn connections(&self) -> &Refusals {
         &self.connections
+    }
+
+    /// Where TLS handshakes that failed are counted.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// Hears how long flushes of the log take.

@@ -1,8 +1,8 @@
-//! How a peer is reached: the seam where production puts mutual TLS and a simulation puts its own
-//! network.
+//! How a peer is reached: by mutual TLS, in plain text, or over the network of a simulation.
 
 use std::time::Duration;
 
+use paasta_identity::{Tls, connect::Expected};
 use tonic::transport::{Channel, Endpoint};
 
 /// Bytes one stream may have in flight.
@@ -72,11 +72,26 @@ pub struct PlainDial;
 
 impl Dial for PlainDial {
     fn dial(&self, _peer: u64, address: &str, keepalive: &Keepalive) -> Result<Channel, DialError> {
-        let endpoint =
-            Endpoint::from_shared(format!("http://{address}")).map_err(|error| DialError {
-                address: address.to_owned(),
-                why: error.to_string(),
-            })?;
-        Ok(keepalive.apply(endpoint).connect_lazy())
+        Ok(endpoint(address, keepalive)?.connect_lazy())
     }
+}
+
+/// By mutual TLS, to the coordinator with the id that is dialled and to no other.
+#[derive(Clone, Debug)]
+pub struct TlsDial(pub Tls);
+
+impl Dial for TlsDial {
+    fn dial(&self, peer: u64, address: &str, keepalive: &Keepalive) -> Result<Channel, DialError> {
+        let connector = self.0.connector(Expected::Member(peer));
+        Ok(endpoint(address, keepalive)?.connect_with_connector_lazy(connector))
+    }
+}
+
+fn endpoint(address: &str, keepalive: &Keepalive) -> Result<Endpoint, DialError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"));
+    let endpoint = endpoint.map_err(|error| DialError {
+        address: address.to_owned(),
+        why: error.to_string(),
+    })?;
+    Ok(keepalive.apply(endpoint))
 }

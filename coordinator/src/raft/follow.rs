@@ -17,6 +17,7 @@ use super::{
     service::{RaftRpc, stopped, unreadable},
     types::TypeConfig,
 };
+use crate::caller::Caller;
 
 /// The answers of a follower.
 pub(super) type Answers = BoxStream<'static, Result<RaftPayload, Status>>;
@@ -25,10 +26,14 @@ pub(super) type Answers = BoxStream<'static, Result<RaftPayload, Status>>;
 type End = Arc<Mutex<Option<Status>>>;
 
 /// Answers the messages until they end or this node hangs up.
-pub(super) fn follow(rpc: RaftRpc, messages: Streaming<RaftPayload>) -> Answers {
+pub(super) fn follow(
+    rpc: RaftRpc,
+    caller: Option<Caller>,
+    messages: Streaming<RaftPayload>,
+) -> Answers {
     let own = rpc.identity.store().to_string();
     let (end, closing) = (End::default(), rpc.closing.clone());
-    let requests = requests(rpc.clone(), messages, Arc::clone(&end));
+    let requests = requests(rpc.clone(), caller, messages, Arc::clone(&end));
     let answers = rpc.raft.stream_append(requests);
     let answers = answers.map(move |answer| {
         let answer = answer.map_err(|fatal| stopped(&fatal))?;
@@ -55,17 +60,18 @@ pub(super) fn follow(rpc: RaftRpc, messages: Streaming<RaftPayload>) -> Answers 
 /// The messages, read and admitted.
 fn requests(
     rpc: RaftRpc,
+    caller: Option<Caller>,
     messages: Streaming<RaftPayload>,
     end: End,
 ) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
     stream::unfold(
-        (rpc, messages, end),
-        |(rpc, mut messages, end)| async move {
+        (rpc, caller, messages, end),
+        |(rpc, caller, mut messages, end)| async move {
             let request = async {
                 let Some(message) = messages.message().await? else {
                     return Ok(None);
                 };
-                rpc.identity.admit(&message).await?;
+                rpc.admit(caller.as_ref(), &message).await?;
                 let request: AppendEntriesRequest<TypeConfig> =
                     codec::decode(&message.data).map_err(|error| unreadable(&error))?;
                 rpc.identity.check_claims(message.from_node, &request)?;
@@ -73,7 +79,7 @@ fn requests(
                 Ok::<_, Status>(Some(request))
             };
             match request.await {
-                Ok(request) => request.map(|request| (request, (rpc, messages, end))),
+                Ok(request) => request.map(|request| (request, (rpc, caller, messages, end))),
                 Err(status) => {
                     *end.lock() = Some(status);
                     None

@@ -60,7 +60,7 @@ mod types;
 
 pub use builds::{Builds, SnapshotTrouble};
 pub use clock::ClusterClock;
-pub use dial::{Dial, DialError, Keepalive, PlainDial};
+pub use dial::{Dial, DialError, Keepalive, PlainDial, TlsDial};
 pub use error::{InitOutcome, MemberError, ProposeError, RaftError};
 pub use links::{Link, Speed};
 pub use log_store::LogStore;

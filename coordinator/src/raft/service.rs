@@ -25,6 +25,7 @@ use super::{
     terms::Claims,
     types::{Raft, Snapshot, TypeConfig, Vote},
 };
+use crate::caller::{Caller, check_sender};
 
 /// The largest message of this service, both ways: the records of one append are bounded to about
 /// 1 MiB, or to a single one of at most 4 MiB.
@@ -61,13 +62,30 @@ impl RaftRpc {
         E: std::fmt::Display,
         F: Future<Output = Result<A, E>>,
     {
-        let request = request.into_inner();
-        self.identity.admit(&request).await?;
+        let request = self.admitted(request).await?;
         let message: M = codec::decode(&request.data).map_err(|error| unreadable(&error))?;
         self.identity.check_claims(request.from_node, &message)?;
         self.identity.roster.accepted(request.from_node);
         let answer = within(ANSWER_WAIT, handle(message)).await?;
         self.reply(request.from_node, &answer)
+    }
+
+    /// The message, if it is for this node and comes from the node that it names.
+    async fn admitted(&self, request: Request<RaftPayload>) -> Result<RaftPayload, Status> {
+        let (_, extensions, message) = request.into_parts();
+        self.admit(Caller::of(&extensions), &message).await?;
+        Ok(message)
+    }
+
+    /// Refuses a message that is not for this node, or not from the node that it names.
+    pub(super) async fn admit(
+        &self,
+        caller: Option<&Caller>,
+        message: &RaftPayload,
+    ) -> Result<(), Status> {
+        check_sender(caller, message.from_node)
+            .map_err(|error| Status::permission_denied(error.to_string()))?;
+        self.identity.admit(message).await
     }
 
     fn reply(&self, to: u64, answer: &impl Serialize) -> Result<Response<RaftPayload>, Status> {
@@ -87,7 +105,9 @@ impl RaftService for RaftRpc {
         &self,
         request: Request<Streaming<RaftPayload>>,
     ) -> Result<Response<Answers>, Status> {
-        let answers = follow(self.clone(), request.into_inner());
+        let (_, extensions, messages) = request.into_parts();
+        let caller = Caller::of(&extensions).cloned();
+        let answers = follow(self.clone(), caller, messages);
         Ok(Response::new(answers))
     }
 
@@ -111,8 +131,7 @@ impl RaftService for RaftRpc {
     }
 
     async fn echo(&self, request: Request<RaftPayload>) -> Result<Response<RaftPayload>, Status> {
-        let request = request.into_inner();
-        self.identity.admit(&request).await?;
+        let request = self.admitted(request).await?;
         self.reply(request.from_node, &self.lease.clock.times())
     }
 
@@ -158,11 +177,13 @@ impl RaftService for RaftRpc {
         &self,
         request: Request<Streaming<SnapshotChunk>>,
     ) -> Result<Response<RaftPayload>, Status> {
+        let (_, extensions, chunks) = request.into_parts();
+        let caller = Caller::of(&extensions);
         let admit = |head: RaftPayload| async move {
-            self.identity.admit(&head).await?;
+            self.admit(caller, &head).await?;
             Ok(head)
         };
-        let (head, file) = self.receiver.receive(request.into_inner(), admit).await?;
+        let (head, file) = self.receiver.receive(chunks, admit).await?;
         let vote: Vote = codec::decode(&head.data).map_err(|error| unreadable(&error))?;
         let meta = read_meta(&file).map_err(|error| Status::data_loss(error.to_string()))?;
         let claims = (vote, meta);

@@ -18,6 +18,7 @@ use super::{
     status::{RpcError, leader_lost},
 };
 use crate::{
+    caller::principal,
     leader::Leadership,
     raft::{Peer, RaftStatus},
     sessions::{OUTBOX_MAX, Sessions},
@@ -136,9 +137,10 @@ impl Agents for AgentsService {
                 };
                 let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
                 let sessions = self.sessions.clone();
+                let principal = principal();
                 tokio::spawn(async move {
                     sessions
-                        .serve(leadership, request.into_inner(), outbox)
+                        .serve(leadership, principal, request.into_inner(), outbox)
                         .await;
                 });
                 Ok(Response::new(Box::pin(ReceiverStream::new(messages))))

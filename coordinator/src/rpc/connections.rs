@@ -1,5 +1,5 @@
-//! The connections of the gRPC endpoint, within their limits; and what goes on on each, so that
-//! one without a call is told from one that is used.
+//! The connections of the gRPC endpoint, within their limits and with TLS where it is configured;
+//! and what goes on on each, so that one without a call is told from one that is used.
 
 use std::{
     io,
@@ -11,7 +11,11 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use paasta_process::accept::{Acceptor, Activity, Busy, Greeting, Guarded, Limits, Open, Refusals};
+use paasta_identity::{
+    Tls,
+    accept::{HandshakeLimits, Handshakes, SecureAcceptor, Secured},
+};
+use paasta_process::accept::{Acceptor, Busy, Greeting, Guarded, Limits, Open, Refusals};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpListener,
@@ -20,85 +24,135 @@ use tokio_stream::Stream;
 use tonic::{Status, body::Body, transport::server::Connected};
 use tower::Service;
 
+use crate::caller::Caller;
+
 /// The preface of HTTP/2 and the head of the first frame of settings.
 const GREETING: Greeting = Greeting(24 + 9);
 
 /// Connections as they come.
 #[derive(Debug)]
-pub struct Connections(Acceptor);
+pub enum Connections {
+    /// Without TLS.
+    Plain(Acceptor),
+    /// After their handshakes.
+    Secure(Box<SecureAcceptor>),
+}
 
 impl Connections {
-    /// Of this listener.
-    pub fn new(listener: TcpListener, limits: Limits, refusals: &Refusals) -> Self {
+    /// Of this listener; with TLS where there is some.
+    pub fn new(
+        listener: TcpListener,
+        limits: Limits,
+        refusals: &Refusals,
+        tls: Option<(Tls, Handshakes)>,
+    ) -> Self {
         let open = Open::new("grpc", refusals);
-        Self(Acceptor::new(listener, limits, GREETING, open))
+        let acceptor = Acceptor::new(listener, limits, GREETING, open);
+        match tls {
+            None => Self::Plain(acceptor),
+            Some((tls, counts)) => {
+                let bounds = HandshakeLimits::default();
+                Self::Secure(Box::new(SecureAcceptor::new(acceptor, tls, bounds, counts)))
+            }
+        }
     }
 
     /// What is open.
     pub fn open(&self) -> Arc<Open> {
-        self.0.open()
+        match self {
+            Self::Plain(acceptor) => acceptor.open(),
+            Self::Secure(acceptor) => acceptor.acceptor().open(),
+        }
     }
 }
 
 impl Stream for Connections {
     type Item = io::Result<Taken>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0
-            .poll_next(context)
-            .map(|stream| Some(Ok(Taken(stream))))
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let taken = match self.get_mut() {
+            Self::Plain(acceptor) => acceptor.poll_next(context).map(Taken::Plain),
+            Self::Secure(acceptor) => acceptor.poll_next(context).map(Taken::Secure),
+        };
+        taken.map(|taken| Some(Ok(taken)))
     }
 }
 
 /// A connection, for tonic.
 #[derive(Debug)]
-pub struct Taken(Guarded);
+pub enum Taken {
+    /// Without TLS.
+    Plain(Guarded),
+    /// With TLS, its handshake done.
+    Secure(Secured),
+}
 
 impl Connected for Taken {
-    type ConnectInfo = Arc<Activity>;
+    type ConnectInfo = Caller;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.0.activity()
+    fn connect_info(&self) -> Caller {
+        match self {
+            Self::Plain(plain) => Caller::new(plain.activity(), None),
+            Self::Secure(secured) => Caller::new(secured.activity(), Some(secured.peer())),
+        }
     }
 }
 
 impl AsyncRead for Taken {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_read(context, buffer),
+            Self::Secure(secured) => Pin::new(secured).poll_read(context, buffer),
+        }
     }
 }
 
 impl AsyncWrite for Taken {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_write(context, bytes),
+            Self::Secure(secured) => Pin::new(secured).poll_write(context, bytes),
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_flush(context),
+            Self::Secure(secured) => Pin::new(secured).poll_flush(context),
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_shutdown(context),
+            Self::Secure(secured) => Pin::new(secured).poll_shutdown(context),
+        }
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, pieces)
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_write_vectored(context, pieces),
+            Self::Secure(secured) => Pin::new(secured).poll_write_vectored(context, pieces),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        match self {
+            Self::Plain(plain) => plain.is_write_vectored(),
+            Self::Secure(secured) => secured.is_write_vectored(),
+        }
     }
 }
 
@@ -129,8 +183,8 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let activity = request.extensions().get::<Arc<Activity>>();
-        let busy = activity.map(Activity::begin);
+        let caller = Caller::of(request.extensions());
+        let busy = caller.map(|caller| caller.activity().begin());
         let answer = self.0.call(request);
         async move {
             let answer = answer.await?;

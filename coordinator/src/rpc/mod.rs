@@ -1,6 +1,7 @@
 //! What the coordinator answers over gRPC: one file per service, and the only mapping of errors
 //! to gRPC status codes in [`status`]. Nothing here decides; reads are views, writes are proposals.
 
+pub mod access;
 pub mod admin;
 pub mod agents;
 pub mod bounces;
@@ -13,6 +14,7 @@ pub mod logs;
 pub mod looks;
 pub mod members;
 pub mod operate;
+pub mod roles;
 pub mod server;
 pub mod settings;
 pub mod snapshots;

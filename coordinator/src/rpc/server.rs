@@ -21,9 +21,10 @@ use tonic::{
 use tower::layer::layer_fn;
 
 use super::{
-    admin::AdminService, agents::AgentsService, bounces::BouncesService, cluster::ClusterService,
-    connections::Noted, deploys::DeploysService, logs::LogsService, members::MembersService,
-    operate::OperateService, settings::SettingsService, snapshots::SnapshotsService,
+    access::Access, admin::AdminService, agents::AgentsService, bounces::BouncesService,
+    cluster::ClusterService, connections::Noted, deploys::DeploysService, logs::LogsService,
+    members::MembersService, operate::OperateService, settings::SettingsService,
+    snapshots::SnapshotsService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -151,6 +152,7 @@ where
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .layer(layer_fn(Noted::new))
+        .layer(layer_fn(Access::new))
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(incoming, async move {
             stopping.cancelled().await;

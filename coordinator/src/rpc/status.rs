@@ -68,12 +68,33 @@ pub enum RpcError {
         /// What was expected.
         message: String,
     },
+    /// The agent names another host than its certificate.
+    #[error("session of host {host}: {message}")]
+    OtherHost {
+        /// The host that it names.
+        host: String,
+        /// Whose certificate it is.
+        message: String,
+    },
     /// The host id belongs to another machine.
     #[error(transparent)]
     IdTaken(#[from] paasta_coordinator_core::claim::IdTaken),
     /// Another coordinator's answer, passed on as it came.
     #[error("{}", .0.message())]
     Peer(Box<Status>),
+    /// The caller's role does not allow it.
+    #[error("{principal} may not call {method}: that takes the role {takes}")]
+    Denied {
+        /// For whom the call is made.
+        principal: String,
+        /// The method, `SERVICE/METHOD`.
+        method: String,
+        /// The roles that may.
+        takes: String,
+    },
+    /// The caller has no certificate.
+    #[error("this call takes a certificate of the cluster, and the connection has none")]
+    NoCertificate,
     /// The coordinator stops.
     #[error("this coordinator is stopping; use another one")]
     Stopping,
@@ -98,6 +119,8 @@ impl From<RpcError> for Status {
                 ProposalError::Undecodable { .. } => Self::internal(text),
             },
             RpcError::Member(error) => Self::new(member_code(&error), text),
+            RpcError::Denied { .. } | RpcError::OtherHost { .. } => Self::permission_denied(text),
+            RpcError::NoCertificate => Self::unauthenticated(text),
             RpcError::IdTaken(_) => Self::already_exists(text),
             RpcError::Busy { .. } => Self::resource_exhausted(text),
             RpcError::Save { .. } => Self::internal(text),

@@ -42,7 +42,7 @@ const DOERS: &[&str] = &[
 ];
 
 /// The direction of dependency. A package of the tree that is not listed is itself a violation.
-pub const LAYERS: [Layer; 9] = [
+pub const LAYERS: [Layer; 10] = [
     Layer {
         package: "paasta-common",
         may_use: &[],
@@ -56,6 +56,11 @@ pub const LAYERS: [Layer; 9] = [
     Layer {
         package: "paasta-process",
         may_use: &["paasta-common"],
+        never: &["sled", "openraft", "bollard"],
+    },
+    Layer {
+        package: "paasta-identity",
+        may_use: &["paasta-common", "paasta-process"],
         never: &["sled", "openraft", "bollard"],
     },
     Layer {
@@ -73,6 +78,7 @@ pub const LAYERS: [Layer; 9] = [
         may_use: &[
             "paasta-common",
             "paasta-process",
+            "paasta-identity",
             "paasta-proto",
             "paasta-coordinator-core",
         ],
@@ -83,6 +89,7 @@ pub const LAYERS: [Layer; 9] = [
         may_use: &[
             "paasta-common",
             "paasta-process",
+            "paasta-identity",
             "paasta-proto",
             "paasta-agent-core",
         ],
@@ -93,6 +100,7 @@ pub const LAYERS: [Layer; 9] = [
         may_use: &[
             "paasta-common",
             "paasta-process",
+            "paasta-identity",
             "paasta-proto",
             "paasta-coordinator-core",
             "paasta-agent-core",
@@ -104,6 +112,7 @@ pub const LAYERS: [Layer; 9] = [
         may_use: &[
             "paasta-common",
             "paasta-process",
+            "paasta-identity",
             "paasta-proto",
             "paasta-coordinator-core",
             "paasta-agent-core",

@@ -8,7 +8,7 @@ use paasta_process::help::examples;
 use paasta_proto::v1::{InitRequest, cluster_client::ClusterClient};
 
 use crate::{
-    client::{Address, Coordinators, request},
+    client::{Address, request},
     cmd::Context,
     exit::Exit,
 };
@@ -101,7 +101,7 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         false => context.global.coordinators.clone(),
     };
     let timeout = context.global.timeout;
-    let mut coordinators = Coordinators::new(addresses, timeout);
+    let mut coordinators = context.reaching(addresses, timeout)?;
     let answer = coordinators.call(|channel| {
         let ask = request(ask.clone(), timeout);
         async move { ClusterClient::new(channel).init(ask).await }

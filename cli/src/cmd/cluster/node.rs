@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use paasta_identity::Tls;
 use paasta_proto::v1::{NodeRequest, NodeResponse, cluster_client::ClusterClient};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -41,9 +42,11 @@ pub async fn run(context: &Context) -> anyhow::Result<Exit> {
 pub async fn show(context: &Context) -> anyhow::Result<Exit> {
     let addresses = context.addresses()?;
     let within = context.global.timeout.min(ANSWER_WITHIN);
+    let tls = context.tls()?;
     let mut asked = JoinSet::new();
     for (at, address) in addresses.iter().cloned().enumerate() {
-        asked.spawn(async move { (at, ask(address, within).await) });
+        let tls = tls.clone();
+        asked.spawn(async move { (at, ask(address, within, tls).await) });
     }
     let mut answers = BTreeMap::new();
     while let Some(answer) = asked.join_next().await {
@@ -63,8 +66,9 @@ pub async fn show(context: &Context) -> anyhow::Result<Exit> {
 pub(in crate::cmd) async fn ask(
     address: Address,
     within: Duration,
+    tls: Option<Tls>,
 ) -> Result<NodeResponse, String> {
-    let mut one = Coordinators::new(vec![address], within);
+    let mut one = Coordinators::new(vec![address], within, tls);
     let answer = one.call(|channel| async move {
         ClusterClient::new(channel)
             .node(request(NodeRequest {}, within))

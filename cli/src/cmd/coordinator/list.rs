@@ -3,7 +3,7 @@
 use paasta_process::help::examples;
 use paasta_proto::v1::{ListMembersResponse, Member};
 
-use crate::{client::Coordinators, cmd::Context, exit::Exit, render};
+use crate::{cmd::Context, exit::Exit, render};
 
 /// A coordinator that has not answered the leader for this long is silent, in milliseconds.
 const SILENT_MS: u64 = 5_000;
@@ -23,7 +23,7 @@ pub struct Args {
 /// No coordinator could tell, or standard output is gone.
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let timeout = context.global.timeout;
-    let mut coordinators = Coordinators::new(context.addresses()?, timeout);
+    let mut coordinators = context.reaching(context.addresses()?, timeout)?;
     let members = super::list(&mut coordinators, timeout, args.stale).await?;
     match context.global.json {
         true => context.print_json(&members)?,

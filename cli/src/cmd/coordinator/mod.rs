@@ -77,7 +77,7 @@ where
     F: Future<Output = Result<Response<ChangeMembersResponse>, Status>>,
 {
     let (address, _) = ask(context).await?;
-    let mut one = Coordinators::new(vec![address], wait.wait + SLACK);
+    let mut one = context.reaching(vec![address], wait.wait + SLACK)?;
     let answer = one.call(call).await?;
     if context.global.json {
         context.print_json(&answer)?;
@@ -92,7 +92,7 @@ where
 /// The members, and the first coordinator that could tell: it reaches the leader.
 async fn ask(context: &Context) -> anyhow::Result<(Address, ListMembersResponse)> {
     let timeout = context.global.timeout;
-    let mut coordinators = Coordinators::new(context.addresses()?, timeout);
+    let mut coordinators = context.reaching(context.addresses()?, timeout)?;
     let members = list(&mut coordinators, timeout, false).await?;
     let address = coordinators.answered().cloned();
     let address = address.ok_or_else(|| anyhow::anyhow!("no coordinator answered"))?;

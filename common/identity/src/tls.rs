@@ -1,0 +1,216 @@
+//! TLS of one program: what it serves and dials with. The credentials can be replaced while it
+//! runs; connections that are made later use the new ones.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use tokio::time::interval;
+use tokio_rustls::rustls::{
+    self, ClientConfig, ServerConfig, client::Resumption, server::NoServerSessionStorage,
+    sign::SingleCertAndKey, version::TLS13,
+};
+
+use crate::{
+    credentials::{Credentials, CredentialsError, Files},
+    name::Identity,
+    verify::{CoordinatorVerifier, Expected, PeerVerifier, VerifierError},
+};
+
+/// The protocol that is spoken inside: HTTP/2.
+const ALPN: &[u8] = b"h2";
+/// How often the files are looked at.
+const RELOAD: Duration = Duration::from_secs(30);
+
+/// Whether a client must have a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// A handshake without one fails.
+    Required,
+    /// A client may be a stranger: what it may call is decided by call.
+    Optional,
+}
+
+/// Why TLS cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// A verifier.
+    #[error(transparent)]
+    Verifier(#[from] VerifierError),
+    /// The library refuses the configuration.
+    #[error("TLS cannot be configured")]
+    Config(#[source] rustls::Error),
+    /// The files that are there now are another program's.
+    #[error(
+        "the certificate that is there now is that of {found}, and this program is {own}: it keeps the old one"
+    )]
+    OtherIdentity {
+        /// Whose certificate it is.
+        found: Box<Identity>,
+        /// Whose certificate this program has.
+        own: Box<Identity>,
+    },
+}
+
+#[derive(Debug)]
+struct Material {
+    credentials: Credentials,
+    server: Arc<ServerConfig>,
+}
+
+/// TLS of one program. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    material: Arc<ArcSwap<Material>>,
+    clients: ClientCertificates,
+}
+
+impl Tls {
+    /// TLS with these credentials.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn new(credentials: Credentials, clients: ClientCertificates) -> Result<Self, TlsError> {
+        let material = Material::new(credentials, clients)?;
+        Ok(Self {
+            material: Arc::new(ArcSwap::from_pointee(material)),
+            clients,
+        })
+    }
+
+    /// TLS with the credentials in these files.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn read(files: &Files, clients: ClientCertificates) -> Result<Self, TlsError> {
+        Self::new(Credentials::read(files)?, clients)
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.material.load().credentials.identity().clone()
+    }
+
+    /// The credentials now.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
+        self.material.load().credentials.clone()
+    }
+
+    /// What the next connection is served with.
+    #[must_use]
+    pub fn server(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.material.load().server)
+    }
+
+    /// Uses other credentials of the same identity from now on.
+    ///
+    /// # Errors
+    /// [`TlsError`]; the old ones stay.
+    pub fn replace(&self, credentials: Credentials) -> Result<(), TlsError> {
+        let own = self.identity();
+        if *credentials.identity() != own {
+            return Err(TlsError::OtherIdentity {
+                found: Box::new(credentials.identity().clone()),
+                own: Box::new(own),
+            });
+        }
+        let material = Material::new(credentials, self.clients)?;
+        self.material.store(Arc::new(material));
+        Ok(())
+    }
+
+    /// Reads the files again and again, and uses what is new in them. Never ends; files that
+    /// cannot be used are named in the log, and the old credentials stay.
+    pub async fn follow(&self, files: Files) {
+        let mut ticks = interval(RELOAD);
+        let mut said = String::new();
+        loop {
+            ticks.tick().await;
+            let read = files.clone();
+            let read = tokio::task::spawn_blocking(move || Credentials::read(&read)).await;
+            let Ok(read) = read else {
+                continue;
+            };
+            let words = match read.map_err(TlsError::from).and_then(|new| self.renew(new)) {
+                Ok(()) => String::new(),
+                Err(error) => paasta_process::chain::chain(&error),
+            };
+            if words != said && !words.is_empty() {
+                tracing::error!(error = %words, "TLS files cannot be used; the old ones stay in use");
+            }
+            said = words;
+        }
+    }
+
+    /// Replaces the credentials when they are others.
+    fn renew(&self, new: Credentials) -> Result<(), TlsError> {
+        let old = self.credentials();
+        let same_chain = old.certified.cert == new.certified.cert;
+        if same_chain && old.roots.roots == new.roots.roots {
+            return Ok(());
+        }
+        if let Err(error) = new.check(SystemTime::now()) {
+            tracing::warn!(%error, "the new certificate");
+        }
+        self.replace(new)?;
+        tracing::info!(identity = %self.identity(), "TLS files have changed and are in use");
+        Ok(())
+    }
+
+    /// What a coordinator is dialled with.
+    pub(crate) fn client(&self, expected: Expected) -> Result<ClientConfig, TlsError> {
+        let credentials = self.credentials();
+        let provider = Arc::clone(&credentials.provider);
+        let cluster = credentials.identity().cluster().clone();
+        let roots = Arc::clone(&credentials.roots);
+        let verifier = CoordinatorVerifier::new(roots, Arc::clone(&provider), cluster, expected)?;
+        let own = SingleCertAndKey::from(Arc::clone(&credentials.certified));
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Config)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(Arc::new(own));
+        Ok(dialling(config))
+    }
+}
+
+/// Every connection proves both identities anew: nothing is resumed.
+pub(crate) fn dialling(mut config: ClientConfig) -> ClientConfig {
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    config
+}
+
+impl Material {
+    fn new(credentials: Credentials, clients: ClientCertificates) -> Result<Self, TlsError> {
+        let provider = Arc::clone(&credentials.provider);
+        let verifier = PeerVerifier::new(
+            Arc::clone(&credentials.roots),
+            Arc::clone(&provider),
+            credentials.identity().cluster().clone(),
+            clients == ClientCertificates::Required,
+        )?;
+        let own = SingleCertAndKey::from(Arc::clone(&credentials.certified));
+        let mut server = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Config)?
+            .with_client_cert_verifier(Arc::new(verifier))
+            .with_cert_resolver(Arc::new(own));
+        server.alpn_protocols = vec![ALPN.to_vec()];
+        // A resumed session would keep an identity beyond its certificate and its authority.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+        Ok(Self {
+            credentials,
+            server: Arc::new(server),
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! Decides, before anything else looks at a call, for whom it is made and whether that identity may
+//! make it. A coordinator that passes a call on names the identity that it found; from anyone else
+//! such a name is taken away. Connections without TLS are not judged: they are those of loopback.
+
+use std::{
+    str::FromStr as _,
+    task::{Context, Poll},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use http::HeaderMap;
+use paasta_identity::{Identity, Role};
+use tonic::{Status, body::Body};
+use tower::Service;
+
+use super::{
+    peers::{CLIENT, FORWARDED, PRINCIPAL},
+    roles,
+    status::RpcError,
+};
+use crate::caller::{Caller, on_behalf_of};
+
+/// Lets the calls through that the table of roles allows.
+#[derive(Clone, Debug)]
+pub struct Access<S>(S);
+
+impl<S> Access<S> {
+    /// Before a service.
+    pub fn new(inner: S) -> Self {
+        Self(inner)
+    }
+}
+
+impl<S> Service<http::Request<Body>> for Access<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let peer = Caller::of(request.extensions()).and_then(Caller::peer);
+        let Some(peer) = peer.cloned() else {
+            return self.0.call(request).boxed();
+        };
+        let path = request.uri().path().to_owned();
+        match judge(peer.identity(), request.headers_mut(), &path) {
+            Ok(principal) => on_behalf_of(principal, self.0.call(request)).boxed(),
+            Err(error) => {
+                tracing::warn!(%error, "a call is refused");
+                let refusal = Status::from(error).into_http();
+                std::future::ready(Ok(refusal)).boxed()
+            }
+        }
+    }
+}
+
+/// For whom the call is made, if that identity may make it. What only a coordinator may say is
+/// taken out of the headers of all others.
+fn judge(
+    proven: Option<&Identity>,
+    headers: &mut HeaderMap,
+    path: &str,
+) -> Result<Identity, RpcError> {
+    let Some(proven) = proven else {
+        return Err(RpcError::NoCertificate);
+    };
+    let passed_on = headers.contains_key(FORWARDED);
+    let said = headers.remove(PRINCIPAL);
+    let principal = match proven.role() {
+        Role::Coordinator => match said.filter(|_| passed_on) {
+            Some(said) => named(&said, proven)?,
+            None => proven.clone(),
+        },
+        Role::Agent | Role::Admin | Role::Deployer | Role::Reader | Role::Metrics => {
+            headers.remove(FORWARDED);
+            headers.remove(CLIENT);
+            proven.clone()
+        }
+    };
+    let allowed = roles::allowed(path);
+    match allowed.contains(&principal.role()) {
+        true => Ok(principal),
+        false => Err(RpcError::Denied {
+            principal: principal.short(),
+            method: path.trim_start_matches('/').to_owned(),
+            takes: match allowed {
+                [] => "nobody".to_owned(),
+                roles => roles
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" or "),
+            },
+        }),
+    }
+}
+
+/// The identity that a coordinator names.
+fn named(said: &http::HeaderValue, coordinator: &Identity) -> Result<Identity, RpcError> {
+    let bad = |message: String| RpcError::BadRequest {
+        field: PRINCIPAL,
+        message,
+    };
+    let said = said.to_str().map_err(|error| bad(error.to_string()))?;
+    let named = Identity::from_str(said).map_err(|error| bad(error.to_string()))?;
+    match named.cluster() == coordinator.cluster() {
+        true => Ok(named),
+        false => Err(bad(format!("{named} is of another cluster"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = "/paasta.v1.Admin/Status";
+    const DRAIN: &str = "/paasta.v1.Operate/DrainHost";
+    const VOTE: &str = "/paasta.v1.RaftService/Vote";
+
+    fn identity(text: &str) -> Identity {
+        format!("paasta://prod/{text}").parse().unwrap()
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    fn judged(proven: &str, pairs: &[(&'static str, &str)], path: &str) -> Result<String, String> {
+        let mut headers = headers(pairs);
+        judge(Some(&identity(proven)), &mut headers, path)
+            .map(|principal| principal.short())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_name_in_the_headers_is_believed_of_a_coordinator_only() {
+        let admin = [
+            (FORWARDED, "1"),
+            (PRINCIPAL, "paasta://prod/admin/alice"),
+            (CLIENT, "10.9.9.9"),
+        ];
+        assert_eq!(
+            judged("coordinator/2", &admin, DRAIN).unwrap(),
+            "admin/alice"
+        );
+        for liar in ["agent/h", "reader/bob", "deployer/ci", "metrics/m"] {
+            let refused = judged(liar, &admin, DRAIN).unwrap_err();
+            assert!(refused.contains(liar), "{refused}");
+        }
+        let mut forged = headers(&admin);
+        let found = judge(Some(&identity("reader/bob")), &mut forged, STATUS).unwrap();
+        assert_eq!(found, identity("reader/bob"));
+        assert!(forged.is_empty(), "{forged:?}");
+        // Not passed on, and not of this cluster, and nonsense.
+        let alone = [(PRINCIPAL, "paasta://prod/admin/alice")];
+        let refused = judged("coordinator/2", &alone, DRAIN).unwrap_err();
+        assert!(refused.contains("coordinator/2 may not call"), "{refused}");
+        for wrong in ["paasta://stage/admin/alice", "alice", ""] {
+            let pairs = [(FORWARDED, "1"), (PRINCIPAL, wrong)];
+            assert!(judged("coordinator/2", &pairs, DRAIN).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_coordinator_that_names_nobody_is_itself() {
+        let passed_on = [(FORWARDED, "1")];
+        assert_eq!(
+            judged("coordinator/2", &passed_on, STATUS).unwrap(),
+            "coordinator/2"
+        );
+        assert_eq!(judged("coordinator/2", &[], VOTE).unwrap(), "coordinator/2");
+        assert!(judged("coordinator/2", &passed_on, DRAIN).is_err());
+        // What it passes on for others is judged as theirs.
+        let reader = [(FORWARDED, "1"), (PRINCIPAL, "paasta://prod/reader/bob")];
+        assert!(judged("coordinator/2", &reader, DRAIN).is_err());
+        assert!(judged("coordinator/2", &reader, VOTE).is_err());
+    }
+
+    #[test]
+    fn a_refusal_names_the_caller_the_method_and_who_may() {
+        let refused = judged("agent/h", &[], DRAIN).unwrap_err();
+        assert_eq!(
+            refused,
+            "agent/h may not call paasta.v1.Operate/DrainHost: that takes the role admin"
+        );
+        let unknown = judged("admin/alice", &[], "/paasta.v1.Operate/Explode").unwrap_err();
+        assert!(unknown.ends_with("that takes the role nobody"), "{unknown}");
+        let stranger = judge(None, &mut HeaderMap::new(), STATUS).unwrap_err();
+        assert!(matches!(stranger, RpcError::NoCertificate));
+        assert_eq!(Status::from(stranger).code(), tonic::Code::Unauthenticated);
+    }
+}
