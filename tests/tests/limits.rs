@@ -1,5 +1,5 @@
 //! What happens at the limits, on real coordinator processes: disks without room, more connections
-//! than there may be, requests larger than they may be.
+//! than there may be, requests larger than they may be, repositories that hang.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -8,6 +8,7 @@
 
 mod limits {
     mod connections;
+    mod gits;
     mod requests;
     mod space;
 }

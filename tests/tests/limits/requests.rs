@@ -28,14 +28,7 @@ const SOON: Duration = Duration::from_secs(120);
 const MEBIBYTE: usize = 1 << 20;
 
 fn cluster(name: &'static str, count: usize) -> Loopback {
-    Loopback::up(LoopbackOptions {
-        name,
-        disks_mib: &vec![0; count],
-        settings: "",
-        files: None,
-        git: false,
-    })
-    .unwrap()
+    Loopback::up(LoopbackOptions::new(name, &vec![0; count])).unwrap()
 }
 
 /// A channel from an address of the loopback network.
