@@ -141,7 +141,8 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
     let (limits, http_room) = (options.connections, options.http_room);
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
-    let counts = coordinator.leader.metrics.connections().clone();
+    let metrics = coordinator.leader.metrics.clone();
+    let counts = metrics.connections().clone();
     let incoming = Connections::new(listener, limits, &counts);
     let mut api = coordinator.api();
     api.connections.push(incoming.open());
@@ -152,7 +153,9 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
             http::serve(acceptor, api.router(), shutdown).await;
         }
     };
+    let beating = tokio::spawn(metrics.beat());
     let (served, ()) = tokio::join!(Box::pin(coordinator.serve(incoming)), reading);
+    beating.abort();
     served
 }
 
