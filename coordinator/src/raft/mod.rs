@@ -73,5 +73,6 @@ pub use seed::{Seed, seed};
 pub use state_machine::{SnapshotBuilder, StateMachine};
 pub use status::{Peer, RaftStatus, Role};
 pub use survey::{Survey, survey};
+pub use pace::PACE_MAX;
 pub use terms::UNSEEN_ELECTIONS;
 pub use types::{Command, Node, Outcome, TypeConfig};

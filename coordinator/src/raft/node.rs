@@ -109,7 +109,7 @@ impl Consensus {
         let state_machine = state_machine.telling(builds.clone());
         let log_store = LogStore::new(log);
         let raft = Raft::new(options.node_id, config, network, log_store, state_machine);
-        let pace = Pace::default();
+        let pace = Pace::up_to(options.pace_max_permille);
         let raft = Box::pin(pace.scope(raft))
             .await
             .map_err(|fatal| RaftError::Restore(fatal.to_string()))?;

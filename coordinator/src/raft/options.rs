@@ -10,7 +10,7 @@ use super::{
     error::RaftError,
     lease::Lease,
     links::Links,
-    pace::Pace,
+    pace::{PACE_MAX, Pace},
     terms::UNSEEN_ELECTIONS,
 };
 use crate::store::{FlushTimer, IoMode, OnVolume, StoreId};
@@ -75,6 +75,9 @@ pub struct RaftOptions {
     /// How many elections may have gone by that this node did not hear of: a message with a term
     /// beyond them is refused.
     pub unseen_elections: u64,
+    /// How many times longer than configured timeouts become for slow links, at most, in
+    /// thousandths.
+    pub pace_max_permille: u32,
     /// Who waits for the disk.
     pub io: IoMode,
     /// Hears how long flushes of the log take.
@@ -115,6 +118,7 @@ impl RaftOptions {
             dial: Arc::new(PlainDial),
             fresh_store: None,
             unseen_elections: UNSEEN_ELECTIONS,
+            pace_max_permille: PACE_MAX,
             io: IoMode::Threaded,
             flush_timer: FlushTimer::default(),
             volume: OnVolume::default(),
