@@ -23,6 +23,7 @@ pub mod raft;
 pub mod rpc;
 pub mod run;
 pub mod sessions;
+pub mod shared;
 pub mod space;
 pub mod store;
 pub mod troubles;

@@ -12,19 +12,21 @@ use paasta_coordinator_core::state::{
     outcome::{Outcome, Reason},
 };
 use paasta_process::chain::chain;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use paasta_proto::worker::off_worker;
+use parking_lot::{Mutex, RwLockReadGuard};
 use tokio::sync::watch;
 
 use crate::{
     codec,
     raft::{Machine, SnapshotWriter},
+    shared::Shared,
     witness::Watched,
 };
 
 /// The cluster's state on this coordinator. Cheap to clone; all clones are the one state.
 #[derive(Clone)]
 pub struct ClusterMachine {
-    state: Arc<RwLock<ClusterState>>,
+    state: Arc<Shared<ClusterState>>,
     applied: Arc<watch::Sender<u64>>,
     /// Since it was last taken; bounded, as it becomes everything.
     touched: Arc<Mutex<Touched>>,
@@ -41,7 +43,7 @@ impl ClusterMachine {
     pub fn watched(watched: Watched) -> Self {
         let (applied, _) = watch::channel(0);
         Self {
-            state: Arc::new(RwLock::new(ClusterState::new())),
+            state: Arc::new(Shared::new(ClusterState::new())),
             applied: Arc::new(applied),
             touched: Arc::new(Mutex::new(Touched::everything())),
             watched,
@@ -89,7 +91,7 @@ impl Machine for ClusterMachine {
     }
 
     fn snapshot(&self) -> SnapshotWriter {
-        let copy = self.state.read().clone();
+        let copy = off_worker(|| self.read().clone());
         Box::new(move |to: &mut dyn Write| codec::encode_to(to, &copy))
     }
 

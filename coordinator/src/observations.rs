@@ -16,13 +16,15 @@ use paasta_coordinator_core::plan::{
     observed::{HostObserved, Observed, PlanSettings},
     touched::Touched,
 };
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLockReadGuard};
 use tokio::sync::watch;
+
+use crate::shared::Shared;
 
 /// The observed state. Cheap to clone; all clones are the one state.
 #[derive(Clone)]
 pub struct Observations {
-    observed: Arc<RwLock<Observed>>,
+    observed: Arc<Shared<Observed>>,
     sessions: Arc<Mutex<Sessions>>,
     /// Since it was last taken; bounded, as it becomes everything.
     touched: Arc<Mutex<Touched>>,
@@ -42,7 +44,7 @@ impl Observations {
         let (changed, _) = watch::channel(0);
         let observed = Observed::new(Timestamp::default(), settings);
         Self {
-            observed: Arc::new(RwLock::new(observed)),
+            observed: Arc::new(Shared::new(observed)),
             sessions: Arc::default(),
             touched: Arc::new(Mutex::new(Touched::everything())),
             changed: Arc::new(changed),

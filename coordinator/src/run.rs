@@ -146,8 +146,9 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
         .clone()
         .map(|(tls, files)| tokio::spawn(async move { tls.follow(files).await }));
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
-    let counts = coordinator.leader.metrics.connections().clone();
-    let handshakes = coordinator.leader.metrics.handshakes().clone();
+    let metrics = coordinator.leader.metrics.clone();
+    let counts = metrics.connections().clone();
+    let handshakes = metrics.handshakes().clone();
     let incoming = Connections::new(listener, limits, &counts, tls.map(|tls| (tls, handshakes)));
     let mut api = coordinator.api();
     api.connections.push(incoming.open());
@@ -158,10 +159,12 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
             http::serve(acceptor, api.router(), shutdown).await;
         }
     };
+    let beating = tokio::spawn(metrics.beat());
     let (served, ()) = tokio::join!(Box::pin(coordinator.serve(incoming)), reading);
     if let Some(following) = following {
         following.abort();
     }
+    beating.abort();
     served
 }
 

@@ -1,5 +1,6 @@
 //! How messages are read and written: as prost does, but for requests, which are checked against
-//! their bounds first, and whose bytes are the client's fault when they mean nothing.
+//! their bounds first, and whose bytes are the client's fault when they mean nothing; and for large
+//! messages, during which the runtime's other tasks go on.
 
 use std::marker::PhantomData;
 
@@ -7,11 +8,13 @@ use bytes::Buf as _;
 use prost::{Message, Name};
 use tonic::{
     Status,
-    codec::{BufferSettings, Codec, DecodeBuf, Decoder},
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
-use tonic_prost::ProstEncoder;
 
-use crate::bounds;
+use crate::{bounds, worker::off_worker};
+
+/// Messages of more bytes are read and written off the threads of the runtime.
+const LARGE_BYTES: usize = 32 << 10;
 
 /// The codec of every service of `paasta.v1`.
 #[derive(Debug, Clone)]
@@ -30,11 +33,11 @@ where
 {
     type Encode = T;
     type Decode = U;
-    type Encoder = ProstEncoder<T>;
+    type Encoder = MessageEncoder<T>;
     type Decoder = BoundedDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::new(BufferSettings::default())
+        MessageEncoder(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -42,6 +45,26 @@ where
             name: U::full_name(),
             message: PhantomData,
         }
+    }
+}
+
+/// Writes messages of one type.
+#[derive(Debug, Clone)]
+pub struct MessageEncoder<T>(PhantomData<T>);
+
+impl<T: Message> Encoder for MessageEncoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, message: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        let large = message.encoded_len() > LARGE_BYTES;
+        // What is written is freed there too: it takes as long.
+        let mut write = move || message.encode(buffer);
+        let written = match large {
+            true => off_worker(write),
+            false => write(),
+        };
+        written.map_err(|error| Status::internal(format!("a message cannot be written: {error}")))
     }
 }
 
@@ -60,7 +83,13 @@ impl<U: Message + Default> Decoder for BoundedDecoder<U> {
         let bytes = buffer.copy_to_bytes(buffer.remaining());
         bounds::check(&self.name, &bytes)
             .map_err(|refusal| Status::invalid_argument(refusal.to_string()))?;
-        U::decode(bytes).map(Some).map_err(|error| {
+        let large = bytes.len() > LARGE_BYTES;
+        let read = || U::decode(bytes);
+        let message = match large {
+            true => off_worker(read),
+            false => read(),
+        };
+        message.map(Some).map_err(|error| {
             let text = format!("the bytes are no {}: {error}", self.name);
             match bounds::is_request(&self.name) {
                 true => Status::invalid_argument(format!("{text}; use a client of this version")),

@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod codec;
 pub mod convert;
 pub mod words;
+pub mod worker;
 
 /// The generated messages, clients and servers of package `paasta.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

@@ -56,6 +56,12 @@ impl SmallDisk {
         Ok(found.blocks_available() * found.fragment_size())
     }
 
+    /// How many bytes there are in all.
+    pub fn size(&self) -> Result<u64> {
+        let found = statvfs(&self.mount)?;
+        Ok(found.blocks() * found.fragment_size())
+    }
+
     /// Takes room until `leave` bytes are free, or as near to that as blocks allow.
     pub fn fill(&self, leave: u64) -> Result<()> {
         let file = File::options()
@@ -116,6 +122,8 @@ pub struct Loopback {
     dir: tempfile::TempDir,
     /// More of `paasta-coordinator run`'s environment: the file limit, in `ulimit`'s words.
     files: Option<u64>,
+    /// And how many threads its runtime has.
+    workers: Option<usize>,
 }
 
 /// What a test wants.
@@ -131,6 +139,25 @@ pub struct LoopbackOptions<'a> {
     pub files: Option<u64>,
     /// Whether they ask git what runs, every second.
     pub git: bool,
+    /// How many repositories they ask at once.
+    pub git_at_once: u32,
+    /// How many threads the runtime of each has; as many as there are cores if absent.
+    pub workers: Option<usize>,
+}
+
+impl<'a> LoopbackOptions<'a> {
+    /// As many coordinators as there are disks, by default.
+    pub fn new(name: &'static str, disks_mib: &'a [u64]) -> Self {
+        Self {
+            name,
+            disks_mib,
+            settings: "",
+            files: None,
+            git: false,
+            git_at_once: 16,
+            workers: None,
+        }
+    }
 }
 
 impl Loopback {
@@ -146,9 +173,10 @@ impl Loopback {
         }
         let mut config = format!(
             "cluster: demo\ndocker_registry: registry.invalid:5000\nsoa_dir: {}\n\
-             deployments: {{generate: {}, every_seconds: 1}}\ncoordinator:\n  resync_seconds: 2\n{TIMERS}",
+             deployments: {{generate: {}, every_seconds: 1, at_once: {}}}\ncoordinator:\n  resync_seconds: 2\n{TIMERS}",
             dir.path().join("soa").display(),
-            options.git
+            options.git,
+            options.git_at_once
         );
         for line in options.settings.lines() {
             config.push_str(&format!("  {}\n", line.trim()));
@@ -182,6 +210,7 @@ impl Loopback {
             binaries,
             dir,
             files: options.files,
+            workers: options.workers,
         };
         for id in 1..=cluster.seats.len() {
             cluster.start(id)?;
@@ -219,6 +248,10 @@ impl Loopback {
             ("--data-dir", data.display().to_string()),
         ] {
             words.extend([flag.to_owned(), value]);
+        }
+        if let Some(workers) = self.workers {
+            let threads = format!("TOKIO_WORKER_THREADS={workers}");
+            words.splice(0..0, ["env".to_owned(), threads]);
         }
         if let Some(files) = self.files {
             let line = format!("ulimit -n {files} && exec \"$@\"");
@@ -306,14 +339,24 @@ impl Loopback {
 
     /// Declares `count` instances of a service and deploys the sha of forty times `digit`.
     pub fn declare(&self, service: &str, count: usize, digit: char) -> Result<()> {
+        let fields = "instances: 1, cpus: 0.1, mem: 64";
+        self.declare_with(service, count, fields, digit)
+    }
+
+    /// The same, each instance with these fields.
+    pub fn declare_with(
+        &self,
+        service: &str,
+        count: usize,
+        fields: &str,
+        digit: char,
+    ) -> Result<()> {
         let dir = self.dir.path().join("soa").join(service);
         fs::create_dir_all(&dir)?;
         let (mut yaml, mut v1) = (String::from("---\n"), serde_json::Map::new());
         let sha: String = std::iter::repeat_n(digit, 40).collect();
         for number in 0..count {
-            yaml.push_str(&format!(
-                "i{number}: {{instances: 1, cpus: 0.1, mem: 64}}\n"
-            ));
+            yaml.push_str(&format!("i{number}: {{{fields}}}\n"));
             let entry = serde_json::json!({
                 "docker_image": format!("services-{service}:paasta-{sha}"),
                 "desired_state": "start", "force_bounce": null,
@@ -327,9 +370,14 @@ impl Loopback {
 
     /// Declares the instance `main` of a service whose versions are in this repository.
     pub fn follow(&self, service: &str, repository: &Path) -> Result<()> {
+        self.follow_url(service, &repository.display().to_string())
+    }
+
+    /// The same, of a repository with this URL.
+    pub fn follow_url(&self, service: &str, url: &str) -> Result<()> {
         let dir = self.dir.path().join("soa").join(service);
         fs::create_dir_all(&dir)?;
-        let url = format!("git_url: {}\n", repository.display());
+        let url = format!("git_url: {url}\n");
         replace(&dir.join("service.yaml"), &url)?;
         let yaml = "main: {instances: 1, cpus: 0.1, mem: 64, deploy_group: demo.everything}\n";
         replace(&dir.join("marathon-demo.yaml"), yaml)

@@ -1,5 +1,6 @@
 //! What happens at the limits, on real coordinator processes: disks without room, more connections
-//! than there may be, requests larger than they may be.
+//! than there may be, requests larger than they may be, requests that look at thousands of things,
+//! repositories that hang.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -8,6 +9,8 @@
 
 mod limits {
     mod connections;
+    mod executor;
+    mod gits;
     mod requests;
     mod space;
 }

@@ -116,6 +116,11 @@ mod simulation {
     }
 
     #[test]
+    fn timeouts_that_do_not_follow_the_round_trips_are_found() {
+        caught(Plant::Links);
+    }
+
+    #[test]
     fn a_snapshot_that_takes_the_logs_room_is_found() {
         caught(Plant::Disk);
     }

@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use paasta_process::http::Problem;
+use paasta_proto::worker::off_worker;
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 
@@ -40,12 +41,13 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
-/// A value as JSON.
+/// A value as JSON. It may be large: while it is written the runtime goes on.
 pub(super) struct Json<T>(pub(super) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
+        let value = self.0;
+        match off_worker(move || serde_json::to_vec(&value)) {
             Ok(bytes) => ([(CONTENT_TYPE, "application/json")], Body::from(bytes)).into_response(),
             Err(error) => Problem::new(500, error.to_string()).into_response(),
         }

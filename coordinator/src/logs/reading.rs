@@ -9,7 +9,10 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use paasta_common::id::HostId;
-use paasta_proto::v1::{LogAnswer, LogLine, LogQuery, LogsPart};
+use paasta_proto::{
+    v1::{LogAnswer, LogLine, LogQuery, LogsPart},
+    worker::off_worker,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -452,10 +455,13 @@ impl UnderWay {
     }
 
     fn new_events(&mut self) -> Vec<LogLine> {
-        let state = self.reading.machine.read();
-        let lines = events::lines(&state, &self.reading.events, self.events_to);
-        self.events_to = state.last_index();
-        lines
+        // Each event may be compared with each instance.
+        off_worker(|| {
+            let state = self.reading.machine.read();
+            let lines = events::lines(&state, &self.reading.events, self.events_to);
+            self.events_to = state.last_index();
+            lines
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod consensus;
+mod pulse;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub struct Metrics {
     proposals: Counts,
     proposal_seconds: Durations,
     flush_seconds: Durations,
+    executor_late: Durations,
     plans: Durations,
     planned: Counts,
     terms: Counts,
@@ -63,6 +65,12 @@ impl Metrics {
                 "Making what was appended to the log durable: one flush for all that wait.",
                 &[],
                 &FAST,
+            ),
+            executor_late: meters.durations(
+                "paasta_executor_late_seconds",
+                "How late a task that sleeps for 5 ms is woken: for so long the threads that answer and replicate were held, or got no processor.",
+                &[],
+                &pulse::BOUNDS,
             ),
             plans: meters.durations(
                 "paasta_plan_duration_seconds",
@@ -109,7 +117,11 @@ impl Metrics {
         for counts in [&self.planned, &self.terms, &self.leaders] {
             counts.with_label_values(none);
         }
-        for durations in [&self.proposal_seconds, &self.flush_seconds] {
+        for durations in [
+            &self.proposal_seconds,
+            &self.flush_seconds,
+            &self.executor_late,
+        ] {
             durations.with_label_values(none);
         }
         self

@@ -67,6 +67,7 @@ pub use log_store::LogStore;
 pub use machine::{Machine, SnapshotWriter};
 pub use node::{Consensus, RaftServer};
 pub use options::{MAX_COMMAND_BYTES, RaftOptions};
+pub use pace::PACE_MAX;
 pub use pace::Pace;
 pub use runtime::{Runtime, fix_randomness};
 pub use seed::{Seed, seed};

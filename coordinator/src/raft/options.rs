@@ -8,9 +8,9 @@ use super::{
     clock::ClusterClock,
     dial::{Dial, Keepalive, PlainDial},
     error::RaftError,
-    lease::Lease,
+    lease::{Lease, Silence, Turns},
     links::Links,
-    pace::Pace,
+    pace::{PACE_MAX, Pace},
     terms::UNSEEN_ELECTIONS,
 };
 use crate::store::{FlushTimer, IoMode, OnVolume, StoreId};
@@ -75,6 +75,9 @@ pub struct RaftOptions {
     /// How many elections may have gone by that this node did not hear of: a message with a term
     /// beyond them is refused.
     pub unseen_elections: u64,
+    /// How many times longer than configured timeouts become for slow links, at most, in
+    /// thousandths.
+    pub pace_max_permille: u32,
     /// Who waits for the disk.
     pub io: IoMode,
     /// Hears how long flushes of the log take.
@@ -115,6 +118,7 @@ impl RaftOptions {
             dial: Arc::new(PlainDial),
             fresh_store: None,
             unseen_elections: UNSEEN_ELECTIONS,
+            pace_max_permille: PACE_MAX,
             io: IoMode::Threaded,
             flush_timer: FlushTimer::default(),
             volume: OnVolume::default(),
@@ -128,12 +132,17 @@ impl RaftOptions {
         Duration::from_millis(self.leadership_ms.unwrap_or(default))
     }
 
-    /// The lease by these settings. A leader that lost its majority is silent for long enough for
-    /// another election: a follower's lease and its longest wait.
-    pub(super) fn lease(&self, pace: Pace) -> Lease {
-        let quiet = Duration::from_millis(self.election_timeout_max_ms.saturating_mul(2));
-        let links = Links::new(Duration::from_millis(self.heartbeat_ms), pace.clone());
-        Lease::new(self.patience(), quiet, pace, links, self.clock.clone())
+    /// The lease by these settings. A leader that no majority answers falls silent when a follower
+    /// that hears nothing has elected another one: after its lease, its longest wait and as much
+    /// again for the votes.
+    pub(super) fn lease(&self, pace: Pace, silence: Silence) -> Lease {
+        let longest = Duration::from_millis(self.election_timeout_max_ms);
+        let turns = Turns {
+            after: longest.saturating_mul(3).min(self.patience()),
+            turn: longest,
+        };
+        let links = Links::new(Duration::from_millis(self.heartbeat_ms), pace);
+        Lease::new(self.patience(), turns, silence, links, self.clock.clone())
     }
 
     pub(super) fn openraft(&self) -> Result<Config, RaftError> {

@@ -21,8 +21,8 @@ use openraft_rt::Instant;
 
 /// The pace of a fast network, in thousandths: durations last as long as they say.
 const NORMAL: u32 = 1_000;
-/// The slowest, in thousandths.
-const SLOWEST: u32 = 6_250;
+/// The slowest, in thousandths, by default.
+pub const PACE_MAX: u32 = 6_250;
 
 tokio::task_local! {
     /// The pace of the node that the running task belongs to.
@@ -31,35 +31,47 @@ tokio::task_local! {
 
 /// How many times longer than configured the waits of one node are. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Pace(Arc<AtomicU32>);
+pub struct Pace {
+    now: Arc<AtomicU32>,
+    /// The slowest that it becomes.
+    max: u32,
+}
 
 impl Default for Pace {
     fn default() -> Self {
-        Self(Arc::new(AtomicU32::new(NORMAL)))
+        Self::up_to(PACE_MAX)
     }
 }
 
 impl Pace {
+    /// The normal pace, which becomes no slower than this, in thousandths.
+    pub(super) fn up_to(max: u32) -> Self {
+        Self {
+            now: Arc::new(AtomicU32::new(NORMAL)),
+            max: max.max(NORMAL),
+        }
+    }
+
     /// Sets the pace for the slowest round trip between voters: an interval of heartbeats, of
     /// `heartbeat`, must last longer than it, so that a heartbeat is answered before the next.
     /// Returns the pace in thousandths.
     pub(super) fn suit(&self, round_trip: Duration, heartbeat: Duration) -> u32 {
         let room = heartbeat.mul_f64(0.8).as_secs_f64();
         let times = round_trip.as_secs_f64() / room.max(f64::EPSILON);
-        let wanted = (times * f64::from(NORMAL)).clamp(f64::from(NORMAL), f64::from(SLOWEST));
-        // At least 1,000 and at most 6,250.
+        let wanted = (times * f64::from(NORMAL)).clamp(f64::from(NORMAL), f64::from(self.max));
+        // Both bounds are of the type.
         let wanted = wanted as u32;
         let now = self.permille();
         // Small changes are left alone, so that the pace does not follow every measurement.
         if wanted.abs_diff(now) * 10 > now || wanted == NORMAL {
-            self.0.store(wanted, Ordering::Relaxed);
+            self.now.store(wanted, Ordering::Relaxed);
         }
         self.permille()
     }
 
     /// The pace in thousandths: 1,000 is as configured.
     pub fn permille(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.now.load(Ordering::Relaxed)
     }
 
     /// How long something that is configured as `span` lasts.
@@ -69,7 +81,7 @@ impl Pace {
 
     /// The slowest round trip at which consensus works with heartbeats this far apart.
     pub fn longest_round_trip(heartbeat: Duration) -> Duration {
-        times(heartbeat.mul_f64(0.8), SLOWEST)
+        times(heartbeat.mul_f64(0.8), PACE_MAX)
     }
 
     /// Runs `work`, and every task that it starts through openraft's runtime, at this pace.
@@ -171,6 +183,8 @@ mod tests {
         );
         assert_eq!(pace.suit(Duration::from_millis(490), HEARTBEAT), 6_250);
         assert_eq!(pace.suit(Duration::from_millis(1), HEARTBEAT), 1_000);
+        let fixed = Pace::up_to(NORMAL);
+        assert_eq!(fixed.suit(Duration::from_millis(250), HEARTBEAT), 1_000);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,10 +11,13 @@ use paasta_coordinator_core::{
     state::outcome::Reason,
 };
 use paasta_process::clock::Clock;
-use paasta_proto::v1::{
-    DescribeRequest, DescribeResponse, EventsRequest, EventsResponse, FollowRequest, ListRequest,
-    ListResponse, MetastatusRequest, MetastatusResponse, StatusRequest, StatusResponse, WhyRequest,
-    WhyResponse, admin_client::AdminClient, admin_server::Admin,
+use paasta_proto::{
+    v1::{
+        DescribeRequest, DescribeResponse, EventsRequest, EventsResponse, FollowRequest,
+        ListRequest, ListResponse, MetastatusRequest, MetastatusResponse, StatusRequest,
+        StatusResponse, WhyRequest, WhyResponse, admin_client::AdminClient, admin_server::Admin,
+    },
+    worker::off_worker,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -52,8 +55,13 @@ pub struct AdminService {
 }
 
 impl AdminService {
-    /// Shows the state as of now to `look`. The locks are held for that long only.
+    /// Shows the state as of now to `look`. The locks are held for that long only, and the runtime
+    /// goes on.
     pub(crate) fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
+        off_worker(|| self.view_here(look))
+    }
+
+    fn view_here<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         let raft = self.consensus.status();
         // What was planned and reported while this coordinator led is history now.
         let leads = raft.is_leader() && raft.has_leader();

@@ -12,9 +12,12 @@ use paasta_process::{
     clock::Clock,
     saved::{Counts, Head, Writer},
 };
-use paasta_proto::v1::{
-    SaveSnapshotRequest, SnapshotPart, snapshots_client::SnapshotsClient,
-    snapshots_server::Snapshots,
+use paasta_proto::{
+    v1::{
+        SaveSnapshotRequest, SnapshotPart, snapshots_client::SnapshotsClient,
+        snapshots_server::Snapshots,
+    },
+    worker::off_worker,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -79,7 +82,7 @@ impl SnapshotsService {
         let turn = turn.map_err(|_| RpcError::Busy {
             what: "another snapshot is being saved",
         })?;
-        let state = self.machine.read().clone();
+        let state = off_worker(|| self.machine.read().clone());
         let head = self.head(&state, &self.consensus.status())?;
         let (parts, written) = mpsc::channel(PARTS_WAITING);
         let writing = tokio::task::spawn_blocking(move || write(&head, &state, parts, turn));

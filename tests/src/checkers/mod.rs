@@ -16,6 +16,7 @@ pub mod i6_outage;
 pub mod i7_brake;
 pub mod i8_waiting;
 pub mod i9_bounded;
+pub mod links;
 pub mod members;
 
 mod seen;

@@ -56,6 +56,23 @@ impl Dial for Names {
 impl HollowHost {
     /// Starts the agent of the host `id` in `pool`; `dir` holds its ledger.
     pub fn start(id: &str, pool: &str, dir: &Path, coordinators: &Names) -> Result<Self> {
+        let capacity = Resources {
+            cpus_milli: 8_000,
+            mem_mb: 16_384,
+            disk_mb: 100_000,
+            gpus: 0,
+        };
+        Self::start_with(id, pool, dir, coordinators, capacity)
+    }
+
+    /// The same, of a host that is larger or smaller.
+    pub fn start_with(
+        id: &str,
+        pool: &str,
+        dir: &Path,
+        coordinators: &Names,
+        capacity: Resources,
+    ) -> Result<Self> {
         let clock = Arc::new(SystemClock);
         let engine = FakeEngine::new(clock.clone());
         let stop = CancellationToken::new();
@@ -68,12 +85,7 @@ impl HollowHost {
             address: "127.0.0.1".to_owned(),
             pool: pool.to_owned(),
             attributes: Default::default(),
-            capacity: Resources {
-                cpus_milli: 8_000,
-                mem_mb: 16_384,
-                disk_mb: 100_000,
-                gpus: 0,
-            },
+            capacity,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let parts = Parts {

@@ -16,7 +16,7 @@ use paasta_agent_core::settings::HostSettings;
 use paasta_common::{app::Volume, config::SystemConfig};
 use paasta_coordinator::{
     options::Options,
-    raft::{RaftOptions, UNSEEN_ELECTIONS},
+    raft::{PACE_MAX, RaftOptions, UNSEEN_ELECTIONS},
     run::{Coordinator, RunError},
     store::{IoMode, OnVolume, StoreId},
     witness::Watched,
@@ -129,6 +129,10 @@ fn coordinator_options(
         unseen_elections: match world.plant {
             Some(Plant::Terms) => u64::MAX,
             _ => UNSEEN_ELECTIONS,
+        },
+        pace_max_permille: match world.plant {
+            Some(Plant::Links) => 1_000,
+            _ => PACE_MAX,
         },
         keep_log: world.shape.keep_log,
         dial: Arc::new(Dialler(seat.knife.clone())),

@@ -22,6 +22,7 @@ use crate::checkers::{
     Violation, clock, disk, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake,
     i8_waiting, i9_bounded, i10_config, i12_replay,
     i14_reasons::{Reasons, Want},
+    links,
 };
 
 /// Of how many of the last indexes the whole state is kept, to be compared.
@@ -38,6 +39,7 @@ pub(crate) struct Judge {
     configs: i10_config::LastGood,
     overdue: i8_waiting::Deadlines,
     alone: i6_outage::Alone,
+    leaderless: links::Leaderless,
     pub(crate) births: clock::Births,
     pub(crate) time: clock::Time,
     reasons: Reasons,
@@ -62,6 +64,7 @@ impl Judge {
             configs: i10_config::LastGood::default(),
             overdue: i8_waiting::Deadlines::default(),
             alone: i6_outage::Alone::default(),
+            leaderless: links::Leaderless::default(),
             births: clock::Births::default(),
             time: clock::Time::default(),
             reasons: Reasons::new(REMOVAL_PATIENCE_MS),
@@ -189,6 +192,12 @@ impl Judge {
             self.tally.add("looks_without_a_way");
         }
         let found = self.alone.look(self.now_ms, whom, has_a_way, leading);
+        self.blame(found);
+    }
+
+    /// Whether all coordinators run and reach each other, and whether one leads.
+    pub(crate) fn led(&mut self, whole: bool, led: bool) {
+        let found = self.leaderless.look(self.now_ms, whole, led);
         self.blame(found);
     }
 

@@ -52,6 +52,8 @@ pub enum Plant {
     Clock,
     /// A snapshot without room takes the log's, and consensus ends.
     Disk,
+    /// Timeouts of consensus do not follow the round trips.
+    Links,
     /// The reader does not see one of the instances.
     I14,
     /// The planner stops what serves, without a reason.
@@ -60,7 +62,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -77,6 +79,7 @@ impl Plant {
         Self::Terms,
         Self::Clock,
         Self::Disk,
+        Self::Links,
         Self::I14,
         Self::I14Stops,
     ];

@@ -366,6 +366,12 @@ impl Simulation<'_> {
                 .leads(&seat.name, has_a_way || voters.is_empty(), leading);
         }
         let led = self.world.leader();
+        let made = self.world.up().any(|(_, up)| {
+            let status = up.leader.consensus.status();
+            status.voters.len() > 1
+        });
+        let whole = made && self.storm.is_whole(&self.world);
+        self.world.judge.lock().led(whole, led.is_some());
         for seat in &self.world.agents {
             seat.engine.age();
             if let Some((_, up, status)) = &led {

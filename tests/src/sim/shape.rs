@@ -192,6 +192,7 @@ impl Shape {
             | Plant::I8
             | Plant::I9
             | Plant::I12
+            | Plant::Links
             | Plant::I14
             | Plant::I14Stops => Vec::new(),
         };
@@ -203,6 +204,15 @@ impl Shape {
         }
         if plant == Plant::I9 {
             (self.snapshot_every, self.keep_log, self.fault_ms) = (30, 5, 30_000);
+        }
+        if plant == Plant::Links {
+            // Nothing else may be the reason that there is no leader, and all must run for a while.
+            let mix = [
+                (Kind::Deploy, 24),
+                (Kind::FarApart, 6),
+                (Kind::CrashControlPlane, 3),
+            ];
+            (self.mix, self.fault_ms, self.pace_ms) = (mix.to_vec(), 45_000, 1_600);
         }
         self.mix.retain(|(kind, _)| !needed.contains(kind));
         self.mix.extend(needed.into_iter().map(|kind| (kind, 12)));

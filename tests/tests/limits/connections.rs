@@ -90,11 +90,10 @@ fn repository(dir: &Path) -> Result<String> {
 fn cluster(name: &'static str, git: bool) -> Loopback {
     raise_limit();
     let up = Loopback::up(LoopbackOptions {
-        name,
-        disks_mib: &[0],
         settings: "snapshot_every: 100\nconnections_per_address: 200",
         files: Some(FILES),
         git,
+        ..LoopbackOptions::new(name, &[0])
     });
     up.unwrap()
 }

@@ -18,7 +18,7 @@ use paasta_proto::v1::{
 use paasta_tests::loopback::{Loopback, LoopbackOptions};
 use tokio::{net::TcpSocket, task::JoinHandle};
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Status, Streaming,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     transport::{Channel, Endpoint},
@@ -28,18 +28,11 @@ const SOON: Duration = Duration::from_secs(120);
 const MEBIBYTE: usize = 1 << 20;
 
 fn cluster(name: &'static str, count: usize) -> Loopback {
-    Loopback::up(LoopbackOptions {
-        name,
-        disks_mib: &vec![0; count],
-        settings: "",
-        files: None,
-        git: false,
-    })
-    .unwrap()
+    Loopback::up(LoopbackOptions::new(name, &vec![0; count])).unwrap()
 }
 
 /// A channel from an address of the loopback network.
-async fn channel(from: [u8; 4], to: SocketAddr) -> Channel {
+pub(super) async fn channel(from: [u8; 4], to: SocketAddr) -> Channel {
     let connector = tower::service_fn(move |_: http::Uri| async move {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((from, 0)))?;
@@ -85,6 +78,22 @@ impl Decoder for Raw {
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(from.copy_to_bytes(from.remaining())))
     }
+}
+
+/// The messages of the answer, as bytes; a call that has one message is a stream of one.
+pub(super) async fn stream(
+    channel: &Channel,
+    path: &'static str,
+    bytes: Vec<u8>,
+) -> Result<Streaming<Bytes>, Status> {
+    let mut client = Grpc::new(channel.clone()).max_decoding_message_size(64 << 20);
+    client
+        .ready()
+        .await
+        .map_err(|error| Status::unknown(error.to_string()))?;
+    let path = http::uri::PathAndQuery::from_static(path);
+    let answer = client.server_streaming(Request::new(bytes), path, Raw);
+    Ok(answer.await?.into_inner())
 }
 
 async fn raw(channel: &Channel, path: &'static str, bytes: Vec<u8>) -> Result<usize, Status> {

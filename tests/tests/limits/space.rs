@@ -1,4 +1,5 @@
-//! Disks without room: ext4 file systems of 96 MiB, one for each coordinator, really filled.
+//! Disks without room: ext4 file systems of 96 MiB, one for each coordinator, really filled; and one
+//! of 640 MiB, of which less than 10 % is left.
 
 use std::time::Duration;
 
@@ -12,16 +13,15 @@ use paasta_tests::{
 
 /// Of such a file system a quarter is the reserve, at most 24 MiB.
 const DISK_MIB: u64 = 96;
+/// Of such a one the reserve is 32 MiB, and 10 % are more than one and a half times that.
+const LARGER_MIB: u64 = 640;
 const MIB: u64 = 1 << 20;
 const SOON: Duration = Duration::from_secs(90);
 
-fn cluster(name: &'static str) -> Loopback {
+fn cluster(name: &'static str, disks_mib: &[u64]) -> Loopback {
     let up = Loopback::up(LoopbackOptions {
-        name,
-        disks_mib: &[DISK_MIB; 3],
         settings: "snapshot_every: 100",
-        files: None,
-        git: false,
+        ..LoopbackOptions::new(name, disks_mib)
     });
     up.unwrap()
 }
@@ -64,7 +64,7 @@ fn wait_caught_up(cluster: &Loopback, id: usize, leader: usize) -> Result<()> {
 
 #[test]
 fn a_follower_without_room_goes_on_without_snapshots_and_mends_itself() {
-    let cluster = cluster("snapshots");
+    let cluster = cluster("snapshots", &[DISK_MIB; 3]);
     cluster.declare("one", 20, 'a').unwrap();
     wait_instances(&cluster, 20).unwrap();
     let leader = cluster.leader(SOON).unwrap();
@@ -125,7 +125,7 @@ fn a_follower_without_room_goes_on_without_snapshots_and_mends_itself() {
 
 #[test]
 fn a_follower_whose_log_has_no_room_ends_and_comes_back() {
-    let mut cluster = cluster("log");
+    let mut cluster = cluster("log", &[DISK_MIB; 3]);
     cluster.declare("one", 20, 'a').unwrap();
     wait_instances(&cluster, 20).unwrap();
     let leader = cluster.leader(SOON).unwrap();
@@ -165,7 +165,7 @@ fn wait_once(cluster: &Loopback, id: usize, leader: usize) -> Result<()> {
 
 #[test]
 fn a_leader_without_room_hands_on_and_two_of_three_hold_back_what_can_wait() {
-    let cluster = cluster("leader");
+    let cluster = cluster("leader", &[DISK_MIB; 3]);
     cluster.declare("one", 20, 'a').unwrap();
     wait_instances(&cluster, 20).unwrap();
     let first = cluster.leader(SOON).unwrap();
@@ -214,4 +214,86 @@ fn a_leader_without_room_hands_on_and_two_of_three_hold_back_what_can_wait() {
     wait_instances(&cluster, 60).unwrap();
     disk(&cluster, first).give_back().unwrap();
     wait_space(&cluster, first, "ok").unwrap();
+}
+
+/// What `metastatus` finds in the data directories.
+fn finding(cluster: &Loopback) -> Result<String> {
+    let said = cluster.operator.paasta(&["metastatus"])?;
+    let mut lines = said.stdout.lines();
+    let found = lines.find(|line| line.contains("Data Directories"));
+    let found = found.with_context(|| format!("no line about them: {said:?}"))?;
+    Ok(found.to_owned())
+}
+
+fn wait_level(cluster: &Loopback, id: usize, wanted: f64) -> Result<()> {
+    let what = format!("the metric of coordinator {id} is {wanted}");
+    eventually(SOON, &what, || {
+        let level = cluster.metric(id, "paasta_data_dir_space_level")?;
+        ensure!(level == wanted, "it is {level}");
+        Ok(())
+    })
+}
+
+fn wait_event(cluster: &Loopback, text: &str) -> Result<()> {
+    eventually(SOON, "there is an event", || {
+        let events = cluster.operator.succeed(&["events"])?;
+        ensure!(events.contains(text), "{events}");
+        Ok(())
+    })
+}
+
+#[test]
+fn under_ten_percent_a_warning_comes_and_goes_with_room_and_nothing_is_refused() {
+    let cluster = cluster("low", &[LARGER_MIB; 3]);
+    cluster.declare("one", 20, 'a').unwrap();
+    wait_instances(&cluster, 20).unwrap();
+    let disk = disk(&cluster, 1);
+    let ten_percent = disk.size().unwrap() / 10;
+    assert!(ten_percent > 48 * MIB, "{ten_percent} bytes");
+    // As near to 10 % as a log that grows by segments of 8 MiB lets a test be.
+    disk.fill(ten_percent + 14 * MIB).unwrap();
+    wait_level(&cluster, 1, 0.0).unwrap();
+    wait_space(&cluster, 1, "ok").unwrap();
+    let before = finding(&cluster).unwrap();
+    assert!(!before.contains("that of 1 "), "{before}");
+    let no_event = cluster.operator.succeed(&["events"]).unwrap();
+    assert!(!no_event.contains("coordinator 1: "), "{no_event}");
+
+    disk.fill(ten_percent - 14 * MIB).unwrap();
+    wait_space(&cluster, 1, "low").unwrap();
+    wait_level(&cluster, 1, 1.0).unwrap();
+    let said = finding(&cluster).unwrap();
+    assert!(
+        said.contains("that of 1 (") && said.contains(" is low"),
+        "{said}"
+    );
+    assert!(said.contains("WARNING"), "{said}");
+    wait_event(
+        &cluster,
+        "MiB are free in its data directory; make room: at the reserve",
+    )
+    .unwrap();
+    let log = cluster.logged(1).unwrap();
+    assert!(log.contains("the data directory has little room"), "{log}");
+    // It is a warning: all is taken.
+    cluster.declare("one", 40, 'a').unwrap();
+    wait_instances(&cluster, 40).unwrap();
+    let writes = cluster.operator.metastatus().unwrap().writes_space;
+    assert!(["ok", "low"].contains(&&*writes), "{writes:?}");
+
+    disk.give_back().unwrap();
+    wait_space(&cluster, 1, "ok").unwrap();
+    wait_level(&cluster, 1, 0.0).unwrap();
+    wait_event(
+        &cluster,
+        "MiB are free in its data directory; there is room again",
+    )
+    .unwrap();
+    let after = finding(&cluster).unwrap();
+    assert!(!after.contains("that of 1 "), "{after}");
+    let log = cluster.logged(1).unwrap();
+    assert!(
+        log.contains("there is more room in the data directory"),
+        "{log}"
+    );
 }

@@ -55,7 +55,11 @@ struct Known {
 /// # Errors
 /// What is asked for is refused, or the terminal cannot be written to.
 pub async fn run(what: &What, context: &Context) -> anyhow::Result<Exit> {
-    let mut coordinators = Coordinators::new(context.coordinators()?.addresses(), PATIENCE);
+    let mut coordinators = Coordinators::new(
+        context.coordinators()?.addresses(),
+        PATIENCE,
+        context.tls()?,
+    );
     let groups = what.select.groups(context)?;
     let interval = what.interval.clamp(INTERVAL.0, INTERVAL.1);
     let live = io::stdout().is_terminal() && !context.global.json;

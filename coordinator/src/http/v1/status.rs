@@ -8,9 +8,10 @@ use paasta_process::http::Problem;
 use paasta_proto::{
     v1::{
         AppStatus, DeployStatus, DesiredState, InstanceStatus, ReplicaHealth, ReplicaPhase,
-        ReplicaStatus,
+        ReplicaStatus, StatusResponse,
     },
     words,
+    worker::off_worker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -138,8 +139,22 @@ pub(super) async fn get(
             format!("deployment key {cluster}.{instance} of {service} has no deployment yet");
         return Err(Problem::new(404, text));
     }
-    let (now_ms, verbose) = (response.now_ms, set(asked.verbose));
-    Ok(Json(Status {
+    // Of thousands of replicas it takes long.
+    let made = off_worker(|| made(service, instance, &response, status, &asked));
+    Ok(Json(made))
+}
+
+fn made(
+    service: String,
+    instance: String,
+    response: &StatusResponse,
+    status: InstanceStatus,
+    asked: &Asked,
+) -> Status {
+    let set = |flag: Option<Flag>| flag.is_some_and(Flag::is_set);
+    let (cluster, now_ms) = (&response.cluster, response.now_ms);
+    let verbose = set(asked.verbose);
+    Status {
         marathon: Marathon {
             app_count: status.apps.iter().filter(|app| app.replicas > 0).count(),
             deploy_status: word(status.deploy_status()),
@@ -168,7 +183,7 @@ pub(super) async fn get(
         git_sha: status.git_sha,
         service,
         instance,
-    }))
+    }
 }
 
 impl Task {

@@ -215,9 +215,9 @@ impl View<'_> {
     /// # Errors
     /// [`RpcError::NotFound`] with close matches when there is none.
     pub fn instance_named(&self, name: &str) -> Result<InstanceId, RpcError> {
-        let known = self.known();
-        let id = name.parse().ok().filter(|id| known.contains(id));
-        id.ok_or_else(|| not_found(&known, "instance", name))
+        let known = |id: &InstanceId| self.state.instance(id).is_some() || self.has_problems(id);
+        let id = name.parse().ok().filter(known);
+        id.ok_or_else(|| not_found(&self.known(), "instance", name))
     }
 
     /// Every instance there is something to say of: also those that were never deployed.

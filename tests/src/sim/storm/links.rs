@@ -7,11 +7,16 @@ use turmoil::Sim;
 
 use super::{
     super::{
+        plant::Plant,
         shape::Kind,
         world::{CoordinatorSeat, World},
     },
     End, Storm, pick_agent,
 };
+
+/// How much longer coordinators are far apart where that is the occasion for a planted fault,
+/// milliseconds.
+const FAR_MORE_MS: u64 = 25_000;
 
 impl Storm {
     pub(super) fn cut(
@@ -109,6 +114,21 @@ impl Storm {
         reached.count() * 2 > voters.len()
     }
 
+    /// Whether all coordinators that have not left run, have their disks and reach each other,
+    /// however long a message takes.
+    pub(crate) fn is_whole(&self, world: &World) -> bool {
+        let hurts = |end: &End| match end {
+            End::Near | End::RightClock(_) | End::MendEngine(_) => false,
+            End::Start(name) => world.coordinators.values().any(|one| one.name == *name),
+            End::Repair(..) | End::Release(..) | End::GiveBack(_) | End::MakeRoom(_) => true,
+        };
+        let seats = world.coordinators.values();
+        let mut all = seats.filter(|seat| !seat.has_left());
+        self.cut.is_empty()
+            && !self.under_way.iter().any(|(_, end)| hurts(end))
+            && all.all(|seat| seat.up().is_some())
+    }
+
     /// The coordinators are as far from each other as they may be.
     pub(super) fn far_apart(
         &mut self,
@@ -124,7 +144,13 @@ impl Storm {
         {
             return;
         }
-        let one_way = Duration::from_millis(chance.random_range(60..=125));
+        let drawn: u64 = chance.random_range(60..=125);
+        // A planted fault needs an occasion: a leader that is killed while it is far.
+        let (one_way_ms, until) = match world.plant {
+            Some(Plant::Links) => (125, until + FAR_MORE_MS),
+            _ => (drawn, until),
+        };
+        let one_way = Duration::from_millis(one_way_ms);
         world.note("sim", format_args!("coordinators are {one_way:?} apart"));
         for (a, b) in pairs(world) {
             sim.set_link_latency(a, b, one_way);
