@@ -388,7 +388,7 @@ pub fn instead(argv: &[OsString]) -> Option<String> {
             return None;
         }
         let is_it = |word: &&str| word.split('=').next() == Some(flag);
-        let given = words.iter().skip(2).any(|word| is_it(word));
+        let given = words.iter().skip(2).any(is_it);
         given.then(|| {
             format!(
                 "{flag} of PaaSTA's {} is not here. Instead: {what}",

@@ -3,6 +3,11 @@
 //! the text, which is held against the files in `screens/golden`.
 //! `PAASTA_WRITE_SCREENS=1` writes them.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the pretended agents may fail where they stand"
+)]
+
 #[path = "screens/scene.rs"]
 mod scene;
 #[path = "../../coordinator/core/tests/world/mod.rs"]

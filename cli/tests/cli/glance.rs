@@ -3,7 +3,7 @@
 use std::{
     io::Read as _,
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -19,6 +19,8 @@ use crate::{
 
 /// Longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Pieces of output that wait to be looked at, at most.
+const PARTS: usize = 64;
 
 /// A front team's bouncing web, a data team's db, and a webapp.
 fn teams() -> Script {
@@ -197,7 +199,7 @@ impl Live {
             .stderr(Stdio::null());
         let mut child = command.spawn().expect("start it");
         let out = child.stdout.take().expect("its output is a pipe");
-        let (send, lines) = channel();
+        let (send, lines) = sync_channel(PARTS);
         thread::spawn(move || {
             let (mut out, mut part) = (out, [0; 4_096]);
             while let Ok(read @ 1..) = out.read(&mut part) {
