@@ -119,3 +119,6 @@ impl Net {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use paasta_proto::v1::{MetastatusRequest, NodeResponse, admin_client::AdminClient};
+use paasta_proto::v1::{
+    MemberRole, MetastatusRequest, NodeResponse, NodeRole, admin_client::AdminClient,
+};
 use tokio::task::JoinSet;
 
 use super::{Context, cluster::node};
@@ -41,7 +43,7 @@ pub async fn find(context: &Context) -> Option<Lost> {
     let speaks = lost.answers.iter().find(|(_, answer)| {
         answer
             .as_ref()
-            .is_ok_and(|node| node.role != "uninitialized")
+            .is_ok_and(|node| node.role() != NodeRole::Uninitialized)
     });
     let first = speaks?.0.parse().ok()?;
     lost.voters = voters(first).await;
@@ -81,7 +83,7 @@ async fn voters(address: Address) -> BTreeMap<u64, String> {
     let known = answer.await.map(|answer| answer.coordinators);
     let voters = known.unwrap_or_default().into_iter();
     voters
-        .filter(|one| one.role == "voter")
+        .filter(|one| one.role() == MemberRole::Voter)
         .map(|one| (one.id, one.address))
         .collect()
 }
@@ -106,6 +108,6 @@ impl Lost {
     /// Whether more than half of the members answer and one of them leads.
     fn has_leader(&self) -> bool {
         let (answered, all) = self.count();
-        answered > all / 2 && self.nodes().any(|node| node.role == "leader")
+        answered > all / 2 && self.nodes().any(|node| node.role() == NodeRole::Leader)
     }
 }

@@ -2,8 +2,8 @@
 
 use paasta_proto::{
     v1::{
-        AppStatus, Autoscaling, BounceState, BounceStatus, Counts, DeadlineAction, DeployStatus,
-        DesiredState, InstanceStatus, OverrideStatus, StatusResponse,
+        AppStatus, Autoscaling, BounceMethod, BounceState, BounceStatus, Counts, DeadlineAction,
+        DeployStatus, DesiredState, InstanceStatus, OverrideKind, OverrideStatus, StatusResponse,
     },
     words::{Words as _, shown},
 };
@@ -131,7 +131,7 @@ fn git_sha(status: &InstanceStatus, now_ms: u64, view: &View) -> String {
 fn autoscaling(status: &InstanceStatus, scaled: &Autoscaling) -> String {
     let (min, max, wanted) = (scaled.min_instances, scaled.max_instances, status.wanted);
     let from = match &status.overridden {
-        Some(known) if known.kind == "pin" => {
+        Some(known) if known.kind() == OverrideKind::Pin => {
             let by = plain(&known.by);
             format!("pinned to {wanted} by {by}")
         }
@@ -144,10 +144,21 @@ fn autoscaling(status: &InstanceStatus, scaled: &Autoscaling) -> String {
 
 /// What an operator asked for beside the configuration.
 fn overridden(known: &OverrideStatus, now_ms: u64, view: &View) -> String {
-    let what = match (known.kind.as_str(), known.instances) {
-        (kind, None) => format!("emergency {kind}"),
-        ("pin", Some(count)) => format!("pinned to {count} replicas"),
-        (_, Some(count)) => format!("scaled to {count} replicas"),
+    let kind = shown::<OverrideKind>(known.kind);
+    let what = match (OverrideKind::try_from(known.kind), known.instances) {
+        (_, None) => format!("emergency {kind}"),
+        (Ok(OverrideKind::Pin), Some(count)) => format!("pinned to {count} replicas"),
+        (
+            Ok(
+                OverrideKind::Scale
+                | OverrideKind::Stop
+                | OverrideKind::Start
+                | OverrideKind::Restart
+                | OverrideKind::Unspecified,
+            ),
+            Some(count),
+        ) => format!("scaled to {count} replicas"),
+        (Err(_), Some(count)) => format!("{kind}, {count} replicas"),
     };
     let since = time::moment_and_distance(known.since_ms, now_ms, view);
     let by = plain(&known.by);
@@ -161,11 +172,12 @@ fn desired_state(status: &InstanceStatus, view: &View) -> String {
     if status.undeclared {
         return view.paint(Tone::Fair, "Undeclared") + ", being removed";
     }
+    let bouncing = |method| format!("Bouncing ({})", shown::<BounceMethod>(method));
     let versions = || status.apps.iter().filter(|app| app.replicas > 0);
     let old = versions().any(|app| !app.desired);
     let shape = match &status.bounce {
-        Some(bounce) if old => format!("Bouncing ({})", bounce.method),
-        None if old => format!("Bouncing ({})", status.bounce_method),
+        Some(bounce) if old => bouncing(bounce.method),
+        None if old => bouncing(status.bounce_method),
         None if versions().next().is_none() => "Disabled".to_owned(),
         _ => "Configured".to_owned(),
     };
@@ -278,7 +290,7 @@ fn version(lines: &mut Lines<'_>, app: &AppStatus, now_ms: u64) {
 pub fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
     let mut text = format!(
         "{}, {} for {}: new {}/{} happy, old {}/{} happy",
-        bounce.method,
+        shown::<BounceMethod>(bounce.method),
         match bounce.state {
             0 => BounceState::Going.word().into(),
             state => shown::<BounceState>(state),

@@ -1,6 +1,9 @@
 //! What is waited for: the reason, since when, until when, and what happens then.
 
-use paasta_proto::v1::Waiting;
+use paasta_proto::{
+    v1::{Waiting, WaitingKind},
+    words::shown,
+};
 
 use super::{lines::Lines, plain, time};
 
@@ -22,9 +25,10 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, waiting: &[Waiting], now_ms: u6
 }
 
 fn sentence(one: &Waiting, now_ms: u64) -> String {
+    let kind = shown::<WaitingKind>(one.kind);
     let mut text = match one.what.is_empty() {
-        true => one.kind.clone(),
-        false => format!("{}: {}", one.kind, plain(&one.what)),
+        true => kind.into_owned(),
+        false => format!("{kind}: {}", plain(&one.what)),
     };
     let mut more = Vec::new();
     if one.since_ms > 0 {

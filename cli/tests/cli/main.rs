@@ -12,6 +12,7 @@ mod marking;
 mod members;
 mod newcomer;
 mod newer;
+mod older;
 mod operate;
 mod operator;
 mod paasta;

@@ -61,7 +61,7 @@ pub const TABLE: &[(&str, Bound)] = &[
     ("LogsRequest.cluster", NAME),
     ("MaintenanceStatusRequest.hosts", NAMES),
     ("OverrideRequest.instance", NAME),
-    ("OverrideRequest.action", WORD),
+    ("OverrideRequest.action_word", WORD),
     ("PokeRequest.service", NAME),
     ("PokeRequest.tags", NAMES),
     ("ReleaseBrakeRequest.hosts", many(10_000, 255)),

@@ -3,10 +3,15 @@
 use paasta_common::{
     problem::Severity,
     report::{Health, Phase},
-    spec::OnDeadline,
+    spec::{BounceMethod, OnDeadline},
 };
-use paasta_coordinator_core::plan::{class::Class, maintenance::Standing};
+use paasta_coordinator_core::{
+    plan::{class::Class, maintenance::Standing, replication::Verdict},
+    state::{absence::Removal, overrides::OverrideKind},
+};
 use paasta_proto::{convert, v1};
+
+use crate::raft::{Role, Speed};
 
 pub(crate) fn class(class: Class) -> v1::ReplicaClass {
     match class {
@@ -45,6 +50,60 @@ pub(super) fn standing(standing: Standing) -> v1::HostState {
     }
 }
 
+pub(super) fn method(method: BounceMethod) -> v1::BounceMethod {
+    match method {
+        BounceMethod::Brutal => v1::BounceMethod::Brutal,
+        BounceMethod::UpThenDown => v1::BounceMethod::Upthendown,
+        BounceMethod::Crossover => v1::BounceMethod::Crossover,
+        BounceMethod::DownThenUp => v1::BounceMethod::Downthenup,
+        BounceMethod::Down => v1::BounceMethod::Down,
+    }
+}
+
+pub(super) fn override_kind(kind: OverrideKind) -> v1::OverrideKind {
+    match kind {
+        OverrideKind::Stop => v1::OverrideKind::Stop,
+        OverrideKind::Start => v1::OverrideKind::Start,
+        OverrideKind::Restart => v1::OverrideKind::Restart,
+        OverrideKind::Scale { .. } => v1::OverrideKind::Scale,
+        OverrideKind::Pin { .. } => v1::OverrideKind::Pin,
+    }
+}
+
+pub(super) fn speed(speed: Speed) -> v1::LinkSpeed {
+    match speed {
+        Speed::Fast => v1::LinkSpeed::Fast,
+        Speed::Slow => v1::LinkSpeed::Slow,
+        Speed::TooSlow => v1::LinkSpeed::TooSlow,
+    }
+}
+
+pub(super) fn verdict(verdict: Verdict) -> v1::ReplicationLevel {
+    match verdict {
+        Verdict::Ok => v1::ReplicationLevel::Ok,
+        Verdict::Critical => v1::ReplicationLevel::Critical,
+        Verdict::Unknown => v1::ReplicationLevel::Unknown,
+    }
+}
+
+pub(crate) fn role(role: Role) -> v1::NodeRole {
+    match role {
+        Role::Leader => v1::NodeRole::Leader,
+        Role::NoQuorum => v1::NodeRole::NoQuorum,
+        Role::Follower => v1::NodeRole::Follower,
+        Role::Candidate => v1::NodeRole::Candidate,
+        Role::Learner => v1::NodeRole::Learner,
+        Role::Stopped => v1::NodeRole::Stopped,
+    }
+}
+
+pub(crate) fn removal(removal: Removal) -> v1::RemovalReason {
+    match removal {
+        Removal::Undeclared => v1::RemovalReason::Undeclared,
+        Removal::Undeployed => v1::RemovalReason::Undeployed,
+    }
+}
+
 pub(super) fn on_deadline(action: OnDeadline) -> v1::DeadlineAction {
     match action {
         OnDeadline::GoOn => v1::DeadlineAction::GoOn,
@@ -72,6 +131,35 @@ mod tests {
             Class::Lost,
         ] {
             assert_eq!(class(word).word(), word.as_str());
+        }
+        for word in BounceMethod::ALL {
+            assert_eq!(method(word).word(), word.as_str());
+        }
+        let instances = 1;
+        for word in [
+            OverrideKind::Stop,
+            OverrideKind::Start,
+            OverrideKind::Restart,
+            OverrideKind::Scale { instances },
+            OverrideKind::Pin { instances },
+        ] {
+            assert_eq!(override_kind(word).word(), word.as_str());
+        }
+        for word in [Speed::Fast, Speed::Slow, Speed::TooSlow] {
+            assert_eq!(speed(word).word(), word.as_str());
+        }
+        for word in [
+            Role::Leader,
+            Role::NoQuorum,
+            Role::Follower,
+            Role::Candidate,
+            Role::Learner,
+            Role::Stopped,
+        ] {
+            assert_eq!(role(word).word(), word.as_str());
+        }
+        for word in [Removal::Undeclared, Removal::Undeployed] {
+            assert_eq!(removal(word).word(), word.as_str());
         }
         for word in [
             Standing::Up,
