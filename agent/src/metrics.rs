@@ -47,6 +47,7 @@ pub struct Metrics {
     ledger: Durations,
     ledger_failures: Counts,
     sessions: Counts,
+    unrecognized: Counts,
     contact: Arc<Contact>,
 }
 
@@ -104,6 +105,11 @@ impl Metrics {
                 "Sessions with coordinators that were opened.",
                 &[],
             ),
+            unrecognized: meters.counts(
+                "paasta_agent_unrecognized_messages_total",
+                "Messages of coordinators of a kind that this version does not know; they are ignored.",
+                &[],
+            ),
             contact: Arc::default(),
             connections: Refusals::new(&meters),
             meters,
@@ -129,6 +135,7 @@ impl Metrics {
         self.ledger.with_label_values(none);
         self.ledger_failures.with_label_values(none);
         self.sessions.with_label_values(none);
+        self.unrecognized.with_label_values(none);
         self
     }
 
@@ -175,6 +182,13 @@ impl Metrics {
     /// A coordinator said or took something.
     pub fn heard(&self) {
         *self.contact.last.lock() = Some(Instant::now());
+    }
+
+    /// A message of a kind that only a newer coordinator knows was ignored.
+    pub fn unrecognized(&self) {
+        let none: &[&str] = &[];
+        self.unrecognized.with_label_values(none).inc();
+        self.heard();
     }
 
     /// The session ended.

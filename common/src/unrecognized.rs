@@ -10,8 +10,11 @@ use serde::{
 
 /// The longest word that is kept, bytes; a longer one is cut.
 pub const WORD_MAX: usize = 32;
+/// What stands before the number of a value of an enum that has no word here.
+pub const UNRECOGNIZED: &str = "unrecognized-";
 
-/// A word that this version does not know: at most [`WORD_MAX`] small letters, digits and `-`.
+/// A word that this version does not know: at most [`WORD_MAX`] small letters, digits and `-`. Of a
+/// value that came as a number it is [`UNRECOGNIZED`] and the number.
 /// Another character is kept as `?`. Words are written with `-` on the wire and with `_` in files.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnrecognizedWord {
@@ -36,6 +39,16 @@ impl UnrecognizedWord {
         word
     }
 
+    /// The word of a value that came as a number.
+    pub fn of(number: i32) -> Self {
+        Self::new(&format!("{UNRECOGNIZED}{number}"))
+    }
+
+    /// The number, of a value that came as one.
+    pub fn number(&self) -> Option<i32> {
+        self.as_str().strip_prefix(UNRECOGNIZED)?.parse().ok()
+    }
+
     /// The word.
     pub fn as_str(&self) -> &str {
         let kept = self.bytes.get(..usize::from(self.length));
@@ -51,7 +64,10 @@ impl fmt::Display for UnrecognizedWord {
 
 impl fmt::Debug for UnrecognizedWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.as_str())
+        match self.number() {
+            Some(number) => write!(f, "{number}"),
+            None => write!(f, "{:?}", self.as_str()),
+        }
     }
 }
 
@@ -106,6 +122,19 @@ mod tests {
         ] {
             assert_eq!(UnrecognizedWord::new(text).as_str(), kept);
         }
+    }
+
+    #[test]
+    fn a_number_is_kept_as_a_word_and_shown_as_a_number() {
+        for number in [17, 0, -3, i32::MIN, i32::MAX] {
+            let word = UnrecognizedWord::of(number);
+            assert_eq!(word.number(), Some(number));
+            assert_eq!(format!("{word:?}"), number.to_string());
+            let read: UnrecognizedWord =
+                serde_json::from_str(&serde_json::to_string(&word).unwrap()).unwrap();
+            assert_eq!(read, word);
+        }
+        assert_eq!(UnrecognizedWord::new("frozen").number(), None);
     }
 
     #[test]

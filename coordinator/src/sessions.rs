@@ -93,6 +93,8 @@ struct Session<'a> {
     takes_proof: bool,
     /// Whether the log has what its agent reports and this version does not know.
     noted_unrecognized: bool,
+    /// Whether the log has that its agent sends messages of a kind that this version does not know.
+    noted_kind: bool,
 }
 
 /// The session of a connected agent. Dropping it, also when leadership ends in the middle of a
@@ -207,6 +209,7 @@ impl Sessions {
             asked: serves_logs.then(|| self.logs.connect(&info.id, number)),
             takes_proof,
             noted_unrecognized: false,
+            noted_kind: false,
         };
         tracing::info!(host = %info.id, session = number, "agent connected");
         let _connection = Connection {
@@ -397,7 +400,11 @@ impl Session<'_> {
                 // A message is a message: the host is alive.
                 self.shared.observations.renew(&self.host, self.number, now)
             }
-            Some(v1::agent_message::Kind::Hello(_)) | None => {
+            None => {
+                self.note_kind();
+                self.shared.observations.renew(&self.host, self.number, now)
+            }
+            Some(v1::agent_message::Kind::Hello(_)) => {
                 return Err(protocol(
                     self.host.as_str(),
                     "expected a report or a renewal",
@@ -413,16 +420,30 @@ impl Session<'_> {
         }
     }
 
-    /// Logs, once in a session, what a newer agent reports that this version does not know.
-    fn note_unrecognized(&mut self, report: &HostReport) {
-        if self.noted_unrecognized {
-            return;
+    /// Counts a message of a kind that only a newer agent knows, and logs it once in a session.
+    fn note_kind(&mut self) {
+        self.shared.proposer.metrics().unrecognized_message();
+        if !std::mem::replace(&mut self.noted_kind, true) {
+            tracing::warn!(
+                host = %self.host,
+                "a newer agent sends messages of a kind that this coordinator does not know; they \
+                 are ignored and counted by paasta_unrecognized_messages_total"
+            );
         }
+    }
+
+    /// Counts what a newer agent reports that this version does not know, and logs it once in a
+    /// session.
+    fn note_unrecognized(&mut self, report: &HostReport) {
         let unrecognized = report.unrecognized();
         if unrecognized.is_empty() {
             return;
         }
-        self.noted_unrecognized = true;
+        let metrics = self.shared.proposer.metrics();
+        metrics.unrecognized_values(unrecognized.len());
+        if std::mem::replace(&mut self.noted_unrecognized, true) {
+            return;
+        }
         let what = unrecognized.join(", ");
         tracing::warn!(
             host = %self.host,

@@ -103,11 +103,11 @@ impl Rooms {
             if let Some(room) = room {
                 one.data_free_bytes = Some(room.space.free);
                 one.data_total_bytes = Some(room.space.total);
-                room.level.as_str().clone_into(&mut one.data_space);
+                one.set_data_space(space(room.level));
                 room.snapshot_error.clone_into(&mut one.snapshot_error);
             }
         }
-        known.gate.as_str().clone_into(&mut answer.writes_space);
+        answer.set_writes_space(space(known.gate));
     }
 
     /// Adds the own room to an answer about this coordinator.
@@ -115,7 +115,7 @@ impl Rooms {
         if let Some(room) = self.own() {
             answer.data_free_bytes = Some(room.space.free);
             answer.data_total_bytes = Some(room.space.total);
-            room.level.as_str().clone_into(&mut answer.data_space);
+            answer.set_data_space(space(room.level));
             answer.snapshot_error = room.snapshot_error;
         }
     }
@@ -287,10 +287,7 @@ impl SpaceWatch {
             return (id, None);
         };
         let answer = answer.into_inner();
-        let level = Level::ALL.into_iter();
-        let level = level
-            .into_iter()
-            .find(|one| one.as_str() == answer.data_space);
+        let level = space_level(answer.data_space());
         let room = level.zip(answer.data_free_bytes).map(|(level, free)| Room {
             space: Space {
                 free,
@@ -361,6 +358,42 @@ impl SpaceWatch {
         );
         if let Err(error) = self.consensus.transfer_leader(to, HAND_ON).await {
             tracing::warn!(to, %error, "leadership could not be handed on");
+        }
+    }
+}
+
+/// The level for the wire.
+fn space(level: Level) -> v1::DataSpace {
+    match level {
+        Level::Ample => v1::DataSpace::Ok,
+        Level::Low => v1::DataSpace::Low,
+        Level::Reserve => v1::DataSpace::Reserve,
+        Level::Last => v1::DataSpace::Full,
+    }
+}
+
+/// The level of an answer; none where it is not given, or only a newer coordinator knows it.
+fn space_level(space: v1::DataSpace) -> Option<Level> {
+    match space {
+        v1::DataSpace::Ok => Some(Level::Ample),
+        v1::DataSpace::Low => Some(Level::Low),
+        v1::DataSpace::Reserve => Some(Level::Reserve),
+        v1::DataSpace::Full => Some(Level::Last),
+        v1::DataSpace::Unspecified => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_has_its_word_on_the_wire() {
+        use paasta_proto::words::Words as _;
+
+        for level in Level::ALL {
+            assert_eq!(space(level).word(), level.as_str());
+            assert_eq!(space_level(space(level)), Some(level));
         }
     }
 }

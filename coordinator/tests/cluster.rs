@@ -17,6 +17,7 @@ mod cluster {
     mod logs;
     mod members;
     mod newer;
+    mod older;
     mod operate;
     mod paced;
     mod pools;
@@ -31,7 +32,9 @@ mod cluster {
 use std::time::Duration;
 
 use cluster::{agent::FakeAgent, coordinators::Coordinators};
-use paasta_proto::v1::{DeployStatus, ReplicaClass, StatusRequest, Waiting, WhyRequest};
+use paasta_proto::v1::{
+    DeployStatus, ReplicaClass, StatusRequest, Waiting, WaitingKind, WhyRequest,
+};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -198,7 +201,7 @@ async fn why_names_what_is_missing() {
     cluster.declare("hello", "main: {instances: 1, cpus: 0.1, mem: 640000}");
     cluster.deploy("hello", 'a');
     // Nothing waits for ever.
-    let in_time = |on: &Waiting| on.kind == "capacity" && on.deadline_ms.is_some();
+    let in_time = |on: &Waiting| on.kind() == WaitingKind::Capacity && on.deadline_ms.is_some();
     let waiting = cluster
         .wait("hello.main", PATIENCE, |status| {
             status.waiting.iter().any(in_time)

@@ -1,17 +1,17 @@
-//! How messages are read and written: as prost does, but for requests, which are checked against
-//! their bounds first, and whose bytes are the client's fault when they mean nothing; and for large
-//! messages, during which the runtime's other tasks go on.
+//! How messages are read and written: as prost does, with the texts of programs of the version before
+//! ([`crate::texts`]). Requests are checked against their bounds first, and their bytes are the
+//! client's fault when they mean nothing. During large messages the runtime's other tasks go on.
 
 use std::marker::PhantomData;
 
 use bytes::Buf as _;
-use prost::{Message, Name};
+use prost::{DecodeError, Message, Name};
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use crate::{bounds, worker::off_worker};
+use crate::{bounds, texts::Texts, worker::off_worker};
 
 /// Messages of more bytes are read and written off the threads of the runtime.
 const LARGE_BYTES: usize = 32 << 10;
@@ -28,8 +28,8 @@ impl<T, U> Default for BoundedCodec<T, U> {
 
 impl<T, U> Codec for BoundedCodec<T, U>
 where
-    T: Message + Send + 'static,
-    U: Message + Name + Default + Send + 'static,
+    T: Message + Texts + Send + 'static,
+    U: Message + Texts + Name + Default + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
@@ -52,14 +52,17 @@ where
 #[derive(Debug, Clone)]
 pub struct MessageEncoder<T>(PhantomData<T>);
 
-impl<T: Message> Encoder for MessageEncoder<T> {
+impl<T: Message + Texts> Encoder for MessageEncoder<T> {
     type Item = T;
     type Error = Status;
 
-    fn encode(&mut self, message: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+    fn encode(&mut self, mut message: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         let large = message.encoded_len() > LARGE_BYTES;
         // What is written is freed there too: it takes as long.
-        let mut write = move || message.encode(buffer);
+        let mut write = move || {
+            message.write_texts();
+            message.encode(buffer)
+        };
         let written = match large {
             true => off_worker(write),
             false => write(),
@@ -75,7 +78,7 @@ pub struct BoundedDecoder<U> {
     message: PhantomData<U>,
 }
 
-impl<U: Message + Default> Decoder for BoundedDecoder<U> {
+impl<U: Message + Texts + Default> Decoder for BoundedDecoder<U> {
     type Item = U;
     type Error = Status;
 
@@ -84,8 +87,12 @@ impl<U: Message + Default> Decoder for BoundedDecoder<U> {
         bounds::check(&self.name, &bytes)
             .map_err(|refusal| Status::invalid_argument(refusal.to_string()))?;
         let large = bytes.len() > LARGE_BYTES;
-        let read = || U::decode(bytes);
-        let message = match large {
+        let read = || {
+            let mut message = U::decode(bytes)?;
+            message.read_texts();
+            Ok(message)
+        };
+        let message: Result<U, DecodeError> = match large {
             true => off_worker(read),
             false => read(),
         };

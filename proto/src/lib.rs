@@ -4,6 +4,7 @@
 pub mod bounds;
 pub mod codec;
 pub mod convert;
+pub mod texts;
 pub mod words;
 pub mod worker;
 

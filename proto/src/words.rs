@@ -2,10 +2,10 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+use paasta_common::unrecognized::{UNRECOGNIZED, UnrecognizedWord};
+use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-/// What stands before the number of a value that this program does not know.
-const UNRECOGNIZED: &str = "unrecognized-";
+pub mod network;
 
 /// An enum of the wire.
 pub trait Words: Copy + Into<i32> {
@@ -39,7 +39,23 @@ pub fn shown<T: Words>(value: i32) -> Cow<'static, str> {
     }
 }
 
-fn known<T: Words>(value: i32) -> Option<&'static str> {
+/// The value of a word that this version does not know, or the word itself where it has no value.
+pub fn unrecognized<T: Words>(word: UnrecognizedWord) -> (i32, String) {
+    match value::<T>(word.as_str()) {
+        Some(value) => (value, String::new()),
+        None => (0, word.as_str().to_owned()),
+    }
+}
+
+/// The word of a value that this version does not know, or the text that came without one.
+pub fn kept(value: i32, text: &str) -> UnrecognizedWord {
+    match value {
+        0 => UnrecognizedWord::new(text),
+        number => UnrecognizedWord::of(number),
+    }
+}
+
+pub(crate) fn known<T: Words>(value: i32) -> Option<&'static str> {
     let found = T::WORDS.iter().find(|(number, _)| *number == value);
     found.map(|(_, word)| *word)
 }
@@ -73,11 +89,41 @@ impl<T: Words> Word<T> {
     /// For a word that is none of the enum's, which are named; those of the deserializer.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        value::<T>(&text).ok_or_else(|| {
-            let known: Vec<&str> = T::WORDS.iter().map(|(_, word)| *word).collect();
-            D::Error::custom(format!("{text:?} is not one of {}", known.join(", ")))
-        })
+        value::<T>(&text).ok_or_else(|| D::Error::custom(refusal::<T>(&text)))
     }
+}
+
+/// Writes a field of several values of the enum `T` as their words and reads it, for
+/// `#[serde(with)]`.
+#[derive(Debug)]
+pub struct List<T>(PhantomData<T>);
+
+impl<T: Words> List<T> {
+    /// The words of the values.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(values: &[i32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(|value| word::<T>(*value)))
+    }
+
+    /// The values of the words.
+    ///
+    /// # Errors
+    /// As [`Word::deserialize`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i32>, D::Error> {
+        let texts = Vec::<Cow<'de, str>>::deserialize(deserializer)?;
+        let values = texts
+            .iter()
+            .map(|text| value::<T>(text).ok_or_else(|| D::Error::custom(refusal::<T>(text))));
+        values.collect()
+    }
+}
+
+/// What is wrong with a word that is none of the enum's.
+pub fn refusal<T: Words>(text: &str) -> String {
+    let known: Vec<&str> = T::WORDS.iter().map(|(_, word)| *word).collect();
+    format!("{text:?} is not one of {}", known.join(", "))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use paasta_coordinator::{
 };
 use paasta_process::{clock::SystemClock, http};
 use paasta_proto::v1::{
-    Asker, InitRequest, MetastatusRequest, MetastatusResponse, NodeRequest, NodeResponse,
+    Asker, InitRequest, MetastatusRequest, MetastatusResponse, NodeRequest, NodeResponse, NodeRole,
     UndrainHostRequest, admin_client::AdminClient, cluster_client::ClusterClient,
     operate_client::OperateClient,
 };
@@ -361,7 +361,7 @@ impl Linked {
     pub async fn leader_of(&self, ids: &[u64]) -> Option<u64> {
         for id in ids {
             let node = self.node(*id).await;
-            if node.is_ok_and(|node| node.role == "leader") {
+            if node.is_ok_and(|node| node.role() == NodeRole::Leader) {
                 return Some(*id);
             }
         }

@@ -15,6 +15,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use paasta_proto::v1::NodeRole;
 use paasta_tests::cluster::{
     binaries::binaries,
     operator::{Operator, Said},
@@ -130,7 +131,7 @@ impl Plane {
     fn leader(&self) -> Result<usize> {
         eventually(PATIENCE, "there is a leader", || {
             let nodes = self.operator.nodes()?;
-            let leads = nodes.iter().find(|node| node.role == "leader");
+            let leads = nodes.iter().find(|node| node.role() == NodeRole::Leader);
             let id = leads.context("nobody leads")?.id;
             Ok(usize::try_from(id)? - 1)
         })

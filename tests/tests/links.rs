@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use paasta_proto::v1::HostState;
+use paasta_proto::v1::{HostState, LinkSpeed, NodeRole};
 use paasta_tests::{
     linked::{Cut, Linked},
     proxy::Link,
@@ -61,7 +61,7 @@ async fn cut_leader(how: Cut) -> Result<()> {
     let began = Instant::now();
     let over = || async {
         let node = cluster.node(old).await.ok()?;
-        (node.role != "leader").then_some(node)
+        (node.role() != NodeRole::Leader).then_some(node)
     };
     let node = cluster.until("leadership ends", over).await?;
     let ended = began.elapsed();
@@ -78,7 +78,7 @@ async fn cut_leader(how: Cut) -> Result<()> {
         began.elapsed()
     );
     if how != Cut::Mute {
-        ensure!(node.role == "no-quorum", "{how:?}: {node:?}");
+        ensure!(node.role() == NodeRole::NoQuorum, "{how:?}: {node:?}");
         ensure!(node.leader_id.is_none(), "{how:?}: {node:?}");
         let (code, text) = cluster.get(old, "/readyz").await?;
         ensure!(code == 503, "{how:?}: /readyz {code} {text}");
@@ -197,7 +197,10 @@ async fn a_round_trip_of_250_ms_works_with_the_defaults_and_is_named() -> Result
     let named = || async {
         let leader = cluster.leader_of(&[1, 2, 3]).await?;
         let status = cluster.metastatus(leader).await.ok()?;
-        let slow = status.coordinators.iter().filter(|one| one.link == "slow");
+        let slow = status
+            .coordinators
+            .iter()
+            .filter(|one| one.link() == LinkSpeed::Slow);
         (slow.count() == 2 && status.consensus_pace_permille >= 3_000).then_some((leader, status))
     };
     let (leader, status) = cluster.until("slow links are named", named).await?;
@@ -261,7 +264,7 @@ async fn over_links_that_are_too_slow_the_leader_steps_down_and_comes_back() -> 
     cluster.set_links(Link::slow(Duration::from_secs(5)));
     let over = || async {
         let node = cluster.node(leader).await.ok()?;
-        (node.role != "leader").then_some(())
+        (node.role() != NodeRole::Leader).then_some(())
     };
     cluster.until("the leader steps down", over).await?;
     let (code, text) = cluster.get(leader, "/readyz").await?;

@@ -20,6 +20,7 @@ use paasta_cli::{
     verdict::cluster::findings,
 };
 use paasta_coordinator::raft::Role;
+use paasta_proto::v1::EventKind;
 use paasta_tests::tidy::root;
 use scene::Scene;
 
@@ -142,7 +143,9 @@ fn why_of_a_healthy_instance_is_one_screen_and_of_another_says_the_reason_first(
 fn a_held_bounce_and_one_under_way_say_only_what_is_not_zero() {
     let scene = Scene::troubled();
     let events = scene.why("web.main").events;
-    let lines = events.iter().filter(|event| event.kind == "bounce");
+    let lines = events
+        .iter()
+        .filter(|event| event.kind() == EventKind::Bounce);
     let texts: Vec<&str> = lines.map(|event| event.text.as_str()).collect();
     assert!(!texts.is_empty(), "{events:?}");
     for text in texts {

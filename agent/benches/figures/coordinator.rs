@@ -7,7 +7,7 @@ use paasta_common::assignment::Assignment;
 use paasta_proto::{
     convert,
     v1::{
-        self, agent_message,
+        self, ReplicaHealth, agent_message,
         agents_server::{Agents, AgentsServer},
         coordinator_message,
     },
@@ -52,7 +52,7 @@ impl Agents for Coordinator {
                     continue;
                 };
                 for replica in report.replicas {
-                    match replica.health == "healthy" {
+                    match replica.health() == ReplicaHealth::Healthy {
                         true => well.insert(replica.id),
                         false => well.remove(&replica.id),
                     };

@@ -222,7 +222,12 @@ impl Work {
 fn wire(record: Record) -> v1::LogRecord {
     v1::LogRecord {
         at_ns: record.at_ns,
-        stream: record.stream.as_str().to_owned(),
+        stream: match record.stream {
+            Stream::Stdout => v1::LogStream::Stdout,
+            Stream::Stderr => v1::LogStream::Stderr,
+        }
+        .into(),
+        stream_word: String::new(),
         instance: record.run.instance.to_string(),
         replica: record.run.replica.to_string(),
         run: record.run.run,
@@ -239,13 +244,21 @@ fn query(asked: &v1::LogQuery) -> Result<Query, String> {
         name.parse()
             .map_err(|error| format!("instances: {name:?}: {error}"))
     });
+    let unknown = |name: &str| format!("streams: {name:?} is neither stdout nor stderr");
+    if let Some(name) = asked.streams_word.first() {
+        return Err(unknown(name));
+    }
     let streams = match asked.streams.is_empty() {
         true => Stream::ALL.to_vec(),
         false => {
-            let named = asked.streams.iter().map(|name| {
-                let known = Stream::ALL.into_iter().find(|one| one.as_str() == name);
-                known.ok_or_else(|| format!("streams: {name:?} is neither stdout nor stderr"))
-            });
+            let named = asked
+                .streams
+                .iter()
+                .map(|number| match (*number).try_into() {
+                    Ok(v1::LogStream::Stdout) => Ok(Stream::Stdout),
+                    Ok(v1::LogStream::Stderr) => Ok(Stream::Stderr),
+                    Ok(v1::LogStream::Unspecified) | Err(_) => Err(unknown(&number.to_string())),
+                });
             named.collect::<Result<_, _>>()?
         }
     };

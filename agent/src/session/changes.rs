@@ -117,6 +117,7 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use paasta_common::report::Health;
+    use paasta_proto::v1::ReplicaPhase;
 
     use super::*;
 
@@ -175,9 +176,16 @@ mod tests {
         let phases: Vec<_> = told
             .replicas
             .iter()
-            .map(|report| (report.id, report.phase.as_str()))
+            .map(|report| (report.id, report.phase()))
             .collect();
-        assert_eq!(phases, [(1, "draining"), (3, "pulling"), (2, "gone")]);
+        assert_eq!(
+            phases,
+            [
+                (1, ReplicaPhase::Draining),
+                (3, ReplicaPhase::Pulling),
+                (2, ReplicaPhase::Gone),
+            ]
+        );
         assert!(!told.complete);
     }
 }

@@ -184,8 +184,8 @@ impl Sessions {
         let mut inbox = opened.map_err(Box::new)?.into_inner();
         let first = timeout(PATIENCE, next(&mut inbox)).await;
         let welcome = match first.map_err(|_| SessionError::Silent("welcome"))?? {
-            coordinator_message::Kind::Welcome(welcome) => welcome,
-            coordinator_message::Kind::Reconnect(ask) => return Err(reconnect(ask)),
+            Some(coordinator_message::Kind::Welcome(welcome)) => welcome,
+            Some(coordinator_message::Kind::Reconnect(ask)) => return Err(reconnect(ask)),
             _ => return Err(SessionError::Protocol("something before the welcome")),
         };
         *lease = Some(Duration::from_millis(welcome.lease_ms));
@@ -224,6 +224,7 @@ impl Sessions {
         } = talk;
         let mut held: Option<Assignment> = None;
         let mut logs = self.agent.logs.session();
+        let mut noted_unrecognized = false;
         let mut sent_at = Instant::now();
         // Apart from the above: renewals must not put reports off, nor reports the asking for proof.
         let mut reported_at = sent_at;
@@ -232,18 +233,22 @@ impl Sessions {
                 // Orders first: reports of what is about to change are stale.
                 biased;
                 message = next(inbox) => match message? {
-                    coordinator_message::Kind::Assignment(wire) => {
+                    None => {
+                        self.agent.metrics.unrecognized();
+                        note_unrecognized(&mut noted_unrecognized);
+                    }
+                    Some(coordinator_message::Kind::Assignment(wire)) => {
                         self.agent.metrics.heard();
                         held = Some(self.obey(held.as_ref(), wire).await?);
                     }
-                    coordinator_message::Kind::Reconnect(ask) => return Err(reconnect(ask)),
-                    coordinator_message::Kind::Welcome(_) => {
+                    Some(coordinator_message::Kind::Reconnect(ask)) => return Err(reconnect(ask)),
+                    Some(coordinator_message::Kind::Welcome(_)) => {
                         return Err(SessionError::Protocol("a second welcome"));
                     }
-                    coordinator_message::Kind::LogQuery(asked) => logs.begin(asked),
-                    coordinator_message::Kind::LogMore(more) => logs.more(&more),
-                    coordinator_message::Kind::LogCancel(cancel) => logs.cancel(cancel.id),
-                    coordinator_message::Kind::Proof(answer) => proof.taken(&answer),
+                    Some(coordinator_message::Kind::LogQuery(asked)) => logs.begin(asked),
+                    Some(coordinator_message::Kind::LogMore(more)) => logs.more(&more),
+                    Some(coordinator_message::Kind::LogCancel(cancel)) => logs.cancel(cancel.id),
+                    Some(coordinator_message::Kind::Proof(answer)) => proof.taken(&answer),
                 },
                 () = proof.expired() => return Err(SessionError::NoProof(proof.lease)),
                 report = changes.next(reported_at + COALESCE) => {
@@ -335,14 +340,22 @@ impl Drop for Parted<'_> {
     }
 }
 
+/// What the next message is; none for a kind that this version does not know.
 async fn next(
     inbox: &mut Streaming<v1::CoordinatorMessage>,
-) -> Result<coordinator_message::Kind, SessionError> {
+) -> Result<Option<coordinator_message::Kind>, SessionError> {
     let message = inbox.message().await.map_err(Box::new)?;
-    message
-        .ok_or(SessionError::Closed)?
-        .kind
-        .ok_or(SessionError::Protocol("a message of an unknown kind"))
+    Ok(message.ok_or(SessionError::Closed)?.kind)
+}
+
+/// Logs, once in a session, that a message was ignored.
+fn note_unrecognized(noted: &mut bool) {
+    if !std::mem::replace(noted, true) {
+        tracing::warn!(
+            "a newer coordinator sends messages of a kind that this agent does not know; they are \
+             ignored and counted by paasta_agent_unrecognized_messages_total"
+        );
+    }
 }
 
 async fn send(

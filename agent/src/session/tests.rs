@@ -2,12 +2,15 @@
 
 use std::{net::SocketAddr, sync::Mutex};
 
-use paasta_common::{
-    app::Resources,
-    assignment::Want,
-    report::{Phase, Runtime},
+use paasta_common::{app::Resources, assignment::Want, report::Runtime};
+use paasta_process::metrics::Page;
+use paasta_proto::{
+    texts::Texts as _,
+    v1::{
+        ReplicaPhase,
+        agents_server::{Agents, AgentsServer},
+    },
 };
-use paasta_proto::v1::agents_server::{Agents, AgentsServer};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
@@ -88,8 +91,8 @@ impl Peer {
         while !matches!(self.hear().await, agent_message::Kind::Renewal(_)) {}
     }
 
-    async fn until_phase(&mut self, id: u64, phase: Phase) {
-        let is = |report: &v1::ReplicaReport| report.id == id && report.phase == phase.as_str();
+    async fn until_phase(&mut self, id: u64, phase: ReplicaPhase) {
+        let is = |report: &v1::ReplicaReport| report.id == id && report.phase() == phase;
         let told = async { while !self.report().await.replicas.iter().any(is) {} };
         timeout(PATIENCE, told)
             .await
@@ -187,7 +190,7 @@ async fn orders_are_obeyed_and_what_comes_of_them_is_told() {
     assert_eq!((report.replicas.len(), report.generation), (0, 0));
     let first = assignment(3, &[(1, Want::Run)], unchecked());
     peer.assign(convert::assignment_to_wire(&first, true)).await;
-    peer.until_phase(1, Phase::Running).await;
+    peer.until_phase(1, ReplicaPhase::Running).await;
     let second = assignment(4, &[(2, Want::Run)], unchecked());
     peer.assign(convert::delta_to_wire(&first, &second)).await;
     let (mut gone, mut running, mut generation) = (false, false, 0);
@@ -198,11 +201,11 @@ async fn orders_are_obeyed_and_what_comes_of_them_is_told() {
         gone |= report
             .replicas
             .iter()
-            .any(|r| r.id == 1 && r.phase == "gone");
+            .any(|r| r.id == 1 && r.phase() == ReplicaPhase::Gone);
         running |= report
             .replicas
             .iter()
-            .any(|r| r.id == 2 && r.phase == "running");
+            .any(|r| r.id == 2 && r.phase() == ReplicaPhase::Running);
     }
     // With nothing to say the lease is renewed all the same.
     while !matches!(peer.hear().await, agent_message::Kind::Renewal(_)) {}
@@ -215,7 +218,7 @@ async fn running_one(sessions: &mut mpsc::Receiver<Peer>) -> Peer {
     first.open().await;
     let held = assignment(3, &[(1, Want::Run)], unchecked());
     first.assign(convert::assignment_to_wire(&held, true)).await;
-    first.until_phase(1, Phase::Running).await;
+    first.until_phase(1, ReplicaPhase::Running).await;
     first
 }
 
@@ -237,7 +240,7 @@ async fn an_increment_that_does_not_fit_leads_to_a_new_session_that_says_what_is
     second
         .assign(convert::assignment_to_wire(&next, true))
         .await;
-    second.until_phase(1, Phase::Gone).await;
+    second.until_phase(1, ReplicaPhase::Gone).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,14 +251,75 @@ async fn an_order_that_only_a_newer_agent_knows_is_refused_and_what_is_held_stay
     let first = running_one(&mut sessions).await;
     let next = assignment(4, &[(1, Want::Stop)], unchecked());
     let mut newer = convert::assignment_to_wire(&next, true);
-    newer.replicas[0].want = "freeze".to_owned();
+    newer.replicas[0].want = 17;
     first.assign(newer).await;
     let mut second = peer(&mut sessions).await;
     let (hello, report) = second.open().await;
     assert_eq!(hello.accepted.unwrap().generation, 3);
     let replica = report.replicas.first().unwrap();
-    assert_eq!((replica.phase.as_str(), replica.run), ("running", 1));
+    assert_eq!((replica.phase(), replica.run), (ReplicaPhase::Running, 1));
     assert_eq!(world.engine.containers().len(), 1);
+}
+
+/// The assignment of a coordinator of 0.1.0: each closed set as text only.
+fn as_text(mut wire: v1::Assignment) -> v1::Assignment {
+    wire.write_texts();
+    for replica in &mut wire.replicas {
+        replica.want = 0;
+        let run = replica.run.as_mut().unwrap();
+        run.drain.as_mut().unwrap().name = 0;
+    }
+    for app in wire.apps.values_mut() {
+        app.net = None;
+        app.health.iter_mut().for_each(|check| check.mode = 0);
+        app.constraints.iter_mut().for_each(|one| one.operator = 0);
+    }
+    wire
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_of_an_older_coordinator_are_obeyed_and_unknown_ones_refused() {
+    let world = World::new();
+    let (address, mut sessions) = coordinator(CancellationToken::new()).await;
+    let _stop = talk(&world, &[address]).drop_guard();
+    let mut first = peer(&mut sessions).await;
+    first.open().await;
+    let held = assignment(3, &[(1, Want::Run)], unchecked());
+    let older = as_text(convert::assignment_to_wire(&held, true));
+    assert_eq!(older.replicas[0].want_word, "run");
+    first.assign(older).await;
+    first.until_phase(1, ReplicaPhase::Running).await;
+    let next = assignment(4, &[(1, Want::Stop)], unchecked());
+    let mut unknown = as_text(convert::assignment_to_wire(&next, true));
+    unknown.replicas[0].want_word = "freeze".to_owned();
+    first.assign(unknown).await;
+    let mut second = peer(&mut sessions).await;
+    let (hello, report) = second.open().await;
+    assert_eq!(hello.accepted.unwrap().generation, 3);
+    assert_eq!(report.replicas[0].phase(), ReplicaPhase::Running);
+    let older = as_text(convert::assignment_to_wire(&next, true));
+    second.assign(older).await;
+    second.until_phase(1, ReplicaPhase::Gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_kind_that_only_a_newer_coordinator_knows_is_ignored() {
+    let world = World::new();
+    let (address, mut sessions) = coordinator(CancellationToken::new()).await;
+    let _stop = talk(&world, &[address]).drop_guard();
+    let mut only = running_one(&mut sessions).await;
+    for _ in 0..3 {
+        let newer = v1::CoordinatorMessage { kind: None };
+        only.outbox.send(Ok(newer)).await.unwrap();
+    }
+    let next = assignment(4, &[(1, Want::Stop)], unchecked());
+    only.assign(convert::assignment_to_wire(&next, true)).await;
+    only.until_phase(1, ReplicaPhase::Gone).await;
+    assert!(sessions.try_recv().is_err(), "there is one session");
+    let page = Page::new("agent");
+    let counted = world.agent.handle.metrics.meters().text(page).unwrap();
+    let line = "paasta_agent_unrecognized_messages_total 3";
+    assert!(counted.contains(line), "{counted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,7 +334,7 @@ async fn a_coordinator_of_the_past_is_not_obeyed_and_the_next_one_is_tried() {
     current
         .assign(convert::assignment_to_wire(&held, true))
         .await;
-    current.until_phase(1, Phase::Running).await;
+    current.until_phase(1, ReplicaPhase::Running).await;
     current
         .outbox
         .send(Err(Status::unavailable("deposed")))
@@ -283,8 +347,8 @@ async fn a_coordinator_of_the_past_is_not_obeyed_and_the_next_one_is_tried() {
     let mut current = peer(&mut of_new).await;
     let (_, report) = current.open().await;
     assert_eq!(
-        (report.generation, report.replicas[0].phase.as_str()),
-        (9, "running")
+        (report.generation, report.replicas[0].phase()),
+        (9, ReplicaPhase::Running)
     );
 }
 
@@ -298,7 +362,7 @@ async fn with_every_coordinator_gone_the_host_goes_on() {
     only.open().await;
     let held = assignment(1, &[(1, Want::Run)], unchecked());
     only.assign(convert::assignment_to_wire(&held, true)).await;
-    only.until_phase(1, Phase::Running).await;
+    only.until_phase(1, ReplicaPhase::Running).await;
     stop.cancel();
     drop((only, sessions));
     world.engine.crash("paasta-hello.main-r1-1", 1);

@@ -2,7 +2,7 @@
 
 use paasta_common::id::{InstanceId, InstanceName, ServiceName};
 use paasta_process::help::examples;
-use paasta_proto::v1::{StatusRequest, admin_client::AdminClient};
+use paasta_proto::v1::{OverrideAction, StatusRequest, admin_client::AdminClient};
 use serde_json::json;
 
 use super::{Context, overrides::ask};
@@ -46,8 +46,8 @@ pub struct Args {
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let id = InstanceId::new(args.service.clone(), args.instance.clone());
     match (args.set, args.clear) {
-        (Some(count), _) => ask(context, &id, "pin", Some(count), None).await,
-        (None, true) => ask(context, &id, "clear", None, None).await,
+        (Some(count), _) => ask(context, &id, OverrideAction::Pin, Some(count), None).await,
+        (None, true) => ask(context, &id, OverrideAction::Clear, None, None).await,
         (None, false) => show(&id, context).await,
     }
 }

@@ -2,7 +2,9 @@
 
 use paasta_common::id::InstanceId;
 use paasta_process::help::examples;
-use paasta_proto::v1::{CheckReplicationRequest, ReplicationStatus, operate_client::OperateClient};
+use paasta_proto::v1::{
+    CheckReplicationRequest, ReplicationLevel, ReplicationStatus, operate_client::OperateClient,
+};
 
 use super::Context;
 use crate::{
@@ -56,7 +58,9 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let exit = verdict(&answer.instances);
     let checked = answer.instances.len();
     if !args.all && args.instances.is_empty() {
-        answer.instances.retain(|one| one.status != "ok");
+        answer
+            .instances
+            .retain(|one| one.status() != ReplicationLevel::Ok);
     }
     match context.global.json {
         true => context.print_json(&answer)?,
@@ -70,10 +74,12 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 fn verdict(instances: &[ReplicationStatus]) -> Exit {
-    let exits = instances.iter().map(|one| match one.status.as_str() {
-        "critical" => Exit::Unwell,
-        "not-deployed" => Exit::Failed,
-        _ => Exit::Ok,
+    let exits = instances.iter().map(|one| match one.status() {
+        ReplicationLevel::Critical => Exit::Unwell,
+        ReplicationLevel::NotDeployed => Exit::Failed,
+        ReplicationLevel::Ok | ReplicationLevel::Unknown | ReplicationLevel::Unspecified => {
+            Exit::Ok
+        }
     });
     exits.max().unwrap_or(Exit::Ok)
 }

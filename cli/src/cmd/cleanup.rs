@@ -57,5 +57,5 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         true => context.print_json(&answer)?,
         false => context.print(&render::cleanup::render(&answer, &context.view))?,
     }
-    Ok(operate::verdict(&answer.outcome))
+    Ok(operate::verdict(answer.outcome()))
 }

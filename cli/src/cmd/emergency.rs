@@ -3,6 +3,7 @@
 
 use paasta_common::id::{InstanceId, InstanceName, ServiceName};
 use paasta_process::help::examples;
+use paasta_proto::v1::OverrideAction;
 
 use super::{Context, overrides::ask};
 use crate::{exit::Exit, terminal::note};
@@ -61,7 +62,7 @@ impl Args {
 /// # Errors
 /// No coordinator answers, or the answer cannot be printed.
 pub async fn stop(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let exit = ask(context, &args.id(), "stop", None, None).await?;
+    let exit = ask(context, &args.id(), OverrideAction::Stop, None, None).await?;
     if exit == Exit::Ok {
         note("the next deploy or change of the configuration starts it again");
     }
@@ -73,7 +74,7 @@ pub async fn stop(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// # Errors
 /// No coordinator answers, or the answer cannot be printed.
 pub async fn start(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    ask(context, &args.id(), "start", None, None).await
+    ask(context, &args.id(), OverrideAction::Start, None, None).await
 }
 
 /// Stops all replicas, then starts them.
@@ -81,7 +82,7 @@ pub async fn start(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// # Errors
 /// No coordinator answers, or the answer cannot be printed.
 pub async fn restart(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    ask(context, &args.id(), "restart", None, None).await
+    ask(context, &args.id(), OverrideAction::Restart, None, None).await
 }
 
 /// Runs another number of replicas.
@@ -89,5 +90,12 @@ pub async fn restart(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// # Errors
 /// No coordinator answers, or the answer cannot be printed.
 pub async fn scale(args: &ScaleArgs, context: &Context) -> anyhow::Result<Exit> {
-    ask(context, &args.which.id(), "scale", args.count, args.delta).await
+    ask(
+        context,
+        &args.which.id(),
+        OverrideAction::Scale,
+        args.count,
+        args.delta,
+    )
+    .await
 }

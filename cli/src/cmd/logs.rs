@@ -3,7 +3,10 @@
 use anyhow::{Context as _, bail};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use paasta_process::{backoff::Retry, help::examples};
-use paasta_proto::v1::{LogsPart, LogsRequest, logs_client::LogsClient};
+use paasta_proto::{
+    v1::{LogComponent, LogsPart, LogsRequest, logs_client::LogsClient},
+    words,
+};
 use tokio::time::sleep;
 use tonic::{Code, Request, Status, Streaming};
 
@@ -198,7 +201,11 @@ fn request(args: &Args, components: Vec<String>) -> LogsRequest {
     LogsRequest {
         service: args.service.clone(),
         instances: args.instances.clone(),
-        components,
+        components: components
+            .iter()
+            .filter_map(|word| words::value::<LogComponent>(word))
+            .collect(),
+        components_word: Vec::new(),
         since_ns: args.since.map_or(0, |moment| moment.0),
         until_ns: args.until.map_or(0, |moment| moment.0),
         lines: args.lines.unwrap_or(if all { 0 } else { LINES }),

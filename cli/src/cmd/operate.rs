@@ -1,7 +1,10 @@
 //! What the verbs that change hosts and instances have in common: each host or instance is a
 //! request of its own, told in a line, and one that is refused keeps the others from nothing.
 
-use paasta_proto::v1::{Asker, OperateResponse, operate_client::OperateClient};
+use paasta_proto::{
+    v1::{Asker, OperateResponse, RequestOutcome, operate_client::OperateClient},
+    words::word,
+};
 use serde_json::{Value, json};
 use tonic::{Request, Response, Status, transport::Channel};
 
@@ -64,11 +67,12 @@ where
                 continue;
             }
         };
-        worst = worst.max(verdict(&response.outcome));
+        worst = worst.max(verdict(response.outcome()));
         if !context.global.json {
             context.print(&format!("{}\n", crate::render::plain(&response.text)))?;
         }
-        answers.push(json!({kind: name, "outcome": response.outcome, "text": response.text}));
+        let outcome = word::<RequestOutcome>(response.outcome);
+        answers.push(json!({kind: name, "outcome": outcome, "text": response.text}));
     }
     if context.global.json {
         context.print_json(&answers)?;
@@ -77,9 +81,10 @@ where
 }
 
 /// The exit code of an outcome: what was so already is as good as done.
-pub(super) fn verdict(outcome: &str) -> Exit {
+pub(super) fn verdict(outcome: RequestOutcome) -> Exit {
     match outcome {
-        "done" | "unchanged" | "planned" => Exit::Ok,
-        _ => Exit::Failed,
+        RequestOutcome::Done | RequestOutcome::Unchanged | RequestOutcome::Planned => Exit::Ok,
+        // Not given, or one that only a newer coordinator knows: it may not be done.
+        RequestOutcome::Refused | RequestOutcome::Unspecified => Exit::Failed,
     }
 }

@@ -1,7 +1,7 @@
 //! Asking for an override of one instance: what the emergency commands and `autoscale` share.
 
 use paasta_common::id::InstanceId;
-use paasta_proto::v1::{OverrideRequest, deploys_client::DeploysClient};
+use paasta_proto::v1::{OverrideAction, OverrideRequest, deploys_client::DeploysClient};
 
 use super::{Context, asker, operate::verdict};
 use crate::{client::request, exit::Exit, render::plain};
@@ -13,7 +13,7 @@ use crate::{client::request, exit::Exit, render::plain};
 pub(super) async fn ask(
     context: &Context,
     instance: &InstanceId,
-    action: &str,
+    action: OverrideAction,
     instances: Option<u32>,
     delta: Option<i32>,
 ) -> anyhow::Result<Exit> {
@@ -22,7 +22,8 @@ pub(super) async fn ask(
     let ask = OverrideRequest {
         asker: Some(asker::new()),
         instance: instance.to_string(),
-        action: action.to_owned(),
+        action: action.into(),
+        action_word: String::new(),
         instances,
         delta,
     };
@@ -36,5 +37,5 @@ pub(super) async fn ask(
     } else {
         context.print(&format!("{}\n", plain(&answer.text)))?;
     }
-    Ok(verdict(&answer.outcome))
+    Ok(verdict(answer.outcome()))
 }

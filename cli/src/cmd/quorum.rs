@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use paasta_identity::Tls;
-use paasta_proto::v1::{MetastatusRequest, NodeResponse, admin_client::AdminClient};
+use paasta_proto::v1::{
+    MemberRole, MetastatusRequest, NodeResponse, NodeRole, admin_client::AdminClient,
+};
 use tokio::task::JoinSet;
 
 use super::{Context, cluster::node};
@@ -43,7 +45,7 @@ pub async fn find(context: &Context) -> Option<Lost> {
     let speaks = lost.answers.iter().find(|(_, answer)| {
         answer
             .as_ref()
-            .is_ok_and(|node| node.role != "uninitialized")
+            .is_ok_and(|node| node.role() != NodeRole::Uninitialized)
     });
     let first = speaks?.0.parse().ok()?;
     lost.voters = voters(first, tls.clone()).await;
@@ -84,7 +86,7 @@ async fn voters(address: Address, tls: Option<Tls>) -> BTreeMap<u64, String> {
     let known = answer.await.map(|answer| answer.coordinators);
     let voters = known.unwrap_or_default().into_iter();
     voters
-        .filter(|one| one.role == "voter")
+        .filter(|one| one.role() == MemberRole::Voter)
         .map(|one| (one.id, one.address))
         .collect()
 }
@@ -109,6 +111,6 @@ impl Lost {
     /// Whether more than half of the members answer and one of them leads.
     fn has_leader(&self) -> bool {
         let (answered, all) = self.count();
-        answered > all / 2 && self.nodes().any(|node| node.role == "leader")
+        answered > all / 2 && self.nodes().any(|node| node.role() == NodeRole::Leader)
     }
 }

@@ -3,7 +3,7 @@
 
 use paasta_process::help::examples;
 use paasta_proto::v1::{
-    ApplySettingsRequest, DiffSettingsRequest, DiffSettingsResponse,
+    ApplySettingsRequest, DiffSettingsRequest, DiffSettingsResponse, SettingsState,
     settings_client::SettingsClient,
 };
 
@@ -77,7 +77,10 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
                 true => context.print_json(&answer)?,
                 false => context.print(&render::settings::render(&answer, &context.view))?,
             }
-            let same = answer.coordinators.iter().all(|one| one.state == "same");
+            let same = answer
+                .coordinators
+                .iter()
+                .all(|one| one.state() == SettingsState::Same);
             Ok(if same { Exit::Ok } else { Exit::Unwell })
         }
         Command::Apply(args) => apply(context, &args).await,
@@ -124,5 +127,5 @@ async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         true => context.print_json(&answer)?,
         false => context.print(&format!("{}\n", render::plain(&answer.text)))?,
     }
-    Ok(operate::verdict(&answer.outcome))
+    Ok(operate::verdict(answer.outcome()))
 }

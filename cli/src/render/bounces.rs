@@ -68,7 +68,7 @@ fn numbers(line: &BounceLine) -> String {
 
 #[cfg(test)]
 mod tests {
-    use paasta_proto::v1::{BounceState, BounceStatus, Waiting};
+    use paasta_proto::v1::{BounceMethod, BounceState, BounceStatus, Waiting, WaitingKind};
 
     use super::*;
     use crate::render::view_80;
@@ -80,7 +80,7 @@ mod tests {
             desired_app: "hello.main.git22222222.config22222222".to_owned(),
             configured_app: "hello.main.git22222222.config22222222".to_owned(),
             bounce: Some(BounceStatus {
-                method: "crossover".to_owned(),
+                method: BounceMethod::Crossover.into(),
                 started_at_ms: 1_000,
                 state: BounceState::Held.into(),
                 new_happy: 1,
@@ -96,7 +96,7 @@ mod tests {
                 ..BounceLine::default()
             }),
             waiting: vec![Waiting {
-                kind: "held".to_owned(),
+                kind: WaitingKind::Held.into(),
                 what: "held".to_owned(),
                 ..Waiting::default()
             }],

@@ -1,7 +1,10 @@
 //! What a cleanup removes, or would.
 
 use paasta_common::text::count;
-use paasta_proto::v1::CleanupResponse;
+use paasta_proto::{
+    v1::{CleanupResponse, RemovalReason, RequestOutcome},
+    words::shown,
+};
 
 use super::{
     Tone, View,
@@ -21,7 +24,7 @@ pub fn render(answer: &CleanupResponse, view: &View) -> String {
                 .map_or_else(|| "held back".to_owned(), |at| time::moment(at, view));
             vec![
                 field(&one.instance),
-                field(&one.why),
+                field(shown::<RemovalReason>(one.why)),
                 field(one.replicas),
                 field(when),
             ]
@@ -31,9 +34,15 @@ pub fn render(answer: &CleanupResponse, view: &View) -> String {
         let number = answer.instances.len();
         lines.raw(&format!("{number} of {}", count(answer.total, "instance")));
     }
-    let first = match answer.outcome.as_str() {
-        "refused" => format!("{} - ", view.paint(Tone::Bad, "REFUSED")),
-        _ => String::new(),
+    let first = match RequestOutcome::try_from(answer.outcome) {
+        Ok(RequestOutcome::Refused) => format!("{} - ", view.paint(Tone::Bad, "REFUSED")),
+        Ok(
+            RequestOutcome::Done
+            | RequestOutcome::Unchanged
+            | RequestOutcome::Planned
+            | RequestOutcome::Unspecified,
+        ) => String::new(),
+        Err(_) => format!("{} - ", shown::<RequestOutcome>(answer.outcome)),
     };
     lines.add(&first, &plain(&answer.text), 0);
     lines.finish()
@@ -50,12 +59,14 @@ mod tests {
     fn a_refusal_names_everything_that_would_go() {
         let gone = RemovedInstance {
             instance: "hello.main".to_owned(),
-            why: "undeployed".to_owned(),
+            why: RemovalReason::Undeployed.into(),
+            why_word: String::new(),
             replicas: 3,
             removed_at_ms: None,
         };
         let answer = CleanupResponse {
-            outcome: "refused".to_owned(),
+            outcome: RequestOutcome::Refused.into(),
+            outcome_word: String::new(),
             text: "more than half".to_owned(),
             instances: vec![gone],
             total: 1,

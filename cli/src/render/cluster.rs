@@ -1,6 +1,9 @@
 //! What each coordinator says about itself.
 
-use paasta_proto::v1::NodeResponse;
+use paasta_proto::{
+    v1::{NodeResponse, NodeRole},
+    words::shown,
+};
 
 use super::{
     Tone, View,
@@ -24,15 +27,22 @@ pub fn render(answers: &[Answer], view: &View) -> String {
                     let words = view.paint(Tone::Bad, &super::plain(&node.refused));
                     silent.push_str(&format!("{address}: {words}\n"));
                 }
-                let tone = match node.role.as_str() {
-                    "leader" => Tone::Good,
-                    "candidate" | "uninitialized" => Tone::Bad,
-                    _ => Tone::Faint,
+                let tone = match NodeRole::try_from(node.role) {
+                    Ok(NodeRole::Leader) => Tone::Good,
+                    Ok(NodeRole::Candidate | NodeRole::Uninitialized) => Tone::Bad,
+                    Ok(
+                        NodeRole::NoQuorum
+                        | NodeRole::Follower
+                        | NodeRole::Learner
+                        | NodeRole::Stopped
+                        | NodeRole::Unspecified,
+                    )
+                    | Err(_) => Tone::Faint,
                 };
                 rows.push(vec![
                     field(address),
                     field(node.id),
-                    (node.role.clone(), Some(tone)),
+                    (shown::<NodeRole>(node.role).into_owned(), Some(tone)),
                     field(node.term),
                     field(
                         node.leader_id

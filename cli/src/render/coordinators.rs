@@ -1,6 +1,9 @@
 //! The coordinators as the leader sees them.
 
-use paasta_proto::v1::{ListMembersResponse, Member};
+use paasta_proto::{
+    v1::{ListMembersResponse, Member, MemberRole},
+    words::shown,
+};
 
 use super::{
     Tone, View, plain,
@@ -55,9 +58,10 @@ pub fn render(list: &ListMembersResponse, view: &View) -> String {
 /// The voters that do not answer the leader; as far as it is the leader who told.
 fn silent(list: &ListMembersResponse) -> usize {
     let told = list.members.iter();
-    let told = told.filter(|one| one.id == list.answered_by && one.role == "leader");
-    let silent =
-        |one: &&Member| one.role == "voter" && one.last_answer_ms.is_none_or(|ago| ago > SILENT_MS);
+    let told = told.filter(|one| one.id == list.answered_by && one.role() == MemberRole::Leader);
+    let silent = |one: &&Member| {
+        one.role() == MemberRole::Voter && one.last_answer_ms.is_none_or(|ago| ago > SILENT_MS)
+    };
     match told.count() {
         0 => 0,
         _ => list.members.iter().filter(silent).count(),
@@ -65,10 +69,10 @@ fn silent(list: &ListMembersResponse) -> usize {
 }
 
 fn row(member: &Member) -> Vec<Field> {
-    let tone = match member.role.as_str() {
-        "leader" => Tone::Good,
-        "learner" => Tone::Fair,
-        _ => Tone::Faint,
+    let tone = match MemberRole::try_from(member.role) {
+        Ok(MemberRole::Leader) => Tone::Good,
+        Ok(MemberRole::Learner) => Tone::Fair,
+        Ok(MemberRole::Voter | MemberRole::Unspecified) | Err(_) => Tone::Faint,
     };
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let answered = match member.last_answer_ms {
@@ -83,7 +87,7 @@ fn row(member: &Member) -> Vec<Field> {
         field(member.id),
         field(&member.address),
         match member.refused.is_empty() {
-            true => (member.role.clone(), Some(tone)),
+            true => (shown::<MemberRole>(member.role).into_owned(), Some(tone)),
             false => ("refused".to_owned(), Some(Tone::Bad)),
         },
         field(number(member.matched_index)),
@@ -100,10 +104,11 @@ mod tests {
 
     #[test]
     fn a_row_for_each_and_what_the_cluster_bears() {
-        let member = |id: u64, role: &str, matched_index, last_answer_ms| Member {
+        let member = |id: u64, role: MemberRole, matched_index, last_answer_ms| Member {
             id,
             address: format!("10.0.0.{id}:7401"),
-            role: role.to_owned(),
+            role: role.into(),
+            role_word: String::new(),
             matched_index,
             lag: matched_index.map(|at| 120 - at),
             last_answer_ms,
@@ -116,9 +121,9 @@ mod tests {
             epoch: 2,
             term: 7,
             members: vec![
-                member(1, "leader", Some(120), Some(0)),
-                member(2, "voter", Some(118), Some(80)),
-                member(3, "learner", None, Some(7_000)),
+                member(1, MemberRole::Leader, Some(120), Some(0)),
+                member(2, MemberRole::Voter, Some(118), Some(80)),
+                member(3, MemberRole::Learner, None, Some(7_000)),
             ],
             changing: true,
             ..ListMembersResponse::default()

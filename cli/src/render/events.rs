@@ -1,6 +1,9 @@
 //! Events, a line each: when, what it is about, what happened.
 
-use paasta_proto::v1::Event;
+use paasta_proto::{
+    v1::{Event, EventKind},
+    words::shown,
+};
 
 use super::{Tone, lines::Lines, plain, time};
 
@@ -15,7 +18,7 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, events: &[Event]) {
             .map(String::as_str)
             .filter(|text| !text.is_empty())
             .collect();
-        let mut text = format!("[{}]", plain(&event.kind));
+        let mut text = format!("[{}]", shown::<EventKind>(event.kind));
         if !about.is_empty() {
             text.push_str(&format!(" {}:", plain(&about.join(" on "))));
         }

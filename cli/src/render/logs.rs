@@ -1,9 +1,12 @@
 //! Log lines: PaaSTA's form for people, its keys as JSON for programs, or as they were written.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
-use paasta_proto::v1::LogLine;
+use paasta_proto::{
+    v1::{LogComponent, LogLevel, LogLine},
+    words,
+};
 use serde::Serialize;
 
 use super::{Tone, View, plain, time};
@@ -31,17 +34,17 @@ pub struct Lines {
     form: Form,
     view: View,
     /// What has begun and not ended, by replica, run and component.
-    begun: BTreeMap<(String, u64, String), LogLine>,
+    begun: BTreeMap<(String, u64, i32), LogLine>,
 }
 
 #[derive(Serialize)]
 struct Json<'a> {
     timestamp: String,
-    level: &'a str,
+    level: Cow<'static, str>,
     cluster: &'a str,
     service: &'a str,
     instance: &'a str,
-    component: &'a str,
+    component: Cow<'static, str>,
     message: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     host: &'a str,
@@ -69,7 +72,7 @@ impl Lines {
     pub fn take(&mut self, lines: Vec<LogLine>) -> Vec<u8> {
         let mut text = Vec::new();
         for mut line in lines {
-            let key = (line.replica.clone(), line.run, line.component.clone());
+            let key = (line.replica.clone(), line.run, line.component);
             if let Some(mut begun) = self.begun.remove(&key) {
                 begun.message.append(&mut line.message);
                 line.message = begun.message;
@@ -103,13 +106,14 @@ impl Lines {
     fn text(&self, line: &LogLine, verbose: bool) -> String {
         let view = &self.view;
         let at = time::moment(line.at_ns / 1_000_000, view);
-        let tone = match line.component.as_str() {
-            "stderr" => Tone::Fair,
-            "deploy" => Tone::Good,
-            "monitoring" => Tone::Bad,
-            _ => Tone::Faint,
+        let tone = match LogComponent::try_from(line.component) {
+            Ok(LogComponent::Stderr) => Tone::Fair,
+            Ok(LogComponent::Deploy) => Tone::Good,
+            Ok(LogComponent::Monitoring) => Tone::Bad,
+            Ok(LogComponent::Stdout | LogComponent::Unspecified) | Err(_) => Tone::Faint,
         };
-        let component = view.paint(tone, &format!("[{}]", plain(&line.component)));
+        let component = words::shown::<LogComponent>(line.component);
+        let component = view.paint(tone, &format!("[{component}]"));
         let origin = match verbose && !line.host.is_empty() {
             true => format!(
                 " [{} {}-{}]",
@@ -123,7 +127,7 @@ impl Lines {
             "{at} {component} [{}] [{}]{origin} - [{}] {}",
             plain(&line.cluster),
             plain(&line.instance),
-            plain(&line.level),
+            words::shown::<LogLevel>(line.level),
             harmless(&String::from_utf8_lossy(&line.message)),
         )
     }
@@ -135,11 +139,11 @@ fn json(line: &LogLine) -> String {
     let message = String::from_utf8_lossy(&line.message);
     let json = Json {
         timestamp: format!("{timestamp:.9}"),
-        level: &line.level,
+        level: words::word::<LogLevel>(line.level),
         cluster: &line.cluster,
         service: &line.service,
         instance: &line.instance,
-        component: &line.component,
+        component: words::word::<LogComponent>(line.component),
         message: &message,
         host: &line.host,
         replica: &line.replica,
@@ -168,8 +172,10 @@ mod tests {
     fn line(message: &[u8]) -> LogLine {
         LogLine {
             at_ns: 1_763_903_405_000_000_001,
-            component: "stdout".to_owned(),
-            level: "event".to_owned(),
+            component: LogComponent::Stdout.into(),
+            level: LogLevel::Event.into(),
+            component_word: String::new(),
+            level_word: String::new(),
             cluster: "demo".to_owned(),
             service: "hello".to_owned(),
             instance: "main".to_owned(),
@@ -224,7 +230,7 @@ mod tests {
             ..line(message)
         };
         let other = LogLine {
-            component: "stderr".to_owned(),
+            component: LogComponent::Stderr.into(),
             ..line(b"x")
         };
         let text = shown(Form::Raw, vec![part(b"a"), other, part(b"b"), line(b"c")]);

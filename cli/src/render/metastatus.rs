@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use paasta_common::text::count;
 use paasta_proto::{
-    v1::{CoordinatorStatus, HostState, HostStatus, MetastatusResponse, PoolStatus, Resources},
+    v1::{
+        CoordinatorStatus, HostState, HostStatus, LinkSpeed, MemberRole, MetastatusResponse,
+        PoolStatus, Resources,
+    },
     words::shown,
 };
 
@@ -151,7 +154,7 @@ fn coordinators(all: &[CoordinatorStatus], silent: &BTreeSet<u64>, view: &View) 
     let rows = all.iter().map(|one| {
         let role = match one.leader {
             true => ("leader".to_owned(), Some(Tone::Good)),
-            false => field(&one.role),
+            false => field(shown::<MemberRole>(one.role)),
         };
         let answers = match silent.contains(&one.id) {
             true => ("no".to_owned(), Some(Tone::Bad)),
@@ -178,10 +181,11 @@ fn round_trip(one: &CoordinatorStatus) -> Field {
         return field("-");
     };
     let text = format!("{}.{} ms", us / 1_000, us % 1_000 / 100);
-    match one.link.as_str() {
-        "too-slow" => (format!("{text}, too slow"), Some(Tone::Bad)),
-        "slow" => (format!("{text}, slow"), Some(Tone::Fair)),
-        _ => field(text),
+    match LinkSpeed::try_from(one.link) {
+        Ok(LinkSpeed::TooSlow) => (format!("{text}, too slow"), Some(Tone::Bad)),
+        Ok(LinkSpeed::Slow) => (format!("{text}, slow"), Some(Tone::Fair)),
+        Ok(LinkSpeed::Fast | LinkSpeed::Unspecified) => field(text),
+        Err(_) => field(format!("{text}, {}", shown::<LinkSpeed>(one.link))),
     }
 }
 

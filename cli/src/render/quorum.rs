@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use paasta_proto::{v1::NodeRole, words::shown};
+
 use crate::cmd::quorum::Lost;
 
 /// The coordinators that answer and that do not, what goes on, and what to do.
@@ -20,7 +22,10 @@ pub fn render(lost: &Lost) -> String {
         text.push_str(&match answer {
             Ok(node) => format!(
                 "\n  {} at {address}: {}, term {}, has applied {}",
-                node.id, node.role, node.term, node.applied_index
+                node.id,
+                shown::<NodeRole>(node.role),
+                node.term,
+                node.applied_index
             ),
             Err(words) => {
                 let id = lost.voters.iter().find(|(_, at)| *at == address);
@@ -73,7 +78,7 @@ mod tests {
     fn who_answers_and_what_goes_on_is_said() {
         let node = NodeResponse {
             id: 2,
-            role: "candidate".to_owned(),
+            role: NodeRole::Candidate.into(),
             term: 7,
             applied_index: 40,
             ..NodeResponse::default()

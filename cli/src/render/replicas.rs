@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use paasta_proto::{
-    v1::{ReplicaClass, ReplicaHealth, ReplicaPhase, ReplicaStatus},
+    v1::{ImageProblem, ReplicaClass, ReplicaHealth, ReplicaPhase, ReplicaStatus},
     words::shown,
 };
 
@@ -111,15 +111,18 @@ fn digests(replicas: &[ReplicaStatus]) -> BTreeMap<&str, Vec<&str>> {
 
 /// Why it has no image, in a word.
 fn image_problem(replica: &ReplicaStatus) -> Option<Cow<'static, str>> {
-    let known = match replica.image.as_ref()?.problem.as_str() {
-        "" => return None,
-        "missing" => "image-missing",
-        "denied" => "image-denied",
-        "registry-unreachable" => "registry-unreachable",
-        "failed" => "image-failed",
-        other => return Some(plain(&format!("image unknown ({other})")).into()),
-    };
-    Some(known.into())
+    let image = replica.image.as_ref()?;
+    Some(match ImageProblem::try_from(image.problem) {
+        Ok(ImageProblem::Missing) => "image-missing".into(),
+        Ok(ImageProblem::Denied) => "image-denied".into(),
+        Ok(ImageProblem::RegistryUnreachable) => "registry-unreachable".into(),
+        Ok(ImageProblem::Failed) => "image-failed".into(),
+        Ok(ImageProblem::Unspecified) if image.problem_word.is_empty() => return None,
+        Ok(ImageProblem::Unspecified) => {
+            plain(&format!("image unknown ({})", image.problem_word)).into()
+        }
+        Err(_) => format!("image {}", shown::<ImageProblem>(image.problem)).into(),
+    })
 }
 
 fn row(replica: &ReplicaStatus, now_ms: u64) -> Vec<Field> {
@@ -248,7 +251,7 @@ mod tests {
             ..ImageReport::default()
         };
         let missing = ImageReport {
-            problem: "missing".to_owned(),
+            problem: ImageProblem::Missing.into(),
             ..ImageReport::default()
         };
         let here = ImageReport {

@@ -1,7 +1,12 @@
 //! Whether instances have enough replicas: the coordinator's text for each, and the sum of it.
 
+use std::borrow::Cow;
+
 use paasta_common::text::count_of;
-use paasta_proto::v1::{CheckReplicationResponse, ReplicationStatus};
+use paasta_proto::{
+    v1::{CheckReplicationResponse, ReplicationLevel, ReplicationStatus},
+    words::shown,
+};
 
 use super::{Tone, View, lines::Lines, plain, time};
 
@@ -10,7 +15,7 @@ pub fn render(answer: &CheckReplicationResponse, checked: usize, view: &View) ->
     let mut lines = Lines::new(view);
     for one in &answer.instances {
         let (word, tone) = word(one);
-        let mut heading = format!("{}: {}", one.instance, view.paint(tone, word));
+        let mut heading = format!("{}: {}", one.instance, view.paint(tone, &word));
         if let Some(since) = one.alerted_since_ms {
             heading.push_str(&format!(
                 ", its team was told {}",
@@ -25,11 +30,11 @@ pub fn render(answer: &CheckReplicationResponse, checked: usize, view: &View) ->
     let critical = answer
         .instances
         .iter()
-        .filter(|one| one.status == "critical");
+        .filter(|one| one.status() == ReplicationLevel::Critical);
     let unknown = answer
         .instances
         .iter()
-        .filter(|one| one.status == "unknown");
+        .filter(|one| one.status() == ReplicationLevel::Unknown);
     let checked = count_of(checked, "instance");
     let mut text = match critical.count() {
         1 => format!("1 of {checked} lacks replicas"),
@@ -44,12 +49,18 @@ pub fn render(answer: &CheckReplicationResponse, checked: usize, view: &View) ->
     lines.finish()
 }
 
-fn word(one: &ReplicationStatus) -> (&'static str, Tone) {
-    match one.status.as_str() {
-        "ok" => ("OK", Tone::Good),
-        "critical" => ("CRITICAL", Tone::Bad),
-        "not-deployed" => ("NOT DEPLOYED", Tone::Fair),
-        _ => ("UNKNOWN", Tone::Fair),
+fn word(one: &ReplicationStatus) -> (Cow<'static, str>, Tone) {
+    match ReplicationLevel::try_from(one.status) {
+        Ok(ReplicationLevel::Ok) => ("OK".into(), Tone::Good),
+        Ok(ReplicationLevel::Critical) => ("CRITICAL".into(), Tone::Bad),
+        Ok(ReplicationLevel::NotDeployed) => ("NOT DEPLOYED".into(), Tone::Fair),
+        Ok(ReplicationLevel::Unknown | ReplicationLevel::Unspecified) => {
+            ("UNKNOWN".into(), Tone::Fair)
+        }
+        Err(_) => {
+            let word = shown::<ReplicationLevel>(one.status);
+            (word.to_ascii_uppercase().into(), Tone::Fair)
+        }
     }
 }
 
@@ -60,17 +71,21 @@ mod tests {
 
     #[test]
     fn each_instance_has_a_verdict_and_all_have_a_sum() {
-        let one = |instance: &str, status: &str, text: &str| ReplicationStatus {
+        let one = |instance: &str, status: ReplicationLevel, text: &str| ReplicationStatus {
             instance: instance.to_owned(),
-            status: status.to_owned(),
+            status: status.into(),
             text: text.to_owned(),
-            alerted_since_ms: (status == "critical").then_some(1_000),
+            alerted_since_ms: (status == ReplicationLevel::Critical).then_some(1_000),
             ..ReplicationStatus::default()
         };
         let answer = CheckReplicationResponse {
             instances: vec![
-                one("a.main", "critical", "- 1 of 3\nwhat to do\n"),
-                one("b.main", "unknown", ""),
+                one(
+                    "a.main",
+                    ReplicationLevel::Critical,
+                    "- 1 of 3\nwhat to do\n",
+                ),
+                one("b.main", ReplicationLevel::Unknown, ""),
             ],
             now_ms: 61_000,
             ..CheckReplicationResponse::default()

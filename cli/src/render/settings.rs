@@ -1,7 +1,10 @@
 //! Whose files differ from the settings of the cluster, and what it would do to apply them.
 
 use paasta_common::text::count_of;
-use paasta_proto::v1::DiffSettingsResponse;
+use paasta_proto::{
+    v1::{DiffSettingsResponse, SettingsState},
+    words::shown,
+};
 
 use super::{
     Tone, View,
@@ -23,12 +26,12 @@ pub fn render(answer: &DiffSettingsResponse, view: &View) -> String {
         }
     }
     for one in &answer.coordinators {
-        let tone = if one.state == "same" {
-            Tone::Good
-        } else {
-            Tone::Bad
+        let tone = match SettingsState::try_from(one.state) {
+            Ok(SettingsState::Same) => Tone::Good,
+            Ok(SettingsState::Differs | SettingsState::Unknown | SettingsState::Unspecified)
+            | Err(_) => Tone::Bad,
         };
-        let state = view.paint(tone, &one.state);
+        let state = view.paint(tone, &shown::<SettingsState>(one.state));
         lines.add(
             &format!("coordinator {} ({}): ", one.id, one.address),
             &state,
@@ -81,11 +84,12 @@ mod tests {
     use super::*;
     use crate::render::view_80;
 
-    fn coordinator(id: u64, state: &str) -> CoordinatorSettings {
+    fn coordinator(id: u64, state: SettingsState) -> CoordinatorSettings {
         CoordinatorSettings {
             id,
             address: format!("c{id}:7401"),
-            state: state.to_owned(),
+            state: state.into(),
+            state_word: String::new(),
             differences: Vec::new(),
         }
     }
@@ -97,7 +101,10 @@ mod tests {
             since_ms: 1_000_000_000_000,
             by: "ann@desk".to_owned(),
             why: "a test".to_owned(),
-            coordinators: vec![coordinator(1, "same"), coordinator(2, "differs")],
+            coordinators: vec![
+                coordinator(1, SettingsState::Same),
+                coordinator(2, SettingsState::Differs),
+            ],
             now_ms: 1_000_000_060_000,
             ..DiffSettingsResponse::default()
         };

@@ -3,8 +3,9 @@
 use paasta_common::text::{count, count_of};
 use paasta_proto::{
     v1::{
-        AppStatus, Autoscaling, BounceState, BounceStatus, Counts, DeadlineAction, DeployStatus,
-        DesiredState, InstanceStatus, OverrideStatus, Problem, StatusResponse,
+        AppStatus, Autoscaling, BounceMethod, BounceState, BounceStatus, Counts, DeadlineAction,
+        DeployStatus, DesiredState, InstanceStatus, OverrideKind, OverrideStatus, Problem,
+        StatusResponse,
     },
     words::{Words as _, shown},
 };
@@ -160,7 +161,7 @@ fn git_sha(status: &InstanceStatus, now_ms: u64, view: &View) -> String {
 fn autoscaling(status: &InstanceStatus, scaled: &Autoscaling) -> String {
     let (min, max, wanted) = (scaled.min_instances, scaled.max_instances, status.wanted);
     let from = match &status.overridden {
-        Some(known) if known.kind == "pin" => {
+        Some(known) if known.kind() == OverrideKind::Pin => {
             let by = plain(&known.by);
             format!("pinned to {wanted} by {by}")
         }
@@ -173,10 +174,21 @@ fn autoscaling(status: &InstanceStatus, scaled: &Autoscaling) -> String {
 
 /// What an operator asked for beside the configuration.
 fn overridden(known: &OverrideStatus, now_ms: u64, view: &View) -> String {
-    let what = match (known.kind.as_str(), known.instances) {
-        (kind, None) => format!("emergency {kind}"),
-        ("pin", Some(number)) => format!("pinned to {}", count(number, "replica")),
-        (_, Some(number)) => format!("scaled to {}", count(number, "replica")),
+    let kind = shown::<OverrideKind>(known.kind);
+    let what = match (OverrideKind::try_from(known.kind), known.instances) {
+        (_, None) => format!("emergency {kind}"),
+        (Ok(OverrideKind::Pin), Some(number)) => format!("pinned to {}", count(number, "replica")),
+        (
+            Ok(
+                OverrideKind::Scale
+                | OverrideKind::Stop
+                | OverrideKind::Start
+                | OverrideKind::Restart
+                | OverrideKind::Unspecified,
+            ),
+            Some(number),
+        ) => format!("scaled to {}", count(number, "replica")),
+        (Err(_), Some(number)) => format!("{kind}, {}", count(number, "replica")),
     };
     let since = time::moment_and_distance(known.since_ms, now_ms, view);
     let by = plain(&known.by);
@@ -190,11 +202,12 @@ fn desired_state(status: &InstanceStatus, view: &View) -> String {
     if status.undeclared {
         return view.paint(Tone::Fair, "Undeclared") + ", being removed";
     }
+    let bouncing = |method| format!("Bouncing ({})", shown::<BounceMethod>(method));
     let versions = || status.apps.iter().filter(|app| app.replicas > 0);
     let old = versions().any(|app| !app.desired);
     let shape = match &status.bounce {
-        Some(bounce) if old => format!("Bouncing ({})", bounce.method),
-        None if old => format!("Bouncing ({})", status.bounce_method),
+        Some(bounce) if old => bouncing(bounce.method),
+        None if old => bouncing(status.bounce_method),
         None if versions().next().is_none() => "Disabled".to_owned(),
         _ => "Configured".to_owned(),
     };
@@ -307,7 +320,7 @@ fn version(lines: &mut Lines<'_>, app: &AppStatus, now_ms: u64) {
 pub fn bounce_text(bounce: &BounceStatus, now_ms: u64) -> String {
     let mut text = format!(
         "{}, {} for {}: new {}/{} happy",
-        bounce.method,
+        shown::<BounceMethod>(bounce.method),
         match bounce.state {
             0 => BounceState::Going.word().into(),
             state => shown::<BounceState>(state),

@@ -1,5 +1,7 @@
 //! The last lines that failing replicas wrote, below their instances.
 
+use paasta_proto::{v1::LogComponent, words::shown};
+
 use super::{Tone, View, lines::Lines, plain, time};
 use crate::cmd::status::tails::Tail;
 
@@ -17,7 +19,11 @@ pub fn render(tails: &[Tail], left_out: usize, view: &View) -> String {
                     let at = time::moment(line.at_ns / 1_000_000, view);
                     let first = format!("      {} ", view.paint(Tone::Faint, &at));
                     let text = String::from_utf8_lossy(&line.message);
-                    let text = format!("[{}] {}", plain(&line.component), plain(&text));
+                    let text = format!(
+                        "[{}] {}",
+                        shown::<LogComponent>(line.component),
+                        plain(&text)
+                    );
                     lines.add(&first, &text, 8);
                 }
             }

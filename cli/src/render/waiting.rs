@@ -1,6 +1,9 @@
 //! What is waited for: the reason, since when, until when, and what happens then.
 
-use paasta_proto::v1::Waiting;
+use paasta_proto::{
+    v1::{Waiting, WaitingKind},
+    words::shown,
+};
 
 use super::{View, lines::Lines, time};
 
@@ -25,8 +28,8 @@ pub fn add(lines: &mut Lines<'_>, indent: usize, waiting: &[Waiting], problems: 
 
 /// What is waited for, without what its surroundings say already.
 fn what(one: &Waiting, problems: bool, view: &View) -> String {
-    match one.kind.as_str() {
-        "config" if problems => "the configuration has errors".to_owned(),
+    match one.kind() {
+        WaitingKind::Config if problems => "the configuration has errors".to_owned(),
         _ => {
             let text = view.said(&one.what);
             let bare = text.strip_prefix("waiting for ");
@@ -38,18 +41,19 @@ fn what(one: &Waiting, problems: bool, view: &View) -> String {
 /// The same in a few words: what is waited for, without times.
 pub fn brief(one: &Waiting, view: &View) -> String {
     match view.said(&one.what) {
-        what if what.is_empty() => view.said(&one.kind),
+        what if what.is_empty() => shown::<WaitingKind>(one.kind).into_owned(),
         what => what,
     }
 }
 
 fn sentence(one: &Waiting, what: &str, now_ms: u64) -> String {
-    let kind = format!("{}:", one.kind);
+    let kind = shown::<WaitingKind>(one.kind);
+    let begin = format!("{kind}:");
     let mut text = match what {
-        "" => one.kind.clone(),
+        "" => kind.into_owned(),
         // Some say their kind themselves.
-        what if what.starts_with(&kind) => what.to_owned(),
-        what => format!("{kind} {what}"),
+        what if what.starts_with(&begin) => what.to_owned(),
+        what => format!("{begin} {what}"),
     };
     let mut more = Vec::new();
     if one.since_ms > 0 {

@@ -5,7 +5,10 @@ mod disks;
 use std::collections::BTreeSet;
 
 use paasta_proto::{
-    v1::{HostPart, HostState, HostStatus, MetastatusResponse, Resources, SettingsDrift},
+    v1::{
+        DataSpace, HostPart, HostState, HostStatus, LinkSpeed, MemberRole, MetastatusResponse,
+        Resources, SettingsDrift,
+    },
     words::{Words as _, shown},
 };
 
@@ -116,7 +119,7 @@ fn coordinators(response: &MetastatusResponse, silent: &BTreeSet<u64>) -> Findin
     let voters: Vec<_> = response
         .coordinators
         .iter()
-        .filter(|one| one.role != "learner")
+        .filter(|one| one.role() != MemberRole::Learner)
         .collect();
     let out = |id: &u64, refused: &str| silent.contains(id) || !refused.is_empty();
     let silent = voters.iter().filter(|one| out(&one.id, &one.refused));
@@ -172,14 +175,17 @@ fn is_unrecognized(host: &HostStatus) -> bool {
 
 /// Which of the leader's links are slow, and whether consensus is made for that.
 fn slow_links(response: &MetastatusResponse) -> (String, Level) {
-    let named = |speed: &str| {
-        let links = response.coordinators.iter().filter(|one| one.link == speed);
+    let named = |speed: LinkSpeed| {
+        let links = response
+            .coordinators
+            .iter()
+            .filter(|one| one.link() == speed);
         let named: Vec<String> = links
             .map(|one| format!("{} ({} ms)", one.id, one.round_trip_us.unwrap_or(0) / 1_000))
             .collect();
         named.join(", ")
     };
-    let (slow, too_slow) = (named("slow"), named("too-slow"));
+    let (slow, too_slow) = (named(LinkSpeed::Slow), named(LinkSpeed::TooSlow));
     let mut text = String::new();
     let mut level = Level::Ok;
     if !slow.is_empty() {
@@ -215,11 +221,12 @@ fn space(response: &MetastatusResponse) -> Option<Finding> {
     );
     let mut level = Level::Ok;
     for one in &response.coordinators {
-        let said = match one.data_space.as_str() {
-            "low" => (Level::Warning, "is low"),
-            "reserve" => (Level::Critical, "is down to its reserve"),
-            "full" => (Level::Critical, "is nearly full"),
-            _ => continue,
+        let said = match DataSpace::try_from(one.data_space) {
+            Ok(DataSpace::Low) => (Level::Warning, "is low".into()),
+            Ok(DataSpace::Reserve) => (Level::Critical, "is down to its reserve".into()),
+            Ok(DataSpace::Full) => (Level::Critical, "is nearly full".into()),
+            Ok(DataSpace::Ok | DataSpace::Unspecified) => continue,
+            Err(_) => (Level::Warning, shown::<DataSpace>(one.data_space)),
         };
         level = level.max(said.0);
         text.push_str(&format!(
@@ -227,10 +234,14 @@ fn space(response: &MetastatusResponse) -> Option<Finding> {
             one.id, one.address, said.1
         ));
     }
-    match response.writes_space.as_str() {
-        "reserve" => text.push_str("; new versions and configurations are refused"),
-        "full" => text.push_str("; all but what mends the cluster is refused"),
-        _ => {}
+    match DataSpace::try_from(response.writes_space) {
+        Ok(DataSpace::Reserve) => text.push_str("; new versions and configurations are refused"),
+        Ok(DataSpace::Full) => text.push_str("; all but what mends the cluster is refused"),
+        Ok(DataSpace::Ok | DataSpace::Low | DataSpace::Unspecified) => {}
+        Err(_) => {
+            let space = shown::<DataSpace>(response.writes_space);
+            text.push_str(&format!("; what is refused is {space}"));
+        }
     }
     for one in &response.coordinators {
         if !one.snapshot_error.is_empty() {

@@ -2,7 +2,7 @@
 //! count when they are happy, not when they merely run.
 
 use paasta_proto::{
-    v1::{DeployStatus, DesiredState, InstanceStatus, Severity},
+    v1::{DeployStatus, DesiredState, InstanceStatus, Severity, WaitingKind},
     words::shown,
 };
 
@@ -84,7 +84,10 @@ pub fn arrival(status: Option<&InstanceStatus>, sha: &str) -> Arrival {
 
 /// With the first thing that the planner waits for.
 fn with_reason(status: &InstanceStatus, why: String) -> String {
-    let telling = status.waiting.iter().find(|one| one.kind != "config");
+    let telling = status
+        .waiting
+        .iter()
+        .find(|one| one.kind() != WaitingKind::Config);
     let failing = status
         .replicas
         .iter()
@@ -175,7 +178,7 @@ mod tests {
     fn the_planners_reason_is_told() {
         let mut waiting = status(0, 0);
         waiting.waiting.push(Waiting {
-            kind: "capacity".to_owned(),
+            kind: WaitingKind::Capacity.into(),
             what: "3 replicas cannot be placed".to_owned(),
             ..Waiting::default()
         });

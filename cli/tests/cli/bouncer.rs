@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use paasta_proto::v1::{
     Asker, BounceStatusRequest, BounceStatusResponse, ForceBounceRequest, OperateResponse,
-    ResumeBounceRequest, RollBackRequest,
+    RequestOutcome, ResumeBounceRequest, RollBackRequest,
     bounces_server::{Bounces, BouncesServer},
 };
 use tokio::runtime::Runtime;
@@ -63,13 +63,17 @@ impl Service {
             "nobody.main" => {
                 return Err(Status::not_found("instance \"nobody.main\" is not known"));
             }
-            "refused.main" => ("refused", "refused.main has no earlier app".to_owned()),
-            _ => ("done", format!("{what}: done")),
+            "refused.main" => (
+                RequestOutcome::Refused,
+                "refused.main has no earlier app".to_owned(),
+            ),
+            _ => (RequestOutcome::Done, format!("{what}: done")),
         };
         let mut asked = self.asked.lock().expect("not poisoned");
         asked.push((what, asker));
         Ok(Response::new(OperateResponse {
-            outcome: outcome.to_owned(),
+            outcome: outcome.into(),
+            outcome_word: String::new(),
             text,
         }))
     }

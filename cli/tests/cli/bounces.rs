@@ -1,6 +1,9 @@
 //! `paasta bounce status|resume|rollback|force`, against a coordinator that notes what it is asked.
 
-use paasta_proto::v1::{BounceState, BounceStatus, BounceStatusResponse, InstanceBounce, Waiting};
+use paasta_proto::v1::{
+    BounceMethod, BounceState, BounceStatus, BounceStatusResponse, InstanceBounce, Waiting,
+    WaitingKind,
+};
 use paasta_proto::words::value;
 
 use crate::{
@@ -22,7 +25,7 @@ fn bouncing(instance: &str, state: &str) -> InstanceBounce {
         instance: instance.to_owned(),
         desired_app: format!("{instance}.git22222222.config22222222"),
         bounce: Some(BounceStatus {
-            method: "crossover".to_owned(),
+            method: BounceMethod::Crossover.into(),
             state: value::<BounceState>(state).expect("a word"),
             ..BounceStatus::default()
         }),
@@ -34,7 +37,7 @@ fn bouncing(instance: &str, state: &str) -> InstanceBounce {
 fn status_is_2_when_somebody_is_needed() {
     let mut pinned = bouncing("c.main", "going");
     pinned.waiting.push(Waiting {
-        kind: "pinned".to_owned(),
+        kind: WaitingKind::Pinned.into(),
         ..Waiting::default()
     });
     let instances = vec![

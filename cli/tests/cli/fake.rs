@@ -240,7 +240,7 @@ impl Admin for Service {
         let event = |index| paasta_proto::v1::Event {
             index,
             at_ms: NOW_MS,
-            kind: "bounce".to_owned(),
+            kind: paasta_proto::v1::EventKind::Bounce.into(),
             instance: "hello.main".to_owned(),
             text: format!("step {index}"),
             ..Default::default()

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use paasta_proto::v1::{BounceStatus, LogLine, ReplicaClass, ReplicaPhase};
+use paasta_proto::v1::{
+    BounceMethod, BounceStatus, LogComponent, LogLine, ReplicaClass, ReplicaPhase,
+};
 use tonic::Status;
 
 use crate::{
@@ -28,7 +30,7 @@ fn teams() -> Script {
     web.team = "front".to_owned();
     web.registrations = vec!["web.main".to_owned()];
     web.bounce = Some(BounceStatus {
-        method: "crossover".to_owned(),
+        method: BounceMethod::Crossover.into(),
         started_at_ms: NOW_MS - 60_000,
         new_happy: 1,
         new_wanted: 3,
@@ -149,7 +151,7 @@ fn failing_replicas_show_what_they_wrote_last() {
     main.replicas.push(failing);
     let line = |number: u64, replica: &str| LogLine {
         at_ns: (NOW_MS + number) * 1_000_000,
-        component: "stderr".to_owned(),
+        component: LogComponent::Stderr.into(),
         replica: replica.to_owned(),
         message: format!("{replica} line {number}\u{1b}[2J").into_bytes(),
         ..LogLine::default()

@@ -6,7 +6,7 @@ use std::{
 };
 
 use paasta_proto::v1::{
-    LogLine, LogsPart, LogsRequest,
+    LogComponent, LogLevel, LogLine, LogsPart, LogsRequest,
     logs_server::{Logs, LogsServer},
 };
 use tokio::runtime::Runtime;
@@ -62,8 +62,8 @@ fn logs(streams: Vec<Parts>, more: &[&str]) -> (Ran, Vec<LogsRequest>) {
 fn lines(messages: &[(u64, &str)]) -> Result<LogsPart, Status> {
     let line = |(at_ns, message): &(u64, &str)| LogLine {
         at_ns: *at_ns,
-        component: "stdout".to_owned(),
-        level: "event".to_owned(),
+        component: LogComponent::Stdout.into(),
+        level: LogLevel::Event.into(),
         cluster: "demo".to_owned(),
         service: "hello".to_owned(),
         instance: "main".to_owned(),
@@ -71,7 +71,7 @@ fn lines(messages: &[(u64, &str)]) -> Result<LogsPart, Status> {
         replica: "r7".to_owned(),
         run: 1,
         message: message.as_bytes().to_vec(),
-        partial: false,
+        ..LogLine::default()
     };
     Ok(LogsPart {
         lines: messages.iter().map(line).collect(),
@@ -133,7 +133,7 @@ fn what_is_asked_for_is_what_was_said() {
     let wanted = LogsRequest {
         service: "hello".to_owned(),
         instances: vec!["main".to_owned(), "worker".to_owned()],
-        components: vec!["stderr".to_owned(), "deploy".to_owned()],
+        components: vec![LogComponent::Stderr.into(), LogComponent::Deploy.into()],
         since_ns: 5_000_000_000,
         until_ns: 9_000_000_000,
         lines: 0,
@@ -141,6 +141,7 @@ fn what_is_asked_for_is_what_was_said() {
         replica: "r7".to_owned(),
         host: "host1".to_owned(),
         cluster: "demo".to_owned(),
+        components_word: Vec::new(),
     };
     assert_eq!(asked, [wanted]);
     let each: Vec<serde_json::Value> = ran

@@ -13,6 +13,7 @@ mod marking;
 mod members;
 mod newcomer;
 mod newer;
+mod older;
 mod operate;
 mod operator;
 mod paasta;

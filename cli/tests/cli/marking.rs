@@ -13,7 +13,9 @@ use std::{
     process::Command,
 };
 
-use paasta_proto::v1::{AppStatus, Counts, DeployStatus, DesiredState, InstanceStatus, Waiting};
+use paasta_proto::v1::{
+    AppStatus, Counts, DeployStatus, DesiredState, InstanceStatus, Waiting, WaitingKind,
+};
 use tempfile::TempDir;
 
 use crate::{
@@ -469,7 +471,7 @@ fn status(instance: &str, sha: &str, happy: u32) -> InstanceStatus {
         deploy_status: DeployStatus::Running.into(),
         apps: vec![app],
         waiting: vec![Waiting {
-            kind: "happy".to_owned(),
+            kind: WaitingKind::Happy.into(),
             what: "waiting for r7 to become happy".to_owned(),
             ..Waiting::default()
         }],

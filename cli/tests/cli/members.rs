@@ -11,7 +11,7 @@ use std::{
 use paasta_process::saved::{Counts, Head, Writer};
 use paasta_proto::v1::{
     AddMemberRequest, ChangeMembersResponse, ListMembersRequest, ListMembersResponse, Member,
-    PromoteMemberRequest, RemoveMemberRequest, SaveSnapshotRequest, SnapshotPart,
+    MemberRole, PromoteMemberRequest, RemoveMemberRequest, SaveSnapshotRequest, SnapshotPart,
     TransferLeaderRequest,
     members_server::{Members, MembersServer},
     snapshots_server::{Snapshots, SnapshotsServer},
@@ -132,10 +132,11 @@ impl Snapshots for Fake {
 }
 
 fn members(last_answer_ms: Option<u64>) -> ListMembersResponse {
-    let member = |id: u64, role: &str, last_answer_ms| Member {
+    let member = |id: u64, role: MemberRole, last_answer_ms| Member {
         id,
         address: format!("10.0.0.{id}:7401"),
-        role: role.to_owned(),
+        role: role.into(),
+        role_word: String::new(),
         matched_index: Some(40),
         lag: Some(0),
         last_answer_ms,
@@ -148,8 +149,8 @@ fn members(last_answer_ms: Option<u64>) -> ListMembersResponse {
         epoch: 1,
         answered_by: 1,
         members: vec![
-            member(1, "leader", Some(0)),
-            member(2, "voter", last_answer_ms),
+            member(1, MemberRole::Leader, Some(0)),
+            member(2, MemberRole::Voter, last_answer_ms),
         ],
         ..ListMembersResponse::default()
     }

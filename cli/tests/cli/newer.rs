@@ -1,7 +1,8 @@
 //! A coordinator that is newer than the command: each value that is not known is shown as such.
 
 use paasta_proto::v1::{
-    BounceStatus, HostState, HostStatus, MetastatusResponse, Problem, ReplicaStatus, RunEnd,
+    BounceMethod, BounceStatus, HostState, HostStatus, MetastatusResponse, OverrideStatus, Problem,
+    ReplicaStatus, RunEnd, Waiting,
 };
 
 use crate::{
@@ -34,12 +35,23 @@ fn world() -> Script {
     main.desired_state = NEWER;
     main.deploy_status = NEWER;
     main.bounce = Some(BounceStatus {
-        method: "crossover".to_owned(),
+        method: BounceMethod::Crossover.into(),
         state: NEWER,
         on_deadline: NEWER,
         deadline_ms: Some(NOW_MS + 60_000),
         started_at_ms: NOW_MS - 60_000,
         ..BounceStatus::default()
+    });
+    main.overridden = Some(OverrideStatus {
+        kind: NEWER,
+        by: "ann@desk".to_owned(),
+        ..OverrideStatus::default()
+    });
+    main.waiting.push(Waiting {
+        // 17 is known.
+        kind: 99,
+        what: "something new".to_owned(),
+        ..Waiting::default()
     });
     main.problems.push(Problem {
         file: "hello/marathon-demo.yaml".to_owned(),
@@ -56,12 +68,12 @@ fn world() -> Script {
     main.replicas[2].unrecognized = vec!["phase \"frozen\"".to_owned()];
     main.replicas[2].last_end = Some(RunEnd {
         run: 1,
-        cause: "melted".to_owned(),
+        cause: NEWER,
         at_ms: NOW_MS - 5_000,
         ..RunEnd::default()
     });
     main.replicas[2].last_end_text =
-        "run 1 ended: cause \"melted\", which this version does not know".to_owned();
+        "run 1 ended: cause 17, which this version does not know".to_owned();
     let host = |id: &str, state: i32, part: i32, limits: i32| HostStatus {
         id: id.to_owned(),
         address: "10.77.0.11".to_owned(),
@@ -107,10 +119,12 @@ fn status_shows_what_it_does_not_know() {
             "Status: Unknown (17)",
             "crossover, unknown (17) for 1m",
             "(then unknown (17))",
+            "emergency unknown (17) by ann@desk",
+            "- unknown (99): something new",
             "severity unknown (17): hello/marathon-demo.yaml: too purple",
             "r3: its host reports what the coordinator does not know: phase",
             "\"frozen\"",
-            "cause \"melted\"",
+            "cause 17, which this version does not know",
         ],
     );
     for (id, state) in [
@@ -138,9 +152,14 @@ fn programs_get_the_number() {
     let json = ask(&fake, &args).exits(2).json();
     let one = &json["instances"][0];
     assert_eq!(one["deploy_status"], "unrecognized-17");
+    assert_eq!(one["overridden"]["kind"], "unrecognized-17");
+    assert_eq!(one["waiting"][0]["kind"], "unrecognized-99");
     assert_eq!(one["problems"][0]["severity"], "unrecognized-17");
     assert_eq!(one["replicas"][0]["phase"], "unrecognized-17");
     assert_eq!(one["replicas"][2]["unrecognized"][0], "phase \"frozen\"");
+    let end = &one["replicas"][2]["last_end"];
+    assert_eq!(end["cause"], "unrecognized-17");
+    assert_eq!(end.get("cause_word"), None, "{end}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use paasta_proto::v1::{
     BrakeStatusResponse, CheckReplicationResponse, CleanupResponse, HostMaintenance, HostState,
-    LeavingReplica, MaintenanceStatusResponse, RemovedInstance, ReplicaClass, ReplicationStatus,
-    SilentHost,
+    LeavingReplica, MaintenanceStatusResponse, RemovalReason, RemovedInstance, ReplicaClass,
+    ReplicationLevel, ReplicationStatus, RequestOutcome, SilentHost,
 };
 use tonic::Status;
 
@@ -223,27 +223,29 @@ fn the_brake_is_released_for_the_hosts_that_were_shown_and_only_when_meant() {
 fn a_cleanup_shows_what_goes_and_a_refusal_is_1() {
     let gone = RemovedInstance {
         instance: "hello.main".to_owned(),
-        why: "undeclared".to_owned(),
+        why: RemovalReason::Undeclared.into(),
+        why_word: String::new(),
         replicas: 3,
         removed_at_ms: None,
     };
-    let script = |outcome: &str| Script {
+    let script = |outcome: RequestOutcome| Script {
         cleanup: CleanupResponse {
-            outcome: outcome.to_owned(),
+            outcome: outcome.into(),
+            outcome_word: String::new(),
             text: "`paasta cleanup --force` removes them".to_owned(),
             instances: vec![gone.clone()],
             total: 1,
         },
         ..Script::default()
     };
-    let refused = Operator::start(script("refused"));
+    let refused = Operator::start(script(RequestOutcome::Refused));
     let ran = paasta(&refused, &["cleanup", "--dry-run"]).exits(1);
     assert!(ran.stdout.contains("hello.main  undeclared  3"), "{ran:?}");
     assert!(
         ran.stdout.contains("REFUSED - `paasta cleanup --force`"),
         "{ran:?}"
     );
-    let done = Operator::start(script("done"));
+    let done = Operator::start(script(RequestOutcome::Done));
     paasta(&done, &["cleanup", "--force"]).exits(0);
     let what: Vec<String> = [refused.asked(), done.asked()]
         .concat()
@@ -261,17 +263,17 @@ fn a_cleanup_shows_what_goes_and_a_refusal_is_1() {
 
 #[test]
 fn replication_is_2_when_an_instance_lacks_replicas() {
-    let one = |instance: &str, status: &str| ReplicationStatus {
+    let one = |instance: &str, status: ReplicationLevel| ReplicationStatus {
         instance: instance.to_owned(),
-        status: status.to_owned(),
+        status: status.into(),
         text: format!("- Service {instance} has some\n"),
         ..ReplicationStatus::default()
     };
     let replication = CheckReplicationResponse {
         instances: vec![
-            one("a.main", "ok"),
-            one("b.main", "critical"),
-            one("c.main", "not-deployed"),
+            one("a.main", ReplicationLevel::Ok),
+            one("b.main", ReplicationLevel::Critical),
+            one("c.main", ReplicationLevel::NotDeployed),
         ],
         ..CheckReplicationResponse::default()
     };

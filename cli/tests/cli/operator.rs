@@ -6,7 +6,7 @@ use paasta_proto::v1::{
     Asker, BrakeStatusRequest, BrakeStatusResponse, CheckReplicationRequest,
     CheckReplicationResponse, CleanupRequest, CleanupResponse, DrainHostRequest,
     MaintenanceStatusRequest, MaintenanceStatusResponse, OperateResponse, ReleaseBrakeRequest,
-    RemoveHostRequest, ResetBackoffRequest, UndrainHostRequest,
+    RemoveHostRequest, RequestOutcome, ResetBackoffRequest, UndrainHostRequest,
     operate_server::{Operate, OperateServer},
 };
 use tokio::runtime::Runtime;
@@ -105,11 +105,15 @@ impl Service {
             return Err(Status::not_found(format!("host {host:?} is not known")));
         }
         let (outcome, text) = match script.refused.iter().any(|refused| refused == host) {
-            true => ("refused", format!("{host} is up; drain it first")),
-            false => ("done", text),
+            true => (
+                RequestOutcome::Refused,
+                format!("{host} is up; drain it first"),
+            ),
+            false => (RequestOutcome::Done, text),
         };
         Ok(Response::new(OperateResponse {
-            outcome: outcome.to_owned(),
+            outcome: outcome.into(),
+            outcome_word: String::new(),
             text,
         }))
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use paasta_proto::v1::NodeResponse;
+use paasta_proto::v1::{NodeResponse, NodeRole};
 use tonic::Status;
 
 use crate::{
@@ -97,7 +97,7 @@ fn without_a_leader_the_answer_names_the_next_step() {
     let always = Some(Status::unavailable("there is no leader now"));
     let node = NodeResponse {
         id: 4,
-        role: "candidate".to_owned(),
+        role: NodeRole::Candidate.into(),
         ..NodeResponse::default()
     };
     let fake = Fake::start(Script {

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use paasta_proto::v1::{
     ApplySettingsRequest, BouncingInstance, CoordinatorSettings, DiffSettingsRequest,
-    DiffSettingsResponse, OperateResponse, OwnSettingsRequest, OwnSettingsResponse,
-    SettingDifference,
+    DiffSettingsResponse, OperateResponse, OwnSettingsRequest, OwnSettingsResponse, RequestOutcome,
+    SettingDifference, SettingsState,
     settings_server::{Settings, SettingsServer},
 };
 use tokio::runtime::Runtime;
@@ -80,7 +80,11 @@ impl Settings for Service {
             answer.coordinators.push(CoordinatorSettings {
                 id,
                 address: format!("c{id}:7401"),
-                state: if differs { "differs" } else { "same" }.to_owned(),
+                state: match differs {
+                    true => SettingsState::Differs.into(),
+                    false => SettingsState::Same.into(),
+                },
+                state_word: String::new(),
                 differences: differs.then(key).into_iter().collect(),
             });
         }
@@ -103,14 +107,18 @@ impl Settings for Service {
         let right = ask.digest == SHOWN && !self.moved_on;
         self.applied.lock().expect("not poisoned").push(ask);
         let (outcome, text) = match right {
-            true => ("done", "the settings are those of coordinator 2"),
+            true => (
+                RequestOutcome::Done,
+                "the settings are those of coordinator 2",
+            ),
             false => (
-                "refused",
+                RequestOutcome::Refused,
                 "what was shown is not what would be applied; look again",
             ),
         };
         Ok(Response::new(OperateResponse {
-            outcome: outcome.to_owned(),
+            outcome: outcome.into(),
+            outcome_word: String::new(),
             text: text.to_owned(),
         }))
     }

@@ -1,9 +1,9 @@
 //! The verbs that show something, against a coordinator that answers.
 
 use paasta_proto::v1::{
-    AppStatus, CoordinatorStatus, Counts, DeployStatus, DesiredState, HostState, HostStatus,
-    InstanceStatus, MetastatusResponse, NodeResponse, Problem, ReplicaClass, ReplicaHealth,
-    ReplicaPhase, ReplicaStatus, Severity, Waiting,
+    AppStatus, BounceMethod, CoordinatorStatus, Counts, DeployStatus, DesiredState, HostState,
+    HostStatus, InstanceStatus, MemberRole, MetastatusResponse, NodeResponse, NodeRole, Problem,
+    ReplicaClass, ReplicaHealth, ReplicaPhase, ReplicaStatus, Severity, Waiting, WaitingKind,
 };
 use paasta_proto::words::value;
 
@@ -36,7 +36,7 @@ pub(crate) fn instance(service: &str, name: &str, wanted: u32, happy: u32) -> In
         counts,
         apps: vec![desired],
         deploy_status: DeployStatus::Running.into(),
-        bounce_method: "crossover".to_owned(),
+        bounce_method: BounceMethod::Crossover.into(),
         desired_since_ms: NOW_MS - 125_000,
         ..InstanceStatus::default()
     }
@@ -46,7 +46,7 @@ pub(crate) fn world() -> Script {
     let mut waiting = instance("hello", "worker", 2, 1);
     waiting.deploy_status = DeployStatus::Waiting.into();
     waiting.waiting.push(Waiting {
-        kind: "capacity".to_owned(),
+        kind: WaitingKind::Capacity.into(),
         what: "0 of 3 hosts: 3 lack 512 MB memory".to_owned(),
         since_ms: NOW_MS - 40_000,
         ..Waiting::default()
@@ -83,7 +83,7 @@ pub(crate) fn world() -> Script {
         page: 1000,
         node: NodeResponse {
             id: 1,
-            role: "leader".to_owned(),
+            role: NodeRole::Leader.into(),
             leader_id: Some(1),
             ..NodeResponse::default()
         },
@@ -238,7 +238,7 @@ fn metastatus_is_2_for_a_cluster_in_trouble() {
     let leader = CoordinatorStatus {
         id: 1,
         leader: true,
-        role: "voter".to_owned(),
+        role: MemberRole::Voter.into(),
         ..Default::default()
     };
     let host = |state: &str| HostStatus {

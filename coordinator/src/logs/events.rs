@@ -8,7 +8,7 @@ use paasta_coordinator_core::state::{
     ClusterState,
     event::{Event, EventKind, Subject},
 };
-use paasta_proto::v1::LogLine;
+use paasta_proto::v1::{LogComponent, LogLevel, LogLine};
 
 const MS: u64 = 1_000_000;
 
@@ -40,23 +40,24 @@ pub fn lines(state: &ClusterState, wanted: &Wanted, after: u64) -> Vec<LogLine> 
 fn line(event: &Event, wanted: &Wanted, cluster: &str) -> Option<LogLine> {
     let (component, level) = match event.kind {
         EventKind::Desired | EventKind::Bounce | EventKind::Config | EventKind::Failure => {
-            ("deploy", "event")
+            (LogComponent::Deploy, LogLevel::Event)
         }
-        EventKind::Placement | EventKind::Replicas => ("deploy", "debug"),
-        EventKind::Alert => ("monitoring", "event"),
+        EventKind::Placement | EventKind::Replicas => (LogComponent::Deploy, LogLevel::Debug),
+        EventKind::Alert => (LogComponent::Monitoring, LogLevel::Event),
         EventKind::Cluster | EventKind::Host => return None,
     };
     let chosen = match component {
-        "deploy" => wanted.deploy,
-        _ => wanted.monitoring,
+        LogComponent::Deploy => wanted.deploy,
+        LogComponent::Monitoring => wanted.monitoring,
+        LogComponent::Unspecified | LogComponent::Stdout | LogComponent::Stderr => false,
     };
     let (service, instance) = subject(&event.subject, wanted)?;
     let at_ns = event.at.0.saturating_mul(MS);
     let within = at_ns >= wanted.since_ns && (wanted.until_ns == 0 || at_ns <= wanted.until_ns);
     (chosen && within).then(|| LogLine {
         at_ns,
-        component: component.to_owned(),
-        level: level.to_owned(),
+        component: component.into(),
+        level: level.into(),
         cluster: cluster.to_owned(),
         service,
         instance,

@@ -10,7 +10,7 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use paasta_common::id::HostId;
 use paasta_proto::{
-    v1::{LogAnswer, LogLine, LogQuery, LogsPart},
+    v1::{LogAnswer, LogComponent, LogLevel, LogLine, LogQuery, LogStream, LogsPart},
     worker::off_worker,
 };
 use tokio::{
@@ -139,10 +139,18 @@ impl Reading {
 
     fn line(&self, host: &HostId, record: paasta_proto::v1::LogRecord) -> LogLine {
         let (service, instance) = record.instance.split_once('.').unwrap_or_default();
+        let component = match record.stream() {
+            LogStream::Stdout => LogComponent::Stdout,
+            LogStream::Stderr => LogComponent::Stderr,
+            // One that only a newer agent knows: shown without a name.
+            LogStream::Unspecified => LogComponent::Unspecified,
+        };
         LogLine {
             at_ns: record.at_ns,
-            component: record.stream.clone(),
-            level: "event".to_owned(),
+            component: component.into(),
+            component_word: String::new(),
+            level: LogLevel::Event.into(),
+            level_word: String::new(),
             cluster: self.cluster.clone(),
             service: service.to_owned(),
             instance: instance.to_owned(),

@@ -34,6 +34,8 @@ pub struct Metrics {
     terms: Counts,
     leaders: Counts,
     requests: Counts,
+    unrecognized_messages: Counts,
+    unrecognized_values: Counts,
     connections: Refusals,
     handshakes: Handshakes,
 }
@@ -98,6 +100,16 @@ impl Metrics {
                 "Answers of the HTTP API, by status code.",
                 &["code"],
             ),
+            unrecognized_messages: meters.counts(
+                "paasta_unrecognized_messages_total",
+                "Messages of agents of a kind that this version does not know; they are ignored.",
+                &[],
+            ),
+            unrecognized_values: meters.counts(
+                "paasta_unrecognized_values_total",
+                "Values in reports of agents that this version does not know; at most 20 of each report are counted.",
+                &[],
+            ),
             connections: Refusals::new(&meters),
             handshakes: Handshakes::new(&meters),
             meters,
@@ -114,7 +126,13 @@ impl Metrics {
             self.plans.with_label_values(&[scope]);
         }
         let none: &[&str] = &[];
-        for counts in [&self.planned, &self.terms, &self.leaders] {
+        for counts in [
+            &self.planned,
+            &self.terms,
+            &self.leaders,
+            &self.unrecognized_messages,
+            &self.unrecognized_values,
+        ] {
             counts.with_label_values(none);
         }
         for durations in [
@@ -168,6 +186,19 @@ impl Metrics {
     /// A request over HTTP was answered.
     pub fn answered(&self, code: u16) {
         self.requests.with_label_values(&[&code.to_string()]).inc();
+    }
+
+    /// A message of a kind that only a newer agent knows was ignored.
+    pub fn unrecognized_message(&self) {
+        let none: &[&str] = &[];
+        self.unrecognized_messages.with_label_values(none).inc();
+    }
+
+    /// A report had so many values that only a newer agent knows.
+    pub fn unrecognized_values(&self, count: usize) {
+        let none: &[&str] = &[];
+        let values = self.unrecognized_values.with_label_values(none);
+        values.inc_by(count as u64);
     }
 
     /// Counts elections from now on until consensus ends.

@@ -47,6 +47,8 @@ fn what_never_happened_is_told_as_zero() {
         "paasta_plan_duration_seconds_count{scope=\"changed\"} 0",
         "paasta_log_fsync_duration_seconds_count 0",
         "paasta_raft_elections_total 0",
+        "paasta_unrecognized_messages_total 0",
+        "paasta_unrecognized_values_total 0",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use paasta_common::id::ClusterName;
 use paasta_coordinator_core::state::command::{Command, Init};
 use paasta_proto::v1::{
-    InitRequest, InitResponse, NodeRequest, NodeResponse, cluster_client::ClusterClient,
+    InitRequest, InitResponse, NodeRequest, NodeResponse, NodeRole, cluster_client::ClusterClient,
     cluster_server::Cluster,
 };
 use tonic::{Request, Response, Status};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     peers::{Peers, forwarded, was_forwarded},
     status::RpcError,
+    view::words,
 };
 use crate::{
     machine::ClusterMachine,
@@ -81,10 +82,10 @@ impl ClusterService {
         Ok(name)
     }
 
-    fn role(&self, status: &RaftStatus) -> &'static str {
+    fn role(&self, status: &RaftStatus) -> NodeRole {
         match status.is_uninitialized() {
-            true => "uninitialized",
-            false => status.role.as_str(),
+            true => NodeRole::Uninitialized,
+            false => words::role(status.role),
         }
     }
 
@@ -180,7 +181,7 @@ impl Cluster for ClusterService {
         let mut answer = NodeResponse {
             id: status.node_id,
             address: self.address.clone(),
-            role: self.role(&status).to_owned(),
+            role: self.role(&status).into(),
             term: status.term,
             leader_id: status.leader.as_ref().map(|leader| leader.id),
             leader_address: status

@@ -10,8 +10,9 @@ use paasta_coordinator_core::state::{
     overrides::OverrideKind,
 };
 use paasta_proto::v1::{
-    self, HistoryRequest, HistoryResponse, OperateResponse, OverrideRequest, PokeRequest,
-    RemotesRequest, RemotesResponse, deploys_client::DeploysClient, deploys_server::Deploys,
+    self, HistoryRequest, HistoryResponse, OperateResponse, OverrideAction, OverrideRequest,
+    PokeRequest, RemotesRequest, RemotesResponse, RequestOutcome, deploys_client::DeploysClient,
+    deploys_server::Deploys,
 };
 use tonic::{Request, Response, Status};
 
@@ -50,15 +51,15 @@ impl DeploysService {
         let repositories = &self.admin.desired.repositories;
         if !repositories.following().follows {
             let text = "git is not followed here (deployments.generate is false)";
-            return Ok(response("refused", text.to_owned()));
+            return Ok(response(RequestOutcome::Refused, text.to_owned()));
         }
         Ok(match repositories.poke(&service, &asked.tags, &by.by) {
             true => response(
-                "done",
+                RequestOutcome::Done,
                 format!("the repository of {service} is polled next"),
             ),
             false => response(
-                "refused",
+                RequestOutcome::Refused,
                 format!("there is no service {service} in the soa directory"),
             ),
         })
@@ -206,18 +207,19 @@ fn kind(asked: &OverrideRequest, wanted: u32) -> Result<Option<OverrideKind>, Rp
             "give either instances or delta".to_owned(),
         )),
     };
-    Ok(Some(match asked.action.as_str() {
-        "stop" => OverrideKind::Stop,
-        "start" => OverrideKind::Start,
-        "restart" => OverrideKind::Restart,
-        "scale" => OverrideKind::Scale {
+    Ok(Some(match asked.action() {
+        OverrideAction::Stop => OverrideKind::Stop,
+        OverrideAction::Start => OverrideKind::Start,
+        OverrideAction::Restart => OverrideKind::Restart,
+        OverrideAction::Scale => OverrideKind::Scale {
             instances: number()?,
         },
-        "pin" => OverrideKind::Pin {
+        OverrideAction::Pin => OverrideKind::Pin {
             instances: number()?,
         },
-        "clear" => return Ok(None),
-        _ => {
+        OverrideAction::Clear => return Ok(None),
+        // Not given, or one that only a newer client knows.
+        OverrideAction::Unspecified => {
             let message = "expected stop, start, restart, scale, pin or clear".to_owned();
             return Err(bad("action", message));
         }

@@ -4,8 +4,12 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use paasta_common::id::{HostId, ReplicaId};
-use paasta_proto::v1::{
-    LogQuery, LogsPart, LogsRequest, logs_client::LogsClient, logs_server::Logs,
+use paasta_proto::{
+    v1::{
+        LogComponent, LogQuery, LogStream, LogsPart, LogsRequest, logs_client::LogsClient,
+        logs_server::Logs,
+    },
+    words,
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -38,7 +42,12 @@ pub const LINES_MAX: u32 = 10_000;
 const PARTS_WAITING: usize = 4;
 /// How long a reader may take nothing of what is passed on to it.
 const READER_WAIT: Duration = Duration::from_secs(600);
-const COMPONENTS: [&str; 4] = ["stdout", "stderr", "deploy", "monitoring"];
+const COMPONENTS: [LogComponent; 4] = [
+    LogComponent::Stdout,
+    LogComponent::Stderr,
+    LogComponent::Deploy,
+    LogComponent::Monitoring,
+];
 const NS_PER_MS: u64 = 1_000_000;
 
 /// The service.
@@ -88,11 +97,15 @@ impl LogsService {
         let instances = instances?;
         let components = components(asked)?;
         check(asked, &cluster)?;
-        let wants = |name: &str| components.contains(&name);
-        let streams: Vec<String> = ["stdout", "stderr"]
+        let wants = |component| components.contains(&component);
+        let streams = [
+            (LogComponent::Stdout, LogStream::Stdout),
+            (LogComponent::Stderr, LogStream::Stderr),
+        ];
+        let streams: Vec<i32> = streams
             .into_iter()
-            .filter(|name| wants(name))
-            .map(str::to_owned)
+            .filter(|(component, _)| wants(*component))
+            .map(|(_, stream)| stream.into())
             .collect();
         let query = LogQuery {
             instances: instances.iter().map(ToString::to_string).collect(),
@@ -109,8 +122,8 @@ impl LogsService {
             query: (!streams.is_empty()).then_some(query),
             events: Wanted {
                 instances: instances.into_iter().collect(),
-                deploy: all && wants("deploy"),
-                monitoring: all && wants("monitoring"),
+                deploy: all && wants(LogComponent::Deploy),
+                monitoring: all && wants(LogComponent::Monitoring),
                 since_ns: asked.since_ns,
                 until_ns: asked.until_ns,
             },
@@ -192,19 +205,21 @@ fn bad(field: &'static str, message: impl Into<String>) -> RpcError {
     }
 }
 
-fn components(asked: &LogsRequest) -> Result<Vec<&str>, RpcError> {
-    let unknown = asked
-        .components
-        .iter()
-        .find(|name| !COMPONENTS.contains(&name.as_str()));
-    if let Some(name) = unknown {
-        let known = COMPONENTS.join(", ");
-        return Err(bad("components", format!("{name:?} is not one of {known}")));
+fn components(asked: &LogsRequest) -> Result<Vec<LogComponent>, RpcError> {
+    let refused = |name: &str| bad("components", words::refusal::<LogComponent>(name));
+    if let Some(name) = asked.components_word.first() {
+        return Err(refused(name));
     }
-    Ok(match asked.components.is_empty() {
-        true => COMPONENTS.to_vec(),
-        false => asked.components.iter().map(String::as_str).collect(),
-    })
+    if asked.components.is_empty() {
+        return Ok(COMPONENTS.to_vec());
+    }
+    let known = asked.components.iter().map(|number| {
+        let known = COMPONENTS
+            .into_iter()
+            .find(|one| i32::from(*one) == *number);
+        known.ok_or_else(|| refused(&number.to_string()))
+    });
+    known.collect()
 }
 
 fn check(asked: &LogsRequest, cluster: &str) -> Result<(), RpcError> {
@@ -280,7 +295,13 @@ mod tests {
             assert!(error.to_string().starts_with(field), "{error}");
         }
         let mut asked = good.clone();
-        asked.components = vec!["stdout".to_owned(), "oom".to_owned()];
+        asked.components = vec![LogComponent::Stdout.into(), 17];
+        let error = components(&asked).unwrap_err().to_string();
+        assert!(
+            error.contains("\"17\" is not one of stdout, stderr"),
+            "{error}"
+        );
+        asked.components_word = vec!["oom".to_owned()];
         let error = components(&asked).unwrap_err().to_string();
         assert!(
             error.contains("\"oom\" is not one of stdout, stderr"),

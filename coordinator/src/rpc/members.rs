@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::FutureExt;
 use paasta_proto::v1::{
     AddMemberRequest, ChangeMembersResponse, ListMembersRequest, ListMembersResponse, Member,
-    PromoteMemberRequest, RemoveMemberRequest, TransferLeaderRequest,
+    MemberRole, PromoteMemberRequest, RemoveMemberRequest, TransferLeaderRequest,
     members_client::MembersClient, members_server::Members,
 };
 use tonic::{Request, Response, Status};
@@ -212,9 +212,9 @@ fn member(status: &RaftStatus, id: u64, address: &str) -> Member {
         false => status.matched.get(&id).copied().flatten(),
     };
     let role = match (leads, status.voters.contains_key(&id)) {
-        (true, _) => "leader",
-        (false, true) => "voter",
-        (false, false) => "learner",
+        (true, _) => MemberRole::Leader,
+        (false, true) => MemberRole::Voter,
+        (false, false) => MemberRole::Learner,
     };
     let last_answer_ms = match own {
         true => status.is_leader().then_some(0),
@@ -226,7 +226,8 @@ fn member(status: &RaftStatus, id: u64, address: &str) -> Member {
     Member {
         id,
         address: address.to_owned(),
-        role: role.to_owned(),
+        role: role.into(),
+        role_word: String::new(),
         matched_index,
         lag: matched_index.map(|at| status.last_log.unwrap_or(at).saturating_sub(at)),
         last_answer_ms,

@@ -25,12 +25,16 @@ use paasta_proto::v1::{
     Asker, BrakeStatusRequest, BrakeStatusResponse, CheckReplicationRequest,
     CheckReplicationResponse, CleanupRequest, CleanupResponse, DrainHostRequest,
     MaintenanceStatusRequest, MaintenanceStatusResponse, OperateResponse, ReleaseBrakeRequest,
-    RemoveHostRequest, RemovedInstance, ResetBackoffRequest, UndrainHostRequest,
+    RemoveHostRequest, RemovedInstance, RequestOutcome, ResetBackoffRequest, UndrainHostRequest,
     operate_client::OperateClient, operate_server::Operate,
 };
 use tonic::{Request, Response, Status, transport::Channel};
 
-use super::{admin::AdminService, status::RpcError, view::number};
+use super::{
+    admin::AdminService,
+    status::RpcError,
+    view::{number, words},
+};
 use crate::propose::{AskedBy, Proposer};
 
 /// The longest request id, in bytes.
@@ -131,7 +135,7 @@ impl OperateService {
             let text = format!(
                 "{host} is not silent any more: nothing was changed; look again with `paasta brake status`"
             );
-            return Ok(response("refused", text));
+            return Ok(response(RequestOutcome::Refused, text));
         }
         let count = hosts.len();
         let command = Command::ReleaseBrake(ReleaseBrake { hosts });
@@ -199,7 +203,7 @@ impl OperateService {
                 "nothing is removed while the soa directory cannot be read: {}",
                 read.error
             );
-            return Ok(cleanup("refused", text));
+            return Ok(cleanup(RequestOutcome::Refused, text));
         }
         let removing = self.admin.desired.removing();
         let (mut answer, ids) = {
@@ -211,7 +215,7 @@ impl OperateService {
             };
             if let (false, Some(held)) = (asked.force, state.held_back()) {
                 let text = Reason::from(*held).to_string();
-                (answer.outcome, answer.text) = ("refused".to_owned(), text);
+                (answer.outcome, answer.text) = (RequestOutcome::Refused.into(), text);
                 return Ok(answer);
             }
             (answer, ids)
@@ -227,10 +231,10 @@ impl OperateService {
         };
         let said = match (count, asked.dry_run) {
             (0, _) if wait == 0 => nothing_to_remove(),
-            (0, true) => response("planned", later),
-            (0, false) => response("unchanged", later),
+            (0, true) => response(RequestOutcome::Planned, later),
+            (0, false) => response(RequestOutcome::Unchanged, later),
             (_, true) => response(
-                "planned",
+                RequestOutcome::Planned,
                 format!("{} would be removed", count_of(count, "instance")),
             ),
             (_, false) => {
@@ -395,20 +399,21 @@ pub(super) fn said(
     unchanged: impl FnOnce() -> String,
 ) -> OperateResponse {
     match outcome {
-        Outcome::Applied => response("done", done()),
-        Outcome::Unchanged => response("unchanged", unchanged()),
-        Outcome::Refused(reason) => response("refused", reason.to_string()),
+        Outcome::Applied => response(RequestOutcome::Done, done()),
+        Outcome::Unchanged => response(RequestOutcome::Unchanged, unchanged()),
+        Outcome::Refused(reason) => response(RequestOutcome::Refused, reason.to_string()),
         Outcome::Partial { refused } => {
             let first = refused.first().map(|one| one.reason.to_string());
-            response("refused", first.unwrap_or_default())
+            response(RequestOutcome::Refused, first.unwrap_or_default())
         }
     }
 }
 
 /// An answer.
-pub(super) fn response(outcome: &str, text: String) -> OperateResponse {
+pub(super) fn response(outcome: RequestOutcome, text: String) -> OperateResponse {
     OperateResponse {
-        outcome: outcome.to_owned(),
+        outcome: outcome.into(),
+        outcome_word: String::new(),
         text,
     }
 }
@@ -423,7 +428,8 @@ fn absent(state: &ClusterState) -> (BTreeSet<InstanceId>, CleanupResponse) {
     for (id, absence) in absences {
         instances.push(RemovedInstance {
             instance: id.to_string(),
-            why: absence.removal.as_str().to_owned(),
+            why: words::removal(absence.removal).into(),
+            why_word: String::new(),
             replicas: number(state.replicas_of(id).count()),
             removed_at_ms: (!held).then_some(absence.until.0),
         });
@@ -437,9 +443,9 @@ fn absent(state: &ClusterState) -> (BTreeSet<InstanceId>, CleanupResponse) {
     (ids, answer)
 }
 
-fn cleanup(outcome: &str, text: String) -> CleanupResponse {
+fn cleanup(outcome: RequestOutcome, text: String) -> CleanupResponse {
     CleanupResponse {
-        outcome: outcome.to_owned(),
+        outcome: outcome.into(),
         text,
         ..CleanupResponse::default()
     }
@@ -453,5 +459,5 @@ fn instances_are(number: usize) -> String {
 
 fn nothing_to_remove() -> OperateResponse {
     let text = "nothing to remove: every instance on record is declared and deployed";
-    response("unchanged", text.to_owned())
+    response(RequestOutcome::Unchanged, text.to_owned())
 }

@@ -6,8 +6,8 @@ use paasta_common::config::{ClusterSettings, Difference};
 use paasta_coordinator_core::state::command::{Command, SetSettings};
 use paasta_proto::v1::{
     ApplySettingsRequest, CoordinatorSettings, DiffSettingsRequest, DiffSettingsResponse,
-    OperateResponse, OwnSettingsRequest, OwnSettingsResponse, SettingDifference,
-    settings_client::SettingsClient, settings_server::Settings,
+    OperateResponse, OwnSettingsRequest, OwnSettingsResponse, RequestOutcome, SettingDifference,
+    SettingsState, settings_client::SettingsClient, settings_server::Settings,
 };
 use tonic::{Request, Response, Status, transport::Channel};
 
@@ -69,7 +69,7 @@ impl SettingsService {
                 "the files of coordinator {} say something else than what was shown: nothing was changed; look again with `paasta settings diff`",
                 asked.from
             );
-            return Ok(response("refused", text));
+            return Ok(response(RequestOutcome::Refused, text));
         }
         let digests = heard
             .iter()
@@ -144,9 +144,9 @@ fn coordinator(heard: &Heard, current: &ClusterSettings) -> CoordinatorSettings 
         .as_ref()
         .map(|file| current.differences(file));
     let state = match &differences {
-        None => "unknown",
-        Some(some) if some.is_empty() => "same",
-        Some(_) => "differs",
+        None => SettingsState::Unknown,
+        Some(some) if some.is_empty() => SettingsState::Same,
+        Some(_) => SettingsState::Differs,
     };
     let difference = |one: Difference| SettingDifference {
         key: one.key,
@@ -156,7 +156,8 @@ fn coordinator(heard: &Heard, current: &ClusterSettings) -> CoordinatorSettings 
     CoordinatorSettings {
         id: heard.peer.id,
         address: heard.peer.address.clone(),
-        state: state.to_owned(),
+        state: state.into(),
+        state_word: String::new(),
         differences: differences
             .unwrap_or_default()
             .into_iter()

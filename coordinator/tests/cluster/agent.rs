@@ -21,9 +21,9 @@ use paasta_common::{
 use paasta_proto::{
     convert,
     v1::{
-        AgentMessage, CoordinatorMessage, Hello, LogAnswer, LogQuery, LogRecord, Renewal, Report,
-        RunEnd, TroubleCount, TroubleKind, agent_message::Kind, agents_client::AgentsClient,
-        coordinator_message,
+        AgentMessage, CoordinatorMessage, Hello, LogAnswer, LogQuery, LogRecord, LogStream,
+        Renewal, Report, RunEnd, TroubleCount, TroubleKind, agent_message::Kind,
+        agents_client::AgentsClient, coordinator_message,
     },
 };
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -225,6 +225,10 @@ impl Worker {
                 return;
             }
         }
+        if self.newer {
+            // A message of a kind that the coordinators do not know.
+            let _ = outbox.send(AgentMessage { kind: None }).await;
+        }
         let Ok(answers) = client.session(ReceiverStream::new(messages)).await else {
             return;
         };
@@ -278,7 +282,8 @@ impl Worker {
         });
         let record = |(id, replica): (&ReplicaId, &AssignedReplica)| LogRecord {
             at_ns: id.0 + 1,
-            stream: "stdout".to_owned(),
+            stream: LogStream::Stdout.into(),
+            stream_word: String::new(),
             instance: replica.instance.to_string(),
             replica: id.to_string(),
             run: 1,
@@ -361,7 +366,7 @@ fn speak_newer(report: &mut Report) {
         replica.last_end = Some(RunEnd {
             run: 1,
             at_ms: now().0,
-            cause: "melted".to_owned(),
+            cause: 17,
             exit_code: Some(3),
             ..RunEnd::default()
         });
@@ -396,11 +401,11 @@ fn message(kind: Kind) -> AgentMessage {
     AgentMessage { kind: Some(kind) }
 }
 
-fn port(id: ReplicaId) -> u16 {
+pub(crate) fn port(id: ReplicaId) -> u16 {
     u16::try_from(31_000 + id.0 % 1000).expect("a port")
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("after 1970");
@@ -409,6 +414,6 @@ fn now() -> Timestamp {
 
 /// Longer than any app is watched before it counts as happy: a replica is as soon as it is reported,
 /// and stays so whatever is reported again.
-fn long_ago() -> Timestamp {
+pub(crate) fn long_ago() -> Timestamp {
     Timestamp(now().0 - 3_600_000)
 }

@@ -3,8 +3,8 @@
 
 use paasta_proto::v1::{
     Asker, BounceState, BounceStatusRequest, DeployStatus, EventsRequest, ForceBounceRequest,
-    InstanceBounce, InstanceStatus, OperateResponse, ResumeBounceRequest, RollBackRequest,
-    bounces_client::BouncesClient,
+    InstanceBounce, InstanceStatus, OperateResponse, RequestOutcome, ResumeBounceRequest,
+    RollBackRequest, WaitingKind, bounces_client::BouncesClient,
 };
 use tonic::transport::Channel;
 
@@ -86,7 +86,12 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
     let calm = shown(&mut client, &["hello.main"]).await.remove(0);
     assert_eq!((calm.bounce, calm.rollback_to.as_str()), (None, ""));
     let unchanged = resume(&mut client, "r0").await;
-    assert_eq!(unchanged.outcome, "unchanged", "{}", unchanged.text);
+    assert_eq!(
+        unchanged.outcome(),
+        RequestOutcome::Unchanged,
+        "{}",
+        unchanged.text
+    );
 
     cluster.declare("hello", LARGE);
     cluster.deploy("hello", 'b');
@@ -102,9 +107,15 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
     assert_eq!((line.to_bring_up, line.old_happy, line.old_apps), (3, 3, 1));
 
     // It is done once: the repetition does not wake what is held again.
-    assert_eq!(resume(&mut client, "r1").await.outcome, "done");
+    assert_eq!(
+        resume(&mut client, "r1").await.outcome(),
+        RequestOutcome::Done
+    );
     cluster.wait("hello.main", PATIENCE, is_held).await;
-    assert_eq!(resume(&mut client, "r1").await.outcome, "done");
+    assert_eq!(
+        resume(&mut client, "r1").await.outcome(),
+        RequestOutcome::Done
+    );
     let state = shown(&mut client, &["hello.main"]).await.remove(0).bounce;
     assert_eq!(state.expect("it bounces").state(), BounceState::Held);
 
@@ -114,24 +125,32 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
     let foreign = "hello.main.git99999999.config99999999";
     let refused = roll_back(&mut client, "b1", "hello.main", foreign).await;
     let refused = refused.expect("it is answered");
-    assert_eq!(refused.outcome, "refused", "{}", refused.text);
+    assert_eq!(
+        refused.outcome(),
+        RequestOutcome::Refused,
+        "{}",
+        refused.text
+    );
     for _ in 0..2 {
         let done = roll_back(&mut client, "b2", "hello.main", "").await;
         let done = done.expect("it is answered");
-        assert_eq!(done.outcome, "done", "{}", done.text);
+        assert_eq!(done.outcome(), RequestOutcome::Done, "{}", done.text);
         assert!(done.text.contains(&first.desired_app), "{}", done.text);
     }
     let is_back = |status: &InstanceStatus| {
         let pinned = status
             .waiting
             .iter()
-            .any(|waiting| waiting.kind == "pinned");
+            .any(|waiting| waiting.kind() == WaitingKind::Pinned);
         pinned && status.deploy_status() == DeployStatus::Running
     };
     let back = cluster.wait("hello.main", PATIENCE, is_back).await;
     assert_eq!(back.desired_app, first.desired_app);
 
-    assert_eq!(resume(&mut client, "r2").await.outcome, "done");
+    assert_eq!(
+        resume(&mut client, "r2").await.outcome(),
+        RequestOutcome::Done
+    );
     let again = cluster.wait("hello.main", PATIENCE, is_held).await;
     assert_eq!(again.desired_app, held.desired_app);
     let events = cluster.admin(1).events(EventsRequest::default()).await;
@@ -168,7 +187,7 @@ async fn a_first_deploy_is_no_bounce_and_a_forced_bounce_replaces_every_replica(
     let mut client = BouncesClient::new(cluster.channel(1));
     for _ in 0..2 {
         let done = force(&mut client, "f1").await;
-        assert_eq!(done.outcome, "done", "{}", done.text);
+        assert_eq!(done.outcome(), RequestOutcome::Done, "{}", done.text);
     }
     // In the end a forced bounce leaves nothing to wait for.
     let is_over = |status: &InstanceStatus| {

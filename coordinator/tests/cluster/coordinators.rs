@@ -15,7 +15,7 @@ use paasta_coordinator::{
 };
 use paasta_proto::v1::{
     DeployStatus, HostState, HostStatus, InitRequest, InstanceStatus, MetastatusRequest,
-    NodeRequest, NodeResponse, StatusRequest, admin_client::AdminClient,
+    NodeRequest, NodeResponse, NodeRole, StatusRequest, admin_client::AdminClient,
     cluster_client::ClusterClient, members_client::MembersClient,
     snapshots_client::SnapshotsClient,
 };
@@ -368,7 +368,7 @@ impl Coordinators {
                 if self
                     .node(*id)
                     .await
-                    .is_some_and(|node| node.role == "leader")
+                    .is_some_and(|node| node.role() == NodeRole::Leader)
                 {
                     return *id;
                 }

@@ -10,7 +10,8 @@ use std::{
 
 use paasta_proto::v1::{
     Asker, CleanupRequest, CleanupResponse, DeployStatus, EventsRequest, HistoryRequest,
-    InstanceStatus, MetastatusRequest, OverrideRequest, WhyRequest, deploys_client::DeploysClient,
+    InstanceStatus, MetastatusRequest, OverrideAction, OverrideKind, OverrideRequest,
+    RemovalReason, RequestOutcome, WaitingKind, WhyRequest, deploys_client::DeploysClient,
     operate_client::OperateClient,
 };
 use tokio::time::{Instant, sleep};
@@ -60,11 +61,11 @@ async fn kill_switch(cluster: &Coordinators, instance: &str) {
     let stop = OverrideRequest {
         asker: asker(&format!("stop-{instance}")),
         instance: instance.to_owned(),
-        action: "stop".to_owned(),
+        action: OverrideAction::Stop.into(),
         ..OverrideRequest::default()
     };
     let answer = client.r#override(stop).await.expect("it is answered");
-    assert_eq!(answer.into_inner().outcome, "done");
+    assert_eq!(answer.into_inner().outcome(), RequestOutcome::Done);
     cluster
         .wait(instance, PATIENCE, |status| {
             status.deploy_status() == DeployStatus::Stopped
@@ -100,7 +101,7 @@ fn removal(status: &InstanceStatus) -> Option<&paasta_proto::v1::Waiting> {
     status
         .waiting
         .iter()
-        .find(|on| on.kind.starts_with("removal"))
+        .find(|on| matches!(on.kind(), WaitingKind::Removal | WaitingKind::RemovalHeld))
 }
 
 fn replicas(agents: &[FakeAgent]) -> Vec<u64> {
@@ -152,7 +153,10 @@ async fn a_file_that_is_written_slowly_changes_nothing_that_runs() {
         .wait("hello.main", PATIENCE, |status| status.problems.is_empty())
         .await;
     let web = cluster.wait("hello.web", PATIENCE, |_| true).await;
-    assert_eq!(web.overridden.map(|one| one.kind).as_deref(), Some("stop"));
+    assert_eq!(
+        web.overridden.map(|one| one.kind()),
+        Some(OverrideKind::Stop)
+    );
     assert_eq!(replicas(&agents), before);
     let events = events(&cluster).await;
     let gone = |text: &&String| text.contains("no longer") || text.contains("declared again");
@@ -199,10 +203,10 @@ async fn directories_that_go_in_pieces_are_held_back_and_come_back_as_they_were(
     sleep(Duration::from_secs(6)).await;
     assert_eq!(replicas(&agents), before, "nothing went");
     let held = cleanup(&cluster, "c1", false, true).await;
-    assert_eq!((held.outcome.as_str(), held.total), ("refused", 10));
+    assert_eq!((held.outcome(), held.total), (RequestOutcome::Refused, 10));
     assert_eq!(held.instances.len(), 10);
     let undated = |one: &paasta_proto::v1::RemovedInstance| {
-        one.why == "undeclared" && one.replicas == 1 && one.removed_at_ms.is_none()
+        one.why() == RemovalReason::Undeclared && one.replicas == 1 && one.removed_at_ms.is_none()
     };
     assert!(held.instances.iter().all(undated), "{held:?}");
     let status = cluster
@@ -210,8 +214,8 @@ async fn directories_that_go_in_pieces_are_held_back_and_come_back_as_they_were(
         .await;
     let waiting = removal(&status).expect("just seen");
     assert_eq!(
-        (waiting.kind.as_str(), waiting.deadline_ms),
-        ("removal-held", None)
+        (waiting.kind(), waiting.deadline_ms),
+        (WaitingKind::RemovalHeld, None)
     );
 
     // The next leader holds it back as well.
@@ -284,12 +288,20 @@ async fn a_removal_has_a_deadline_and_what_returns_is_as_it_was() {
     };
     let why = cluster.admin(1).why(asked).await.expect("it is answered");
     let why = why.into_inner().status.expect("it is known");
-    assert_eq!(removal(&why).map(|one| one.kind.as_str()), Some("removal"));
+    assert_eq!(
+        removal(&why).map(|one| one.kind()),
+        Some(WaitingKind::Removal)
+    );
     let planned = cleanup(&cluster, "c1", false, true).await;
-    assert_eq!(planned.outcome, "planned", "{}", planned.text);
+    assert_eq!(
+        planned.outcome(),
+        RequestOutcome::Planned,
+        "{}",
+        planned.text
+    );
     assert_eq!(planned.instances[0].removed_at_ms, Some(until));
     let waits = cleanup(&cluster, "c2", false, false).await;
-    assert_eq!(waits.outcome, "unchanged", "{}", waits.text);
+    assert_eq!(waits.outcome(), RequestOutcome::Unchanged, "{}", waits.text);
     assert!(waits.text.contains("--force"), "{}", waits.text);
 
     // Back in time: untouched.
@@ -343,8 +355,8 @@ async fn a_removal_has_a_deadline_and_what_returns_is_as_it_was() {
         (0, DeployStatus::Stopped)
     );
     assert_eq!(
-        status.overridden.map(|one| one.kind).as_deref(),
-        Some("stop")
+        status.overridden.map(|one| one.kind()),
+        Some(OverrideKind::Stop)
     );
     let asked = HistoryRequest {
         instance: "b.main".to_owned(),
@@ -381,7 +393,7 @@ async fn a_file_that_vanishes_for_less_than_the_patience_changes_nothing() {
             .wait(&instance, PATIENCE, |status| removal(status).is_some())
             .await;
         let waiting = removal(&status).expect("just seen");
-        assert_eq!(waiting.kind, "removal", "{waiting:?}");
+        assert_eq!(waiting.kind(), WaitingKind::Removal, "{waiting:?}");
         assert_eq!(
             waiting.deadline_ms.map(|until| until - waiting.since_ms),
             Some(8_000)
@@ -399,7 +411,7 @@ async fn a_file_that_vanishes_for_less_than_the_patience_changes_nothing() {
     sleep(Duration::from_secs(9)).await;
     assert_eq!(replicas(&agents), before);
     let a = cluster.wait("a.main", PATIENCE, |_| true).await;
-    assert_eq!(a.overridden.map(|one| one.kind).as_deref(), Some("stop"));
+    assert_eq!(a.overridden.map(|one| one.kind()), Some(OverrideKind::Stop));
     let said = events(&cluster).await;
     let back = |text: &&String| text.contains("is back before its removal");
     assert_eq!(said.iter().filter(back).count(), 2, "{said:?}");

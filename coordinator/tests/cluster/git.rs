@@ -17,8 +17,8 @@ use std::{
 
 use paasta_proto::v1::{
     Asker, Change, DeployStatus, HistoryRequest, MetastatusRequest, OperateResponse,
-    OverrideRequest, PokeRequest, RemotesRequest, StatusRequest, WhyRequest,
-    deploys_client::DeploysClient,
+    OverrideAction, OverrideKind, OverrideRequest, PokeRequest, RemotesRequest, RequestOutcome,
+    StatusRequest, WhyRequest, deploys_client::DeploysClient,
 };
 use tokio::time::Instant;
 use tonic::{
@@ -114,19 +114,20 @@ async fn poke(cluster: &Coordinators, at: usize, tags: &[&str]) {
         .await
         .expect("it is answered")
         .into_inner();
-    assert_eq!(told.outcome, "done", "{}", told.text);
+    assert_eq!(told.outcome(), RequestOutcome::Done, "{}", told.text);
 }
 
 async fn ask(
     cluster: &Coordinators,
     id: &str,
-    action: &str,
+    action: OverrideAction,
     instances: Option<u32>,
 ) -> OperateResponse {
     let ask = OverrideRequest {
         asker: asker(id),
         instance: MAIN.to_owned(),
-        action: action.to_owned(),
+        action: action.into(),
+        action_word: String::new(),
         instances,
         delta: None,
     };
@@ -271,8 +272,8 @@ async fn an_override_lasts_until_the_next_deploy_over_elections() {
     cluster.deploy("hello", 'a');
     cluster.wait_running(MAIN, 3, PATIENCE).await;
 
-    let stopped = ask(&cluster, "one", "stop", None).await;
-    assert_eq!(stopped.outcome, "done", "{}", stopped.text);
+    let stopped = ask(&cluster, "one", OverrideAction::Stop, None).await;
+    assert_eq!(stopped.outcome(), RequestOutcome::Done, "{}", stopped.text);
     let status = cluster
         .wait(MAIN, PATIENCE, |status| {
             status.deploy_status() == DeployStatus::Stopped
@@ -280,14 +281,21 @@ async fn an_override_lasts_until_the_next_deploy_over_elections() {
         .await;
     let known = status.overridden.expect("it is told");
     assert_eq!(
-        (known.kind.as_str(), known.by.as_str()),
-        ("stop", "ann@desk")
+        (known.kind(), known.by.as_str()),
+        (OverrideKind::Stop, "ann@desk")
     );
     // The same request once more is the same request; another one finds nothing to do.
-    assert_eq!(ask(&cluster, "one", "stop", None).await.outcome, "done");
     assert_eq!(
-        ask(&cluster, "two", "stop", None).await.outcome,
-        "unchanged"
+        ask(&cluster, "one", OverrideAction::Stop, None)
+            .await
+            .outcome(),
+        RequestOutcome::Done
+    );
+    assert_eq!(
+        ask(&cluster, "two", OverrideAction::Stop, None)
+            .await
+            .outcome(),
+        RequestOutcome::Unchanged
     );
 
     let leader = cluster.leader(PATIENCE).await;
@@ -299,19 +307,31 @@ async fn an_override_lasts_until_the_next_deploy_over_elections() {
     cluster.restart(leader).await;
 
     assert_eq!(
-        ask(&cluster, "three", "scale", Some(5)).await.outcome,
-        "done"
+        ask(&cluster, "three", OverrideAction::Scale, Some(5))
+            .await
+            .outcome(),
+        RequestOutcome::Done
     );
     let scaled = cluster.wait_running(MAIN, 5, PATIENCE).await;
-    let too_many = ask(&cluster, "four", "scale", Some(31)).await;
-    assert_eq!(too_many.outcome, "refused");
+    let too_many = ask(&cluster, "four", OverrideAction::Scale, Some(31)).await;
+    assert_eq!(too_many.outcome(), RequestOutcome::Refused);
     assert!(too_many.text.contains("at most 30"), "{}", too_many.text);
 
     // A restart replaces every replica.
-    assert_eq!(ask(&cluster, "five", "clear", None).await.outcome, "done");
+    assert_eq!(
+        ask(&cluster, "five", OverrideAction::Clear, None)
+            .await
+            .outcome(),
+        RequestOutcome::Done
+    );
     cluster.wait_running(MAIN, 3, PATIENCE).await;
     let before: Vec<String> = replicas(&cluster).await;
-    assert_eq!(ask(&cluster, "six", "restart", None).await.outcome, "done");
+    assert_eq!(
+        ask(&cluster, "six", OverrideAction::Restart, None)
+            .await
+            .outcome(),
+        RequestOutcome::Done
+    );
     cluster
         .wait(MAIN, PATIENCE, |status| {
             status.overridden.is_none() && status.wanted == 3
@@ -325,14 +345,19 @@ async fn an_override_lasts_until_the_next_deploy_over_elections() {
         "{before:?} became {after:?}"
     );
 
-    assert_eq!(ask(&cluster, "seven", "pin", Some(2)).await.outcome, "done");
+    assert_eq!(
+        ask(&cluster, "seven", OverrideAction::Pin, Some(2))
+            .await
+            .outcome(),
+        RequestOutcome::Done
+    );
     let pinned = cluster.wait_running(MAIN, 2, PATIENCE).await;
     let bounds = pinned.autoscaling.expect("it has bounds");
     assert_eq!((bounds.min_instances, bounds.max_instances), (2, 3));
     let known = pinned.overridden.expect("it is told");
     assert_eq!(
-        (known.kind.as_str(), known.by.as_str(), known.instances),
-        ("pin", "ann@desk", Some(2))
+        (known.kind(), known.by.as_str(), known.instances),
+        (OverrideKind::Pin, "ann@desk", Some(2))
     );
     cluster.deploy("hello", 'b');
     let deployed = cluster.wait_running(MAIN, 3, PATIENCE).await;
@@ -349,17 +374,18 @@ async fn an_override_lasts_until_the_next_deploy_over_elections() {
     let unknown = asking.r#override(OverrideRequest {
         asker: asker("nine"),
         instance: "helo.main".to_owned(),
-        action: "stop".to_owned(),
+        action: OverrideAction::Stop.into(),
         ..OverrideRequest::default()
     });
     let refused = unknown.await.expect_err("there is no such instance");
     assert_eq!(refused.code(), Code::NotFound);
     assert!(refused.message().contains(MAIN), "{}", refused.message());
-    for action in ["explode", "scale"] {
+    for (action, word) in [(0, "explode"), (17, ""), (OverrideAction::Scale.into(), "")] {
         let nonsense = asking.r#override(OverrideRequest {
             asker: asker("ten"),
             instance: MAIN.to_owned(),
-            action: action.to_owned(),
+            action,
+            action_word: word.to_owned(),
             ..OverrideRequest::default()
         });
         let refused = nonsense.await.expect_err("it means nothing");

@@ -1,16 +1,18 @@
 //! Reading logs through whole coordinators.
 
-use paasta_proto::v1::{LogLine, LogsPart, LogsRequest, logs_client::LogsClient};
+use paasta_proto::v1::{
+    LogComponent, LogLevel, LogLine, LogsPart, LogsRequest, logs_client::LogsClient,
+};
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
 use super::{agent::FakeAgent, coordinators::Coordinators};
 use crate::PATIENCE;
 
-fn ask(components: &[&str]) -> LogsRequest {
+fn ask(components: &[LogComponent]) -> LogsRequest {
     LogsRequest {
         service: "hello".to_owned(),
-        components: components.iter().map(|name| (*name).to_owned()).collect(),
+        components: components.iter().map(|one| (*one).into()).collect(),
         lines: 100,
         ..LogsRequest::default()
     }
@@ -60,7 +62,9 @@ async fn any_coordinator_reads_the_logs_of_all_hosts_and_a_leader_that_goes_says
     cluster.deploy("hello", 'a');
     cluster.wait_running("hello.main", 3, PATIENCE).await;
     for id in cluster.ids() {
-        let mut parts = read(&cluster, id, ask(&["stdout"])).await.unwrap();
+        let mut parts = read(&cluster, id, ask(&[LogComponent::Stdout]))
+            .await
+            .unwrap();
         let lines = until(&mut parts, |_| false).await.unwrap();
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines.is_sorted_by_key(|line| line.at_ns));
@@ -70,7 +74,7 @@ async fn any_coordinator_reads_the_logs_of_all_hosts_and_a_leader_that_goes_says
                 line.service.as_str(),
                 line.instance.as_str(),
             ) == ("demo", "hello", "main")
-                && line.component == "stdout"
+                && line.component() == LogComponent::Stdout
                 && !line.host.is_empty()
         }));
     }
@@ -80,13 +84,17 @@ async fn any_coordinator_reads_the_logs_of_all_hosts_and_a_leader_that_goes_says
     let other = cluster.ids().into_iter().find(|id| *id != leader).unwrap();
     let request = LogsRequest {
         follow: true,
-        ..ask(&["deploy"])
+        ..ask(&[LogComponent::Deploy])
     };
     let mut followed = read(&cluster, other, request).await.unwrap();
-    let before = until(&mut followed, |line| line.level == "event")
+    let before = until(&mut followed, |line| line.level() == LogLevel::Event)
         .await
         .unwrap();
-    assert!(before.iter().all(|line| line.component == "deploy"));
+    assert!(
+        before
+            .iter()
+            .all(|line| line.component() == LogComponent::Deploy)
+    );
     cluster.deploy("hello", 'b');
     let is_bounce = |line: &LogLine| String::from_utf8_lossy(&line.message).contains("gitbbbbbbbb");
     let after = until(&mut followed, is_bounce).await.unwrap();
@@ -120,7 +128,15 @@ async fn refusals(cluster: &Coordinators) {
                 ..ask(&[])
             },
         ),
-        (Code::InvalidArgument, "components", ask(&["oom"])),
+        (
+            Code::InvalidArgument,
+            "\"oom\" is not one of stdout, stderr, deploy, monitoring",
+            LogsRequest {
+                // A program of the version before, which says texts only.
+                components_word: vec!["stdout".to_owned(), "oom".to_owned()],
+                ..ask(&[])
+            },
+        ),
     ] {
         let refused = read(cluster, id, request).await;
         let refused = refused.expect_err("it makes no sense");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use paasta_proto::v1::{
     AddMemberRequest, ChangeMembersResponse, DeployStatus, ListMembersRequest, ListMembersResponse,
-    PromoteMemberRequest, RemoveMemberRequest, TransferLeaderRequest,
+    MemberRole, PromoteMemberRequest, RemoveMemberRequest, TransferLeaderRequest,
 };
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -102,7 +102,7 @@ fn roles(list: &ListMembersResponse) -> Vec<(u64, &str)> {
         .map(|member| {
             (
                 member.id,
-                if member.role == "learner" {
+                if member.role() == MemberRole::Learner {
                     "learner"
                 } else {
                     "votes"

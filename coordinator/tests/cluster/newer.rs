@@ -2,7 +2,7 @@
 
 use paasta_proto::v1::{HostState, HostStatus, MetastatusRequest, ReplicaClass, ReplicaHealth};
 
-use super::{agent::FakeAgent, coordinators::Coordinators};
+use super::{agent::FakeAgent, coordinators::Coordinators, http::get};
 use crate::PATIENCE;
 
 async fn host(cluster: &Coordinators) -> Option<HostStatus> {
@@ -13,7 +13,7 @@ async fn host(cluster: &Coordinators) -> Option<HostStatus> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_agent_with_a_cause_that_is_not_known_stays_connected_and_serves() {
-    let cluster = Coordinators::start(1).await;
+    let cluster = Coordinators::start_with_http(1).await;
     let agent = FakeAgent::newer(&cluster).await;
     cluster.declare("hello", "main: {instances: 2, cpus: 0.1, mem: 64}");
     cluster.deploy("hello", 'a');
@@ -29,11 +29,11 @@ async fn a_newer_agent_with_a_cause_that_is_not_known_stays_connected_and_serves
     for replica in &status.replicas {
         assert_eq!(replica.class(), ReplicaClass::Happy);
         assert_eq!(replica.health(), ReplicaHealth::Healthy);
-        let said = "run 1 ended: cause \"melted\", which this version does not know, exit code 3";
+        let said = "run 1 ended: cause 17, which this version does not know, exit code 3";
         assert_eq!(replica.last_end_text, said);
         let end = replica.last_end.as_ref().expect("it ended");
-        assert_eq!(end.cause, "melted");
-        let unrecognized = ["cause \"melted\"", "2 troubles of other kinds"];
+        assert_eq!(end.cause, 17);
+        let unrecognized = ["cause 17", "2 troubles of other kinds"];
         assert_eq!(replica.unrecognized, unrecognized);
     }
     // Longer than it takes to end a session, to begin the next one, and to see that.
@@ -48,5 +48,14 @@ async fn a_newer_agent_with_a_cause_that_is_not_known_stays_connected_and_serves
     assert_eq!(host.disk_limits, 17);
     assert_eq!((agent.sessions(), agent.replicas()), (sessions, before));
     cluster.wait_running("hello.main", 2, PATIENCE).await;
+    let metrics = get(cluster.http(1), "/metrics").await.body;
+    for counted in ["messages", "values"] {
+        let some = format!("\npaasta_unrecognized_{counted}_total ");
+        let none = format!("{some}0\n");
+        assert!(
+            metrics.contains(&some) && !metrics.contains(&none),
+            "{metrics}"
+        );
+    }
     cluster.stop().await;
 }

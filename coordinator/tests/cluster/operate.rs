@@ -5,9 +5,10 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use paasta_proto::v1::{
     Asker, BrakeStatusRequest, CheckReplicationRequest, CleanupRequest, CleanupResponse,
-    DeployStatus, DrainHostRequest, EventsRequest, ListRequest, MaintenanceStatusRequest,
-    MetastatusRequest, OperateResponse, ReleaseBrakeRequest, RemoveHostRequest, ReplicaClass,
-    ReplicationStatus, ResetBackoffRequest, StatusRequest, UndrainHostRequest,
+    DeployStatus, DrainHostRequest, EventKind, EventsRequest, ListRequest,
+    MaintenanceStatusRequest, MetastatusRequest, OperateResponse, ReleaseBrakeRequest,
+    RemovalReason, RemoveHostRequest, ReplicaClass, ReplicationLevel, ReplicationStatus,
+    RequestOutcome, ResetBackoffRequest, StatusRequest, UndrainHostRequest,
     operate_client::OperateClient,
 };
 use tokio::time::Instant;
@@ -75,7 +76,10 @@ async fn a_drained_host_is_empty_only_when_its_replacements_serve() {
     };
     for _ in 0..2 {
         let done = client.reset_backoff(reset.clone()).await;
-        assert_eq!(done.expect("it is answered").get_ref().outcome, "done");
+        assert_eq!(
+            done.expect("it is answered").get_ref().outcome(),
+            RequestOutcome::Done
+        );
     }
     eventually("every host is told", async || {
         agents
@@ -104,11 +108,11 @@ async fn a_drained_host_is_empty_only_when_its_replacements_serve() {
     for at in others {
         let mut client = operate(&cluster, at);
         let done = drain(&mut client, "drain-1", "host-1").await;
-        assert_eq!(done.outcome, "done", "{}", done.text);
+        assert_eq!(done.outcome(), RequestOutcome::Done, "{}", done.text);
     }
     let mut client = operate(&cluster, 0);
     let again = drain(&mut client, "drain-2", "host-1").await;
-    assert_eq!(again.outcome, "unchanged", "{}", again.text);
+    assert_eq!(again.outcome(), RequestOutcome::Unchanged, "{}", again.text);
     let unknown = client.drain_host(DrainHostRequest {
         asker: asker("drain-3"),
         host: "host-11".to_owned(),
@@ -144,7 +148,7 @@ async fn a_drained_host_is_empty_only_when_its_replacements_serve() {
         host: "host-2".to_owned(),
     };
     let in_use = client.remove_host(in_use).await.expect("it is answered");
-    assert_eq!(in_use.get_ref().outcome, "refused");
+    assert_eq!(in_use.get_ref().outcome(), RequestOutcome::Refused);
     assert!(
         in_use.get_ref().text.contains("drain it first"),
         "{in_use:?}"
@@ -155,7 +159,7 @@ async fn a_drained_host_is_empty_only_when_its_replacements_serve() {
         host: "host-1".to_owned(),
     };
     let done = client.undrain_host(undrain).await.expect("it is answered");
-    assert_eq!(done.get_ref().outcome, "done");
+    assert_eq!(done.get_ref().outcome(), RequestOutcome::Done);
     let events = cluster.admin(1).events(EventsRequest::default()).await;
     let events = events.expect("it is answered").into_inner().events;
     let drains: Vec<_> = events
@@ -208,7 +212,7 @@ async fn silent_hosts_are_replaced_when_an_operator_says_that_they_are_lost() {
     };
     let refused = client.release_brake(release("r1", &hosts)).await;
     let refused = refused.expect("it is answered").into_inner();
-    assert_eq!(refused.outcome, "refused");
+    assert_eq!(refused.outcome(), RequestOutcome::Refused);
     assert!(
         refused.text.contains("host-4 is not silent"),
         "{}",
@@ -217,7 +221,10 @@ async fn silent_hosts_are_replaced_when_an_operator_says_that_they_are_lost() {
     hosts.pop();
     for _ in 0..2 {
         let done = client.release_brake(release("r2", &hosts)).await;
-        assert_eq!(done.expect("it is answered").get_ref().outcome, "done");
+        assert_eq!(
+            done.expect("it is answered").get_ref().outcome(),
+            RequestOutcome::Done
+        );
     }
     cluster
         .wait("hello.main", PATIENCE, |status| {
@@ -262,7 +269,10 @@ async fn an_emptied_directory_removes_nothing_until_somebody_means_it() {
     }
     let mut client = operate(&cluster, 0);
     let nothing = cleanup(&mut client, "c0", false, true).await;
-    assert_eq!((nothing.outcome.as_str(), nothing.total), ("unchanged", 3));
+    assert_eq!(
+        (nothing.outcome(), nothing.total),
+        (RequestOutcome::Unchanged, 3)
+    );
     // All at once: what goes piece by piece is counted together, but half of it may go.
     let soa = cluster.scratch().join("soa");
     fs::rename(&soa, cluster.scratch().join("away")).expect("it is there");
@@ -281,22 +291,27 @@ async fn an_emptied_directory_removes_nothing_until_somebody_means_it() {
     // Reading again does not hide it.
     for (id, dry_run) in [("c1", true), ("c2", false)] {
         let refused = cleanup(&mut client, id, false, dry_run).await;
-        assert_eq!(refused.outcome, "refused", "{}", refused.text);
+        assert_eq!(
+            refused.outcome(),
+            RequestOutcome::Refused,
+            "{}",
+            refused.text
+        );
         assert_eq!(refused.instances.len(), 3);
         assert!(
             refused
                 .instances
                 .iter()
-                .all(|one| one.why == "undeclared" && one.replicas == 1)
+                .all(|one| one.why() == RemovalReason::Undeclared && one.replicas == 1)
         );
     }
     assert!(desired_error().await.is_some());
     assert_eq!(agents.iter().map(FakeAgent::running).sum::<usize>(), 3);
     let planned = cleanup(&mut client, "c3", true, true).await;
-    assert_eq!(planned.outcome, "planned");
+    assert_eq!(planned.outcome(), RequestOutcome::Planned);
 
     let done = cleanup(&mut client, "c4", true, false).await;
-    assert_eq!(done.outcome, "done", "{}", done.text);
+    assert_eq!(done.outcome(), RequestOutcome::Done, "{}", done.text);
     eventually("all instances are gone", async || {
         let list = cluster.admin(1).list(ListRequest::default()).await.ok()?;
         list.get_ref().instances.is_empty().then_some(())
@@ -393,7 +408,9 @@ async fn a_team_is_told_when_its_instance_lacks_replicas_and_when_it_no_longer_d
         let ask = CheckReplicationRequest::default();
         let answer = client.check_replication(ask).await.ok()?.into_inner();
         let alarmed = |one: &ReplicationStatus| {
-            one.alerted_since_ms.is_some() && one.expected == 20 && one.status == "critical"
+            one.alerted_since_ms.is_some()
+                && one.expected == 20
+                && one.status() == ReplicationLevel::Critical
         };
         let all = answer.instances.iter().all(alarmed);
         (answer.instances.len() == 2 && all).then(|| answer.instances.into_iter().next())?
@@ -457,7 +474,9 @@ async fn a_team_is_told_when_its_instance_lacks_replicas_and_when_it_no_longer_d
     let events = cluster.admin(1).events(EventsRequest::default()).await;
     let events = events.expect("it is answered").into_inner().events;
     let said = |instance: &str| {
-        let alerts = events.iter().filter(|event| event.kind == "alert");
+        let alerts = events
+            .iter()
+            .filter(|event| event.kind() == EventKind::Alert);
         alerts.filter(|event| event.instance == instance).count()
     };
     assert!(

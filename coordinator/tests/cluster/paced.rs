@@ -7,7 +7,7 @@ use std::{
 };
 
 use paasta_proto::v1::{
-    ApplySettingsRequest, Asker, DeployStatus, DiffSettingsRequest, StatusRequest,
+    ApplySettingsRequest, Asker, DeployStatus, DiffSettingsRequest, RequestOutcome, StatusRequest,
     settings_client::SettingsClient,
 };
 use tokio::time::{Instant, sleep};
@@ -37,7 +37,7 @@ async fn apply(cluster: &Coordinators) {
         digest: shown.digest,
     };
     let done = client.apply(ask).await.expect("it is answered");
-    assert_eq!(done.get_ref().outcome, "done", "{done:?}");
+    assert_eq!(done.get_ref().outcome(), RequestOutcome::Done, "{done:?}");
 }
 
 /// What is seen of all instances in one look.

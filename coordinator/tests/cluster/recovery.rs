@@ -17,7 +17,7 @@ use paasta_coordinator::{
 use paasta_coordinator_core::state::ClusterState;
 use paasta_process::saved::{Incoming, Saved};
 use paasta_proto::v1::{
-    AddMemberRequest, DeployStatus, MetastatusRequest, NodeRequest, SaveSnapshotRequest,
+    AddMemberRequest, DeployStatus, MetastatusRequest, NodeRequest, NodeRole, SaveSnapshotRequest,
 };
 
 use super::{
@@ -332,7 +332,7 @@ async fn a_coordinator_without_its_data_directory_is_named_wherever_an_operator_
         (member.refused.as_str(), None)
     );
     let node = cluster.node(lost).await.expect("it answers");
-    assert_eq!((node.role.as_str(), node.term), ("uninitialized", 0));
+    assert_eq!((node.role(), node.term), (NodeRole::Uninitialized, 0));
     assert!(
         node.refused.contains("data directory was lost"),
         "{}",

@@ -3,7 +3,8 @@
 
 use paasta_proto::v1::{
     Asker, CleanupRequest, CleanupResponse, MetastatusRequest, Remote, RemotesRequest,
-    deploys_client::DeploysClient, operate_client::OperateClient,
+    RemovalReason, RequestOutcome, WaitingKind, deploys_client::DeploysClient,
+    operate_client::OperateClient,
 };
 
 use crate::{
@@ -154,12 +155,12 @@ async fn tags_that_vanish_for_more_than_half_of_what_is_declared_drain_nothing()
         .await;
     assert!(error.contains("paasta cleanup --force"), "{error}");
     let held = dry_run(&cluster).await;
-    let told = (held.outcome.as_str(), held.total);
-    assert_eq!(told, ("refused", 7), "of so many: {held:?}");
+    let told = (held.outcome(), held.total);
+    assert_eq!(told, (RequestOutcome::Refused, 7), "of so many: {held:?}");
     let mut listed: Vec<&str> = Vec::new();
     for one in &held.instances {
         assert_eq!((one.removed_at_ms, one.replicas), (None, 1), "{one:?}");
-        assert_eq!(one.why, "undeployed", "{one:?}");
+        assert_eq!(one.why(), RemovalReason::Undeployed, "{one:?}");
         listed.push(&one.instance);
     }
     listed.sort_unstable();
@@ -181,7 +182,10 @@ async fn tags_that_vanish_for_more_than_half_of_what_is_declared_drain_nothing()
     for service in services {
         let instance = format!("{service}.main");
         let status = cluster.wait_running(&instance, 1, PATIENCE).await;
-        let held = status.waiting.iter().any(|on| on.kind == "removal-held");
+        let held = status
+            .waiting
+            .iter()
+            .any(|on| on.kind() == WaitingKind::RemovalHeld);
         assert!(held, "{status:?}");
     }
 

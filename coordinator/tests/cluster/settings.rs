@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use paasta_proto::v1::{
     ApplySettingsRequest, Asker, DescribeRequest, DiffSettingsRequest, DiffSettingsResponse,
-    MetastatusRequest, OperateResponse, SettingsDrift, TransferLeaderRequest,
-    settings_client::SettingsClient,
+    MetastatusRequest, OperateResponse, RequestOutcome, SettingsDrift, SettingsState,
+    TransferLeaderRequest, settings_client::SettingsClient,
 };
 use tokio::time::{Instant, sleep};
 
@@ -123,16 +123,21 @@ async fn coordinators_whose_files_differ_bounce_nothing_and_are_named() {
     let other = shown.coordinators.iter().find(|one| one.id == shown.from);
     let other = other.expect("it is listed");
     assert_eq!(
-        (other.state.as_str(), other.differences.len()),
-        ("differs", 1)
+        (other.state(), other.differences.len()),
+        (SettingsState::Differs, 1)
     );
     let unknown = diff(&cluster, 9).await.expect_err("there is none");
     assert_eq!(unknown.code(), tonic::Code::NotFound);
     let refused = apply(&cluster, "one", shown.from, "0123456789abcdef").await;
-    assert_eq!(refused.outcome, "refused", "{}", refused.text);
+    assert_eq!(
+        refused.outcome(),
+        RequestOutcome::Refused,
+        "{}",
+        refused.text
+    );
     assert_eq!(replicas(&agents), before);
     let done = apply(&cluster, "two", shown.from, &shown.digest).await;
-    assert_eq!(done.outcome, "done", "{}", done.text);
+    assert_eq!(done.outcome(), RequestOutcome::Done, "{}", done.text);
     eventually("both bounce", async || {
         let now = replicas(&agents);
         let all_new = now.len() == 2 && now.iter().all(|id| !before.contains(id));

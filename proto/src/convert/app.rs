@@ -1,20 +1,14 @@
 //! One version of an instance, complete.
 
 use paasta_common::app::{
-    AppSpec, Constraint, DockerArgs, HealthCheck, NetworkMode, Operator, Probe, Ulimit, Volume,
+    AppSpec, Constraint, DockerArgs, HealthCheck, NetworkMode, Probe, Ulimit, Volume,
 };
 
-use super::{WireError, port, required, resources_from_wire, resources_to_wire};
+use super::{
+    WireError, port, required, resources_from_wire, resources_to_wire,
+    words::{operator_from_wire, operator_to_wire, ordered},
+};
 use crate::v1;
-
-const OPERATORS: [(Operator, &str); 6] = [
-    (Operator::Unique, "UNIQUE"),
-    (Operator::Cluster, "CLUSTER"),
-    (Operator::GroupBy, "GROUP_BY"),
-    (Operator::Like, "LIKE"),
-    (Operator::Unlike, "UNLIKE"),
-    (Operator::MaxPer, "MAX_PER"),
-];
 
 /// The app as a word.
 ///
@@ -34,7 +28,7 @@ pub fn app_from_wire(wire: v1::AppSpec) -> Result<AppSpec, WireError> {
         cmd: wire.cmd,
         args: wire.args,
         env: wire.env,
-        net: net_from_wire(&wire.net)?,
+        net: net_from_wire(wire.net, &wire.net_word)?,
         container_port: port(wire.container_port, "container_port")?,
         host_port: port(wire.host_port, "host_port")?,
         volumes: wire.volumes.into_iter().map(volume_from_wire).collect(),
@@ -70,7 +64,8 @@ pub fn app_to_wire(app: &AppSpec) -> v1::AppSpec {
         cmd: app.cmd.clone(),
         args: app.args.clone(),
         env: app.env.clone(),
-        net: net_to_wire(&app.net),
+        net: Some(net_to_wire(&app.net)),
+        net_word: String::new(),
         container_port: app.container_port.into(),
         host_port: app.host_port.into(),
         volumes: app.volumes.iter().map(volume_to_wire).collect(),
@@ -121,27 +116,34 @@ fn docker_to_wire(args: &DockerArgs) -> v1::DockerArgs {
     }
 }
 
-fn net_from_wire(text: &str) -> Result<NetworkMode, WireError> {
-    match text {
-        "bridge" => Ok(NetworkMode::Bridge),
-        "host" => Ok(NetworkMode::Host),
-        "none" => Ok(NetworkMode::None),
-        other => match other.strip_prefix("named:") {
-            Some(name) if !name.is_empty() => Ok(NetworkMode::Named(name.to_owned())),
-            _ => {
-                let allowed = "bridge, host, none, named:NETWORK";
-                Err(WireError::unknown("net", other, allowed))
-            }
-        },
+fn net_from_wire(wire: Option<v1::Network>, text: &str) -> Result<NetworkMode, WireError> {
+    let v1::Network { mode, name } = wire.unwrap_or_default();
+    match (ordered::<v1::NetworkMode>("net", mode, text)?, &*name) {
+        (v1::NetworkMode::Bridge, "") => Ok(NetworkMode::Bridge),
+        (v1::NetworkMode::Host, "") => Ok(NetworkMode::Host),
+        (v1::NetworkMode::None, "") => Ok(NetworkMode::None),
+        (v1::NetworkMode::Named, name) if !name.is_empty() => {
+            Ok(NetworkMode::Named(name.to_owned()))
+        }
+        (v1::NetworkMode::Named, _) => Err(WireError::new("net", "the network has no name")),
+        (v1::NetworkMode::Bridge | v1::NetworkMode::Host | v1::NetworkMode::None, name) => {
+            let problem = format!("a name, {name:?}, of a network that has none");
+            Err(WireError::new("net", problem))
+        }
+        (v1::NetworkMode::Unspecified, _) => Err(WireError::not_given::<v1::NetworkMode>("net")),
     }
 }
 
-fn net_to_wire(net: &NetworkMode) -> String {
-    match net {
-        NetworkMode::Bridge => "bridge".to_owned(),
-        NetworkMode::Host => "host".to_owned(),
-        NetworkMode::None => "none".to_owned(),
-        NetworkMode::Named(name) => format!("named:{name}"),
+fn net_to_wire(net: &NetworkMode) -> v1::Network {
+    let (mode, name) = match net {
+        NetworkMode::Bridge => (v1::NetworkMode::Bridge, ""),
+        NetworkMode::Host => (v1::NetworkMode::Host, ""),
+        NetworkMode::None => (v1::NetworkMode::None, ""),
+        NetworkMode::Named(name) => (v1::NetworkMode::Named, name.as_str()),
+    };
+    v1::Network {
+        mode: mode.into(),
+        name: name.to_owned(),
     }
 }
 
@@ -162,14 +164,17 @@ fn volume_to_wire(volume: &Volume) -> v1::Volume {
 }
 
 fn health_from_wire(wire: v1::HealthCheck) -> Result<HealthCheck, WireError> {
-    let probe = match wire.mode.as_str() {
-        "http" => Probe::Http { uri: wire.uri },
-        "https" => Probe::Https { uri: wire.uri },
-        "tcp" => Probe::Tcp,
-        "cmd" => Probe::Cmd {
+    let mode = ordered::<v1::HealthCheckMode>("mode", wire.mode, &wire.mode_word)?;
+    let probe = match mode {
+        v1::HealthCheckMode::Http => Probe::Http { uri: wire.uri },
+        v1::HealthCheckMode::Https => Probe::Https { uri: wire.uri },
+        v1::HealthCheckMode::Tcp => Probe::Tcp,
+        v1::HealthCheckMode::Cmd => Probe::Cmd {
             command: wire.command,
         },
-        other => return Err(WireError::unknown("mode", other, "http, https, tcp, cmd")),
+        v1::HealthCheckMode::Unspecified => {
+            return Err(WireError::not_given::<v1::HealthCheckMode>("mode"));
+        }
     };
     Ok(HealthCheck {
         probe,
@@ -182,13 +187,14 @@ fn health_from_wire(wire: v1::HealthCheck) -> Result<HealthCheck, WireError> {
 
 fn health_to_wire(check: &HealthCheck) -> v1::HealthCheck {
     let (mode, uri, command) = match &check.probe {
-        Probe::Http { uri } => ("http", uri.as_str(), ""),
-        Probe::Https { uri } => ("https", uri.as_str(), ""),
-        Probe::Tcp => ("tcp", "", ""),
-        Probe::Cmd { command } => ("cmd", "", command.as_str()),
+        Probe::Http { uri } => (v1::HealthCheckMode::Http, uri.as_str(), ""),
+        Probe::Https { uri } => (v1::HealthCheckMode::Https, uri.as_str(), ""),
+        Probe::Tcp => (v1::HealthCheckMode::Tcp, "", ""),
+        Probe::Cmd { command } => (v1::HealthCheckMode::Cmd, "", command.as_str()),
     };
     v1::HealthCheck {
-        mode: mode.to_owned(),
+        mode: mode.into(),
+        mode_word: String::new(),
         uri: uri.to_owned(),
         command: command.to_owned(),
         grace_ms: check.grace_ms,
@@ -199,29 +205,18 @@ fn health_to_wire(check: &HealthCheck) -> v1::HealthCheck {
 }
 
 fn constraint_from_wire(wire: v1::Constraint) -> Result<Constraint, WireError> {
-    let operator = OPERATORS
-        .into_iter()
-        .find(|(_, name)| *name == wire.operator)
-        .map(|(operator, _)| operator)
-        .ok_or_else(|| {
-            let allowed = OPERATORS.map(|(_, name)| name).join(", ");
-            WireError::unknown("operator", &wire.operator, &allowed)
-        })?;
     Ok(Constraint {
+        operator: operator_from_wire(&wire)?,
         attribute: wire.attribute,
-        operator,
         value: wire.value,
     })
 }
 
 fn constraint_to_wire(constraint: &Constraint) -> v1::Constraint {
-    let name = OPERATORS
-        .into_iter()
-        .find(|(operator, _)| *operator == constraint.operator)
-        .map_or("", |(_, name)| name);
     v1::Constraint {
         attribute: constraint.attribute.clone(),
-        operator: name.to_owned(),
+        operator: operator_to_wire(constraint.operator).into(),
+        operator_word: String::new(),
         value: constraint.value.clone(),
     }
 }

@@ -176,7 +176,7 @@ fn replica_from_wire(
         instance: parsed(&wire.instance, "instance")?,
         spec,
         run: known.run(&app, run),
-        want: want_from_wire(&wire.want)?,
+        want: want_from_wire(wire.want, &wire.want_word)?,
         tried: Tried {
             failures: wire.tried_failures,
             reset: wire.backoff_reset,
@@ -193,7 +193,8 @@ fn put(wire: &mut v1::Assignment, id: ReplicaId, replica: &AssignedReplica) {
         id: id.0,
         instance: replica.instance.to_string(),
         app: replica.app.to_string(),
-        want: want_to_wire(replica.want).to_owned(),
+        want: want_to_wire(replica.want).into(),
+        want_word: String::new(),
         run: Some(run_to_wire(&replica.run)),
         tried_failures: replica.tried.failures,
         backoff_reset: replica.tried.reset,

@@ -8,6 +8,7 @@ mod fence;
 mod host;
 mod report;
 mod run;
+mod words;
 
 pub use app::{app_from_wire, app_to_wire};
 pub use assignment::{apply_wire, assignment_to_wire, delta_to_wire};
@@ -17,7 +18,8 @@ pub use report::{
     disk_limits_to_wire, host_part_to_wire, image_to_wire, replica_report_from_wire,
     replica_report_to_wire, report_from_wire, report_to_wire, run_end_from_wire, run_end_to_wire,
 };
-pub use run::{run_from_wire, run_to_wire, want_from_wire, want_to_wire};
+pub use run::{run_from_wire, run_to_wire};
+pub use words::{health_to_wire, phase_to_wire, want_from_wire, want_to_wire};
 
 use std::fmt::Display;
 
@@ -37,10 +39,6 @@ impl WireError {
             field: field.into(),
             problem: problem.to_string(),
         }
-    }
-
-    fn unknown(field: impl Into<String>, got: &str, allowed: &str) -> Self {
-        Self::new(field, format!("{got:?} is not one of {allowed}"))
     }
 
     /// The same error, told from one level further out.
@@ -72,5 +70,7 @@ fn port(number: u32, field: &str) -> Result<u16, WireError> {
 
 #[cfg(test)]
 mod newer_tests;
+#[cfg(test)]
+mod older_tests;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,6 @@ use paasta_common::{
     disk::HostDiskLimits,
     report::{EndCause, Health, HostPart, HostReport, ImageProblem, Phase, Runtime, Trouble},
     time::Timestamp,
-    unrecognized::UnrecognizedWord,
 };
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Type};
@@ -23,8 +22,8 @@ fn report() -> v1::Report {
     let replica = v1::ReplicaReport {
         id: 7,
         app: "hello.main.git3f2a9c0d.config94232c5b".to_owned(),
-        phase: "running".to_owned(),
-        health: "healthy".to_owned(),
+        phase: v1::ReplicaPhase::Running.into(),
+        health: v1::ReplicaHealth::Healthy.into(),
         run: 2,
         troubles: vec![
             v1::TroubleCount {
@@ -38,12 +37,12 @@ fn report() -> v1::Report {
         ],
         last_end: Some(v1::RunEnd {
             run: 1,
-            cause: "exited".to_owned(),
+            cause: v1::EndCause::Exited.into(),
             exit_code: Some(3),
             ..v1::RunEnd::default()
         }),
         image: Some(v1::ImageReport {
-            problem: "denied".to_owned(),
+            problem: v1::ImageProblem::Denied.into(),
             ..v1::ImageReport::default()
         }),
         ..v1::ReplicaReport::default()
@@ -65,18 +64,19 @@ fn replica(wire: &mut v1::Report) -> &mut v1::ReplicaReport {
 
 struct Case {
     field: &'static str,
-    /// Sets the value of a newer agent.
-    set: fn(&mut v1::Report),
+    /// Sets the value of a newer agent: a number, or else a text where it may be one.
+    set: fn(&mut v1::Report, bool),
     /// What the report says then, and the same field as in the report of before.
     read: fn(&mut HostReport, &HostReport),
-    said: &'static str,
+    /// What is said of a number, and of a text.
+    said: [&'static str; 2],
 }
 
 fn enums() -> Vec<Case> {
     vec![
         Case {
             field: "Report.degraded_part",
-            set: |wire| wire.degraded_part = NEWER,
+            set: |wire, _| wire.degraded_part = NEWER,
             read: |report, known| {
                 let Runtime::Degraded { part, .. } = &report.runtime else {
                     panic!("it is degraded");
@@ -84,21 +84,21 @@ fn enums() -> Vec<Case> {
                 assert_eq!(*part, HostPart::Unrecognized(NEWER));
                 report.runtime = known.runtime.clone();
             },
-            said: "host part 9999",
+            said: ["host part 9999"; 2],
         },
         Case {
             field: "Report.disk_limits",
-            set: |wire| wire.disk_limits = NEWER,
+            set: |wire, _| wire.disk_limits = NEWER,
             read: |report, known| {
                 let limits = Some(HostDiskLimits::Unrecognized(NEWER));
                 assert_eq!(report.disk_limits, limits);
                 report.disk_limits = known.disk_limits;
             },
-            said: "disk limits 9999",
+            said: ["disk limits 9999"; 2],
         },
         Case {
             field: "TroubleCount.kind",
-            set: |wire| replica(wire).troubles[1].kind = NEWER,
+            set: |wire, _| replica(wire).troubles[1].kind = NEWER,
             read: |report, known| {
                 let replica = &mut report.replicas[0];
                 assert_eq!(replica.troubles.of(Trouble::Memory), 3);
@@ -106,87 +106,117 @@ fn enums() -> Vec<Case> {
                 assert_eq!(replica.other_troubles, 2);
                 *replica = known.replicas[0].clone();
             },
-            said: "r7: 2 troubles of other kinds",
+            said: ["r7: 2 troubles of other kinds"; 2],
         },
     ]
 }
 
-/// The closed sets that are text on the wire.
+/// Sets a word: to a number, or to a text without one.
+fn newer(number: bool, value: &mut i32, text: &mut String) {
+    match number {
+        true => *value = NEWER,
+        false => (*value, *text) = (0, WORD.to_owned()),
+    }
+}
+
+/// Words.
 fn words() -> Vec<Case> {
-    let word = || UnrecognizedWord::new(WORD);
-    assert_eq!(word().as_str(), WORD);
     vec![
         Case {
             field: "ReplicaReport.phase",
-            set: |wire| replica(wire).phase = WORD.to_owned(),
-            read: |report, known| {
-                let phase = Phase::Unrecognized(UnrecognizedWord::new(WORD));
-                assert_eq!(report.replicas[0].phase, phase);
-                report.replicas[0].phase = known.replicas[0].phase;
+            set: |wire, number| {
+                let replica = replica(wire);
+                newer(number, &mut replica.phase, &mut replica.phase_word);
             },
-            said: "r7: phase \"w9999\"",
+            read: |report, known| {
+                let replica = &mut report.replicas[0];
+                assert!(matches!(replica.phase, Phase::Unrecognized(_)));
+                replica.phase = known.replicas[0].phase;
+            },
+            said: ["r7: phase 9999", "r7: phase \"w9999\""],
         },
         Case {
             field: "ReplicaReport.health",
-            set: |wire| replica(wire).health = WORD.to_owned(),
-            read: |report, known| {
-                let health = Health::Unrecognized(UnrecognizedWord::new(WORD));
-                assert_eq!(report.replicas[0].health, health);
-                report.replicas[0].health = known.replicas[0].health;
+            set: |wire, number| {
+                let replica = replica(wire);
+                newer(number, &mut replica.health, &mut replica.health_word);
             },
-            said: "r7: health \"w9999\"",
+            read: |report, known| {
+                let replica = &mut report.replicas[0];
+                assert!(matches!(replica.health, Health::Unrecognized(_)));
+                replica.health = known.replicas[0].health;
+            },
+            said: ["r7: health 9999", "r7: health \"w9999\""],
         },
         Case {
             field: "RunEnd.cause",
-            set: |wire| replica(wire).last_end.as_mut().unwrap().cause = WORD.to_owned(),
+            set: |wire, number| {
+                let end = replica(wire).last_end.as_mut().unwrap();
+                newer(number, &mut end.cause, &mut end.cause_word);
+            },
             read: |report, known| {
                 let end = report.replicas[0].last_end.as_mut().unwrap();
-                let cause = EndCause::Unrecognized(UnrecognizedWord::new(WORD));
-                assert_eq!(end.cause, cause);
-                let said =
-                    "run 1 ended: cause \"w9999\", which this version does not know, exit code 3";
+                let EndCause::Unrecognized(word) = end.cause else {
+                    panic!("{end:?}");
+                };
+                let said = format!(
+                    "run 1 ended: cause {word:?}, which this version does not know, exit code 3"
+                );
                 assert_eq!(end.to_string(), said);
                 end.cause = known.replicas[0].last_end.as_ref().unwrap().cause;
             },
-            said: "r7: cause \"w9999\"",
+            said: ["r7: cause 9999", "r7: cause \"w9999\""],
         },
         Case {
             field: "ImageReport.problem",
-            set: |wire| replica(wire).image.as_mut().unwrap().problem = WORD.to_owned(),
-            read: |report, known| {
-                let problem = ImageProblem::Unrecognized(UnrecognizedWord::new(WORD));
-                assert_eq!(report.replicas[0].image.problem, Some(problem));
-                report.replicas[0].image.problem = known.replicas[0].image.problem;
+            set: |wire, number| {
+                let image = replica(wire).image.as_mut().unwrap();
+                newer(number, &mut image.problem, &mut image.problem_word);
             },
-            said: "r7: image problem \"w9999\"",
+            read: |report, known| {
+                let image = &mut report.replicas[0].image;
+                assert!(matches!(image.problem, Some(ImageProblem::Unrecognized(_))));
+                image.problem = known.replicas[0].image.problem;
+            },
+            said: ["r7: image problem 9999", "r7: image problem \"w9999\""],
         },
     ]
+}
+
+/// Every field with a value of a newer agent.
+fn cases() -> Vec<Case> {
+    let mut cases = enums();
+    cases.extend(words());
+    cases
 }
 
 #[test]
 fn a_value_of_a_newer_agent_is_taken_and_the_rest_of_its_report_counts() {
     let known = report_from_wire(report(), NOW).unwrap();
     assert_eq!(known.unrecognized(), Vec::<String>::new());
-    for case in enums().into_iter().chain(words()) {
-        let mut wire = report();
-        (case.set)(&mut wire);
-        let mut read = report_from_wire(wire.clone(), NOW).unwrap();
-        assert_eq!(read.unrecognized(), [case.said], "{}", case.field);
-        if case.field != "TroubleCount.kind" {
-            // It is passed on as it came.
-            let again = report_from_wire(report_to_wire(&read, NOW), NOW).unwrap();
-            assert_eq!(again, read, "{}", case.field);
+    for number in [true, false] {
+        for case in cases() {
+            let mut wire = report();
+            (case.set)(&mut wire, number);
+            let mut read = report_from_wire(wire.clone(), NOW).unwrap();
+            let said = case.said[usize::from(!number)];
+            assert_eq!(read.unrecognized(), [said], "{}", case.field);
+            if case.field != "TroubleCount.kind" {
+                // It is passed on as it came.
+                let again = report_from_wire(report_to_wire(&read, NOW), NOW).unwrap();
+                assert_eq!(again, read, "{}", case.field);
+            }
+            (case.read)(&mut read, &known);
+            assert_eq!(read, known, "{}", case.field);
         }
-        (case.read)(&mut read, &known);
-        assert_eq!(read, known, "{}", case.field);
     }
 }
 
 #[test]
 fn all_of_them_at_once_are_taken() {
     let mut wire = report();
-    for case in enums().into_iter().chain(words()) {
-        (case.set)(&mut wire);
+    for case in cases() {
+        (case.set)(&mut wire, true);
     }
     let read = report_from_wire(wire, NOW).unwrap();
     assert_eq!((read.generation, read.replicas.len()), (12, 1));
@@ -221,6 +251,6 @@ fn the_table_has_every_enum_field_of_a_report() {
         .collect();
     let mut fields = BTreeSet::new();
     enum_fields(&messages, ".paasta.v1.Report", &mut fields);
-    let table: BTreeSet<String> = enums().iter().map(|case| case.field.to_owned()).collect();
+    let table: BTreeSet<String> = cases().iter().map(|case| case.field.to_owned()).collect();
     assert_eq!(fields, table);
 }

@@ -4,40 +4,20 @@ use paasta_common::{
     disk::{DiskLimits, HostDiskLimits},
     id::ReplicaId,
     report::{
-        EndCause, Health, HostPart, HostReport, ImageProblem, ImageReport, Phase, PullProgress,
-        ReplicaReport, RunEnd, Runtime, Trouble, Troubles,
+        EndCause, HostPart, HostReport, ImageReport, PullProgress, ReplicaReport, RunEnd, Runtime,
+        Trouble, Troubles,
     },
     time::Timestamp,
-    unrecognized::UnrecognizedWord,
 };
 
-use super::{WireError, parsed, port};
+use super::{
+    WireError, parsed, port,
+    words::{
+        cause_from_wire, cause_to_wire, health_from_wire, health_to_wire, image_problem_from_wire,
+        image_problem_to_wire, passed_on, phase_from_wire, phase_to_wire,
+    },
+};
 use crate::v1;
-
-const PHASES: [Phase; 8] = [
-    Phase::Accepted,
-    Phase::Pulling,
-    Phase::Starting,
-    Phase::Running,
-    Phase::BackingOff,
-    Phase::Draining,
-    Phase::Stopping,
-    Phase::Gone,
-];
-
-const IMAGE_PROBLEMS: [ImageProblem; 4] = [
-    ImageProblem::Missing,
-    ImageProblem::Denied,
-    ImageProblem::Unreachable,
-    ImageProblem::Failed,
-];
-
-const HEALTHS: [Health; 4] = [
-    Health::Unknown,
-    Health::Unchecked,
-    Health::Healthy,
-    Health::Unhealthy,
-];
 
 /// The report as a word. A value of a closed set that only a newer agent knows is kept as such, and
 /// the rest of the report counts: agents and coordinators are upgraded in any order. Its moments are
@@ -197,20 +177,12 @@ pub fn replica_report_from_wire(
     wire: v1::ReplicaReport,
     now: Timestamp,
 ) -> Result<ReplicaReport, WireError> {
-    let phase = PHASES
-        .into_iter()
-        .find(|phase| phase.as_str() == wire.phase)
-        .unwrap_or_else(|| Phase::Unrecognized(UnrecognizedWord::new(&wire.phase)));
-    let health = HEALTHS
-        .into_iter()
-        .find(|health| health.as_str() == wire.health)
-        .unwrap_or_else(|| Health::Unrecognized(UnrecognizedWord::new(&wire.health)));
     let (troubles, other_troubles) = troubles_from_wire(&wire.troubles);
     Ok(ReplicaReport {
         id: ReplicaId(wire.id),
         app: parsed(&wire.app, "app")?,
-        phase,
-        health,
+        phase: phase_from_wire(wire.phase, &wire.phase_word),
+        health: health_from_wire(wire.health, &wire.health_word),
         started_at: before(now, wire.started_ms_ago).or(wire.started_at_ms.map(Timestamp)),
         host_port: wire
             .host_port
@@ -237,21 +209,10 @@ pub fn replica_report_from_wire(
 
 /// The end of a run as a word, when it was by the clock that says `now`.
 pub fn run_end_from_wire(wire: v1::RunEnd, now: Timestamp) -> RunEnd {
-    let cause = EndCause::ALL
-        .into_iter()
-        .find(|cause| cause.as_str() == wire.cause)
-        .unwrap_or_else(|| EndCause::Unrecognized(UnrecognizedWord::new(&wire.cause)));
-    let cause = match cause {
-        EndCause::OverDisk { .. } => EndCause::OverDisk {
-            used_mb: wire.disk_used_mb,
-            limit_mb: wire.disk_limit_mb,
-        },
-        other => other,
-    };
     RunEnd {
         run: wire.run,
         at: before(now, wire.ms_ago).unwrap_or(Timestamp(wire.at_ms)),
-        cause,
+        cause: cause_from_wire(&wire),
         exit_code: wire.exit_code,
         signal: (!wire.signal.is_empty()).then_some(wire.signal),
         out_of_memory: wire.out_of_memory,
@@ -271,10 +232,12 @@ pub fn run_end_to_wire(end: &RunEnd, now: Timestamp) -> v1::RunEnd {
         | EndCause::NotStarted
         | EndCause::Unrecognized(_) => (0, 0),
     };
+    let (cause, cause_word) = passed_on(cause_to_wire(end.cause));
     v1::RunEnd {
         run: end.run,
         at_ms: end.at.0,
-        cause: end.cause.as_str().to_owned(),
+        cause,
+        cause_word,
         exit_code: end.exit_code,
         signal: end.signal.clone().unwrap_or_default(),
         out_of_memory: end.out_of_memory,
@@ -288,11 +251,15 @@ pub fn run_end_to_wire(end: &RunEnd, now: Timestamp) -> v1::RunEnd {
 
 /// The state of one replica for the wire, said at `now` by the clock that its moments are by.
 pub fn replica_report_to_wire(report: &ReplicaReport, now: Timestamp) -> v1::ReplicaReport {
+    let (phase, phase_word) = passed_on(phase_to_wire(report.phase));
+    let (health, health_word) = passed_on(health_to_wire(report.health));
     v1::ReplicaReport {
         id: report.id.0,
         app: report.app.to_string(),
-        phase: report.phase.as_str().to_owned(),
-        health: report.health.as_str().to_owned(),
+        phase,
+        health,
+        phase_word,
+        health_word,
         started_at_ms: report.started_at.map(|at| at.0),
         host_port: report.host_port.map(u32::from),
         container: report.container.clone(),
@@ -314,12 +281,6 @@ pub fn replica_report_to_wire(report: &ReplicaReport, now: Timestamp) -> v1::Rep
 }
 
 fn image_from_wire(wire: v1::ImageReport) -> ImageReport {
-    let known = |word: &str| {
-        let found = IMAGE_PROBLEMS
-            .into_iter()
-            .find(|problem| problem.as_str() == word);
-        found.unwrap_or_else(|| ImageProblem::Unrecognized(UnrecognizedWord::new(word)))
-    };
     ImageReport {
         digest: Some(wire.digest).filter(|digest| !digest.is_empty()),
         progress: wire.progress.map(|progress| PullProgress {
@@ -328,14 +289,14 @@ fn image_from_wire(wire: v1::ImageReport) -> ImageReport {
             bytes_done: progress.bytes_done,
             bytes: progress.bytes,
         }),
-        problem: Some(wire.problem)
-            .filter(|word| !word.is_empty())
-            .map(|word| known(&word)),
+        problem: image_problem_from_wire(wire.problem, &wire.problem_word),
     }
 }
 
 /// The state of an image for the wire.
 pub fn image_to_wire(image: &ImageReport) -> v1::ImageReport {
+    let problem = image.problem.map(image_problem_to_wire);
+    let (problem, problem_word) = problem.map(passed_on).unwrap_or_default();
     v1::ImageReport {
         digest: image.digest.clone().unwrap_or_default(),
         progress: image.progress.map(|progress| v1::PullProgress {
@@ -344,9 +305,7 @@ pub fn image_to_wire(image: &ImageReport) -> v1::ImageReport {
             bytes_done: progress.bytes_done,
             bytes: progress.bytes,
         }),
-        problem: image
-            .problem
-            .map(|problem| problem.as_str().to_owned())
-            .unwrap_or_default(),
+        problem,
+        problem_word,
     }
 }

@@ -1,11 +1,8 @@
-//! How a replica is run, and what should become of it.
+//! How a replica is run.
 
-use paasta_common::{
-    assignment::Want,
-    spec::{DrainMethod, HACHECK_PORT, RunSettings},
-};
+use paasta_common::spec::{DrainMethod, HACHECK_PORT, RunSettings};
 
-use super::{WireError, port, required};
+use super::{WireError, port, required, words::ordered};
 use crate::v1;
 
 /// The settings as a word.
@@ -15,11 +12,12 @@ use crate::v1;
 pub fn run_from_wire(wire: v1::RunSettings) -> Result<RunSettings, WireError> {
     let drain = required(wire.drain, "drain")?;
     let delay_ms = drain.delay_ms;
+    let field = "drain.name";
     Ok(RunSettings {
         backoff_base_ms: wire.backoff_base_ms,
-        drain: match drain.name.as_str() {
-            "noop" => DrainMethod::Noop,
-            "hacheck" => DrainMethod::Hacheck {
+        drain: match ordered::<v1::DrainKind>(field, drain.name, &drain.name_word)? {
+            v1::DrainKind::Noop => DrainMethod::Noop,
+            v1::DrainKind::Hacheck => DrainMethod::Hacheck {
                 delay_ms,
                 port: match port(drain.hacheck_port, "drain.hacheck_port")? {
                     0 => HACHECK_PORT,
@@ -27,13 +25,12 @@ pub fn run_from_wire(wire: v1::RunSettings) -> Result<RunSettings, WireError> {
                 },
                 expiration_ms: drain.expiration_ms,
             },
-            "test" => DrainMethod::Test { delay_ms },
-            "http" => DrainMethod::Http {
+            v1::DrainKind::Test => DrainMethod::Test { delay_ms },
+            v1::DrainKind::Http => DrainMethod::Http {
                 params: drain.params,
             },
-            other => {
-                let allowed = "noop, hacheck, http, test";
-                return Err(WireError::unknown("drain.name", other, allowed));
+            v1::DrainKind::Unspecified => {
+                return Err(WireError::not_given::<v1::DrainKind>(field));
             }
         },
         registrations: wire.registrations,
@@ -45,8 +42,8 @@ pub fn run_from_wire(wire: v1::RunSettings) -> Result<RunSettings, WireError> {
 /// The settings for the wire.
 pub fn run_to_wire(run: &RunSettings) -> v1::RunSettings {
     let mut drain = v1::DrainMethod::default();
-    drain.name = match &run.drain {
-        DrainMethod::Noop => "noop",
+    let name = match &run.drain {
+        DrainMethod::Noop => v1::DrainKind::Noop,
         DrainMethod::Hacheck {
             delay_ms,
             port,
@@ -55,45 +52,23 @@ pub fn run_to_wire(run: &RunSettings) -> v1::RunSettings {
             drain.delay_ms = *delay_ms;
             drain.hacheck_port = (*port).into();
             drain.expiration_ms = *expiration_ms;
-            "hacheck"
+            v1::DrainKind::Hacheck
         }
         DrainMethod::Test { delay_ms } => {
             drain.delay_ms = *delay_ms;
-            "test"
+            v1::DrainKind::Test
         }
         DrainMethod::Http { params } => {
             drain.params.clone_from(params);
-            "http"
+            v1::DrainKind::Http
         }
-    }
-    .to_owned();
+    };
+    drain.set_name(name);
     v1::RunSettings {
         backoff_base_ms: run.backoff_base_ms,
         drain: Some(drain),
         registrations: run.registrations.clone(),
         stop_grace_ms: run.stop_grace_ms,
         drain_timeout_ms: run.drain_timeout_ms,
-    }
-}
-
-/// What should become of a replica, as a word.
-///
-/// # Errors
-/// [`WireError`] when it is none of run, drain and stop.
-pub fn want_from_wire(text: &str) -> Result<Want, WireError> {
-    match text {
-        "run" => Ok(Want::Run),
-        "drain" => Ok(Want::Drain),
-        "stop" => Ok(Want::Stop),
-        other => Err(WireError::unknown("want", other, "run, drain, stop")),
-    }
-}
-
-/// What should become of a replica, for the wire.
-pub fn want_to_wire(want: Want) -> &'static str {
-    match want {
-        Want::Run => "run",
-        Want::Drain => "drain",
-        Want::Stop => "stop",
     }
 }

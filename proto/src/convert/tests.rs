@@ -22,9 +22,17 @@ use paasta_common::{
 use super::*;
 use crate::v1;
 
+pub(super) const OPERATORS: [Operator; 6] = [
+    Operator::Unique,
+    Operator::Cluster,
+    Operator::GroupBy,
+    Operator::Like,
+    Operator::Unlike,
+    Operator::MaxPer,
+];
 const APP: &str = "hello.main.git3f2a9c0d.config94232c5b";
 
-fn full_app() -> AppSpec {
+pub(super) fn full_app() -> AppSpec {
     AppSpec {
         image: "registry:5000/services-hello:paasta-3f2a9c0d".to_owned(),
         git_sha: "3f2a9c0d".to_owned(),
@@ -86,7 +94,7 @@ fn full_app() -> AppSpec {
     }
 }
 
-fn assignment(generation: u64, ids: &[(u64, Want)]) -> Assignment {
+pub(super) fn assignment(generation: u64, ids: &[(u64, Want)]) -> Assignment {
     let (spec, run) = (Arc::new(full_app()), Arc::new(RunSettings::default()));
     let replica = |(id, want): &(u64, Want)| {
         let replica = AssignedReplica {
@@ -133,10 +141,10 @@ fn every_variant_of_an_app_survives_the_wire() {
         app.health.as_mut().unwrap().probe = probe;
         apps.push(app);
     }
-    for operator in ["UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER"] {
-        let mut wire = app_to_wire(&full_app());
-        wire.constraints[0].operator = operator.to_owned();
-        apps.push(app_from_wire(wire).unwrap());
+    for operator in OPERATORS {
+        let mut app = full_app();
+        app.constraints[0].operator = operator;
+        apps.push(app);
     }
     for app in apps {
         assert_eq!(app_from_wire(app_to_wire(&app)).unwrap(), app);
@@ -168,27 +176,13 @@ fn every_drain_method_and_want_survives_the_wire() {
         assert_eq!(run_from_wire(run_to_wire(&run)).unwrap(), run);
     }
     for want in [Want::Run, Want::Drain, Want::Stop] {
-        assert_eq!(want_from_wire(want_to_wire(want)).unwrap(), want);
+        let wire = want_to_wire(want).into();
+        assert_eq!(want_from_wire(wire, "").unwrap(), want);
     }
 }
 
-#[test]
-fn a_host_and_its_reports_survive_the_wire() {
-    let host = HostInfo {
-        id: "host1".parse().unwrap(),
-        address: "10.0.0.1".to_owned(),
-        pool: "default".to_owned(),
-        attributes: BTreeMap::from([("habitat".to_owned(), "a".to_owned())]),
-        capacity: Resources {
-            cpus_milli: 4000,
-            mem_mb: 8192,
-            disk_mb: 100,
-            gpus: 0,
-        },
-        agent_version: "0.1.0".to_owned(),
-        machine: Some("0123456789abcdef0123456789abcdef".parse().unwrap()),
-    };
-    assert_eq!(host_from_wire(host_to_wire(&host)).unwrap(), host);
+/// A replica of which nothing is known, and one with all that there is.
+pub(super) fn report() -> HostReport {
     let bare = ReplicaReport {
         id: ReplicaId(1),
         app: APP.parse().unwrap(),
@@ -244,7 +238,7 @@ fn a_host_and_its_reports_survive_the_wire() {
         troubles: all_troubles(),
         ..bare.clone()
     };
-    let report = HostReport {
+    HostReport {
         complete: true,
         replicas: vec![bare, full],
         runtime: Runtime::Degraded {
@@ -254,7 +248,27 @@ fn a_host_and_its_reports_survive_the_wire() {
         },
         generation: 12,
         disk_limits: Some(HostDiskLimits::Known(DiskLimits::Off)),
+    }
+}
+
+#[test]
+fn a_host_and_its_reports_survive_the_wire() {
+    let host = HostInfo {
+        id: "host1".parse().unwrap(),
+        address: "10.0.0.1".to_owned(),
+        pool: "default".to_owned(),
+        attributes: BTreeMap::from([("habitat".to_owned(), "a".to_owned())]),
+        capacity: Resources {
+            cpus_milli: 4000,
+            mem_mb: 8192,
+            disk_mb: 100,
+            gpus: 0,
+        },
+        agent_version: "0.1.0".to_owned(),
+        machine: Some("0123456789abcdef0123456789abcdef".parse().unwrap()),
     };
+    assert_eq!(host_from_wire(host_to_wire(&host)).unwrap(), host);
+    let report = report();
     let now = Timestamp(1_700_000_001_000);
     let wire = report_to_wire(&report, now);
     assert_eq!(report_from_wire(wire.clone(), now).unwrap(), report);
@@ -374,7 +388,7 @@ fn an_increment_to_something_else_is_refused() {
 #[test]
 fn what_is_wrong_on_the_wire_is_named() {
     type Break = fn(&mut v1::Assignment);
-    let cases: [(&str, Break); 8] = [
+    let cases: [(&str, Break); 13] = [
         ("fence", |wire| wire.fence = None),
         ("fence.cluster_id", |wire| {
             wire.fence.as_mut().unwrap().cluster_id.clear();
@@ -382,11 +396,31 @@ fn what_is_wrong_on_the_wire_is_named() {
         ("host", |wire| wire.host = "a b".to_owned()),
         ("replicas[0].app", |wire| wire.apps.clear()),
         ("replicas[1].want", |wire| {
-            wire.replicas[1].want = "fly".to_owned();
+            (wire.replicas[1].want, wire.replicas[1].want_word) = (0, "fly".to_owned());
         }),
+        ("replicas[1].want", |wire| wire.replicas[1].want = 17),
+        ("replicas[0].want", |wire| wire.replicas[0].want = 0),
+        ("apps[hello.main.git3f2a9c0d.config94232c5b].net", |wire| {
+            let app = wire.apps.values_mut().next().unwrap();
+            app.net.as_mut().unwrap().name.clear();
+        }),
+        (
+            "apps[hello.main.git3f2a9c0d.config94232c5b].health.mode",
+            |wire| {
+                let app = wire.apps.values_mut().next().unwrap();
+                app.health.as_mut().unwrap().mode = 17;
+            },
+        ),
+        (
+            "apps[hello.main.git3f2a9c0d.config94232c5b].constraints[0].operator",
+            |wire| {
+                let app = wire.apps.values_mut().next().unwrap();
+                app.constraints[0].operator = 17;
+            },
+        ),
         ("replicas[0].run.drain.name", |wire| {
             let run = wire.replicas[0].run.as_mut().unwrap();
-            run.drain.as_mut().unwrap().name = "magic".to_owned();
+            run.drain.as_mut().unwrap().name = 17;
         }),
         ("replicas[0].run", |wire| wire.replicas[0].run = None),
         (

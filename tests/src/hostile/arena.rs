@@ -13,7 +13,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
-use paasta_proto::v1::{InitRequest, NodeRequest, NodeResponse, cluster_client::ClusterClient};
+use paasta_proto::v1::{
+    InitRequest, NodeRequest, NodeResponse, NodeRole, cluster_client::ClusterClient,
+};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
@@ -244,7 +246,7 @@ deployments:
             for id in MEMBERS {
                 let node = self.node(id).await;
                 leading.extend(
-                    node.filter(|node| node.role == "leader")
+                    node.filter(|node| node.role() == NodeRole::Leader)
                         .map(|node| (node.term, id)),
                 );
             }

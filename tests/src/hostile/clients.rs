@@ -15,7 +15,8 @@ use std::{
 };
 
 use paasta_proto::v1::{
-    Asker, DrainHostRequest, MaintenanceStatusRequest, operate_client::OperateClient,
+    Asker, DrainHostRequest, MaintenanceStatusRequest, RequestOutcome,
+    operate_client::OperateClient,
 };
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -241,7 +242,7 @@ impl Common {
             let mut client = OperateClient::new(channel);
             let answer = client.drain_host(request.clone());
             match within(answer).await {
-                Ok(answer) if answer.outcome != "refused" => return true,
+                Ok(answer) if answer.outcome() != RequestOutcome::Refused => return true,
                 Ok(_) | Err(_) => *asked += 1,
             }
             tokio::time::sleep(PAUSE).await;

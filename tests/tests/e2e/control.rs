@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use paasta_proto::v1::{DeployStatus, InstanceStatus};
+use paasta_proto::v1::{DeployStatus, InstanceStatus, OverrideKind};
 use paasta_tests::cluster::{Cluster, operator::Said};
 
 use super::scene::{BOUNCE, MAIN, SOON, Story, WORKER, ids};
@@ -165,8 +165,10 @@ fn an_emergency(story: &Story, cluster: &Cluster) -> Result<()> {
     };
     act("emergency-scale", &["--delta", "1"])?;
     let status = cluster.settled(BOUNCE, MAIN, 4)?;
-    let known = status.overridden.map(|known| (known.kind, known.instances));
-    ensure!(known == Some(("scale".to_owned(), Some(4))), "{known:?}");
+    let known = status
+        .overridden
+        .map(|known| (known.kind(), known.instances));
+    ensure!(known == Some((OverrideKind::Scale, Some(4))), "{known:?}");
     let said = cluster
         .operator
         .paasta(&["status", "-s", "hello", "-i", "main"])?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use paasta_proto::v1::{InstanceStatus, ReplicaHealth};
+use paasta_proto::v1::{BounceMethod, InstanceStatus, ReplicaHealth};
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::containers::running_by_host;
 use paasta_tests::http::get;
@@ -67,8 +67,13 @@ fn settings_that_do_not_bounce(story: &Story, cluster: &Cluster) -> Result<()> {
         .service
         .replace("bounce_method: crossover", "bounce_method: downthenup")?;
     let method =
-        |wanted: &'static str| move |status: &InstanceStatus| status.bounce_method == wanted;
-    let after = cluster.wait_until(SOON, MAIN, "the new method", method("downthenup"))?;
+        |wanted: BounceMethod| move |status: &InstanceStatus| status.bounce_method() == wanted;
+    let after = cluster.wait_until(
+        SOON,
+        MAIN,
+        "the new method",
+        method(BounceMethod::Downthenup),
+    )?;
     ensure!(
         after.desired_app == before.desired_app,
         "another app: {} instead of {}",
@@ -78,7 +83,12 @@ fn settings_that_do_not_bounce(story: &Story, cluster: &Cluster) -> Result<()> {
     cluster
         .service
         .replace("bounce_method: downthenup", "bounce_method: crossover")?;
-    cluster.wait_until(SOON, MAIN, "the old method", method("crossover"))?;
+    cluster.wait_until(
+        SOON,
+        MAIN,
+        "the old method",
+        method(BounceMethod::Crossover),
+    )?;
     still(cluster, MAIN, &containers)
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use paasta_proto::v1::{HostState, HostStatus, ReplicaClass};
+use paasta_proto::v1::{HostState, HostStatus, NodeRole, ReplicaClass};
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::containers::Container;
 use paasta_tests::http::get;
@@ -200,7 +200,10 @@ fn catches_up(cluster: &Cluster) -> Result<()> {
     eventually(SOON, "every coordinator has caught up", || {
         let nodes = cluster.operator.nodes()?;
         let applied: BTreeSet<u64> = nodes.iter().map(|node| node.applied_index).collect();
-        let leaders = nodes.iter().filter(|node| node.role == "leader").count();
+        let leaders = nodes
+            .iter()
+            .filter(|node| node.role() == NodeRole::Leader)
+            .count();
         ensure!(
             nodes.len() == 3 && leaders == 1 && applied.len() == 1,
             "{nodes:#?}"

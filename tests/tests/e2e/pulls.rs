@@ -4,7 +4,10 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use paasta_proto::v1::InstanceStatus;
+use paasta_proto::{
+    v1::{ImageProblem, InstanceStatus},
+    words::Words as _,
+};
 use paasta_tests::cluster::{Cluster, ClusterOptions};
 use paasta_tests::registry::{LOGIN, WRONG_LOGIN};
 use paasta_tests::run::{bounded, eventually, text};
@@ -33,12 +36,12 @@ fn an_image_is_fetched_once_with_credentials_and_removed_when_nothing_needs_it()
 }
 
 /// Waits until a replica of the app with this sha cannot have its image, for this reason.
-fn until_problem(cluster: &Cluster, sha: &str, problem: &str) -> Result<InstanceStatus> {
+fn until_problem(cluster: &Cluster, sha: &str, problem: ImageProblem) -> Result<InstanceStatus> {
     let git = format!(".git{}.", &sha[..8]);
-    cluster.wait_until(BOUNCE, MAIN, problem, |status| {
+    cluster.wait_until(BOUNCE, MAIN, problem.word(), |status| {
         status.replicas.iter().any(|replica| {
             let image = replica.image.as_ref();
-            replica.app.contains(&git) && image.is_some_and(|image| image.problem == problem)
+            replica.app.contains(&git) && image.is_some_and(|image| image.problem() == problem)
         })
     })
 }
@@ -76,7 +79,7 @@ fn credentials(story: &Story, cluster: &mut Cluster) -> Result<()> {
     restart_agent(cluster)?;
     let sha = build(cluster, 1)?;
     cluster.service.deploy(&sha)?;
-    until_problem(cluster, &sha, "denied")?;
+    until_problem(cluster, &sha, ImageProblem::Denied)?;
     let why = cluster.operator.why(MAIN);
     ensure!(why.contains("image denied: "), "{why}");
     let registry = cluster.service.registry().address();
@@ -110,7 +113,7 @@ fn missing_and_unreachable(story: &Story, cluster: &mut Cluster) -> Result<()> {
     let before = cluster.operator.status(MAIN)?.desired_app;
     let sha = cluster.service.commit()?;
     cluster.service.deploy(&sha)?;
-    let status = until_problem(cluster, &sha, "missing")?;
+    let status = until_problem(cluster, &sha, ImageProblem::Missing)?;
     let serving = status.replicas.iter().filter(|one| one.app == before);
     ensure!(serving.count() == 3, "{status:#?}");
     let why = cluster.operator.why(MAIN);
@@ -122,7 +125,7 @@ fn missing_and_unreachable(story: &Story, cluster: &mut Cluster) -> Result<()> {
     let sha = build(cluster, 2)?;
     cluster.service.registry().stop()?;
     cluster.service.deploy(&sha)?;
-    until_problem(cluster, &sha, "registry-unreachable")?;
+    until_problem(cluster, &sha, ImageProblem::RegistryUnreachable)?;
     let why = cluster.operator.why(MAIN);
     ensure!(why.contains("connection refused"), "{why}");
     cluster.service.registry().start()?;

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use paasta_proto::v1::{IntroduceRequest, RaftPayload, raft_service_client::RaftServiceClient};
+use paasta_proto::v1::{
+    IntroduceRequest, NodeRole, RaftPayload, raft_service_client::RaftServiceClient,
+};
 use paasta_tests::hostile::arena::{Arena, MEMBERS};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -35,7 +37,7 @@ pub(crate) async fn wiped(
     for id in [wiped, away] {
         if let Some(node) = arena.node(id).await {
             ensure!(
-                node.role != "leader",
+                node.role() != NodeRole::Leader,
                 "{id} leads by the vote of an empty store"
             );
         }

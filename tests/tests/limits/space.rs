@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use paasta_proto::v1::CoordinatorStatus;
+use paasta_proto::v1::{CoordinatorStatus, DataSpace};
 use paasta_tests::{
     http,
     loopback::{Loopback, LoopbackOptions, SmallDisk},
@@ -36,10 +36,10 @@ fn coordinator(cluster: &Loopback, id: usize) -> Result<CoordinatorStatus> {
     one.context("it is no member")
 }
 
-fn wait_space(cluster: &Loopback, id: usize, word: &str) -> Result<()> {
-    eventually(SOON, &format!("coordinator {id} says {word}"), || {
-        let said = coordinator(cluster, id)?.data_space;
-        ensure!(said == word, "it says {said:?}");
+fn wait_space(cluster: &Loopback, id: usize, space: DataSpace) -> Result<()> {
+    eventually(SOON, &format!("coordinator {id} says {space:?}"), || {
+        let said = coordinator(cluster, id)?.data_space();
+        ensure!(said == space, "it says {said:?}");
         Ok(())
     })
 }
@@ -70,7 +70,7 @@ fn a_follower_without_room_goes_on_without_snapshots_and_mends_itself() {
     let leader = cluster.leader(SOON).unwrap();
     let full = leader % 3 + 1;
     disk(&cluster, full).fill(5 * MIB).unwrap();
-    wait_space(&cluster, full, "full").unwrap();
+    wait_space(&cluster, full, DataSpace::Full).unwrap();
     let said = cluster.operator.paasta(&["metastatus"]).unwrap();
     assert!(
         said.stdout.contains("Data Directories") && said.stdout.contains("is nearly full"),
@@ -118,7 +118,7 @@ fn a_follower_without_room_goes_on_without_snapshots_and_mends_itself() {
         Ok(())
     })
     .unwrap();
-    wait_space(&cluster, full, "ok").unwrap();
+    wait_space(&cluster, full, DataSpace::Ok).unwrap();
     let log = cluster.logged(full).unwrap();
     assert!(!log.contains("consensus has ended"), "{log}");
 }
@@ -182,10 +182,10 @@ fn a_leader_without_room_hands_on_and_two_of_three_hold_back_what_can_wait() {
     // Now a majority has its reserve left only.
     let third = 6 - first - second;
     disk(&cluster, third).fill(20 * MIB).unwrap();
-    wait_space(&cluster, third, "reserve").unwrap();
+    wait_space(&cluster, third, DataSpace::Reserve).unwrap();
     eventually(SOON, "writes are held back", || {
-        let said = cluster.operator.metastatus()?.writes_space;
-        ensure!(said == "reserve", "{said:?}");
+        let said = cluster.operator.metastatus()?.writes_space();
+        ensure!(said == DataSpace::Reserve, "{said:?}");
         Ok(())
     })
     .unwrap();
@@ -213,7 +213,7 @@ fn a_leader_without_room_hands_on_and_two_of_three_hold_back_what_can_wait() {
     disk(&cluster, third).give_back().unwrap();
     wait_instances(&cluster, 60).unwrap();
     disk(&cluster, first).give_back().unwrap();
-    wait_space(&cluster, first, "ok").unwrap();
+    wait_space(&cluster, first, DataSpace::Ok).unwrap();
 }
 
 /// What `metastatus` finds in the data directories.
@@ -253,14 +253,14 @@ fn under_ten_percent_a_warning_comes_and_goes_with_room_and_nothing_is_refused()
     // As near to 10 % as a log that grows by segments of 8 MiB lets a test be.
     disk.fill(ten_percent + 14 * MIB).unwrap();
     wait_level(&cluster, 1, 0.0).unwrap();
-    wait_space(&cluster, 1, "ok").unwrap();
+    wait_space(&cluster, 1, DataSpace::Ok).unwrap();
     let before = finding(&cluster).unwrap();
     assert!(!before.contains("that of 1 "), "{before}");
     let no_event = cluster.operator.succeed(&["events"]).unwrap();
     assert!(!no_event.contains("coordinator 1: "), "{no_event}");
 
     disk.fill(ten_percent - 14 * MIB).unwrap();
-    wait_space(&cluster, 1, "low").unwrap();
+    wait_space(&cluster, 1, DataSpace::Low).unwrap();
     wait_level(&cluster, 1, 1.0).unwrap();
     let said = finding(&cluster).unwrap();
     assert!(
@@ -278,11 +278,14 @@ fn under_ten_percent_a_warning_comes_and_goes_with_room_and_nothing_is_refused()
     // It is a warning: all is taken.
     cluster.declare("one", 40, 'a').unwrap();
     wait_instances(&cluster, 40).unwrap();
-    let writes = cluster.operator.metastatus().unwrap().writes_space;
-    assert!(["ok", "low"].contains(&&*writes), "{writes:?}");
+    let writes = cluster.operator.metastatus().unwrap().writes_space();
+    assert!(
+        matches!(writes, DataSpace::Ok | DataSpace::Low),
+        "{writes:?}"
+    );
 
     disk.give_back().unwrap();
-    wait_space(&cluster, 1, "ok").unwrap();
+    wait_space(&cluster, 1, DataSpace::Ok).unwrap();
     wait_level(&cluster, 1, 0.0).unwrap();
     wait_event(
         &cluster,

@@ -145,11 +145,14 @@ async fn what_makes_no_sense_is_refused_by_field() {
     let world = world();
     let mut answers = world.server.session();
     type Spoil = fn(&mut v1::LogQuery);
-    let cases: [(&str, Spoil); 3] = [
+    let cases: [(&str, Spoil); 4] = [
         ("instances", |query| {
             query.instances[0] = "../etc".to_owned()
         }),
-        ("streams", |query| query.streams = vec!["stdin".to_owned()]),
+        ("streams", |query| query.streams = vec![17]),
+        ("streams", |query| {
+            query.streams_word = vec!["stdin".to_owned()]
+        }),
         ("replica", |query| query.replica = "seven".to_owned()),
     ];
     for (field, spoil) in cases {

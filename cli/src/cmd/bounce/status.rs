@@ -3,7 +3,7 @@
 use paasta_common::id::InstanceId;
 use paasta_process::help::examples;
 use paasta_proto::v1::{
-    BounceState, BounceStatusRequest, InstanceBounce, bounces_client::BouncesClient,
+    BounceState, BounceStatusRequest, InstanceBounce, WaitingKind, bounces_client::BouncesClient,
 };
 
 use super::EXITS;
@@ -61,7 +61,10 @@ fn needs_someone(one: &InstanceBounce) -> bool {
         BounceState::Held | BounceState::Overdue => true,
         BounceState::Going | BounceState::RollingBack | BounceState::Unspecified => false,
     };
-    let rolled_back = one.waiting.iter().any(|waiting| waiting.kind == "pinned");
+    let rolled_back = one
+        .waiting
+        .iter()
+        .any(|waiting| waiting.kind() == WaitingKind::Pinned);
     rolled_back
         || one
             .bounce

@@ -62,5 +62,5 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         true => context.print_json(&answer)?,
         false => context.print(&format!("{}\n", render::plain(&answer.text)))?,
     }
-    Ok(operate::verdict(&answer.outcome))
+    Ok(operate::verdict(answer.outcome()))
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use paasta_proto::v1::{
-    InstanceStatus, LogLine, LogsRequest, ReplicaClass, ReplicaStatus, logs_client::LogsClient,
+    InstanceStatus, LogComponent, LogLine, LogsRequest, ReplicaClass, ReplicaStatus,
+    logs_client::LogsClient,
 };
 use tokio::time::timeout;
 
@@ -54,7 +55,7 @@ pub async fn read(
         let ask = LogsRequest {
             service: one.service.clone(),
             instances: vec![one.instance.clone()],
-            components: vec!["stdout".to_owned(), "stderr".to_owned()],
+            components: vec![LogComponent::Stdout.into(), LogComponent::Stderr.into()],
             replica: replica.id.clone(),
             lines,
             ..LogsRequest::default()

@@ -11,16 +11,16 @@ fn coordinator(id: u64, leader: bool) -> CoordinatorStatus {
         id,
         address: format!("10.77.0.{}:7000", 10 + id),
         leader,
-        role: "voter".to_owned(),
+        role: MemberRole::Voter.into(),
         matched_index: Some(1234),
         ..CoordinatorStatus::default()
     }
 }
 
-fn linked(id: u64, round_trip_us: u64, link: &str) -> CoordinatorStatus {
+fn linked(id: u64, round_trip_us: u64, link: LinkSpeed) -> CoordinatorStatus {
     CoordinatorStatus {
         round_trip_us: Some(round_trip_us),
-        link: link.to_owned(),
+        link: link.into(),
         ..coordinator(id, false)
     }
 }
@@ -61,8 +61,8 @@ fn a_cluster_with_a_host_away() {
         now_ms: NOW,
         coordinators: vec![
             coordinator(1, true),
-            linked(2, 820, "fast"),
-            linked(3, 1_240, "fast"),
+            linked(2, 820, LinkSpeed::Fast),
+            linked(3, 1_240, LinkSpeed::Fast),
         ],
         consensus_pace_permille: 3_155,
         hosts: vec![
@@ -83,7 +83,8 @@ fn a_cluster_with_a_host_away() {
             gpus: 0,
         }),
         brake: String::new(),
-        writes_space: String::new(),
+        writes_space: 0,
+        writes_space_word: String::new(),
         term: 4,
         applied_index: 1234,
         instances: 2,

@@ -1,8 +1,10 @@
 //! Golden text at 80 columns: a quiet instance, a bounce with everything going on, one in trouble.
 
+use std::{fs, path::Path};
+
 use paasta_proto::v1::{
     BounceState, DeadlineAction, DeployStatus, DesiredState, Problem, ReplicaClass, ReplicaHealth,
-    ReplicaPhase, ReplicaStatus, Severity, Waiting,
+    ReplicaPhase, ReplicaStatus, Severity, Waiting, WaitingKind,
 };
 use paasta_proto::words::value;
 
@@ -61,7 +63,7 @@ fn quiet() -> InstanceStatus {
         counts: counts(3, 0, 3),
         apps: vec![app(NEW, true, 3, 0)],
         deploy_status: DeployStatus::Running.into(),
-        bounce_method: "crossover".to_owned(),
+        bounce_method: BounceMethod::Crossover.into(),
         desired_since_ms: NOW - 7_200_000,
         ..InstanceStatus::default()
     }
@@ -80,6 +82,40 @@ fn answer(instances: Vec<InstanceStatus>) -> StatusResponse {
 fn render(response: &StatusResponse, view: &View) -> String {
     let mut pages = Pages::default();
     pages.page(response, view) + &pages.rest(response, view)
+}
+
+/// What the view of a coordinator answers, as `coordinator/src/rpc/view/tests.rs` writes it, and the
+/// same at 80 columns.
+const GOLDEN: [&str; 2] = ["tests/data/status.json", "tests/data/status.txt"];
+
+#[test]
+fn an_answer_of_a_coordinator_in_full() {
+    let [answer, golden] = GOLDEN.map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+    let answer = fs::read_to_string(answer).expect("the file is there");
+    let response: StatusResponse = serde_json::from_str(&answer).expect("it is an answer");
+    let text = render(&response, &view_80());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&golden, &text).expect("the file is written");
+    }
+    let kept = fs::read_to_string(&golden).expect("the file is there");
+    assert_eq!(
+        text, kept,
+        "run this test with UPDATE_GOLDEN=1, and read the difference"
+    );
+    // Unhealthy is red, by its class, and happy is not.
+    let mut view = view_80();
+    view.colour = true;
+    let coloured = render(&response, &view);
+    // As the columns of a table have it.
+    let red = |word: &str| format!("\u{1b}[38;5;1m{word}");
+    let classes = response.instances.iter().flat_map(|one| &one.replicas);
+    let unhappy = classes.filter(|one| one.class() == ReplicaClass::Unhappy);
+    assert_eq!(
+        (unhappy.count(), coloured.matches(&red("unhealthy")).count()),
+        (1, 1)
+    );
+    assert_eq!(coloured.matches(&red("image-missing")).count(), 1);
+    assert!(!coloured.contains(&red("healthy")), "{coloured}");
 }
 
 #[test]
@@ -121,9 +157,10 @@ fn the_bounds_of_autoscaling_say_where_the_number_comes_from() {
         min_instances: 2,
         max_instances: 9,
     });
-    let overridden = |kind: &str, instances| {
+    let overridden = |kind: OverrideKind, instances| {
         Some(OverrideStatus {
-            kind: kind.to_owned(),
+            kind: kind.into(),
+            kind_word: String::new(),
             instances,
             by: "ann@desk".to_owned(),
             since_ms: NOW - 60_000,
@@ -132,12 +169,12 @@ fn the_bounds_of_autoscaling_say_where_the_number_comes_from() {
     for (desired, known, expected) in [
         (
             "start",
-            overridden("pin", Some(3)),
+            overridden(OverrideKind::Pin, Some(3)),
             "2 to 9 instances; pinned to 3 by ann@desk",
         ),
         (
             "start",
-            overridden("scale", Some(3)),
+            overridden(OverrideKind::Scale, Some(3)),
             "2 to 9 instances; 3 by the override",
         ),
         ("stop", None, "2 to 9 instances; stopped"),
@@ -169,7 +206,8 @@ fn a_bounce_in_full() {
         counts: counts(3, 1, 4),
         apps: vec![app(NEW, true, 1, 1), app(OLD, false, 2, 0)],
         bounce: Some(BounceStatus {
-            method: "crossover".to_owned(),
+            method: BounceMethod::Crossover.into(),
+            method_word: String::new(),
             to: NEW.to_owned(),
             from: vec![OLD.to_owned()],
             started_at_ms: NOW - 95_000,
@@ -183,7 +221,8 @@ fn a_bounce_in_full() {
             old_total: 2,
         }),
         waiting: vec![Waiting {
-            kind: "capacity".to_owned(),
+            kind: WaitingKind::Capacity.into(),
+            kind_word: String::new(),
             what: "1 replica finds no host: 0 of 12 hosts fit".to_owned(),
             since_ms: NOW - 40_000,
             deadline_ms: Some(NOW + 505_000),
@@ -252,7 +291,7 @@ fn instances_in_trouble() {
 fn no_line_is_wider_than_asked_for() {
     let mut view = view_80();
     let long = Waiting {
-        kind: "host".to_owned(),
+        kind: WaitingKind::Host.into(),
         what: "word ".repeat(100),
         ..Waiting::default()
     };

@@ -1,6 +1,8 @@
 //! Golden text at 80 columns: an instance that waits for room, and why.
 
-use paasta_proto::v1::{Counts, DeployStatus, DesiredState, Event, InstanceStatus, Waiting};
+use paasta_proto::v1::{
+    Counts, DeployStatus, DesiredState, Event, EventKind, InstanceStatus, Waiting, WaitingKind,
+};
 
 use super::*;
 use crate::render::view_80;
@@ -10,7 +12,7 @@ const NOW: u64 = 1_763_903_530_000;
 #[test]
 fn the_reason_comes_first_and_the_story_last() {
     let waiting = Waiting {
-        kind: "capacity".to_owned(),
+        kind: WaitingKind::Capacity.into(),
         what: "0 of 3 hosts: 3 lack 512 MB memory".to_owned(),
         since_ms: NOW - 40_000,
         ..Waiting::default()
@@ -35,7 +37,8 @@ fn the_reason_comes_first_and_the_story_last() {
         index: 9,
         at_ms: NOW - 60_000,
         by: "coordinator 1".to_owned(),
-        kind: "host-lost".to_owned(),
+        kind: EventKind::Host.into(),
+        kind_word: String::new(),
         instance: String::new(),
         host: "host2".to_owned(),
         text: "nothing heard for 10 s".to_owned(),
@@ -75,6 +78,5 @@ const WHY: &str = r#"hello.main is not as wanted:
     Replicas:       2 running of 3 wanted; 2 happy
 
 What happened:
-  2025-11-23 13:11:10 [host-lost] host2: nothing heard for 10 s (by coordinator
-      1)
+  2025-11-23 13:11:10 [host] host2: nothing heard for 10 s (by coordinator 1)
 "#;

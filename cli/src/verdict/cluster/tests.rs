@@ -6,7 +6,7 @@ use paasta_proto::words::value;
 use super::*;
 
 fn coordinator(id: u64, leader: bool) -> CoordinatorStatus {
-    let role = "voter".to_owned();
+    let role = MemberRole::Voter.into();
     CoordinatorStatus {
         id,
         leader,
@@ -89,15 +89,15 @@ fn clocks_that_are_off_are_named_the_worst_first() {
 fn slow_links_are_named_with_their_figures() {
     let mut response = fine();
     response.consensus_pace_permille = 3_155;
-    let set = |one: &mut CoordinatorStatus, us, link: &str| {
-        (one.round_trip_us, one.link) = (Some(us), link.to_owned());
+    let set = |one: &mut CoordinatorStatus, us, link: LinkSpeed| {
+        (one.round_trip_us, one.link) = (Some(us), link.into());
     };
-    set(&mut response.coordinators[1], 252_400, "slow");
+    set(&mut response.coordinators[1], 252_400, LinkSpeed::Slow);
     let found = findings(&response, &BTreeSet::new()).remove(0);
     let words = "slow links to 2 (252 ms): elections take 3.1 times as long";
     assert!(found.text.contains(words), "{}", found.text);
     assert_eq!(found.level, Level::Ok);
-    set(&mut response.coordinators[2], 900_000, "too-slow");
+    set(&mut response.coordinators[2], 900_000, LinkSpeed::TooSlow);
     let found = findings(&response, &BTreeSet::new()).remove(0);
     assert!(
         found.text.contains("heartbeat_ms to 3 (900 ms)"),

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, Query, State};
 use paasta_process::http::Problem;
-use paasta_proto::v1::{
-    AppSpec, DescribeRequest, DescribeResponse, HealthCheck, admin_server::Admin as _,
+use paasta_proto::{
+    v1::{
+        AppSpec, ConstraintOperator, DescribeRequest, DescribeResponse, HealthCheck,
+        HealthCheckMode, Network, NetworkMode, admin_server::Admin as _,
+    },
+    words,
 };
 use serde::Serialize;
 use tonic::Request;
@@ -82,7 +86,7 @@ struct Volume {
 
 #[derive(Serialize)]
 struct Check {
-    protocol: &'static str,
+    protocol: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +123,8 @@ fn marathon(found: DescribeResponse) -> MarathonApp {
     let resources = app.resources.unwrap_or_default();
     let run = found.run.unwrap_or_default();
     let constraints = app.constraints.iter().map(|constraint| {
-        let words = [constraint.attribute.clone(), constraint.operator.clone()];
+        let operator = words::word::<ConstraintOperator>(constraint.operator);
+        let words = [constraint.attribute.clone(), operator.into_owned()];
         words.into_iter().chain(constraint.value.clone()).collect()
     });
     MarathonApp {
@@ -158,7 +163,8 @@ fn container(app: &AppSpec) -> Container {
         host_path: volume.host_path.clone(),
         mode: if volume.read_only { "RO" } else { "RW" },
     });
-    let mapped = app.net == "bridge";
+    let network = app.net.as_ref().map(words::network::text);
+    let mapped = app.net.as_ref().map(Network::mode) == Some(NetworkMode::Bridge);
     let port = mapped.then_some(Port {
         container_port: app.container_port,
         host_port: app.host_port,
@@ -168,7 +174,7 @@ fn container(app: &AppSpec) -> Container {
         kind: "DOCKER",
         docker: Docker {
             image: app.image.clone(),
-            network: app.net.to_ascii_uppercase(),
+            network: network.unwrap_or_default().to_ascii_uppercase(),
             port_mappings: port.into_iter().collect(),
             parameters: limits.chain(caps).collect(),
         },
@@ -177,11 +183,15 @@ fn container(app: &AppSpec) -> Container {
 }
 
 fn check(check: &HealthCheck) -> Check {
-    let protocol = match check.mode.as_str() {
-        "http" => "HTTP",
-        "https" => "HTTPS",
-        "cmd" => "COMMAND",
-        _ => "TCP",
+    let protocol = match HealthCheckMode::try_from(check.mode) {
+        Ok(HealthCheckMode::Cmd) => "COMMAND".to_owned(),
+        Ok(
+            HealthCheckMode::Unspecified
+            | HealthCheckMode::Http
+            | HealthCheckMode::Https
+            | HealthCheckMode::Tcp,
+        )
+        | Err(_) => words::word::<HealthCheckMode>(check.mode).to_ascii_uppercase(),
     };
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Check {

@@ -15,7 +15,9 @@ use axum::{
 use paasta_common::id::ServiceName;
 use paasta_coordinator_core::remotes::same_place;
 use paasta_process::http::Problem;
-use paasta_proto::v1::{Asker, PokeRequest, RemotesRequest, deploys_server::Deploys as _};
+use paasta_proto::v1::{
+    Asker, PokeRequest, RemotesRequest, RequestOutcome, deploys_server::Deploys as _,
+};
 use serde::Serialize;
 use tonic::Request;
 use uuid::Uuid;
@@ -110,8 +112,11 @@ async fn poke(api: &Api, service: &ServiceName) -> Result<(), Problem> {
     };
     let told = api.deploys.poke(Request::new(ask)).await;
     let told = told.map_err(|status| problem(&status))?.into_inner();
-    match told.outcome.as_str() {
-        "refused" => Err(Problem::new(404, told.text)),
-        _ => Ok(()),
+    match told.outcome() {
+        RequestOutcome::Refused => Err(Problem::new(404, told.text)),
+        RequestOutcome::Done
+        | RequestOutcome::Unchanged
+        | RequestOutcome::Planned
+        | RequestOutcome::Unspecified => Ok(()),
     }
 }

@@ -7,8 +7,8 @@ use axum::extract::{Path, Query, State};
 use paasta_process::http::Problem;
 use paasta_proto::{
     v1::{
-        AppStatus, DeployStatus, DesiredState, InstanceStatus, ReplicaHealth, ReplicaPhase,
-        ReplicaStatus, StatusResponse,
+        AppStatus, BounceMethod, DeployStatus, DesiredState, InstanceStatus, ReplicaHealth,
+        ReplicaPhase, ReplicaStatus, StatusResponse,
     },
     words,
     worker::off_worker,
@@ -162,7 +162,7 @@ fn made(
             expected_instance_count: status.wanted,
             desired_state: words::word::<DesiredState>(status.desired_state).into_owned(),
             desired_app_id: status.desired_app.clone(),
-            bounce_method: status.bounce_method.clone(),
+            bounce_method: words::word::<BounceMethod>(status.bounce_method).into_owned(),
             backoff_seconds: backoff(&status.replicas, now_ms),
             app_statuses: status
                 .apps

@@ -37,7 +37,8 @@ impl Player {
     fn say(&self, id: u64, times: &[u64], change: impl FnOnce(&mut LogAnswer)) {
         let record = |at_ns: &u64| LogRecord {
             at_ns: *at_ns,
-            stream: "stdout".to_owned(),
+            stream: LogStream::Stdout.into(),
+            stream_word: String::new(),
             instance: "hello.main".to_owned(),
             replica: "r1".to_owned(),
             run: 1,

@@ -45,23 +45,15 @@ fn the_list_says_what_each_member_is_and_lacks() {
     let members = members(&status());
     let told: Vec<_> = members
         .iter()
-        .map(|m| {
-            (
-                m.id,
-                m.role.as_str(),
-                m.lag,
-                m.last_answer_ms,
-                m.snapshot_index,
-            )
-        })
+        .map(|m| (m.id, m.role(), m.lag, m.last_answer_ms, m.snapshot_index))
         .collect();
     assert_eq!(
         told,
         [
-            (1, "leader", Some(0), Some(0), Some(50)),
-            (2, "voter", Some(2), Some(70), None),
-            (3, "voter", Some(60), Some(60_000), None),
-            (4, "learner", None, None, None),
+            (1, MemberRole::Leader, Some(0), Some(0), Some(50)),
+            (2, MemberRole::Voter, Some(2), Some(70), None),
+            (3, MemberRole::Voter, Some(60), Some(60_000), None),
+            (4, MemberRole::Learner, None, None, None),
         ]
     );
 }
@@ -74,7 +66,7 @@ fn a_follower_does_not_claim_what_only_the_leader_knows() {
     status.matched.clear();
     let members = members(&status);
     assert!(members.iter().all(|member| member.last_answer_ms.is_none()));
-    assert_eq!(members[0].role, "leader");
+    assert_eq!(members[0].role(), MemberRole::Leader);
     assert_eq!(members[1].matched_index, Some(100));
 }
 

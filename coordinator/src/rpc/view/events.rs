@@ -63,23 +63,24 @@ fn event(event: &Event) -> v1::Event {
         index: event.index,
         at_ms: event.at.0,
         by: event.by.clone(),
-        kind: kind(event.kind).to_owned(),
+        kind: kind(event.kind).into(),
+        kind_word: String::new(),
         instance,
         host,
         text: event.text.clone(),
     }
 }
 
-fn kind(kind: EventKind) -> &'static str {
+fn kind(kind: EventKind) -> v1::EventKind {
     match kind {
-        EventKind::Cluster => "cluster",
-        EventKind::Host => "host",
-        EventKind::Desired => "desired",
-        EventKind::Placement => "placement",
-        EventKind::Replicas => "replicas",
-        EventKind::Bounce => "bounce",
-        EventKind::Config => "config",
-        EventKind::Alert => "alert",
-        EventKind::Failure => "failure",
+        EventKind::Cluster => v1::EventKind::Cluster,
+        EventKind::Host => v1::EventKind::Host,
+        EventKind::Desired => v1::EventKind::Desired,
+        EventKind::Placement => v1::EventKind::Placement,
+        EventKind::Replicas => v1::EventKind::Replicas,
+        EventKind::Bounce => v1::EventKind::Bounce,
+        EventKind::Config => v1::EventKind::Config,
+        EventKind::Alert => v1::EventKind::Alert,
+        EventKind::Failure => v1::EventKind::Failure,
     }
 }

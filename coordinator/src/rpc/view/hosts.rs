@@ -6,7 +6,7 @@ use paasta_common::{app::Resources, id::HostId, report::Runtime};
 use paasta_coordinator_core::state::host::Host;
 use paasta_proto::{convert, v1};
 
-use super::View;
+use super::{View, words};
 
 /// Every value of [`View::host_state`].
 pub(crate) const HOST_STATES: [v1::HostState; 4] = [
@@ -70,7 +70,8 @@ impl View<'_> {
             desired_error: self.read.error.clone(),
             consensus_pace_permille: self.raft.pace_permille,
             // What is known of the data directories is added by who asks.
-            writes_space: String::new(),
+            writes_space: v1::DataSpace::Unspecified.into(),
+            writes_space_word: String::new(),
             settings_drift: self.drift.to_vec(),
             repositories: number(self.repositories.total),
             repositories_failing: number(self.repositories.failing().count()),
@@ -88,15 +89,23 @@ impl View<'_> {
         // One that was not heard of for a while is no leader.
         let leader = self.raft.leader.as_ref().filter(|_| self.raft.has_leader());
         let leader = leader.map(|leader| leader.id);
-        let voters = self.raft.voters.iter().map(|member| (member, "voter"));
-        let learners = self.raft.learners.iter().map(|member| (member, "learner"));
+        let voters = self
+            .raft
+            .voters
+            .iter()
+            .map(|member| (member, v1::MemberRole::Voter));
+        let learners = self
+            .raft
+            .learners
+            .iter()
+            .map(|member| (member, v1::MemberRole::Learner));
         let mut all: Vec<v1::CoordinatorStatus> = voters
             .chain(learners)
             .map(|((id, address), role)| v1::CoordinatorStatus {
                 id: *id,
                 address: address.clone(),
                 leader: leader == Some(*id),
-                role: role.to_owned(),
+                role: role.into(),
                 last_answer_ms: match *id == self.raft.node_id {
                     true => Some(0),
                     false => self.raft.answered.get(id).map(milliseconds),
@@ -119,7 +128,7 @@ impl View<'_> {
                     .raft
                     .links
                     .get(id)
-                    .map_or_else(String::new, |link| link.speed.as_str().to_owned()),
+                    .map_or(0, |link| words::speed(link.speed).into()),
                 ..v1::CoordinatorStatus::default()
             })
             .collect();

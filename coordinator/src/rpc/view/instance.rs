@@ -92,7 +92,7 @@ impl View<'_> {
             max_instances: bounds.max,
         });
         status.overridden = instance.overridden.as_ref().map(overridden);
-        status.bounce_method = instance.spec.bounce.method.to_string();
+        status.bounce_method = words::method(instance.spec.bounce.method).into();
         status.undeclared = !instance.declared;
         status.team = instance.spec.team.clone().unwrap_or_default();
         status
@@ -232,7 +232,8 @@ impl View<'_> {
 
 fn overridden(known: &Override) -> v1::OverrideStatus {
     v1::OverrideStatus {
-        kind: known.kind.as_str().to_owned(),
+        kind: words::override_kind(known.kind).into(),
+        kind_word: String::new(),
         instances: known.kind.instances(),
         by: known.by.clone(),
         since_ms: known.since.0,
@@ -286,7 +287,8 @@ fn bounce_status(
         .map(|report| (report.new, report.old))
         .unwrap_or_default();
     v1::BounceStatus {
-        method: instance.spec.bounce.method.to_string(),
+        method: words::method(instance.spec.bounce.method).into(),
+        method_word: String::new(),
         to: bounce.to.to_string(),
         from: bounce.from.iter().map(ToString::to_string).collect(),
         started_at_ms: bounce.started_at.0,
@@ -308,16 +310,28 @@ fn bounce_status(
     }
 }
 
-fn removal(held_back: bool) -> (&'static str, &'static str) {
+fn removal(held_back: bool) -> (v1::WaitingKind, &'static str) {
     match held_back {
         false => (
-            "removal",
+            v1::WaitingKind::Removal,
             "it is drained and removed; if it comes back before, nothing is changed",
         ),
         true => (
-            "removal-held",
+            v1::WaitingKind::RemovalHeld,
             "nothing until it comes back or `paasta cleanup --force` removes it",
         ),
+    }
+}
+
+/// How many hosts refuse, by reason.
+fn refusals(what: &Awaited) -> BTreeMap<String, u32> {
+    match what {
+        Awaited::Capacity { refusals, .. } | Awaited::OtherHost { refusals, .. } => refusals
+            .reasons
+            .iter()
+            .map(|refusal| (refusal.why.to_string(), refusal.hosts))
+            .collect(),
+        _ => BTreeMap::new(),
     }
 }
 
@@ -328,55 +342,64 @@ fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
         OnDeadline::Rollback => "the last good version comes back",
     };
     let (kind, then) = match &waiting.what {
-        Awaited::Capacity { .. } => ("capacity", on_deadline),
+        Awaited::Capacity { .. } => (v1::WaitingKind::Capacity, on_deadline),
         Awaited::OtherHost { .. } => (
-            "other-host",
+            v1::WaitingKind::OtherHost,
             "it is tried again where it is, and moves when another host has room",
         ),
-        Awaited::NotHappyYet { .. } => ("happy", on_deadline),
-        Awaited::Draining { .. } => ("draining", "they are stopped all the same"),
-        Awaited::Stopping { .. } => ("stopping", "their host kills them after the stop grace"),
-        Awaited::OldVersionGone { .. } => ("old-version", on_deadline),
-        Awaited::HostAway { .. } => ("host", "their replicas are replaced elsewhere"),
-        Awaited::HostsToReport { .. } => ("reports", "silent hosts are given up after their lease"),
+        Awaited::NotHappyYet { .. } => (v1::WaitingKind::Happy, on_deadline),
+        Awaited::Draining { .. } => (v1::WaitingKind::Draining, "they are stopped all the same"),
+        Awaited::Stopping { .. } => (
+            v1::WaitingKind::Stopping,
+            "their host kills them after the stop grace",
+        ),
+        Awaited::OldVersionGone { .. } => (v1::WaitingKind::OldVersion, on_deadline),
+        Awaited::HostAway { .. } => (
+            v1::WaitingKind::Host,
+            "their replicas are replaced elsewhere",
+        ),
+        Awaited::HostsToReport { .. } => (
+            v1::WaitingKind::Reports,
+            "silent hosts are given up after their lease",
+        ),
         Awaited::MassFailureBrake => (
-            "brake",
+            v1::WaitingKind::Brake,
             "nothing until the hosts speak or `paasta brake release` declares them lost",
         ),
-        Awaited::Held => ("held", "nothing until a new version or an operator"),
-        Awaited::Overdue => ("overdue", "it goes on trying"),
-        Awaited::ConfigBroken { .. } => {
-            ("config", "the last good version stays until it is mended")
-        }
+        Awaited::Held => (
+            v1::WaitingKind::Held,
+            "nothing until a new version or an operator",
+        ),
+        Awaited::Overdue => (v1::WaitingKind::Overdue, "it goes on trying"),
+        Awaited::ConfigBroken { .. } => (
+            v1::WaitingKind::Config,
+            "the last good version stays until it is mended",
+        ),
         Awaited::Avoided { .. } => (
-            "avoided",
+            v1::WaitingKind::Avoided,
             "they count as any other again; `paasta backoff reset` or a new version does it at once",
         ),
-        Awaited::MethodDown { .. } => ("method-down", "nothing until the method is changed"),
+        Awaited::MethodDown { .. } => (
+            v1::WaitingKind::MethodDown,
+            "nothing until the method is changed",
+        ),
         Awaited::Removal { held_back, .. } => removal(*held_back),
         Awaited::Turn(_) => (
-            "turn",
+            v1::WaitingKind::Turn,
             "it bounces; until then it runs on as it is, and a deploy of it does not wait",
         ),
         Awaited::Pinned { .. } => (
-            "pinned",
+            v1::WaitingKind::Pinned,
             "the next version or `paasta bounce resume` ends it",
         ),
     };
-    let refusals = match &waiting.what {
-        Awaited::Capacity { refusals, .. } | Awaited::OtherHost { refusals, .. } => refusals
-            .reasons
-            .iter()
-            .map(|refusal| (refusal.why.to_string(), refusal.hosts))
-            .collect(),
-        _ => BTreeMap::new(),
-    };
     v1::Waiting {
-        kind: kind.to_owned(),
+        kind: kind.into(),
+        kind_word: String::new(),
         what: waiting.to_string(),
         since_ms: waiting.since.map_or(0, |since| since.0),
         deadline_ms: waiting.deadline.map(|deadline| deadline.0),
         then: then.to_owned(),
-        refusals,
+        refusals: refusals(&waiting.what),
     }
 }

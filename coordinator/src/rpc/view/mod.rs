@@ -373,3 +373,6 @@ fn next_page(page: &mut Vec<&InstanceId>, size: usize) -> String {
     page.truncate(size);
     page.last().map(ToString::to_string).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,7 @@ impl View<'_> {
             phase: phase.into(),
             health: health.into(),
             class: words::class(self.class(id, replica)).into(),
-            want: words::want(replica.want).into(),
+            want: convert::want_to_wire(replica.want).into(),
             started_at_ms: report.and_then(|report| report.started_at).map(|at| at.0),
             container: report.and_then(|report| report.container.clone()),
             run: report.map_or(0, |report| report.run),

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use paasta_common::id::InstanceId;
-use paasta_coordinator_core::plan::replication::{Checker, Replication, Verdict};
+use paasta_coordinator_core::plan::replication::{Checker, Replication};
 use paasta_proto::v1;
 
-use super::{View, not_found};
+use super::{View, not_found, words};
 use crate::rpc::status::RpcError;
 
 impl View<'_> {
@@ -50,18 +50,18 @@ impl View<'_> {
                 location: name.clone(),
                 available: share.available,
                 expected: share.expected,
-                status: if short { "critical" } else { "ok" }.to_owned(),
+                status: match short {
+                    true => v1::ReplicationLevel::Critical.into(),
+                    false => v1::ReplicationLevel::Ok.into(),
+                },
+                status_word: String::new(),
             }
         });
-        let status = match found.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Critical => "critical",
-            Verdict::Unknown => "unknown",
-        };
         let alert = self.state.alerts().get(&found.instance);
         v1::ReplicationStatus {
             instance: found.instance.to_string(),
-            status: status.to_owned(),
+            status: words::verdict(found.verdict).into(),
+            status_word: String::new(),
             available: found.whole.available,
             expected: found.whole.expected,
             threshold: found.threshold,
@@ -78,7 +78,7 @@ impl View<'_> {
 fn not_deployed(id: &InstanceId) -> v1::ReplicationStatus {
     v1::ReplicationStatus {
         instance: id.to_string(),
-        status: "not-deployed".to_owned(),
+        status: v1::ReplicationLevel::NotDeployed.into(),
         text: format!("- Service {id} is not deployed; `paasta why {id}` says why\n"),
         ..v1::ReplicationStatus::default()
     }

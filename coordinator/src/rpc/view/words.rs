@@ -1,13 +1,17 @@
 //! The planner's words on the wire. A new one does not compile until it has a value there.
 
 use paasta_common::{
-    assignment::Want,
     problem::Severity,
     report::{Health, Phase},
-    spec::OnDeadline,
+    spec::{BounceMethod, OnDeadline},
 };
-use paasta_coordinator_core::plan::{class::Class, maintenance::Standing};
-use paasta_proto::v1;
+use paasta_coordinator_core::{
+    plan::{class::Class, maintenance::Standing, replication::Verdict},
+    state::{absence::Removal, overrides::OverrideKind},
+};
+use paasta_proto::{convert, v1};
+
+use crate::raft::{Role, Speed};
 
 pub(crate) fn class(class: Class) -> v1::ReplicaClass {
     match class {
@@ -23,35 +27,11 @@ pub(crate) fn class(class: Class) -> v1::ReplicaClass {
 }
 
 pub(super) fn phase(phase: Phase) -> v1::ReplicaPhase {
-    match phase {
-        Phase::Accepted => v1::ReplicaPhase::Accepted,
-        Phase::Pulling => v1::ReplicaPhase::Pulling,
-        Phase::Starting => v1::ReplicaPhase::Starting,
-        Phase::Running => v1::ReplicaPhase::Running,
-        Phase::BackingOff => v1::ReplicaPhase::BackingOff,
-        Phase::Draining => v1::ReplicaPhase::Draining,
-        Phase::Stopping => v1::ReplicaPhase::Stopping,
-        Phase::Gone => v1::ReplicaPhase::Gone,
-        Phase::Unrecognized(_) => v1::ReplicaPhase::Unrecognized,
-    }
+    convert::phase_to_wire(phase).unwrap_or(v1::ReplicaPhase::Unrecognized)
 }
 
 pub(super) fn health(health: Health) -> v1::ReplicaHealth {
-    match health {
-        Health::Unknown => v1::ReplicaHealth::Unknown,
-        Health::Unchecked => v1::ReplicaHealth::Unchecked,
-        Health::Healthy => v1::ReplicaHealth::Healthy,
-        Health::Unhealthy => v1::ReplicaHealth::Unhealthy,
-        Health::Unrecognized(_) => v1::ReplicaHealth::Unrecognized,
-    }
-}
-
-pub(super) fn want(want: Want) -> v1::Want {
-    match want {
-        Want::Run => v1::Want::Run,
-        Want::Drain => v1::Want::Drain,
-        Want::Stop => v1::Want::Stop,
-    }
+    convert::health_to_wire(health).unwrap_or(v1::ReplicaHealth::Unrecognized)
 }
 
 pub(super) fn severity(severity: Severity) -> v1::Severity {
@@ -67,6 +47,60 @@ pub(super) fn standing(standing: Standing) -> v1::HostState {
         Standing::Draining => v1::HostState::Draining,
         Standing::Silent => v1::HostState::Silent,
         Standing::Lost => v1::HostState::Lost,
+    }
+}
+
+pub(super) fn method(method: BounceMethod) -> v1::BounceMethod {
+    match method {
+        BounceMethod::Brutal => v1::BounceMethod::Brutal,
+        BounceMethod::UpThenDown => v1::BounceMethod::Upthendown,
+        BounceMethod::Crossover => v1::BounceMethod::Crossover,
+        BounceMethod::DownThenUp => v1::BounceMethod::Downthenup,
+        BounceMethod::Down => v1::BounceMethod::Down,
+    }
+}
+
+pub(super) fn override_kind(kind: OverrideKind) -> v1::OverrideKind {
+    match kind {
+        OverrideKind::Stop => v1::OverrideKind::Stop,
+        OverrideKind::Start => v1::OverrideKind::Start,
+        OverrideKind::Restart => v1::OverrideKind::Restart,
+        OverrideKind::Scale { .. } => v1::OverrideKind::Scale,
+        OverrideKind::Pin { .. } => v1::OverrideKind::Pin,
+    }
+}
+
+pub(super) fn speed(speed: Speed) -> v1::LinkSpeed {
+    match speed {
+        Speed::Fast => v1::LinkSpeed::Fast,
+        Speed::Slow => v1::LinkSpeed::Slow,
+        Speed::TooSlow => v1::LinkSpeed::TooSlow,
+    }
+}
+
+pub(super) fn verdict(verdict: Verdict) -> v1::ReplicationLevel {
+    match verdict {
+        Verdict::Ok => v1::ReplicationLevel::Ok,
+        Verdict::Critical => v1::ReplicationLevel::Critical,
+        Verdict::Unknown => v1::ReplicationLevel::Unknown,
+    }
+}
+
+pub(crate) fn role(role: Role) -> v1::NodeRole {
+    match role {
+        Role::Leader => v1::NodeRole::Leader,
+        Role::NoQuorum => v1::NodeRole::NoQuorum,
+        Role::Follower => v1::NodeRole::Follower,
+        Role::Candidate => v1::NodeRole::Candidate,
+        Role::Learner => v1::NodeRole::Learner,
+        Role::Stopped => v1::NodeRole::Stopped,
+    }
+}
+
+pub(crate) fn removal(removal: Removal) -> v1::RemovalReason {
+    match removal {
+        Removal::Undeclared => v1::RemovalReason::Undeclared,
+        Removal::Undeployed => v1::RemovalReason::Undeployed,
     }
 }
 
@@ -98,25 +132,34 @@ mod tests {
         ] {
             assert_eq!(class(word).word(), word.as_str());
         }
+        for word in BounceMethod::ALL {
+            assert_eq!(method(word).word(), word.as_str());
+        }
+        let instances = 1;
         for word in [
-            Phase::Accepted,
-            Phase::Pulling,
-            Phase::Starting,
-            Phase::Running,
-            Phase::BackingOff,
-            Phase::Draining,
-            Phase::Stopping,
-            Phase::Gone,
+            OverrideKind::Stop,
+            OverrideKind::Start,
+            OverrideKind::Restart,
+            OverrideKind::Scale { instances },
+            OverrideKind::Pin { instances },
         ] {
-            assert_eq!(phase(word).word(), word.as_str());
+            assert_eq!(override_kind(word).word(), word.as_str());
+        }
+        for word in [Speed::Fast, Speed::Slow, Speed::TooSlow] {
+            assert_eq!(speed(word).word(), word.as_str());
         }
         for word in [
-            Health::Unknown,
-            Health::Unchecked,
-            Health::Healthy,
-            Health::Unhealthy,
+            Role::Leader,
+            Role::NoQuorum,
+            Role::Follower,
+            Role::Candidate,
+            Role::Learner,
+            Role::Stopped,
         ] {
-            assert_eq!(health(word).word(), word.as_str());
+            assert_eq!(role(word).word(), word.as_str());
+        }
+        for word in [Removal::Undeclared, Removal::Undeployed] {
+            assert_eq!(removal(word).word(), word.as_str());
         }
         for word in [
             Standing::Up,

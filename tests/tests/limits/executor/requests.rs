@@ -99,7 +99,10 @@ fn reads() -> Vec<Row> {
             "/paasta.v1.Logs/Read",
             vec![bytes(v1::LogsRequest {
                 service: "one".to_owned(),
-                components: vec!["deploy".to_owned(), "monitoring".to_owned()],
+                components: vec![
+                    v1::LogComponent::Deploy.into(),
+                    v1::LogComponent::Monitoring.into(),
+                ],
                 since_ns: 1,
                 ..v1::LogsRequest::default()
             })],
@@ -205,7 +208,7 @@ fn writes() -> Vec<Row> {
             bytes(v1::OverrideRequest {
                 asker: asker(),
                 instance: unknown(),
-                action: "stop".to_owned(),
+                action: v1::OverrideAction::Stop.into(),
                 ..v1::OverrideRequest::default()
             }),
         ),
