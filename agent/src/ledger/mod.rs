@@ -1,10 +1,10 @@
 //! The durable memory of a host, written before anything is done about it: the file `ledger` of the
 //! state directory, replaced as a whole by each save, and `ledger.before`, the save before it.
 //!
-//! - [`format`]: the bytes of a file, with checksums;
-//! - [`disk`]: the system calls of a save;
-//! - [`choice`]: which file counts after a crash or damage;
-//! - [`writer`]: the thread that writes.
+//! - `format`: the bytes of a file, with checksums;
+//! - `disk`: the system calls of a save;
+//! - `choice`: which file counts after a crash or damage;
+//! - `writer`: the thread that writes.
 //!
 //! A ledger of which neither file is whole is set aside and begun anew: what runs is found again by
 //! its labels. The fence has a checksum of its own in each file and outlives a damaged rest, so that
