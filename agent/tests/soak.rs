@@ -20,7 +20,11 @@ use paasta_common::{
     spec::RunSettings,
 };
 use paasta_process::clock::SystemClock;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::oneshot,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -110,50 +114,63 @@ fn memory() -> u64 {
     pages * 4_096
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn memory_after_five_thousand_replicas_is_what_it_was_after_five_hundred() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = FakeEngine::new(Arc::new(SystemClock));
-    let agent = Agent::start(parts(&engine, dir.path()), CancellationToken::new()).unwrap();
-    let mut warm = 0;
-    for generation in 1..=ALL / AT_ONCE {
-        let assignment = assignment(generation);
-        let wanted: BTreeSet<ReplicaId> = assignment.replicas.keys().copied().collect();
-        let (reply, answer) = oneshot::channel();
-        let order = Happened::Order(Order { assignment, reply });
-        agent.handle.inbox.send(order).await.unwrap();
-        answer.await.unwrap().unwrap();
-        let mut view = agent.handle.view.clone();
-        let settled = |view: &Arc<View>| {
-            let healthy = view.reports.values();
-            view.reports.len() == wanted.len()
-                && healthy.into_iter().all(|one| one.health == Health::Healthy)
-                && view.reports.keys().all(|id| wanted.contains(id))
-        };
-        let waited = timeout(PATIENCE, view.wait_for(settled)).await;
-        assert!(
-            waited.is_ok(),
-            "never settled: {:#?}",
-            agent.handle.view.borrow()
-        );
-        drop(waited);
-        for name in engine.containers().keys() {
-            engine.say(name, Stream::Stdout, "hello");
-        }
-        engine.take_deeds();
-        if (generation * AT_ONCE).is_multiple_of(WARM) {
-            let now = memory();
-            if warm == 0 {
-                warm = now;
+/// With two threads that may block. Each comes to its full stack and heap only by and by, and with
+/// the hundred that the default allows that hides what the agent keeps: 3 MB more until 2,500
+/// replicas, and then no more.
+fn runtime() -> Runtime {
+    Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn memory_after_five_thousand_replicas_is_what_it_was_after_five_hundred() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = FakeEngine::new(Arc::new(SystemClock));
+        let agent = Agent::start(parts(&engine, dir.path()), CancellationToken::new()).unwrap();
+        let mut warm = 0;
+        for generation in 1..=ALL / AT_ONCE {
+            let assignment = assignment(generation);
+            let wanted: BTreeSet<ReplicaId> = assignment.replicas.keys().copied().collect();
+            let (reply, answer) = oneshot::channel();
+            let order = Happened::Order(Order { assignment, reply });
+            agent.handle.inbox.send(order).await.unwrap();
+            answer.await.unwrap().unwrap();
+            let mut view = agent.handle.view.clone();
+            let settled = |view: &Arc<View>| {
+                let healthy = view.reports.values();
+                view.reports.len() == wanted.len()
+                    && healthy.into_iter().all(|one| one.health == Health::Healthy)
+                    && view.reports.keys().all(|id| wanted.contains(id))
+            };
+            let waited = timeout(PATIENCE, view.wait_for(settled)).await;
+            assert!(
+                waited.is_ok(),
+                "never settled: {:#?}",
+                agent.handle.view.borrow()
+            );
+            drop(waited);
+            for name in engine.containers().keys() {
+                engine.say(name, Stream::Stdout, "hello");
             }
-            println!("{} replicas: {} kB", generation * AT_ONCE, now >> 10);
+            engine.take_deeds();
+            if (generation * AT_ONCE).is_multiple_of(WARM) {
+                let now = memory();
+                if warm == 0 {
+                    warm = now;
+                }
+                println!("{} replicas: {} kB", generation * AT_ONCE, now >> 10);
+            }
         }
-    }
-    let end = memory();
-    assert!(
-        end <= warm + warm / 10,
-        "{} kB after {WARM} replicas, {} kB after {ALL}",
-        warm >> 10,
-        end >> 10
-    );
+        let end = memory();
+        assert!(
+            end <= warm + warm / 10,
+            "{} kB after {WARM} replicas, {} kB after {ALL}",
+            warm >> 10,
+            end >> 10
+        );
+    });
 }

@@ -1,9 +1,10 @@
 //! The durable memory of a host, written before anything is done about it: the file `ledger` of the
 //! state directory, replaced as a whole by each save, and `ledger.before`, the save before it.
 //!
-//! - [`format`]: the bytes of a file, with checksums;
-//! - [`disk`]: the system calls of a save;
-//! - [`choice`]: which file counts after a crash or damage.
+//! - `format`: the bytes of a file, with checksums;
+//! - `disk`: the system calls of a save;
+//! - `choice`: which file counts after a crash or damage;
+//! - `writer`: the thread that writes.
 //!
 //! A ledger of which neither file is whole is set aside and begun anew: what runs is found again by
 //! its labels. The fence has a checksum of its own in each file and outlives a damaged rest, so that
@@ -15,6 +16,7 @@ mod disk;
 mod error;
 mod format;
 mod sled_0_1;
+mod writer;
 
 use std::{
     fs::{self, File},
@@ -24,11 +26,12 @@ use std::{
 
 use paasta_agent_core::state::{LocalState, Record};
 use paasta_common::time::Timestamp;
-use paasta_process::{held, simulated};
+use paasta_process::held;
 
 use choice::{Choice, Damaged, NewerFormat};
 use disk::Found;
 use error::io_error;
+use writer::{Save, Writer};
 
 pub use damage::{Damage, Remains};
 pub use error::LedgerError;
@@ -42,6 +45,7 @@ pub struct Ledger {
     kept: Option<LocalState>,
     /// The memory that each save is encoded into.
     buffer: Vec<u8>,
+    writer: Writer,
     // Held until the ledger is dropped.
     _lock: File,
 }
@@ -92,6 +96,7 @@ impl Ledger {
             sequence: choice.contents.sequence,
             kept,
             buffer: Vec::new(),
+            writer: Writer::start().map_err(io_error("start a thread for", root))?,
             _lock: lock,
         };
         Ok((ledger, Opened { state, damage }))
@@ -142,10 +147,12 @@ impl Ledger {
         self.sequence += 1;
         let buffer = std::mem::take(&mut self.buffer);
         let bytes = format::encode(self.sequence, state, buffer);
-        let root = self.root.clone();
-        let write = move || (disk::save(&root, &bytes, !same_order), bytes);
-        let ended = simulated::blocking(write).await;
-        let (written, bytes) = ended.map_err(|_| LedgerError::NoWriter)?;
+        let save = Save {
+            root: self.root.clone(),
+            bytes,
+            both: !same_order,
+        };
+        let (written, bytes) = self.writer.write(save).await;
         self.buffer = bytes;
         written?;
         self.kept = Some(state.clone());
