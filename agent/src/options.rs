@@ -117,15 +117,7 @@ impl Options {
     /// [`OptionsError`] names the key and what was expected.
     pub fn new(system: &SystemConfig) -> Result<Self, OptionsError> {
         let ours = &system.agent;
-        let state_dir = PathBuf::from(&ours.state_dir);
-        if !state_dir.is_absolute() {
-            let path = ours.state_dir.clone();
-            return Err(OptionsError::Relative { path });
-        }
-        private::directory(&state_dir).map_err(|source| OptionsError::StateDir {
-            path: ours.state_dir.clone(),
-            source,
-        })?;
+        let state_dir = state_dir(&ours.state_dir)?;
         let first = ours
             .coordinators
             .first()
@@ -188,6 +180,19 @@ impl Options {
             host,
             state_dir,
         })
+    }
+}
+
+/// The state directory, made if it is not there.
+fn state_dir(path: &str) -> Result<PathBuf, OptionsError> {
+    let dir = PathBuf::from(path);
+    let path = path.to_owned();
+    if !dir.is_absolute() {
+        return Err(OptionsError::Relative { path });
+    }
+    match private::directory(&dir) {
+        Ok(()) => Ok(dir),
+        Err(source) => Err(OptionsError::StateDir { path, source }),
     }
 }
 

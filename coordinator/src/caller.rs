@@ -65,7 +65,7 @@ pub fn check_sender(caller: Option<&Caller>, claimed: u64) -> Result<(), ForgedS
         Some(identity) if identity.member() == Some(claimed) => Ok(()),
         identity => Err(ForgedSender {
             claimed,
-            proven: identity.map_or_else(|| "nobody".to_owned(), Identity::short),
+            proven: identity.map_or_else(|| "no identity".to_owned(), Identity::short),
         }),
     }
 }

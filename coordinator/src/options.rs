@@ -84,15 +84,15 @@ pub enum OptionsError {
     Tls(#[from] TlsError),
     /// The certificate would be refused by every other coordinator.
     #[error("coordinator.tls cannot be used")]
-    Certificate(#[from] OwnCertificateError),
+    Certificate(#[from] Box<OwnCertificateError>),
     /// The certificate is another's.
     #[error(
         "coordinator.tls.certificate is that of {found}, and this is {expected}: give each coordinator a certificate of its own, or correct `cluster` or coordinator.node_id"
     )]
     OtherIdentity {
-        /// Whose it is.
+        /// The identity in the certificate.
         found: String,
-        /// Whose it must be.
+        /// The identity that it must have.
         expected: String,
     },
 }

@@ -1,5 +1,5 @@
 //! Real coordinators, a real agent and the real command line by mutual TLS, with files that an
-//! operator brings; and those that must not get in, each with its words.
+//! operator brings; and callers that must be refused, each with its words.
 
 #[path = "tls/cluster.rs"]
 mod cluster;

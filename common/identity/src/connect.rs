@@ -42,7 +42,7 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 pub enum ConnectError {
     /// This program's own certificate would be refused.
     #[error(transparent)]
-    Own(#[from] OwnCertificateError),
+    Own(#[from] Box<OwnCertificateError>),
     /// TLS cannot be configured.
     #[error("TLS cannot be used")]
     Tls(#[from] TlsError),

@@ -105,7 +105,7 @@ pub enum OwnCertificateError {
     Expired {
         /// Where it is from.
         certificate: String,
-        /// Whose it is.
+        /// Its identity.
         identity: Identity,
         /// When.
         at: String,
@@ -121,7 +121,7 @@ pub enum OwnCertificateError {
     NotYetValid {
         /// Where it is from.
         certificate: String,
-        /// Whose it is.
+        /// Its identity.
         identity: Identity,
         /// When it begins.
         at: String,
@@ -137,7 +137,7 @@ pub enum OwnCertificateError {
     OtherAuthority {
         /// Where it is from.
         certificate: String,
-        /// Whose it is.
+        /// Its identity.
         identity: Identity,
         /// The bundle.
         ca: String,
@@ -147,7 +147,7 @@ pub enum OwnCertificateError {
     Unusable {
         /// Where it is from.
         certificate: String,
-        /// Whose it is.
+        /// Its identity.
         identity: Identity,
         /// Why.
         why: String,
@@ -205,7 +205,7 @@ impl Credentials {
         })
     }
 
-    /// Whose they are.
+    /// Their identity.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -222,7 +222,7 @@ impl Credentials {
     ///
     /// # Errors
     /// [`OwnCertificateError`] in words; a TLS alert would not have them.
-    pub fn check(&self, now: SystemTime) -> Result<(), OwnCertificateError> {
+    pub fn check(&self, now: SystemTime) -> Result<(), Box<OwnCertificateError>> {
         let certificate = self.files.certificate.display().to_string();
         let identity = self.identity.clone();
         let Validity {
@@ -232,29 +232,31 @@ impl Credentials {
         if let Ok(ago) = now.duration_since(not_after)
             && ago >= Duration::from_secs(1)
         {
-            return Err(OwnCertificateError::Expired {
+            return Err(Box::new(OwnCertificateError::Expired {
                 certificate,
                 identity,
                 at: moment(not_after),
                 ago: span(ago),
                 now: moment(now),
-            });
+            }));
         }
         if let Ok(ahead) = not_before.duration_since(now)
             && ahead > Duration::ZERO
         {
-            return Err(OwnCertificateError::NotYetValid {
+            return Err(Box::new(OwnCertificateError::NotYetValid {
                 certificate,
                 identity,
                 at: moment(not_before),
                 ahead: span(ahead),
                 now: moment(now),
-            });
+            }));
         }
-        let unusable = |why: String| OwnCertificateError::Unusable {
-            certificate: certificate.clone(),
-            identity: identity.clone(),
-            why,
+        let unusable = |why: String| {
+            Box::new(OwnCertificateError::Unusable {
+                certificate: certificate.clone(),
+                identity: identity.clone(),
+                why,
+            })
         };
         let provider = Arc::clone(&self.provider);
         let verifier =
@@ -270,11 +272,11 @@ impl Credentials {
         match verifier.verify_client_cert(leaf, between, now) {
             Ok(_) => Ok(()),
             Err(InvalidCertificate(Why::UnknownIssuer | Why::BadSignature)) => {
-                Err(OwnCertificateError::OtherAuthority {
+                Err(Box::new(OwnCertificateError::OtherAuthority {
                     certificate,
                     identity,
                     ca: self.files.ca.display().to_string(),
-                })
+                }))
             }
             Err(error) => Err(unusable(error.to_string())),
         }

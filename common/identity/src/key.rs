@@ -9,7 +9,7 @@ use std::{
 
 /// The mode of a key's file.
 const MODE: u32 = 0o600;
-/// The rights that nobody but the owner may have.
+/// The rights that only the owner may have.
 const OTHERS: u32 = 0o077;
 /// The largest file of a key or of certificates, in bytes.
 pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -1,5 +1,5 @@
-//! Identities and certificates of a cluster: who a program is, how it proves that, and which proofs
-//! it accepts. TLS 1.3 with certificates on both sides; a certificate's identity is one URI,
+//! Identities and certificates of a cluster: what a program proves of itself, and which proofs it
+//! accepts. TLS 1.3 with certificates on both sides; a certificate's identity is one URI,
 //! `paasta://CLUSTER/ROLE/NAME`. What a role may do is decided by the coordinator.
 
 pub mod accept;
@@ -10,14 +10,17 @@ pub mod name;
 pub mod peer;
 pub mod pin;
 pub mod reason;
+pub mod tls;
 pub mod token;
 
 mod key;
 mod leaf;
-pub mod tls;
 mod verify;
 
 pub use credentials::{Credentials, CredentialsError, Files};
+pub use key::FileError;
+pub use leaf::{LeafError, Validity};
 pub use name::{Identity, IdentityError, Role};
 pub use peer::Peer;
 pub use tls::{ClientCertificates, Tls};
+pub use verify::VerifierError;

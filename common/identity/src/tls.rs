@@ -50,9 +50,9 @@ pub enum TlsError {
         "the certificate that is there now is that of {found}, and this program is {own}: it keeps the old one"
     )]
     OtherIdentity {
-        /// Whose certificate it is.
+        /// The identity in the certificate.
         found: Box<Identity>,
-        /// Whose certificate this program has.
+        /// The identity of this program.
         own: Box<Identity>,
     },
 }
@@ -91,7 +91,7 @@ impl Tls {
         Self::new(Credentials::read(files)?, clients)
     }
 
-    /// Whose it is.
+    /// The identity of this program.
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.material.load().credentials.identity().clone()

@@ -1,6 +1,6 @@
-//! Decides, before anything else looks at a call, for whom it is made and whether that identity may
-//! make it. A coordinator that passes a call on names the identity that it found; from anyone else
-//! such a name is taken away. Connections without TLS are not judged: they are those of loopback.
+//! Decides, before any service gets a call, for which identity it is made and whether that identity
+//! may make it. A coordinator that passes a call on names the identity that it found; from every
+//! other caller such a name is removed. Connections without TLS are not judged: they are on loopback.
 
 use std::{
     str::FromStr as _,
@@ -10,7 +10,7 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use http::HeaderMap;
 use paasta_identity::{Identity, Role};
-use tonic::{Status, body::Body};
+use tonic::body::Body;
 use tower::Service;
 
 use super::{
@@ -55,15 +55,14 @@ where
             Ok(principal) => on_behalf_of(principal, self.0.call(request)).boxed(),
             Err(error) => {
                 tracing::warn!(%error, "a call is refused");
-                let refusal = Status::from(error).into_http();
-                std::future::ready(Ok(refusal)).boxed()
+                std::future::ready(Ok(error.into_http())).boxed()
             }
         }
     }
 }
 
-/// For whom the call is made, if that identity may make it. What only a coordinator may say is
-/// taken out of the headers of all others.
+/// The identity for which the call is made, if it may make it. The headers that only a coordinator
+/// may send are removed from the calls of all others.
 fn judge(
     proven: Option<&Identity>,
     headers: &mut HeaderMap,
@@ -91,15 +90,17 @@ fn judge(
         false => Err(RpcError::Denied {
             principal: principal.short(),
             method: path.trim_start_matches('/').to_owned(),
-            takes: match allowed {
-                [] => "nobody".to_owned(),
-                roles => roles
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(" or "),
-            },
+            takes: takes(allowed),
         }),
+    }
+}
+
+/// Which roles may, in words.
+fn takes(allowed: &[Role]) -> String {
+    let words: Vec<&str> = allowed.iter().map(|role| role.as_str()).collect();
+    match words[..] {
+        [] => "no role may".to_owned(),
+        _ => format!("that takes the role {}", words.join(" or ")),
     }
 }
 
@@ -119,6 +120,8 @@ fn named(said: &http::HeaderValue, coordinator: &Identity) -> Result<Identity, R
 
 #[cfg(test)]
 mod tests {
+    use tonic::Status;
+
     use super::*;
 
     const STATUS: &str = "/paasta.v1.Admin/Status";
@@ -195,7 +198,7 @@ mod tests {
             "agent/h may not call paasta.v1.Operate/DrainHost: that takes the role admin"
         );
         let unknown = judged("admin/alice", &[], "/paasta.v1.Operate/Explode").unwrap_err();
-        assert!(unknown.ends_with("that takes the role nobody"), "{unknown}");
+        assert!(unknown.ends_with("Explode: no role may"), "{unknown}");
         let stranger = judge(None, &mut HeaderMap::new(), STATUS).unwrap_err();
         assert!(matches!(stranger, RpcError::NoCertificate));
         assert_eq!(Status::from(stranger).code(), tonic::Code::Unauthenticated);

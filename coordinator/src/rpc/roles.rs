@@ -13,10 +13,13 @@ const RULE: &[Role] = &[Admin];
 /// Consensus.
 const PEERS: &[Role] = &[Coordinator];
 /// What says nothing about services.
-const ANYONE: &[Role] = &[Coordinator, Agent, Admin, Deployer, Reader, Metrics];
+const EVERY: &[Role] = &[Coordinator, Agent, Admin, Deployer, Reader, Metrics];
+
+/// A method and the roles that may call it.
+type Row = (&'static str, &'static [Role]);
 
 /// The methods of each service.
-pub const METHODS: &[(&str, &[(&str, &[Role])])] = &[
+pub const METHODS: &[(&str, &[Row])] = &[
     (
         "paasta.v1.Admin",
         &[
@@ -26,7 +29,8 @@ pub const METHODS: &[(&str, &[(&str, &[Role])])] = &[
             ("Why", LOOK),
             ("Events", LOOK),
             ("Follow", LOOK),
-            ("Describe", LOOK),
+            // The environment of the service is in it.
+            ("Describe", &[Coordinator, Admin, Deployer]),
         ],
     ),
     ("paasta.v1.Agents", &[("Session", &[Agent])]),
@@ -99,7 +103,7 @@ pub const METHODS: &[(&str, &[(&str, &[Role])])] = &[
     ("paasta.v1.Snapshots", &[("Save", RULE)]),
     (
         "grpc.health.v1.Health",
-        &[("Check", ANYONE), ("Watch", ANYONE)],
+        &[("Check", EVERY), ("Watch", EVERY)],
     ),
     (
         "grpc.reflection.v1.ServerReflection",
@@ -243,5 +247,6 @@ mod tests {
             assert!(!reads.contains(*path), "{path}");
         }
         assert!(!reads.contains("/paasta.v1.Deploys/Poke"));
+        assert!(!reads.contains("/paasta.v1.Admin/Describe"));
     }
 }

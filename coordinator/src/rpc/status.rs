@@ -1,7 +1,7 @@
 //! The only place where an error becomes a gRPC status: the code tells a program what to do, the
 //! text tells an operator.
 
-use tonic::Status;
+use tonic::{Status, body::Body};
 
 use crate::propose::ProposalError;
 
@@ -83,13 +83,13 @@ pub enum RpcError {
     #[error("{}", .0.message())]
     Peer(Box<Status>),
     /// The caller's role does not allow it.
-    #[error("{principal} may not call {method}: that takes the role {takes}")]
+    #[error("{principal} may not call {method}: {takes}")]
     Denied {
-        /// For whom the call is made.
+        /// The identity for which the call is made.
         principal: String,
         /// The method, `SERVICE/METHOD`.
         method: String,
-        /// The roles that may.
+        /// Which roles may, as the rest of the sentence.
         takes: String,
     },
     /// The caller has no certificate.
@@ -98,6 +98,13 @@ pub enum RpcError {
     /// The coordinator stops.
     #[error("this coordinator is stopping; use another one")]
     Stopping,
+}
+
+impl RpcError {
+    /// The answer to a call that no service gets.
+    pub fn into_http(self) -> http::Response<Body> {
+        Status::from(self).into_http()
+    }
 }
 
 impl From<RpcError> for Status {

@@ -1,4 +1,4 @@
-//! Those that say they are somebody else, or nobody.
+//! Callers without a certificate, and callers that claim another identity than they have.
 
 use std::time::Duration;
 

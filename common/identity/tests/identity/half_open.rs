@@ -19,7 +19,7 @@ async fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_half_open_handshakes_keep_nobody_out() {
+async fn a_thousand_half_open_handshakes_keep_no_client_out() {
     assert!(raise_limit() > 3_000, "raise the limit of open files");
     let pki = Pki::new("prod");
     let limits = HandshakeLimits::default();

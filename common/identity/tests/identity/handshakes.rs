@@ -171,7 +171,7 @@ async fn without_a_certificate_only_an_open_door_lets_in() {
 }
 
 #[tokio::test]
-async fn the_client_refuses_who_is_not_the_coordinator_it_dialled() {
+async fn the_client_refuses_all_but_the_coordinator_it_dialled() {
     let (pki, other) = (Pki::new("prod"), Pki::new("prod"));
     let agent = pki.tls("agent/h");
     let now = SystemTime::now();
@@ -229,7 +229,7 @@ async fn the_client_refuses_who_is_not_the_coordinator_it_dialled() {
 }
 
 #[tokio::test]
-async fn ones_own_certificate_is_looked_at_before_dialling() {
+async fn its_own_certificate_is_checked_before_dialling() {
     let (pki, other) = (Pki::new("prod"), Pki::new("prod"));
     let now = SystemTime::now();
     let own = |files: &Files| match tls(files).credentials().check(SystemTime::now()) {
@@ -240,7 +240,7 @@ async fn ones_own_certificate_is_looked_at_before_dialling() {
     let expired = pki.files_at("admin/alice", now - DAY);
     let error = own(&expired);
     assert!(
-        matches!(error, OwnCertificateError::Expired { .. }),
+        matches!(*error, OwnCertificateError::Expired { .. }),
         "{error}"
     );
     let said = error.to_string();
@@ -256,7 +256,7 @@ async fn ones_own_certificate_is_looked_at_before_dialling() {
 
     let early = own(&pki.files_at("agent/h", now + 3 * HOUR));
     assert!(
-        matches!(early, OwnCertificateError::NotYetValid { .. }),
+        matches!(*early, OwnCertificateError::NotYetValid { .. }),
         "{early}"
     );
     assert!(
@@ -270,7 +270,7 @@ async fn ones_own_certificate_is_looked_at_before_dialling() {
     };
     let error = own(&mixed);
     assert!(
-        matches!(error, OwnCertificateError::OtherAuthority { .. }),
+        matches!(*error, OwnCertificateError::OtherAuthority { .. }),
         "{error}"
     );
     assert!(error.to_string().contains("two authorities"), "{error}");
@@ -281,7 +281,7 @@ async fn ones_own_certificate_is_looked_at_before_dialling() {
     );
     let error = own(&server_only);
     assert!(
-        matches!(error, OwnCertificateError::Unusable { .. }),
+        matches!(*error, OwnCertificateError::Unusable { .. }),
         "{error}"
     );
 
