@@ -1,6 +1,8 @@
 //! Real coordinators and the real command line, without Docker: what is said when two of three are
-//! dead, what of a repository's URL is said anywhere.
+//! dead, what of a repository's URL is said anywhere, and what a leader's wrong clock changes.
 
+#[path = "control/clocks.rs"]
+mod clocks;
 #[path = "control/secrets.rs"]
 mod secrets;
 #[path = "../../cli/tests/cli/verbs.rs"]
