@@ -51,6 +51,16 @@ fn configuration_in_the_reference_is_that_of_the_tables() {
 #[test]
 fn metrics_in_the_reference_are_those_of_the_sources() {
     let sources = rust_sources(root()).expect("read the tree");
+    // A name that is put together is none that the table has.
+    let joined = |path: &str| path.contains("/src/metrics");
+    for source in sources.iter().filter(|source| joined(&source.path)) {
+        let found = source.text.contains("format!(\"paasta_");
+        assert!(
+            !found,
+            "{}: write the whole name as one literal",
+            source.path
+        );
+    }
     let (coordinator, agent) = (
         metrics::table(&sources, "coordinator/"),
         metrics::table(&sources, "agent/"),

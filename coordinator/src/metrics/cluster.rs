@@ -177,29 +177,73 @@ fn hosts(page: &mut Page, view: &View<'_>) {
         sessions,
     );
     clocks(page, view);
-    let amounts: [(&str, &str, Amount); 3] = [
-        ("cpus", "Cores", |amount| amount.cpus_milli as f64 / 1_000.0),
-        ("memory_bytes", "Memory", |amount| {
-            amount.mem_mb as f64 * MIB
-        }),
-        ("disk_bytes", "Disk", |amount| amount.disk_mb as f64 * MIB),
-    ];
-    for (name, what, amount) in amounts {
-        page.gauges(
-            &format!("paasta_pool_capacity_{name}"),
-            &format!("{what} of the pool that may be given out; lost hosts are left out."),
-            ["pool"],
-            pools.iter().map(|(pool, (has, _))| ([*pool], amount(has))),
-        );
-        page.gauges(
-            &format!("paasta_pool_reserved_{name}"),
-            &format!("{what} that replicas take in the pool."),
-            ["pool"],
-            pools
-                .iter()
-                .map(|(pool, (_, used))| ([*pool], amount(used))),
-        );
+    for (name, help, labels, amount) in POOL_CAPACITY {
+        let samples = pools.iter();
+        let samples = samples.map(|(pool, (has, _))| ([*pool], amount(has)));
+        page.gauges(name, help, labels, samples);
     }
+    for (name, help, labels, amount) in POOL_RESERVED {
+        let samples = pools.iter();
+        let samples = samples.map(|(pool, (_, used))| ([*pool], amount(used)));
+        page.gauges(name, help, labels, samples);
+    }
+}
+
+/// Name, help, labels and how much.
+type OfPool = (&'static str, &'static str, [&'static str; 1], Amount);
+
+const POOL_CAPACITY: [OfPool; 3] = [
+    (
+        "paasta_pool_capacity_cpus",
+        "Cores of the pool that may be given out; lost hosts are left out.",
+        ["pool"],
+        cores,
+    ),
+    (
+        "paasta_pool_capacity_memory_bytes",
+        "Memory of the pool that may be given out; lost hosts are left out.",
+        ["pool"],
+        memory,
+    ),
+    (
+        "paasta_pool_capacity_disk_bytes",
+        "Disk of the pool that may be given out; lost hosts are left out.",
+        ["pool"],
+        disk,
+    ),
+];
+
+const POOL_RESERVED: [OfPool; 3] = [
+    (
+        "paasta_pool_reserved_cpus",
+        "Cores that replicas take in the pool.",
+        ["pool"],
+        cores,
+    ),
+    (
+        "paasta_pool_reserved_memory_bytes",
+        "Memory that replicas take in the pool.",
+        ["pool"],
+        memory,
+    ),
+    (
+        "paasta_pool_reserved_disk_bytes",
+        "Disk that replicas take in the pool.",
+        ["pool"],
+        disk,
+    ),
+];
+
+fn cores(amount: &Resources) -> f64 {
+    amount.cpus_milli as f64 / 1_000.0
+}
+
+fn memory(amount: &Resources) -> f64 {
+    amount.mem_mb as f64 * MIB
+}
+
+fn disk(amount: &Resources) -> f64 {
+    amount.disk_mb as f64 * MIB
 }
 
 /// By how much the hosts' clocks differ from this coordinator's.
