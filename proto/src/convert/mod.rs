@@ -1,5 +1,5 @@
 //! Wire to word and back, one file per message family. Conversion from the wire checks
-//! everything that a word can not hold and names the field that is wrong; whether a value is
+//! everything that a word cannot hold and names the field that is wrong; whether a value is
 //! wise (a period of 3 µs, a port below 1024) is for those who act on it.
 
 mod app;
@@ -23,7 +23,7 @@ pub use words::{health_to_wire, phase_to_wire, want_from_wire, want_to_wire};
 
 use std::fmt::Display;
 
-/// A message that can not be turned into words.
+/// A message that cannot be turned into words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct WireError {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use paasta_proto::v1::{HostState, MaintenanceStatusResponse, MetastatusResponse};
+use paasta_proto::v1::{HostState, MaintenanceStatusResponse, MetastatusResponse, WaitingKind};
 use paasta_tests::cluster::{binaries::binaries, skewed};
 use paasta_tests::run::eventually;
 
@@ -92,7 +92,10 @@ impl Look {
         let drained = maintenance(plane)?;
         let at = Instant::now();
         let drain = drained.hosts.first().context("a host is drained")?;
-        let waits = status.waiting.iter().find(|one| one.kind == "capacity");
+        let waits = status
+            .waiting
+            .iter()
+            .find(|one| one.kind() == WaitingKind::Capacity);
         let waits = waits.with_context(|| format!("nothing waits: {:?}", status.waiting))?;
         let over = status.overridden.as_ref().context("it is scaled")?;
         let hosts = plane.operator.metastatus()?.hosts;
@@ -266,7 +269,10 @@ fn a_leader_with_a_wrong_clock_moves_no_moment_and_no_deadline() -> Result<()> {
     declare(&plane, &["main", "other"])?;
     eventually(PATIENCE, "the removal waits", || {
         let waits = plane.operator.status("hello.gone")?.waiting;
-        ensure!(waits.iter().any(|one| one.kind == "removal"), "not yet");
+        ensure!(
+            waits.iter().any(|one| one.kind() == WaitingKind::Removal),
+            "not yet"
+        );
         Ok(())
     })?;
     let missed = Instant::now();
