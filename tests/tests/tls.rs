@@ -103,7 +103,7 @@ fn own_certificates(cluster: &Secure) -> Result<()> {
     let (now, node) = (SystemTime::now(), ["cluster", "node"]);
     cluster.issue_at("admin/late", now - 2 * DAY)?;
     cluster.issue_at("admin/early", now + DAY)?;
-    let stranger = Secure::other_authority("admin/eve")?;
+    let stranger = cluster.other_authority("admin/eve")?;
     for (name, expected) in [
         ("admin/late", "expired at"),
         ("admin/early", "this clock is behind"),

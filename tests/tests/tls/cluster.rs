@@ -174,12 +174,10 @@ impl Secure {
     }
 
     /// Another authority's certificate for an identity of this cluster.
-    pub(crate) fn other_authority(identity: &str) -> Result<PathBuf> {
+    pub(crate) fn other_authority(&self, identity: &str) -> Result<PathBuf> {
         let authority = Authority::create(&cluster(), SystemTime::now())?;
-        let at = tempfile::Builder::new()
-            .prefix("paasta-tls-")
-            .tempdir()?
-            .keep();
+        let at = self.files("other");
+        fs::create_dir_all(&at)?;
         authority.write(&at.join("ca.pem"), &at.join("ca.key"))?;
         issue(&authority, identity, &at, SystemTime::now())?;
         Ok(at)
