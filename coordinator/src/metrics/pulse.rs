@@ -46,7 +46,8 @@ mod tests {
             let found = text.lines().find_map(|one| one.strip_prefix(line));
             found.map_or(0, |count| count.trim().parse().unwrap())
         };
-        let bucket = format!("paasta_executor_late_seconds_bucket{{le=\"{bound}\"}} ");
+        let name = "paasta_executor_late_seconds_bucket";
+        let bucket = format!("{name}{{le=\"{bound}\"}} ");
         (count(&bucket), count("paasta_executor_late_seconds_count "))
     }
 
