@@ -137,13 +137,17 @@ pub(super) fn save(root: &Path, bytes: &[u8], both: bool) -> Result<(), LedgerEr
 /// Removes both files, durably.
 pub(super) fn remove(root: &Path) -> Result<(), LedgerError> {
     for name in [NEWEST, BEFORE] {
-        let path = root.join(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed.map_err(io_error("remove", &path))?,
-        }
+        remove_file(&root.join(name))?;
     }
     flush_directory(root)
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove_file(path: &Path) -> Result<(), LedgerError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(io_error("remove", path)),
+    }
 }
 
 /// Makes renames in the state directory durable.

@@ -26,11 +26,12 @@ use std::{
 
 use paasta_agent_core::state::{LocalState, Record};
 use paasta_common::time::Timestamp;
-use paasta_process::held;
+use paasta_process::{chain::chain, held};
 
 use choice::{Choice, Damaged, NewerFormat};
 use disk::Found;
 use error::io_error;
+use format::Contents;
 use writer::{Save, Writer};
 
 pub use damage::{Damage, Remains};
@@ -84,9 +85,15 @@ impl Ledger {
                     sled_0_1::remove(root)?;
                 }
                 let mut choice = choose(root, newest, before)?;
-                let damage = choice.damage.take();
-                let damage = damage.map(|damaged| set_aside(root, damaged, now));
-                (choice, damage.transpose()?)
+                let damage = match choice.damage.take() {
+                    Some(damaged) if damaged.remains == Remains::Fence => {
+                        choice.contents.sequence += 1;
+                        Some(keep_fence(root, damaged, &choice.contents, now)?)
+                    }
+                    Some(damaged) => Some(set_aside(root, damaged, now)?),
+                    None => None,
+                };
+                (choice, damage)
             }
         };
         let state = choice.contents.state;
@@ -164,6 +171,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]; what is left is still a ledger of that host, and can be removed again.
     pub fn remove(self) -> Result<(), LedgerError> {
+        sled_0_1::remove(&self.root)?;
         disk::remove(&self.root)
     }
 }
@@ -190,22 +198,50 @@ fn choose(root: &Path, newest: Found, before: Found) -> Result<Choice, LedgerErr
     })
 }
 
-/// Renames the files that are not trusted. A damaged file must not become the one before.
-fn set_aside(root: &Path, damaged: Damaged, now: Timestamp) -> Result<Damage, LedgerError> {
-    let aside = |file: &str| root.join(format!("{file}.damaged-{}", now.0));
+/// Writes a ledger that holds the fence alone, over files that are not trusted: only their heads
+/// hold it, so there is a name of them left until it is written (I3).
+fn keep_fence(
+    root: &Path,
+    damaged: Damaged,
+    fence: &Contents,
+    now: Timestamp,
+) -> Result<Damage, LedgerError> {
     for file in &damaged.files {
         let from = root.join(file);
-        fs::rename(&from, aside(file)).map_err(io_error("set aside", &from))?;
+        let aside = aside(root, file, now);
+        disk::remove_file(&aside)?;
+        fs::hard_link(&from, aside).map_err(io_error("set aside", &from))?;
+    }
+    let bytes = format::encode(fence.sequence, &fence.state, Vec::new());
+    if let Err(error) = disk::save(root, &bytes, true) {
+        // The heads are still there for the next start, and the next save writes all.
+        let error = chain(&error);
+        tracing::warn!(error, "the fence of a damaged ledger is not written yet");
+    }
+    Ok(damage(root, damaged, now))
+}
+
+/// Renames the files that are not trusted. A damaged file must not become the one before.
+fn set_aside(root: &Path, damaged: Damaged, now: Timestamp) -> Result<Damage, LedgerError> {
+    for file in &damaged.files {
+        let from = root.join(file);
+        fs::rename(&from, aside(root, file, now)).map_err(io_error("set aside", &from))?;
     }
     disk::flush_directory(root)?;
-    Ok(Damage {
+    Ok(damage(root, damaged, now))
+}
+
+fn aside(root: &Path, file: &str, now: Timestamp) -> PathBuf {
+    root.join(format!("{file}.damaged-{}", now.0))
+}
+
+fn damage(root: &Path, damaged: Damaged, now: Timestamp) -> Damage {
+    let first = damaged.files.first();
+    Damage {
+        set_aside: first.map_or_else(|| root.to_owned(), |file| aside(root, file, now)),
         reason: damaged.reason,
-        set_aside: damaged
-            .files
-            .first()
-            .map_or_else(|| root.to_owned(), |file| aside(file)),
         remains: damaged.remains,
-    })
+    }
 }
 
 fn lock(root: &Path) -> Result<File, LedgerError> {

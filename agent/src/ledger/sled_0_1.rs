@@ -1,6 +1,6 @@
 //! The ledger of version 0.1, which this version reads once and takes over: a sled database in the
 //! directory `ledger`, and `ledger.mark` beside it. The only file of the agent that names sled.
-//! It goes with version 0.3, and sled with it (docs/decisions/0060).
+//! It goes with version 0.3, and sled with it (docs/decisions/0059).
 //!
 //! An upgrade that is interrupted at any point begins again from the renamed directory
 //! `ledger.sled`: it is removed when an agent starts and finds the new file whole.
@@ -27,7 +27,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{
     choice::newer_fence,
     damage::{Damage, Remains},
-    disk::{NEWEST, flush_directory},
+    disk::{BEFORE, NEWEST, flush_directory, remove_file},
     error::{LedgerError, io_error},
     format::Contents,
 };
@@ -54,8 +54,9 @@ pub(super) fn step_aside(root: &Path) -> Result<(), LedgerError> {
     if !database.is_dir() {
         return Ok(());
     }
-    // One that is left of an earlier upgrade is older than the one that was used since.
+    // What is left of an earlier upgrade is older than the database that was used since.
     remove_directory(&root.join(DIRECTORY))?;
+    remove_file(&root.join(BEFORE))?;
     fs::rename(&database, root.join(DIRECTORY)).map_err(io_error("rename", &database))?;
     flush_directory(root)
 }
@@ -95,13 +96,7 @@ pub(super) fn read(root: &Path, now: Timestamp) -> Result<(Contents, Option<Dama
 
 /// Removes what the new file has taken over.
 pub(super) fn remove(root: &Path) -> Result<(), LedgerError> {
-    let mark = root.join(MARK);
-    match fs::remove_file(&mark) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error("remove", &mark)(error));
-        }
-        _ => {}
-    }
+    remove_file(&root.join(MARK))?;
     remove_directory(&root.join(DIRECTORY))
 }
 

@@ -50,7 +50,7 @@ pub(super) fn own_tag(service: &str) -> String {
     };
     let user: String = user.chars().map(plain).collect();
     let user = match user.trim_matches('-') {
-        "" => "nobody",
+        "" => "unknown",
         user => user,
     };
     given.unwrap_or_else(|| format!("paasta-cook-image-{service}-{user}"))

@@ -34,7 +34,7 @@ pub fn render(info: &Info, view: &View) -> String {
         0,
         "Monitored By",
         WIDE,
-        &all(&info.teams, "nobody (team in monitoring.yaml)"),
+        &all(&info.teams, "no team (team in monitoring.yaml)"),
     );
     lines.field(
         0,

@@ -18,7 +18,7 @@ pub fn render(answer: &CheckReplicationResponse, checked: usize, view: &View) ->
         let mut heading = format!("{}: {}", one.instance, view.paint(tone, &word));
         if let Some(since) = one.alerted_since_ms {
             heading.push_str(&format!(
-                ", its team was told {}",
+                ", its team was notified {}",
                 time::distance(since, answer.now_ms)
             ));
         }
@@ -91,7 +91,7 @@ mod tests {
             ..CheckReplicationResponse::default()
         };
         let wanted = "\
-a.main: CRITICAL, its team was told 1m ago
+a.main: CRITICAL, its team was notified 1m ago
   - 1 of 3
   what to do
 b.main: UNKNOWN

@@ -6,6 +6,7 @@
 /// directory to write to and the URL of a repository.
 pub(crate) const VERBS: &[(&str, &[&str])] = &[
     ("status", &["", "-s SERVICE -v", "-s SERVICE --stale"]),
+    ("watch", &["SERVICE.main"]),
     ("metastatus", &["-vvv", "-vv -g pool", "--stale"]),
     ("list", &["-i", "-a -d SOA"]),
     ("list-clusters", &["-d SOA"]),

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{
 };
 
 use crate::{
-    credentials::{Credentials, CredentialsError, Files},
+    credentials::{Credentials, CredentialsError, Files, OwnCertificateError},
     name::Identity,
     verify::{CoordinatorVerifier, Expected, PeerVerifier, VerifierError},
 };
@@ -45,6 +45,9 @@ pub enum TlsError {
     /// The library refuses the configuration.
     #[error("TLS cannot be configured")]
     Config(#[source] rustls::Error),
+    /// The certificate that is there now would be refused, and the old one would not.
+    #[error(transparent)]
+    Certificate(#[from] Box<OwnCertificateError>),
     /// The files that are there now are another program's.
     #[error(
         "the certificate that is there now is that of {found}, and this program is {own}: it keeps the old one"
@@ -149,15 +152,24 @@ impl Tls {
         }
     }
 
-    /// Replaces the credentials when they are others.
-    fn renew(&self, new: Credentials) -> Result<(), TlsError> {
+    /// Uses these credentials from now on, if they are others. A certificate that would be refused
+    /// now does not replace one that would not.
+    ///
+    /// # Errors
+    /// [`TlsError`]; the old ones stay.
+    pub fn renew(&self, new: Credentials) -> Result<(), TlsError> {
         let old = self.credentials();
         let same_chain = old.certified.cert == new.certified.cert;
         if same_chain && old.roots.roots == new.roots.roots {
             return Ok(());
         }
-        if let Err(error) = new.check(SystemTime::now()) {
-            tracing::warn!(%error, "the new certificate");
+        let now = SystemTime::now();
+        match new.check(now) {
+            // Laid too early, or before its authority: the old one still works.
+            Err(error) if !same_chain && old.check(now).is_ok() => return Err(error.into()),
+            // Which authorities are trusted changes at once.
+            Err(error) => tracing::warn!(%error, "this program's certificate cannot be used"),
+            Ok(()) => {}
         }
         self.replace(new)?;
         tracing::info!(identity = %self.identity(), "TLS files have changed and are in use");

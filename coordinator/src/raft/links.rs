@@ -81,11 +81,6 @@ impl Links {
         }
     }
 
-    /// The pace that the links set.
-    pub(super) fn pace(&self) -> &Pace {
-        &self.pace
-    }
-
     /// A message to the member and back took so long, and the clock there was so far ahead.
     pub(super) fn measured(&self, peer: u64, round_trip: Duration, clock_ahead_ms: Option<i64>) {
         let mut all = self.all.lock();

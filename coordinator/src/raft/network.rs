@@ -28,7 +28,6 @@ use super::{
     dial::{Dial, DialError, Keepalive},
     handover::Handover,
     identity::Identity,
-    lease::Silence,
     options::RaftOptions,
     pace::stretched,
     peer::{Client, PeerClient, within},
@@ -44,7 +43,6 @@ use crate::store::{IoMode, SnapshotFile};
 pub(super) struct Network {
     identity: Arc<Identity>,
     handover: Arc<Handover>,
-    silence: Silence,
     dial: Arc<dyn Dial>,
     keepalive: Keepalive,
     append_timeout: Duration,
@@ -66,12 +64,10 @@ impl Network {
         options: &RaftOptions,
         identity: Arc<Identity>,
         handover: Arc<Handover>,
-        silence: Silence,
     ) -> Self {
         Self {
             identity,
             handover,
-            silence,
             dial: Arc::clone(&options.dial),
             keepalive: options.keepalive,
             append_timeout: options.append_timeout,
@@ -85,7 +81,6 @@ impl Network {
         PeerClient {
             identity: Arc::clone(&self.identity),
             handover: Arc::clone(&self.handover),
-            silence: self.silence.clone(),
             peer,
             store: node.store,
             client: self
@@ -162,11 +157,6 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         let limit = self.heartbeat_wait.map(stretched);
-        // Records that are sent once more would keep followers waiting as heartbeats do.
-        if limit.is_none() && self.silence.is_kept() {
-            let error = Unreachable::from_string("no majority answers this leader: it is silent");
-            return Box::pin(async move { Err(error.into()) });
-        }
         let opening = replicate(self.clone(), requests, limit.unwrap_or(self.append_timeout));
         Box::pin(async move {
             // openraft would give a heartbeat no more time than there is between two of them.

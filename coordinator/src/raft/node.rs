@@ -27,7 +27,7 @@ use super::{
     error::{InitOutcome, RaftError},
     handover::Handover,
     identity::Identity,
-    lease::{Hush, Lease, Silence},
+    lease::{Hush, Lease},
     log_store::LogStore,
     machine::Machine,
     measure::measure,
@@ -103,26 +103,23 @@ impl Consensus {
         let handle = log.downgrade();
         let identity = Arc::new(identity(&options, &log)?);
         let handover = Arc::new(Handover::new(options.patience() / 6));
-        let silence = Silence::default();
-        let network = || {
-            let (identity, handover) = (Arc::clone(&identity), Arc::clone(&handover));
-            Network::new(&options, identity, handover, silence.clone())
-        };
+        let network = Network::new(&options, Arc::clone(&identity), Arc::clone(&handover));
         let builds = Builds::default();
         let state_machine = StateMachine::new(machine, snapshots.clone(), options.io);
         let state_machine = state_machine.telling(builds.clone());
         let log_store = LogStore::new(log);
-        let raft = Raft::new(options.node_id, config, network(), log_store, state_machine);
+        let raft = Raft::new(options.node_id, config, network, log_store, state_machine);
         let pace = Pace::up_to(options.pace_max_permille);
         let raft = Box::pin(pace.scope(raft))
             .await
             .map_err(|fatal| RaftError::Restore(fatal.to_string()))?;
         started(&raft).await?;
         identity.follow(&raft.metrics().borrow_watched().membership_config);
-        let lease = Arc::new(options.lease(pace.clone(), silence.clone()));
+        let lease = Arc::new(options.lease(pace.clone()));
         let ended = Ended::default();
         let (status, watcher) = watch_status(&raft, &identity, &lease, &ended);
-        let measuring = measure(raft.clone(), network(), Arc::clone(&lease));
+        let network = Network::new(&options, Arc::clone(&identity), Arc::clone(&handover));
+        let measuring = measure(raft.clone(), network, Arc::clone(&lease));
         let measuring = tokio::spawn(measuring).abort_handle();
         let builder = tokio::spawn(builds.clone().retry(raft.clone())).abort_handle();
         let inner = Inner {

@@ -8,7 +8,7 @@ use super::{
     clock::ClusterClock,
     dial::{Dial, Keepalive, PlainDial},
     error::RaftError,
-    lease::{Lease, Silence, Turns},
+    lease::Lease,
     links::Links,
     pace::{PACE_MAX, Pace},
     terms::UNSEEN_ELECTIONS,
@@ -132,17 +132,12 @@ impl RaftOptions {
         Duration::from_millis(self.leadership_ms.unwrap_or(default))
     }
 
-    /// The lease by these settings. A leader that no majority answers falls silent when a follower
-    /// that hears nothing has elected another one: after its lease, its longest wait and as much
-    /// again for the votes.
-    pub(super) fn lease(&self, pace: Pace, silence: Silence) -> Lease {
-        let longest = Duration::from_millis(self.election_timeout_max_ms);
-        let turns = Turns {
-            after: longest.saturating_mul(3).min(self.patience()),
-            turn: longest,
-        };
-        let links = Links::new(Duration::from_millis(self.heartbeat_ms), pace);
-        Lease::new(self.patience(), turns, silence, links, self.clock.clone())
+    /// The lease by these settings. A leader that lost its majority is silent for long enough for
+    /// another election: a follower's lease and its longest wait.
+    pub(super) fn lease(&self, pace: Pace) -> Lease {
+        let quiet = Duration::from_millis(self.election_timeout_max_ms.saturating_mul(2));
+        let links = Links::new(Duration::from_millis(self.heartbeat_ms), pace.clone());
+        Lease::new(self.patience(), quiet, pace, links, self.clock.clone())
     }
 
     pub(super) fn openraft(&self) -> Result<Config, RaftError> {

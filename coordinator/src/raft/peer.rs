@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::{
-    codec, dial::DialError, handover::Handover, identity::Identity, lease::Silence, terms::Claims,
+    codec, dial::DialError, handover::Handover, identity::Identity, terms::Claims,
     types::TypeConfig,
 };
 use crate::store::{IoMode, StoreId};
@@ -24,7 +24,6 @@ pub(super) type Client = RaftServiceClient<Channel>;
 pub(super) struct PeerClient {
     pub(super) identity: Arc<Identity>,
     pub(super) handover: Arc<Handover>,
-    pub(super) silence: Silence,
     pub(super) peer: u64,
     /// The store it has by the members' configuration; `None` if that does not say.
     pub(super) store: Option<StoreId>,

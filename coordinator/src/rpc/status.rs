@@ -92,6 +92,12 @@ pub enum RpcError {
         /// Which roles may, as the rest of the sentence.
         takes: String,
     },
+    /// No service has the method: the caller is newer, or wrong.
+    #[error("this coordinator has no method {method}; is it older than the caller?")]
+    NoMethod {
+        /// What was called, cut.
+        method: String,
+    },
     /// The caller has no certificate.
     #[error("this call takes a certificate of the cluster, and the connection has none")]
     NoCertificate,
@@ -127,6 +133,7 @@ impl From<RpcError> for Status {
             },
             RpcError::Member(error) => Self::new(member_code(&error), text),
             RpcError::Denied { .. } | RpcError::OtherHost { .. } => Self::permission_denied(text),
+            RpcError::NoMethod { .. } => Self::unimplemented(text),
             RpcError::NoCertificate => Self::unauthenticated(text),
             RpcError::IdTaken(_) => Self::already_exists(text),
             RpcError::Busy { .. } => Self::resource_exhausted(text),

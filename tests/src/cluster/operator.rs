@@ -61,7 +61,12 @@ impl Operator {
 
     /// Runs a command to its end, whatever its exit code.
     pub fn paasta(&self, arguments: &[&str]) -> Result<Said> {
-        let output = bounded(COMMAND_LIMIT, &self.program)
+        self.paasta_within(COMMAND_LIMIT, arguments)
+    }
+
+    /// The same, ended after so long.
+    pub fn paasta_within(&self, limit: Duration, arguments: &[&str]) -> Result<Said> {
+        let output = bounded(limit, &self.program)
             .arg("--config-dir")
             .arg(&self.config_dir)
             .arg("--coordinators")

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use paasta_tests::run::eventually;
@@ -11,8 +12,11 @@ use paasta_tests::run::eventually;
 use super::verbs::{VERBS, words};
 use super::{MEMBERS, PATIENCE, Plane, SECRET, all, get, git, nowhere};
 
-/// Files of a repository for git's simplest protocol over HTTP, to whoever logs in; anything else
-/// is refused, with the secret in the words. Returns its `HOST:PORT`.
+/// For how long `paasta watch` is run.
+const WATCHED: Duration = Duration::from_secs(1);
+
+/// Files of a repository for git's simplest protocol over HTTP, for clients that log in; anything
+/// else is refused, with the secret in the words. Returns its `HOST:PORT`.
 fn server(refs: String, head: String) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?.to_string();
@@ -95,8 +99,16 @@ fn run_verbs(
             for more in forms {
                 let words = words(verb, &format!("{options}{more}"), &values);
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                let ran = plane.operator.paasta(&words)?;
-                ensure!(ran.code.is_some(), "{verb} {options} did not end");
+                // It goes on until it is ended; the first screen is all there is to see.
+                let endless = *verb == "watch";
+                let ran = match endless {
+                    true => plane.operator.paasta_within(WATCHED, &words)?,
+                    false => plane.operator.paasta(&words)?,
+                };
+                ensure!(
+                    endless || ran.code.is_some(),
+                    "{verb} {options} did not end"
+                );
                 succeeded += usize::from(ran.code == Some(0));
                 said.push(format!("paasta {verb} {options}{more}:\n{}", all(&ran)));
             }

@@ -200,6 +200,35 @@ fn after_a_downgrade_the_newer_directory_counts() {
 }
 
 #[test]
+fn a_copy_that_a_downgrade_left_is_older_than_the_directory() {
+    let dir = unpacked();
+    let root = dir.path();
+    let (mut ledger, opened) = Ledger::open(root, NOW).unwrap();
+    let mut older = opened.state;
+    older.accepted = Some(fence(1));
+    older.assignment = None;
+    save(&mut ledger, &older);
+    drop(ledger);
+    // Only one of the two files was removed before version 0.1 was started again.
+    let again = unpacked();
+    fs::remove_file(root.join(NEWEST)).unwrap();
+    fs::rename(again.path().join(NEWEST), root.join(NEWEST)).unwrap();
+    fs::copy(again.path().join(MARK), root.join(MARK)).unwrap();
+    let (_ledger, opened) = Ledger::open(root, NOW).unwrap();
+    assert_eq!((opened.state, opened.damage), (expected(), None));
+}
+
+#[test]
+fn a_removed_ledger_takes_that_of_version_0_1_with_it() {
+    let dir = unpacked();
+    let (ledger, opened) = Ledger::open(dir.path(), NOW).unwrap();
+    assert_eq!(opened.state, expected());
+    ledger.remove().unwrap();
+    let (_ledger, opened) = Ledger::open(dir.path(), NOW).unwrap();
+    assert_eq!((opened.state, opened.damage), (LocalState::default(), None));
+}
+
+#[test]
 fn a_database_that_another_process_closes_is_waited_for() {
     let dir = unpacked();
     let held = sled::open(dir.path().join(NEWEST)).unwrap();

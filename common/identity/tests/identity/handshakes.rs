@@ -328,3 +328,21 @@ async fn authorities_are_rotated_while_the_server_runs() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_certificate_that_is_not_valid_yet_does_not_replace_one_that_is() {
+    let pki = Pki::new("prod");
+    let mut server = Server::start(pki.tls("coordinator/1")).await;
+    let client = pki.tls("agent/h");
+    let begins = client.credentials().validity().not_before;
+    let early = pki.files_at("agent/h", SystemTime::now() + 3 * HOUR);
+    let error = client.renew(crate::pki::credentials(&early)).unwrap_err();
+    assert!(error.to_string().contains("not valid"), "{error}");
+    assert_eq!(client.credentials().validity().not_before, begins);
+    dial(&client, &server, Expected::Member(1)).await.unwrap();
+    assert_eq!(server.peer().await.identity(), Some(&client.identity()));
+
+    let later = pki.files_at("agent/h", SystemTime::now() + HOUR / 2);
+    client.renew(crate::pki::credentials(&later)).unwrap();
+    assert!(client.credentials().validity().not_before > begins);
+}
