@@ -106,6 +106,9 @@ fn filters_choose_instances_and_the_exit_code_is_of_those() {
         other.stderr.contains("cluster demo, not of prod"),
         "{other:?}"
     );
+    let typo = ask(&fake, &["status", "db.main", "web.typo"]).exits(1);
+    assert!(typo.stdout.contains("main"), "{typo:?}");
+    assert_eq!(typo.stderr, "paasta: instance web.typo is not known\n");
     let two = ask(&fake, &["status", "db.main", "web.main"]).exits(2);
     assert!(two.stdout.contains("service: db"), "{two:?}");
     assert!(!two.stdout.contains("webapp"), "{two:?}");

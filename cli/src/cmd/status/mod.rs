@@ -150,6 +150,8 @@ struct Shown<'a> {
     text: render::status::Pages,
     whole: StatusResponse,
     count: usize,
+    /// Named instances that no page has had.
+    unseen: BTreeSet<String>,
     exit: Exit,
 }
 
@@ -162,6 +164,7 @@ impl<'a> Shown<'a> {
             text: render::status::Pages::default(),
             whole: StatusResponse::default(),
             count: 0,
+            unseen: what.select.of_several(),
             exit: Exit::Ok,
         })
     }
@@ -173,6 +176,10 @@ impl<'a> Shown<'a> {
         coordinators: &mut Coordinators,
     ) -> anyhow::Result<bool> {
         self.what.select.check_cluster(&page.cluster)?;
+        for one in &page.instances {
+            let id = format!("{}.{}", one.service, one.instance);
+            self.unseen.remove(&id);
+        }
         self.what.select.choose(&mut page, &self.groups)?;
         let first = self.whole.cluster.is_empty();
         self.count += page.instances.len();
@@ -212,6 +219,12 @@ impl<'a> Shown<'a> {
         } else {
             self.context.print(&self.text.rest(&self.whole, view))?;
         }
+        if !self.unseen.is_empty() {
+            for id in &self.unseen {
+                note(&format!("instance {id} is not known"));
+            }
+            return Ok(Exit::Failed);
+        }
         match self.count {
             0 if self.what.select.is_filtered() => {
                 note("no instance matches");
@@ -243,6 +256,10 @@ async fn pages(
         let ended = page.next_page.is_empty() || page.next_page == ask.page;
         ask.page.clone_from(&page.next_page);
         let read = shown.page(page, coordinators).await.map_err(Stop::Other)?;
+        if !read {
+            // The rest is not asked for, so it is not known to be missing.
+            shown.unseen.clear();
+        }
         if ended || !read {
             return Ok(());
         }

@@ -89,6 +89,14 @@ impl Select {
         }
     }
 
+    /// The instances of several services: the coordinators do not say which of them are unknown.
+    pub fn of_several(&self) -> BTreeSet<String> {
+        match self.asked().0.is_empty() {
+            true => self.ids.iter().map(ToString::to_string).collect(),
+            false => BTreeSet::new(),
+        }
+    }
+
     fn is_pattern_of_instances(&self) -> bool {
         self.instances.iter().any(|name| name.contains(PATTERN))
     }
