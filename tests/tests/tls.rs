@@ -16,6 +16,7 @@ use paasta_tests::run::eventually;
 
 use cluster::Secure;
 
+const EXPIRES: &str = "paasta_tls_certificate_expires_timestamp_seconds";
 const LIMIT: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -85,6 +86,7 @@ fn a_cluster_speaks_tls_and_knows_its_own() -> Result<()> {
 
     // Certificates are replaced while everything runs.
     let before = cluster.served(next)?;
+    let ends = cluster.metric(next, EXPIRES)?;
     cluster.renew(next)?;
     cluster.logged(
         &format!("coordinator-{next}"),
@@ -93,6 +95,11 @@ fn a_cluster_speaks_tls_and_knows_its_own() -> Result<()> {
     )?;
     let after = cluster.served(next)?;
     ensure!(before != after, "the old certificate is served");
+    eventually(LIMIT, "the metric has the new end", || {
+        let now = cluster.metric(next, EXPIRES)?;
+        ensure!(now > ends, "{now}, before {ends}");
+        Ok(())
+    })?;
     cluster.succeed("reader/bob", next, &["cluster", "node"])?;
     ensure!(cluster.leader(LIMIT)? == next, "nothing else has changed");
     Ok(())

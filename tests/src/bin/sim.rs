@@ -146,8 +146,8 @@ fn many(args: &Args, seeds: u64) -> Result<ExitCode> {
 }
 
 fn spawn(args: &Args, seed: u64) -> Result<Output> {
-    let program = std::env::current_exe().context("this program's own path")?;
-    let mut command = Command::new(program);
+    // Not its path: a build may replace the file while the seeds run.
+    let mut command = Command::new("/proc/self/exe");
     command.arg("--seed").arg(seed.to_string());
     if let Some(plant) = args.plant {
         command.arg("--plant").arg(plant.to_string());

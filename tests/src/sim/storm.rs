@@ -240,6 +240,12 @@ impl Storm {
             End::Release(a, b) => {
                 world.note(&a, format_args!("is quick to {b} again"));
                 sim.release(a.as_str(), b.as_str());
+                // That mends the link altogether, and a way that is cut stays cut.
+                for (from, to) in [(&a, &b), (&b, &a)] {
+                    if self.cut.contains(&(from.clone(), to.clone())) {
+                        sim.partition_oneway(from.as_str(), to.as_str());
+                    }
+                }
             }
             End::RightClock(name) => {
                 world.note(&name, format_args!("clock is right again"));
