@@ -5,6 +5,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 use paasta_common::id::ClusterName;
 use paasta_coordinator_core::plan::report::Report;
+use paasta_identity::tls::Expiry;
 use paasta_process::{
     clock::{Clock, SystemClock},
     http, private, shutdown,
@@ -140,16 +141,16 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
     let (limits, http_room) = (options.connections, options.http_room);
-    let tls = options.tls.as_ref().map(|(tls, _)| tls.clone());
-    let following = options
-        .tls
-        .clone()
-        .map(|(tls, files)| tokio::spawn(async move { tls.follow(files).await }));
+    let tls = options.tls.clone();
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
     let metrics = coordinator.leader.metrics.clone();
     let counts = metrics.connections().clone();
-    let handshakes = metrics.handshakes().clone();
-    let incoming = Connections::new(listener, limits, &counts, tls.map(|tls| (tls, handshakes)));
+    let following = tls.clone().map(|(tls, files)| {
+        let expiry = Expiry::new(metrics.meters(), &tls);
+        tokio::spawn(async move { tls.follow(files, expiry).await })
+    });
+    let secure = tls.map(|(tls, _)| (tls, metrics.handshakes().clone()));
+    let incoming = Connections::new(listener, limits, &counts, secure);
     let mut api = coordinator.api();
     api.connections.push(incoming.open());
     let reading = async {

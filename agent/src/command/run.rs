@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
+use paasta_identity::tls::Expiry;
 use paasta_process::help::examples;
 use paasta_process::{
     accept::raise_limit,
@@ -131,9 +132,10 @@ async fn serve(
             http::serve(acceptor, api.router(), reading).await;
         }
     });
-    let following = options
-        .tls
-        .map(|(tls, files)| tokio::spawn(async move { tls.follow(files).await }));
+    let following = options.tls.map(|(tls, files)| {
+        let expiry = Expiry::new(agent.handle.metrics.meters(), &tls);
+        tokio::spawn(async move { tls.follow(files, expiry).await })
+    });
     let talking = tokio::spawn(sessions.run(shutdown.clone()));
     shutdown::ready();
     agent.task.await.context("the agent failed")?;

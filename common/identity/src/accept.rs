@@ -33,6 +33,9 @@ use crate::{
 /// Between two log lines of failed handshakes, at least.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
+/// Handshakes that are begun before those that are done are looked at again.
+const BEGUN_MAX: usize = 16;
+
 /// Bounds on handshakes that are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandshakeLimits {
@@ -134,9 +137,26 @@ impl SecureAcceptor {
 
     /// As [`SecureAcceptor::next`], for streams.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Secured> {
-        while let Poll::Ready(guarded) = self.acceptor.poll_next(context) {
-            self.begin(guarded);
+        // Those that are done go first: a flood of new connections does not keep them waiting.
+        if let Poll::Ready(secured) = self.poll_ended(context) {
+            return Poll::Ready(secured);
         }
+        let mut begun = 0;
+        while begun < BEGUN_MAX
+            && let Poll::Ready(guarded) = self.acceptor.poll_next(context)
+        {
+            self.begin(guarded);
+            begun += 1;
+        }
+        if begun == BEGUN_MAX {
+            context.waker().wake_by_ref();
+        }
+        // The new ones wake this task as well.
+        self.poll_ended(context)
+    }
+
+    /// The next handshake that succeeded.
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Secured> {
         while let Poll::Ready(Some(ended)) = self.running.poll_join_next_with_id(context) {
             let id = match &ended {
                 Ok((id, _)) => *id,

@@ -3,10 +3,11 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
+use paasta_process::metrics::{Level, Meters};
 use tokio::time::interval;
 use tokio_rustls::rustls::{
     self, ClientConfig, ServerConfig, client::Resumption, server::NoServerSessionStorage,
@@ -58,6 +59,27 @@ pub enum TlsError {
         /// The identity of this program.
         own: Box<Identity>,
     },
+}
+
+/// The metric of when a program's certificate expires.
+#[derive(Debug, Clone)]
+pub struct Expiry(Level);
+
+impl Expiry {
+    /// Sets it in `meters`; once for a daemon that has a certificate.
+    pub fn new(meters: &Meters, tls: &Tls) -> Self {
+        let expiry = Self(meters.level(
+            "paasta_tls_certificate_expires_timestamp_seconds",
+            "When the certificate of this program expires, seconds since 1970; absent without TLS.",
+        ));
+        expiry.set(tls.credentials().validity().not_after);
+        expiry
+    }
+
+    fn set(&self, at: SystemTime) {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.0.set(since.as_secs_f64());
+    }
 }
 
 #[derive(Debug)]
@@ -130,8 +152,9 @@ impl Tls {
     }
 
     /// Reads the files again and again, and uses what is new in them. Never ends; files that
-    /// cannot be used are named in the log, and the old credentials stay.
-    pub async fn follow(&self, files: Files) {
+    /// cannot be used are named in the log, and the old credentials stay. `expiry` always has the
+    /// end of the certificate that is in use.
+    pub async fn follow(&self, files: Files, expiry: Expiry) {
         let mut ticks = interval(RELOAD);
         let mut said = String::new();
         loop {
@@ -149,6 +172,7 @@ impl Tls {
                 tracing::error!(error = %words, "TLS files cannot be used; the old ones stay in use");
             }
             said = words;
+            expiry.set(self.credentials().validity().not_after);
         }
     }
 

@@ -10,10 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
+    Gauge, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
 pub use page::Page;
+/// A figure that its owner sets.
+pub use prometheus::Gauge as Level;
 /// A histogram, split by labels.
 pub use prometheus::HistogramVec as Durations;
 /// A counter, split by labels.
@@ -44,6 +47,15 @@ impl Meters {
     pub fn counts(&self, name: &str, help: &str, labels: &[&str]) -> Counts {
         let counts = IntCounterVec::new(Opts::new(name, help), labels);
         self.registered(counts)
+    }
+
+    /// A figure that is set when it changes, without labels. What can be read off when it is asked
+    /// for belongs on the [`Page`].
+    ///
+    /// # Panics
+    /// The name is malformed or taken: a mistake that the first start shows.
+    pub fn level(&self, name: &str, help: &str) -> Level {
+        self.registered(Gauge::with_opts(Opts::new(name, help)))
     }
 
     /// A histogram of seconds; its name ends in `_seconds`. Labels must take few values.
