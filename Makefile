@@ -41,7 +41,7 @@ unit:
 	$(CARGO) test --workspace --locked --lib --bins $(QUIET:%=--test %)
 
 test: install ## Everything that continuous integration runs, Docker included; logs and times in target/stages
-	@tests/stages.sh fmt spell lint unit planted hostile e2e+sim+docs
+	@tests/stages.sh fmt spell lint unit hostile e2e+planted+sim+docs
 
 # `make test-one T=spread`, `make test-one T=failures P=e2e`; what needs Docker needs root.
 test-one: ## The tests whose names contain T; P is a test program, all of them without it
