@@ -31,7 +31,13 @@ find_cargo() {
     export PATH=$home/.cargo/bin:$PATH CARGO_HOME=$home/.cargo RUSTUP_HOME=$home/.rustup
 }
 
-build() { (cd "$ROOT" && cargo build --quiet --workspace --locked --bins); }
+# Without what cargo tells a test about its package: build scripts depend on it, and dependencies
+# would be built anew.
+build() (
+    cd "$ROOT"
+    unset "${!CARGO_PKG_@}" "${!CARGO_MANIFEST_@}"
+    cargo build --quiet --workspace --locked --bins
+)
 
 bring_up_machines() {
     if [[ $MODE == hosts ]]; then

@@ -10,8 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Gauge, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
 pub use page::Page;
