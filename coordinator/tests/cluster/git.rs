@@ -117,6 +117,9 @@ async fn poke(cluster: &Coordinators, at: usize, tags: &[&str]) {
     assert_eq!(told.outcome(), RequestOutcome::Done, "{}", told.text);
 }
 
+/// Answers of a coordinator that has just started.
+const NOT_YET: [Code; 2] = [Code::FailedPrecondition, Code::Unavailable];
+
 async fn ask(
     cluster: &Coordinators,
     id: &str,
@@ -131,13 +134,13 @@ async fn ask(
         instances,
         delta: None,
     };
-    // One that has just started may not know yet which cluster it is of.
+    // One that has just started may not listen yet, or not know which cluster it is of.
     let mut tries = tokio::time::interval(Duration::from_millis(100));
     let answered = async {
         loop {
             tries.tick().await;
             match client(cluster, 0).r#override(ask.clone()).await {
-                Err(status) if status.code() == Code::FailedPrecondition => {}
+                Err(status) if NOT_YET.contains(&status.code()) => {}
                 answer => return answer.expect("it is answered").into_inner(),
             }
         }
