@@ -12,7 +12,10 @@ use paasta_common::{
     host::HostInfo,
     id::{ClusterName, HostId, IdError},
 };
-use paasta_identity::{ClientCertificates, Files, Role, Tls, tls::TlsError};
+use paasta_identity::{
+    ClientCertificates, Files, Role, Tls,
+    tls::{OtherOwner, TlsError},
+};
 use paasta_process::private;
 
 use crate::{
@@ -219,24 +222,13 @@ fn tls(
     host: &HostId,
     config: &TlsConfig,
 ) -> Result<(Tls, Files), OptionsError> {
-    let files = Files {
-        ca: PathBuf::from(&config.ca),
-        certificate: PathBuf::from(&config.certificate),
-        key: PathBuf::from(&config.key),
-    };
+    let files = Files::from(config);
     let tls = Tls::read(&files, ClientCertificates::Required)?;
-    let found = tls.identity();
-    let of_cluster = system
-        .cluster
-        .as_ref()
-        .is_none_or(|name| name == found.cluster());
-    if found.role() != Role::Agent || found.name() != host.as_str() || !of_cluster {
-        let cluster = system.cluster.as_ref().unwrap_or(found.cluster());
-        return Err(OptionsError::OtherIdentity {
-            expected: format!("paasta://{cluster}/{}/{host}", Role::Agent),
-            found: found.to_string(),
-        });
-    }
+    let cluster = system.cluster.as_ref();
+    tls.check_owner(cluster, Role::Agent, host.as_str())
+        .map_err(
+            |OtherOwner { expected, found }| OptionsError::OtherIdentity { expected, found },
+        )?;
     Ok((tls, files))
 }
 

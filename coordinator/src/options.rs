@@ -10,7 +10,9 @@ use std::{
 use paasta_common::config::{SystemConfig, TlsConfig};
 use paasta_coordinator_core::{plan::observed::PlanSettings, state::departed::RemovalGuard};
 use paasta_identity::{
-    ClientCertificates, Files, Role, Tls, credentials::OwnCertificateError, tls::TlsError,
+    ClientCertificates, Files, Role, Tls,
+    credentials::OwnCertificateError,
+    tls::{OtherOwner, TlsError},
 };
 use paasta_process::{
     accept::Limits,
@@ -180,24 +182,13 @@ fn tls(
     node_id: u64,
     config: &TlsConfig,
 ) -> Result<(Tls, Files), OptionsError> {
-    let files = Files {
-        ca: PathBuf::from(&config.ca),
-        certificate: PathBuf::from(&config.certificate),
-        key: PathBuf::from(&config.key),
-    };
+    let files = Files::from(config);
     let tls = Tls::read(&files, ClientCertificates::Required)?;
-    let found = tls.identity();
-    let of_cluster = system
-        .cluster
-        .as_ref()
-        .is_none_or(|name| name == found.cluster());
-    if found.member() != Some(node_id) || !of_cluster {
-        let cluster = system.cluster.as_ref().unwrap_or(found.cluster());
-        return Err(OptionsError::OtherIdentity {
-            expected: format!("paasta://{cluster}/{}/{node_id}", Role::Coordinator),
-            found: found.to_string(),
-        });
-    }
+    let cluster = system.cluster.as_ref();
+    tls.check_owner(cluster, Role::Coordinator, &node_id.to_string())
+        .map_err(
+            |OtherOwner { expected, found }| OptionsError::OtherIdentity { expected, found },
+        )?;
     tls.credentials().check(SystemTime::now())?;
     Ok((tls, files))
 }

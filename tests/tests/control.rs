@@ -183,17 +183,21 @@ fn get(address: &str, path: &str) -> Result<String> {
     Ok(text)
 }
 
+/// Makes a repository with one commit that is deployed for this deploy group.
+fn deployed_repository(repository: &Path, group: &str) -> Result<()> {
+    fs::create_dir(repository)?;
+    git(repository, &["init", "-q"])?;
+    git(repository, &["commit", "-q", "--allow-empty", "-m", "x"])?;
+    let tag = format!("paasta-{group}-20250101T000000-deploy");
+    git(repository, &["tag", &tag])?;
+    Ok(())
+}
+
 #[test]
 fn one_of_three_says_who_is_away_and_what_goes_on() -> Result<()> {
     let mut plane = Plane::start("")?;
     let repository = plane.dir.path().join("hello.git");
-    fs::create_dir(&repository)?;
-    git(&repository, &["init", "-q"])?;
-    git(&repository, &["commit", "-q", "--allow-empty", "-m", "x"])?;
-    git(
-        &repository,
-        &["tag", "paasta-demo.main-20250101T000000-deploy"],
-    )?;
+    deployed_repository(&repository, "demo.main")?;
     plane.write(
         "hello/service.yaml",
         &format!("git_url: file://{}\n", repository.display()),

@@ -64,6 +64,13 @@ pub trait Dial: Send + Sync {
     ) -> BoxFuture<'a, Result<Channel, DialError>>;
 }
 
+fn unconnected(address: &str, error: &tonic::transport::Error) -> DialError {
+    DialError::Connect {
+        address: address.to_owned(),
+        words: paasta_process::chain::chain(error),
+    }
+}
+
 /// Connections without transport security, on this machine and in a closed test network only.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PlainDial {
@@ -98,10 +105,7 @@ impl Dial for PlainDial {
             }
             // The address that was checked, not the name, which may resolve to another next time.
             let connected = endpoint(&first.to_string(), stale_after)?.connect().await;
-            connected.map_err(|error| DialError::Connect {
-                address: address.to_owned(),
-                words: paasta_process::chain::chain(&error),
-            })
+            connected.map_err(|error| unconnected(address, &error))
         })
     }
 }
@@ -120,10 +124,7 @@ impl Dial for TlsDial {
             let connector = self.0.connector(Expected::Any);
             let endpoint = endpoint(address, stale_after)?;
             let connected = endpoint.connect_with_connector(connector).await;
-            connected.map_err(|error| DialError::Connect {
-                address: address.to_owned(),
-                words: paasta_process::chain::chain(&error),
-            })
+            connected.map_err(|error| unconnected(address, &error))
         })
     }
 }

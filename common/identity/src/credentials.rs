@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use paasta_common::config::TlsConfig;
 use tokio_rustls::rustls::{
     self, RootCertStore,
     crypto::{CryptoProvider, ring},
@@ -37,6 +38,16 @@ pub struct Files {
     pub certificate: PathBuf,
     /// The certificate's private key, which only its owner can read.
     pub key: PathBuf,
+}
+
+impl From<&TlsConfig> for Files {
+    fn from(config: &TlsConfig) -> Self {
+        Self {
+            ca: PathBuf::from(&config.ca),
+            certificate: PathBuf::from(&config.certificate),
+            key: PathBuf::from(&config.key),
+        }
+    }
 }
 
 /// Why credentials cannot be used.

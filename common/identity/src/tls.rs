@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use paasta_common::id::ClusterName;
 use paasta_process::metrics::{Level, Meters};
 use tokio::time::interval;
 use tokio_rustls::rustls::{
@@ -16,7 +17,7 @@ use tokio_rustls::rustls::{
 
 use crate::{
     credentials::{Credentials, CredentialsError, Files, OwnCertificateError},
-    name::Identity,
+    name::{Identity, Role},
     verify::{CoordinatorVerifier, Expected, PeerVerifier, VerifierError},
 };
 
@@ -59,6 +60,16 @@ pub enum TlsError {
         /// The identity of this program.
         own: Box<Identity>,
     },
+}
+
+/// A certificate that is another program's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the certificate is that of {found}, and this is {expected}")]
+pub struct OtherOwner {
+    /// The identity that was expected.
+    pub expected: String,
+    /// The identity that the certificate has.
+    pub found: String,
 }
 
 /// The metric of when a program's certificate expires.
@@ -120,6 +131,28 @@ impl Tls {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.material.load().credentials.identity().clone()
+    }
+
+    /// Checks that the certificate is the program's own: of this role and name, and of this cluster
+    /// where that is known.
+    ///
+    /// # Errors
+    /// [`OtherOwner`].
+    pub fn check_owner(
+        &self,
+        cluster: Option<&ClusterName>,
+        role: Role,
+        name: &str,
+    ) -> Result<(), OtherOwner> {
+        let found = self.identity();
+        let cluster = cluster.unwrap_or(found.cluster());
+        if found.role() == role && found.name() == name && found.cluster() == cluster {
+            return Ok(());
+        }
+        Err(OtherOwner {
+            expected: format!("paasta://{cluster}/{role}/{name}"),
+            found: found.to_string(),
+        })
     }
 
     /// The credentials now.

@@ -1,39 +1,6 @@
 //! What a scrape of a coordinator holds.
 
-use std::collections::BTreeMap;
-
 use super::*;
-
-fn nothing_yet() -> RaftStatus {
-    RaftStatus {
-        node_id: 1,
-        cluster_id: None,
-        epoch: 0,
-        store: String::new(),
-        role: crate::raft::Role::Learner,
-        term: 0,
-        leader: None,
-        last_log: None,
-        committed: None,
-        applied: None,
-        snapshot: None,
-        purged: None,
-        voters: BTreeMap::new(),
-        learners: BTreeMap::new(),
-        changing: false,
-        lease: Duration::from_secs(1),
-        since_quorum_ack: None,
-        since_heard: None,
-        snapshot_trouble: None,
-        answered: BTreeMap::new(),
-        matched: BTreeMap::new(),
-        refused: BTreeMap::new(),
-        refused_here: None,
-        clock_ahead_ms: 0,
-        pace_permille: 1_000,
-        links: BTreeMap::new(),
-    }
-}
 
 fn text(metrics: &Metrics) -> String {
     metrics.meters().text(Page::new("coordinator")).unwrap()
@@ -57,7 +24,7 @@ fn what_never_happened_is_told_as_zero() {
 #[tokio::test]
 async fn elections_and_leaders_are_counted_as_they_are_seen() {
     let metrics = Metrics::new();
-    let (seen, status) = watch::channel(nothing_yet());
+    let (seen, status) = watch::channel(RaftStatus::blank());
     let following = tokio::spawn(metrics.clone().follow(status));
     let look = |term, leader: Option<u64>| {
         seen.send_modify(|status| {

@@ -182,6 +182,39 @@ impl RaftStatus {
         }
     }
 
+    /// That of a store that has just been made; the unit tests set what they are about.
+    #[cfg(test)]
+    pub(crate) fn blank() -> Self {
+        Self {
+            node_id: 1,
+            cluster_id: None,
+            epoch: 0,
+            store: String::new(),
+            role: Role::Learner,
+            term: 0,
+            leader: None,
+            last_log: None,
+            committed: None,
+            applied: None,
+            snapshot: None,
+            purged: None,
+            voters: BTreeMap::new(),
+            learners: BTreeMap::new(),
+            changing: false,
+            lease: Duration::from_secs(1),
+            since_quorum_ack: None,
+            since_heard: None,
+            snapshot_trouble: None,
+            answered: BTreeMap::new(),
+            matched: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            refused_here: None,
+            clock_ahead_ms: 0,
+            pace_permille: 1_000,
+            links: BTreeMap::new(),
+        }
+    }
+
     /// Whether it decides here: a majority has answered it within the lease.
     pub fn is_leader(&self) -> bool {
         self.role == Role::Leader

@@ -305,28 +305,7 @@ impl Worker {
             .iter()
             .flat_map(|held| &held.replicas)
             .filter(|(_, replica)| replica.want != Want::Stop)
-            .map(|(id, replica)| ReplicaReport {
-                id: *id,
-                app: replica.app.clone(),
-                phase: match replica.want {
-                    Want::Run => Phase::Running,
-                    _ => Phase::Draining,
-                },
-                health: Health::Healthy,
-                started_at: Some(long_ago()),
-                host_port: Some(port(*id)),
-                container: Some(format!("container-{id}")),
-                run: 1,
-                failures: 0,
-                next_try_at: None,
-                drained: replica.want == Want::Drain,
-                in_load_balancer: None,
-                message: String::new(),
-                image: Default::default(),
-                last_end: None,
-                troubles: Default::default(),
-                other_troubles: 0,
-            })
+            .map(|(id, replica)| well(*id, replica))
             .collect();
         let serving = replicas
             .iter()
@@ -401,7 +380,7 @@ fn message(kind: Kind) -> AgentMessage {
     AgentMessage { kind: Some(kind) }
 }
 
-pub(crate) fn port(id: ReplicaId) -> u16 {
+fn port(id: ReplicaId) -> u16 {
     u16::try_from(31_000 + id.0 % 1000).expect("a port")
 }
 
@@ -414,6 +393,32 @@ pub(crate) fn now() -> Timestamp {
 
 /// Longer than any app is watched before it counts as happy: a replica is as soon as it is reported,
 /// and stays so whatever is reported again.
-pub(crate) fn long_ago() -> Timestamp {
+fn long_ago() -> Timestamp {
     Timestamp(now().0 - 3_600_000)
+}
+
+/// A replica that has been well for long, and drains or runs as it should.
+pub(crate) fn well(id: ReplicaId, replica: &AssignedReplica) -> ReplicaReport {
+    ReplicaReport {
+        id,
+        app: replica.app.clone(),
+        phase: match replica.want {
+            Want::Run => Phase::Running,
+            _ => Phase::Draining,
+        },
+        health: Health::Healthy,
+        started_at: Some(long_ago()),
+        host_port: Some(port(id)),
+        container: Some(format!("container-{id}")),
+        run: 1,
+        failures: 0,
+        next_try_at: None,
+        drained: replica.want == Want::Drain,
+        in_load_balancer: None,
+        message: String::new(),
+        image: Default::default(),
+        last_end: None,
+        troubles: Default::default(),
+        other_troubles: 0,
+    }
 }

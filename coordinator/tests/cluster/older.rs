@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use paasta_common::{
     assignment::{Assignment, Want},
-    report::{Health, HostReport, Phase, ReplicaReport, Runtime},
+    report::{HostReport, Phase, ReplicaReport, Runtime},
 };
 use paasta_proto::{
     convert,
@@ -22,7 +22,7 @@ use tonic::{Request, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 
 use super::{
-    agent::{info, long_ago, now, port},
+    agent::{info, now, well},
     coordinators::Coordinators,
 };
 use crate::PATIENCE;
@@ -59,23 +59,8 @@ fn report(held: Option<&Assignment>) -> Kind {
         complete: true,
         replicas: replicas
             .map(|(id, replica)| ReplicaReport {
-                id: *id,
-                app: replica.app.clone(),
                 phase: Phase::Running,
-                health: Health::Healthy,
-                started_at: Some(long_ago()),
-                host_port: Some(port(*id)),
-                container: Some(format!("container-{id}")),
-                run: 1,
-                failures: 0,
-                next_try_at: None,
-                drained: replica.want == Want::Drain,
-                in_load_balancer: None,
-                message: String::new(),
-                image: Default::default(),
-                last_end: None,
-                troubles: Default::default(),
-                other_troubles: 0,
+                ..well(*id, replica)
             })
             .collect(),
         runtime: Runtime::Ok,

@@ -14,7 +14,7 @@ use paasta_proto::v1::{HostState, MaintenanceStatusResponse, MetastatusResponse,
 use paasta_tests::cluster::{binaries::binaries, skewed};
 use paasta_tests::run::eventually;
 
-use super::{MEMBERS, PATIENCE, Plane, git};
+use super::{MEMBERS, PATIENCE, Plane, deployed_repository};
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 /// How wrong the clocks are, seconds.
@@ -237,13 +237,7 @@ fn a_leader_with_a_wrong_clock_moves_no_moment_and_no_deadline() -> Result<()> {
         REMOVAL.as_secs()
     ))?;
     let repository = plane.dir.path().join("hello.git");
-    fs::create_dir(&repository)?;
-    git(&repository, &["init", "-q"])?;
-    git(&repository, &["commit", "-q", "--allow-empty", "-m", "x"])?;
-    git(
-        &repository,
-        &["tag", "paasta-demo.all-20250101T000000-deploy"],
-    )?;
+    deployed_repository(&repository, "demo.all")?;
     plane.write(
         "hello/service.yaml",
         &format!("git_url: file://{}\n", repository.display()),

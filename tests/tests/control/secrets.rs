@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use paasta_tests::run::eventually;
 
 use super::verbs::{VERBS, words};
-use super::{MEMBERS, PATIENCE, Plane, SECRET, all, get, git, nowhere};
+use super::{MEMBERS, PATIENCE, Plane, SECRET, all, deployed_repository, get, git, nowhere};
 
 /// For how long `paasta watch` is run.
 const WATCHED: Duration = Duration::from_secs(1);
@@ -52,13 +52,7 @@ fn server(refs: String, head: String) -> Result<String> {
 /// the version of the first, and that URL.
 fn declare(plane: &Plane) -> Result<(String, String)> {
     let repository = plane.dir.path().join("repository");
-    fs::create_dir(&repository)?;
-    git(&repository, &["init", "-q"])?;
-    git(&repository, &["commit", "-q", "--allow-empty", "-m", "x"])?;
-    git(
-        &repository,
-        &["tag", "paasta-demo.all-20250101T000000-deploy"],
-    )?;
+    deployed_repository(&repository, "demo.all")?;
     git(&repository, &["update-server-info"])?;
     let read = |name: &str| fs::read_to_string(repository.join(".git").join(name));
     let address = server(read("info/refs")?, read("HEAD")?)?;

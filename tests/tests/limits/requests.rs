@@ -80,28 +80,28 @@ impl Decoder for Raw {
     }
 }
 
+/// A client that takes large answers.
+async fn ready(channel: &Channel) -> Result<Grpc<Channel>, Status> {
+    let mut client = Grpc::new(channel.clone()).max_decoding_message_size(64 << 20);
+    let ready = client.ready().await;
+    ready.map_err(|error| Status::unknown(error.to_string()))?;
+    Ok(client)
+}
+
 /// The messages of the answer, as bytes; a call that has one message is a stream of one.
 pub(super) async fn stream(
     channel: &Channel,
     path: &'static str,
     bytes: Vec<u8>,
 ) -> Result<Streaming<Bytes>, Status> {
-    let mut client = Grpc::new(channel.clone()).max_decoding_message_size(64 << 20);
-    client
-        .ready()
-        .await
-        .map_err(|error| Status::unknown(error.to_string()))?;
+    let mut client = ready(channel).await?;
     let path = http::uri::PathAndQuery::from_static(path);
     let answer = client.server_streaming(Request::new(bytes), path, Raw);
     Ok(answer.await?.into_inner())
 }
 
 async fn raw(channel: &Channel, path: &'static str, bytes: Vec<u8>) -> Result<usize, Status> {
-    let mut client = Grpc::new(channel.clone()).max_decoding_message_size(64 << 20);
-    client
-        .ready()
-        .await
-        .map_err(|error| Status::unknown(error.to_string()))?;
+    let mut client = ready(channel).await?;
     let path = http::uri::PathAndQuery::from_static(path);
     let answer = client.unary(Request::new(bytes), path, Raw).await?;
     Ok(answer.into_inner().len())

@@ -8,10 +8,8 @@ use crate::raft::{Peer, Role};
 fn status() -> RaftStatus {
     let at = |id: u64| (id, format!("h{id}:7000"));
     RaftStatus {
-        node_id: 1,
         cluster_id: Some("c".to_owned()),
         epoch: 1,
-        store: String::new(),
         role: Role::Leader,
         term: 4,
         leader: Some(Peer {
@@ -19,24 +17,14 @@ fn status() -> RaftStatus {
             address: "h1:7000".to_owned(),
         }),
         last_log: Some(100),
-        committed: None,
         applied: Some(100),
         snapshot: Some(50),
-        purged: None,
         voters: BTreeMap::from([at(1), at(2), at(3)]),
         learners: BTreeMap::from([at(4)]),
-        changing: false,
-        lease: Duration::from_secs(1),
         since_quorum_ack: Some(Duration::ZERO),
-        since_heard: None,
-        snapshot_trouble: None,
         answered: BTreeMap::from([(2, Duration::from_millis(70)), (3, Duration::from_secs(60))]),
         matched: BTreeMap::from([(2, Some(98)), (3, Some(40)), (4, None)]),
-        refused: BTreeMap::new(),
-        refused_here: None,
-        clock_ahead_ms: 0,
-        pace_permille: 1_000,
-        links: BTreeMap::new(),
+        ..RaftStatus::blank()
     }
 }
 

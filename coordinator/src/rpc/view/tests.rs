@@ -1,7 +1,7 @@
 //! An answer that the golden texts of `paasta` are made of (`cli/tests/data/status.json`), as this
 //! view gives it. With `UPDATE_GOLDEN=1` in the environment the file is written again.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use paasta_common::{
     id::ReplicaId,
@@ -30,35 +30,14 @@ const GOLDEN: &str = "../cli/tests/data/status.json";
 
 fn leader() -> RaftStatus {
     RaftStatus {
-        node_id: 1,
-        cluster_id: None,
         epoch: 1,
-        store: String::new(),
         role: Role::Leader,
         term: 4,
         leader: Some(Peer {
             id: 1,
             address: "c1:7401".to_owned(),
         }),
-        last_log: None,
-        committed: None,
-        applied: None,
-        snapshot: None,
-        purged: None,
-        voters: BTreeMap::new(),
-        learners: BTreeMap::new(),
-        changing: false,
-        lease: Duration::from_secs(1),
-        since_quorum_ack: None,
-        since_heard: None,
-        snapshot_trouble: None,
-        answered: BTreeMap::new(),
-        matched: BTreeMap::new(),
-        refused: BTreeMap::new(),
-        refused_here: None,
-        clock_ahead_ms: 0,
-        pace_permille: 1_000,
-        links: BTreeMap::new(),
+        ..RaftStatus::blank()
     }
 }
 
