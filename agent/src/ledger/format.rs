@@ -10,8 +10,8 @@
 //! | then | the head: the number of the save and the newest fence, JSON |
 //! | then | the body: the assignment, each app once, the records, JSON |
 //!
-//! Every later format keeps bytes 0-11 and 32-35, so that a flipped bit is told from a newer format.
-//! The head has a checksum of its own, so that the fence outlives a damaged body.
+//! Every later format keeps bytes 0-11 and 32-35, so that a flipped bit is distinguished from a newer
+//! format. The head has a checksum of its own, so that the fence outlives a damaged body.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 

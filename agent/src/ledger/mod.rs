@@ -6,9 +6,9 @@
 //! - `choice`: which file counts after a crash or damage;
 //! - `writer`: the thread that writes.
 //!
-//! A ledger of which neither file is whole is set aside and begun anew: what runs is found again by
-//! its labels. The fence has a checksum of its own in each file and outlives a damaged rest, so that
-//! nothing older is obeyed.
+//! A ledger of which neither file is whole is set aside, and a new one begins: what runs is found
+//! again by its labels. The fence has a checksum of its own in each file and outlives a damaged rest,
+//! so that nothing older is obeyed.
 
 mod choice;
 mod damage;

@@ -156,7 +156,7 @@ impl Context {
         self.reaching(self.addresses()?, self.global.timeout)
     }
 
-    /// These coordinators, each call within `timeout`, by TLS where it is asked for.
+    /// These coordinators, each call within `timeout`, by TLS when its files are named.
     ///
     /// # Errors
     /// The files of TLS cannot be used.

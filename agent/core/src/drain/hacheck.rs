@@ -1,6 +1,6 @@
 //! Method `hacheck`: the hacheck of the replica's host is told that each registration is down, so
 //! that load balancers which ask it let the replica go, and after a time its connections are held
-//! to be finished. PaaSTA's rules (its drain_lib), but for one: where hacheck cannot be told, the
+//! to be finished. PaaSTA's rules (its drain_lib), but for one: where hacheck does not answer, the
 //! time still passes, as there may be connections all the same.
 
 use paasta_common::time::Timestamp;

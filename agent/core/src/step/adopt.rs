@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) fn adopt(world: &World<'_>, records: &mut BTreeMap<ReplicaId, Record>) {
-    // Before the first listing a new replica cannot be told from a running one.
+    // Before the first listing a new replica cannot be distinguished from a running one.
     if world.observed.listing.is_none() {
         return;
     }
