@@ -11,10 +11,10 @@ QUIET := cli identity links soa soak cluster store bad_hosts bounces newer paced
 # Faults on real coordinators: root, for mount namespaces.
 HOSTILE := hostile
 # Those that need Docker and root.
-REAL := adoption binary control docker demo e2e hosts limits prometheus tls
+REAL := adoption binary control docker demo e2e hosts limits packages prometheus tls
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt spell lint unit test test-one install bench sim planted hostile cases e2e demo demo-down docs schemas reference fix
+.PHONY: help build check fmt spell lint unit test test-one install bench sim planted hostile cases e2e demo demo-down dist docs schemas reference fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ cases: build ## The cases from real life (tests/cases.txt), each with its right 
 
 e2e: build ## The tests on real processes, hosts and Docker (root)
 	$(CARGO) test --workspace --locked $(REAL:%=--test %) -- --test-threads=1
+
+dist: ## Make the Debian packages, the static tarball, the SBOM and checksums, in target/dist/out
+	deploy/packages/dist.sh
 
 demo: build ## Start a cluster on this machine and deploy the example service (root)
 	deploy/demo/demo.sh up

@@ -2,16 +2,18 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use paasta_agent::command::{
     ExplainArgs, ImagesArgs, ReapArgs, RunArgs, explain, images, reap, run,
 };
 use paasta_process::{
     chain::chain,
-    private,
+    help, private,
     telemetry::{self, LogFormat},
 };
 
@@ -42,6 +44,12 @@ enum Verb {
     Reap(Box<ReapArgs>),
     /// Judge the images of services here, and remove those that exceed the budget.
     Images(Box<ImagesArgs>),
+    /// Write the man pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// The directory, made if it is not there.
+        directory: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -66,6 +74,10 @@ fn obey(command: Verb) -> anyhow::Result<()> {
         Verb::Explain(args) => explain(*args)?,
         Verb::Reap(args) => reap(*args)?,
         Verb::Images(args) => images(*args)?,
+        Verb::Man { directory } => {
+            return help::man(Cli::command(), &directory)
+                .with_context(|| format!("cannot write to {}", directory.display()));
+        }
     };
     writeln!(io::stdout(), "{}", said.trim_end())?;
     Ok(())
@@ -73,8 +85,7 @@ fn obey(command: Verb) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-    use paasta_process::{help, reference};
+    use paasta_process::reference;
 
     use super::*;
 

@@ -5,7 +5,7 @@ mod command;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use paasta_coordinator::{
     options::Options,
     run::{RunError, run},
@@ -14,7 +14,7 @@ use paasta_process::{
     accept::raise_limit,
     chain::chain,
     config::{self, Strictness},
-    help::examples,
+    help::{self, examples},
     listen::Cidr,
     private, shutdown, telemetry,
 };
@@ -62,6 +62,12 @@ enum Verb {
     Recover(command::recover::Args),
     /// Set a damaged store aside, to join the cluster again with a new id.
     Rejoin(command::rejoin::Args),
+    /// Write the man pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// The directory, made if it is not there.
+        directory: PathBuf,
+    },
 }
 
 /// Every flag overrides the key of the same name in the `coordinator` section.
@@ -105,6 +111,8 @@ fn main() -> ExitCode {
         Verb::Restore(args) => offline(command::restore::run(&args)),
         Verb::Recover(args) => offline(command::recover::run(&args)),
         Verb::Rejoin(args) => offline(async { command::rejoin::run(&args) }),
+        Verb::Man { directory } => help::man(Cli::command(), &directory)
+            .with_context(|| format!("cannot write to {}", directory.display())),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -186,8 +194,7 @@ fn options(args: RunArgs, strictness: Strictness) -> anyhow::Result<(Options, Ve
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-    use paasta_process::{help, reference};
+    use paasta_process::reference;
 
     use super::*;
 

@@ -1,10 +1,10 @@
 //! `paasta man`: the man pages, made from the command line itself, so that they cannot differ.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
-use paasta_process::help::examples;
+use paasta_process::help::{self, examples};
 
 use super::Context;
 use crate::{args, exit::Exit};
@@ -27,9 +27,7 @@ pub struct Args {
 /// A page cannot be written.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let directory = &args.directory;
-    fs::create_dir_all(directory)
-        .with_context(|| format!("cannot make {}", directory.display()))?;
-    clap_mangen::generate_to(args::Args::command(), directory)
+    help::man(args::Args::command(), directory)
         .with_context(|| format!("cannot write the man pages to {}", directory.display()))?;
     context.print(&format!("the man pages are in {}\n", directory.display()))?;
     Ok(Exit::Ok)

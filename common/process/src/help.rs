@@ -2,8 +2,10 @@
 
 use clap::Command;
 
+mod man;
 mod page;
 
+pub use man::man;
 pub use page::{exit_codes, markdown};
 
 /// What the section of examples begins with.
