@@ -10,6 +10,7 @@ pub mod caller;
 pub mod codec;
 pub mod desired;
 pub mod http;
+pub mod keeper;
 pub mod leader;
 pub mod logs;
 pub mod machine;

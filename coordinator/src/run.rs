@@ -22,6 +22,7 @@ use crate::{
     alerts::Alerts,
     desired::Desired,
     http::Api,
+    keeper::{Keeper, fetch::KeyFetcher},
     leader::{Leader, Leadership},
     logs::broker::LogBroker,
     machine::ClusterMachine,
@@ -34,12 +35,14 @@ use crate::{
     rpc::{
         admin::AdminService,
         agents::AgentsService,
+        authority::AuthorityService,
         bounces::BouncesService,
         cluster::ClusterService,
         connections::Connections,
         deploys::DeploysService,
         follow::Followers,
         gate::Gate,
+        joining::{JoinRate, JoiningService},
         logs::{LogsService, READERS_MAX},
         looks::Looks,
         members::MembersService,
@@ -47,6 +50,7 @@ use crate::{
         server::{ServeError, Services, bind, serve},
         settings::SettingsService,
         snapshots::SnapshotsService,
+        tokens::TokensService,
     },
     sessions::Sessions,
     space::{Rooms, SpaceWatch},
@@ -197,6 +201,7 @@ pub struct Coordinator {
     configured: Option<ClusterName>,
     dir: String,
     space: SpaceWatch,
+    key: KeyFetcher,
     shutdown: CancellationToken,
 }
 
@@ -249,6 +254,12 @@ impl Coordinator {
             machine: machine.clone(),
             proposer: proposer.clone(),
         };
+        let key = KeyFetcher {
+            keeper: options.keeper.clone(),
+            machine: machine.clone(),
+            consensus: space.consensus.clone(),
+            peers: space.peers.clone(),
+        };
         let (leader, services) = build(options, clock, machine, proposer, &space.rooms, &shutdown);
         Ok(Self {
             leader,
@@ -256,6 +267,7 @@ impl Coordinator {
             configured,
             dir,
             space,
+            key,
             shutdown,
         })
     }
@@ -282,6 +294,7 @@ impl Coordinator {
         shutdown::ready();
         let leading = self.leader.run(shutdown.clone());
         let watching = self.space.follow(shutdown.clone());
+        let fetching = self.key.run(shutdown.clone());
         let serving = async {
             let result = serve(incoming, self.services, shutdown.clone()).await;
             shutdown.cancel();
@@ -298,8 +311,8 @@ impl Coordinator {
                 }
             }
         };
-        let ((), (), served, ended, checked) =
-            tokio::join!(leading, watching, serving, ending, checking);
+        let ((), (), (), served, ended, checked) =
+            tokio::join!(leading, watching, fetching, serving, ending, checking);
         counting.abort();
         consensus.shutdown().await;
         match ended {
@@ -434,6 +447,7 @@ fn build(
         Arc::clone(&sessions.clock),
         shutdown.clone(),
     );
+    let (joining, tokens, authority) = identities(&admin, &proposer, &options.keeper);
     let cluster = ClusterService {
         consensus: consensus.clone(),
         machine,
@@ -455,6 +469,9 @@ fn build(
         deploys,
         settings,
         snapshots,
+        joining,
+        tokens,
+        authority,
     };
     (leader, services)
 }
@@ -475,6 +492,33 @@ fn sessions(
         shutdown: shutdown.clone(),
         turns: Arc::default(),
     }
+}
+
+/// The services by which programs and persons get their identities.
+fn identities(
+    admin: &AdminService,
+    proposer: &Proposer,
+    keeper: &Keeper,
+) -> (JoiningService, TokensService, AuthorityService) {
+    let joining = JoiningService {
+        gate: admin.gate.clone(),
+        consensus: admin.consensus.clone(),
+        machine: admin.machine.clone(),
+        proposer: proposer.clone(),
+        keeper: keeper.clone(),
+        rate: JoinRate::default(),
+    };
+    let tokens = TokensService {
+        gate: admin.gate.clone(),
+        machine: admin.machine.clone(),
+        proposer: proposer.clone(),
+        keeper: keeper.clone(),
+    };
+    let authority = AuthorityService {
+        consensus: admin.consensus.clone(),
+        keeper: keeper.clone(),
+    };
+    (joining, tokens, authority)
 }
 
 /// The services by which people change something: each sees what reading sees.

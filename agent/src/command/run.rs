@@ -15,7 +15,7 @@ use paasta_process::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, left};
+use super::{ConfigArgs, join, left};
 use crate::{
     agent::{Agent, Parts, StartError},
     capacity,
@@ -53,6 +53,7 @@ pub struct RunArgs {
 /// When the configuration or the ledger cannot be used.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let system = args.config.load()?;
+    join::at_start(&system)?;
     let mut options = Options::new(&system)?;
     private::own(&options.state_dir, &THEIRS).context("agent.state_dir cannot be used")?;
     let machine = Machine::open(&options.state_dir, &options.host.id)?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use paasta_common::config::TlsConfig;
+use paasta_common::{config::TlsConfig, joining::KeyDigest};
 use tokio_rustls::rustls::{
     self, RootCertStore,
     crypto::{CryptoProvider, ring},
@@ -172,6 +172,7 @@ pub struct Credentials {
     pub(crate) certified: Arc<CertifiedKey>,
     pub(crate) provider: Arc<CryptoProvider>,
     identity: Identity,
+    key: KeyDigest,
     validity: Validity,
     files: Files,
 }
@@ -191,7 +192,7 @@ impl Credentials {
             what: what.clone(),
             source,
         };
-        let identity = leaf::identity(leaf).map_err(of_leaf)?;
+        let (identity, key_digest) = leaf::proven(leaf).map_err(of_leaf)?;
         let validity = leaf::validity(leaf).ok_or_else(|| of_leaf(LeafError::Unreadable))?;
         let key_name = files.key.display().to_string();
         let key = PrivateKeyDer::from_pem_slice(&key::read_key(&files.key)?);
@@ -211,6 +212,7 @@ impl Credentials {
             certified: Arc::new(certified),
             provider,
             identity,
+            key: key_digest,
             validity,
             files: files.clone(),
         })
@@ -220,6 +222,12 @@ impl Credentials {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The digest of the certificate's public key.
+    #[must_use]
+    pub fn key_digest(&self) -> KeyDigest {
+        self.key
     }
 
     /// When the certificate may be used.

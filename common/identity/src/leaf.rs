@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use paasta_common::joining::KeyDigest;
+use sha2::{Digest as _, Sha256};
 use tokio_rustls::rustls::{CertificateError, OtherError, pki_types::CertificateDer};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
@@ -83,6 +85,20 @@ pub(crate) fn validity(der: &CertificateDer<'_>) -> Option<Validity> {
 /// The public key of a certificate with its algorithm (`SubjectPublicKeyInfo`).
 pub(crate) fn public_key(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
     Some(parse(der)?.public_key().raw.to_vec())
+}
+
+/// The digest of the public key of a certificate.
+pub(crate) fn key_digest(der: &CertificateDer<'_>) -> Option<KeyDigest> {
+    Some(KeyDigest(Sha256::digest(public_key(der)?).into()))
+}
+
+/// The identity of a certificate, and the digest of its public key.
+///
+/// # Errors
+/// [`LeafError`].
+pub(crate) fn proven(der: &CertificateDer<'_>) -> Result<(Identity, KeyDigest), LeafError> {
+    let key = key_digest(der).ok_or(LeafError::Unreadable)?;
+    Ok((identity(der)?, key))
 }
 
 fn moment(unix: i64) -> SystemTime {

@@ -153,6 +153,8 @@ fn weight(command: &Command) -> Weight {
         | Command::SetSpace(_)
         | Command::SetWant(_)
         | Command::NoteAbsence(_)
+        | Command::SetAuthorities(_)
+        | Command::RevokeToken(_)
         | Command::Forget(_) => Weight::Mends,
         Command::RegisterHost(_)
         | Command::HostLost(_)
@@ -168,6 +170,9 @@ fn weight(command: &Command) -> Weight {
         | Command::RefuseHost(_)
         | Command::SetHostTrouble(_)
         | Command::PaceBounces(_)
+        | Command::RenewNode(_)
+        | Command::CreateToken(_)
+        | Command::UseToken(_)
         | Command::Place(_)
         | Command::Bounce(_) => Weight::Keeps,
         Command::SetInstance(_)

@@ -3,10 +3,11 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
-    admin_server::AdminServer, agents_server::AgentsServer, bounces_server::BouncesServer,
-    cluster_server::ClusterServer, deploys_server::DeploysServer, logs_server::LogsServer,
-    members_server::MembersServer, operate_server::OperateServer, settings_server::SettingsServer,
-    snapshots_server::SnapshotsServer,
+    admin_server::AdminServer, agents_server::AgentsServer, authority_server::AuthorityServer,
+    bounces_server::BouncesServer, cluster_server::ClusterServer, deploys_server::DeploysServer,
+    joining_server::JoiningServer, logs_server::LogsServer, members_server::MembersServer,
+    operate_server::OperateServer, settings_server::SettingsServer,
+    snapshots_server::SnapshotsServer, tokens_server::TokensServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -21,10 +22,10 @@ use tonic::{
 use tower::layer::layer_fn;
 
 use super::{
-    access::Access, admin::AdminService, agents::AgentsService, bounces::BouncesService,
-    cluster::ClusterService, connections::Noted, deploys::DeploysService, logs::LogsService,
-    members::MembersService, operate::OperateService, settings::SettingsService,
-    snapshots::SnapshotsService,
+    access::Access, admin::AdminService, agents::AgentsService, authority::AuthorityService,
+    bounces::BouncesService, cluster::ClusterService, connections::Noted, deploys::DeploysService,
+    joining::JoiningService, logs::LogsService, members::MembersService, operate::OperateService,
+    settings::SettingsService, snapshots::SnapshotsService, tokens::TokensService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -64,6 +65,12 @@ pub struct Services {
     pub settings: SettingsService,
     /// Operators, saving the state.
     pub snapshots: SnapshotsService,
+    /// Strangers and others that get certificates.
+    pub joining: JoiningService,
+    /// Operators, making join tokens.
+    pub tokens: TokensService,
+    /// Coordinators that get the authority's key.
+    pub authority: AuthorityService,
 }
 
 /// Why the endpoint could not be served.
@@ -124,6 +131,11 @@ where
     health
         .set_serving::<SnapshotsServer<SnapshotsService>>()
         .await;
+    health.set_serving::<JoiningServer<JoiningService>>().await;
+    health.set_serving::<TokensServer<TokensService>>().await;
+    health
+        .set_serving::<AuthorityServer<AuthorityService>>()
+        .await;
     health.set_serving::<RaftServer>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(paasta_proto::DESCRIPTORS)
@@ -143,7 +155,10 @@ where
         .add_service(OperateServer::new(services.operate))
         .add_service(SettingsServer::new(services.settings))
         .add_service(BouncesServer::new(services.bounces))
-        .add_service(SnapshotsServer::new(services.snapshots));
+        .add_service(SnapshotsServer::new(services.snapshots))
+        .add_service(JoiningServer::new(services.joining))
+        .add_service(TokensServer::new(services.tokens))
+        .add_service(AuthorityServer::new(services.authority));
     let (stopping, consensus) = (shutdown.clone(), services.consensus.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))

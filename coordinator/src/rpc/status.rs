@@ -1,9 +1,10 @@
 //! The only place where an error becomes a gRPC status: the code tells a program what to do, the
 //! text tells an operator.
 
+use paasta_coordinator_core::state::outcome::Reason;
 use tonic::{Status, body::Body};
 
-use crate::propose::ProposalError;
+use crate::{keeper::KeeperError, propose::ProposalError};
 
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,18 @@ pub enum RpcError {
     /// The caller has no certificate.
     #[error("this call takes a certificate of the cluster, and the connection has none")]
     NoCertificate,
+    /// A join, a renewal or a token is refused.
+    #[error("{0}")]
+    Refused(Box<Reason>),
+    /// Nothing can be signed here.
+    #[error(transparent)]
+    Keeper(#[from] crate::keeper::KeeperError),
+    /// The caller is no coordinator with a vote.
+    #[error("{principal} gets no key: only a coordinator with a vote does")]
+    NoVoter {
+        /// The caller.
+        principal: String,
+    },
     /// The coordinator stops.
     #[error("this coordinator is stopping; use another one")]
     Stopping,
@@ -133,6 +146,10 @@ impl From<RpcError> for Status {
             },
             RpcError::Member(error) => Self::new(member_code(&error), text),
             RpcError::Denied { .. } | RpcError::OtherHost { .. } => Self::permission_denied(text),
+            RpcError::Refused(reason) => Self::new(refusal_code(&reason), text),
+            RpcError::Keeper(KeeperError::NoKey) => Self::unavailable(text),
+            RpcError::Keeper(_) => Self::internal(text),
+            RpcError::NoVoter { .. } => Self::permission_denied(text),
             RpcError::NoMethod { .. } => Self::unimplemented(text),
             RpcError::NoCertificate => Self::unauthenticated(text),
             RpcError::IdTaken(_) => Self::already_exists(text),
@@ -159,6 +176,16 @@ fn member_code(error: &crate::raft::MemberError) -> tonic::Code {
         Error::Taken { .. } => tonic::Code::AlreadyExists,
         Error::Refused(_) => tonic::Code::FailedPrecondition,
         Error::NotCaughtUp(_) | Error::TimedOut => tonic::Code::DeadlineExceeded,
+    }
+}
+
+fn refusal_code(reason: &Reason) -> tonic::Code {
+    match reason {
+        Reason::NameTaken { .. } | Reason::TokenExists { .. } => tonic::Code::AlreadyExists,
+        Reason::TooManyTokens { .. } | Reason::TooManyNodes { .. } => {
+            tonic::Code::ResourceExhausted
+        }
+        _ => tonic::Code::PermissionDenied,
     }
 }
 

@@ -89,6 +89,11 @@ impl Touched {
             | Command::NoteTroubles(_)
             | Command::SetHostTrouble(_)
             | Command::RefuseHost(_)
+            | Command::SetAuthorities(_)
+            | Command::CreateToken(_)
+            | Command::UseToken(_)
+            | Command::RevokeToken(_)
+            | Command::RenewNode(_)
             | Command::NoteClock(_) => {}
             Command::Init(_)
             | Command::RegisterHost(_)
