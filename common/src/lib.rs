@@ -18,6 +18,7 @@ pub mod image;
 pub mod overcommit;
 pub mod problem;
 pub mod report;
+pub mod smartstack;
 pub mod soa;
 pub mod spec;
 pub mod text;

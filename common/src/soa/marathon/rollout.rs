@@ -65,7 +65,7 @@ fn happiness(fields: &mut Record<'_, '_>) -> (Option<bool>, Option<u64>) {
 /// `drain_method` and its parameters. In the load balancer the default is to wait there, outside
 /// of it there is nothing to leave.
 pub(super) fn drain(fields: &mut Record<'_, '_>, namespace: Option<&Namespace>) -> DrainMethod {
-    let announced = namespace.is_some_and(|namespace| namespace.proxy_port.is_some());
+    let announced = namespace.is_some_and(|namespace| namespace.options.proxy_port.is_some());
     let default = if announced { "hacheck" } else { "noop" };
     let given = fields.has("drain_method");
     let method = fields.text("drain_method");

@@ -194,7 +194,7 @@ impl Resolver<'_> {
 
     fn announced(&self) -> bool {
         self.namespace()
-            .is_some_and(|namespace| namespace.proxy_port.is_some())
+            .is_some_and(|namespace| namespace.options.proxy_port.is_some())
     }
 
     /// The mode is the instance's, else the namespace's for checks, else the namespace's; with
@@ -264,7 +264,7 @@ impl Resolver<'_> {
     fn location(&self) -> Option<String> {
         let own = self.config.registrations.first() == Some(&self.id.to_string());
         let namespace = self.namespace().filter(|_| own && self.announced())?;
-        Some(namespace.discover.clone())
+        Some(namespace.options.discover.to_string())
     }
 
     fn bounce(&self) -> BounceSpec {
