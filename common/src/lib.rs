@@ -12,6 +12,7 @@ pub mod config;
 pub mod container;
 pub mod deployments;
 pub mod disk;
+pub mod endpoints;
 pub mod host;
 pub mod id;
 pub mod image;

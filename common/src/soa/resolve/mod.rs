@@ -68,6 +68,7 @@ pub fn resolve(
             replication_threshold: config.replication_threshold,
             team: config.monitoring.team.clone(),
             monitoring: resolver.monitoring(),
+            namespaces: config.namespaces.clone(),
             autoscaling: config
                 .max_instances
                 // Bounds that contradict each other were warned of.
@@ -278,6 +279,7 @@ impl Resolver<'_> {
                 .min_task_uptime_ms
                 .unwrap_or(self.config.health.interval_ms),
             check_load_balancer: bounce.check_load_balancer.unwrap_or(self.announced()),
+            min_fraction_up: bounce.min_fraction_up,
             start_deadline_ms: bounce.start_deadline_ms,
             progress_deadline_ms: bounce.progress_deadline_ms,
             on_deadline: bounce.on_deadline,
