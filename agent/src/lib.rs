@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod capacity;
 pub mod command;
+pub mod endpoints;
 pub mod engine;
 pub mod http;
 pub mod images;

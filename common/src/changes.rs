@@ -113,6 +113,7 @@ mod tests {
             team: None,
             monitoring: Monitoring::default(),
             autoscaling: None,
+            namespaces: Default::default(),
         }
     }
 

@@ -89,6 +89,8 @@ macro_rules! name {
     };
 }
 
+pub(crate) use name;
+
 name!(
     /// A service: the name of its directory in yelpsoa-configs.
     ServiceName, "service name", service_rule

@@ -1,10 +1,14 @@
 //! What users ask for, resolved: the desired app of an instance and how to get there.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{app::AppSpec, id::AppId};
+use crate::{
+    app::AppSpec,
+    id::AppId,
+    smartstack::{Namespace, NamespaceOptions},
+};
 
 /// The desired state of one instance, as resolved from soa-configs and deployments.json.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,9 @@ pub struct InstanceSpec {
     /// `instances` is the upper bound then, as in PaaSTA until its autoscaler has spoken.
     #[serde(default)]
     pub autoscaling: Option<Autoscaling>,
+    /// The namespaces of `run.registrations` that are load balanced, with their options.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub namespaces: BTreeMap<Namespace, Arc<NamespaceOptions>>,
 }
 
 /// The bounds of an instance's number, the lower one not above the upper one.
@@ -182,6 +189,8 @@ pub struct BounceSpec {
     pub min_task_uptime_ms: u64,
     /// A replica is happy only when the load balancer sees it up.
     pub check_load_balancer: bool,
+    /// The fraction of the hosts that must have it in service for that.
+    pub min_fraction_up: Margin,
     /// Milliseconds in which the new app's first replica must be placed; 0 for no deadline.
     pub start_deadline_ms: u64,
     /// Milliseconds without progress after which `on_deadline` happens; never 0.
@@ -200,6 +209,7 @@ impl Default for BounceSpec {
             margin: Margin::ONE,
             min_task_uptime_ms: 0,
             check_load_balancer: false,
+            min_fraction_up: Margin::ONE,
             start_deadline_ms: 0,
             progress_deadline_ms: PROGRESS_DEADLINE_MS,
             on_deadline: OnDeadline::GoOn,

@@ -228,14 +228,16 @@ impl Leader {
     fn plan(&self, pace: &mut Pace) -> Vec<Command> {
         let began = tokio::time::Instant::now();
         let state = self.machine.read();
-        let observed = self.observations.read();
         let now = self.proposer.now();
         let mut touched = self.machine.take_touched();
         touched.add(self.observations.take_touched());
+        let touched = touched.scope(&state, &self.report.load());
+        let only = touched.as_ref().map(|scope| &scope.instances);
+        let observed = self.observations.announce(&state, only, now);
         let small = state.replica_count() <= self.small_replicas;
         let scope = match small || pace.is_due(began, now) {
             true => None,
-            false => touched.scope(&state, &self.report.load()),
+            false => touched,
         };
         let mut planned = match &scope {
             None => plan(&state, &observed, now),

@@ -7,16 +7,21 @@ use std::{
 };
 
 use paasta_common::{
-    id::{HostId, ReplicaId},
+    endpoints::ProxyReport,
+    id::{HostId, InstanceId, ReplicaId},
     report::{HostReport, Phase, ReplicaReport},
     time::Timestamp,
 };
-use paasta_coordinator_core::plan::{
-    clocks::far_off,
-    observed::{HostObserved, Observed, PlanSettings},
-    touched::Touched,
+use paasta_coordinator_core::{
+    endpoints::proxies::ProxyObserved,
+    plan::{
+        clocks::far_off,
+        observed::{HostObserved, Observed, PlanSettings},
+        touched::Touched,
+    },
+    state::ClusterState,
 };
-use parking_lot::{Mutex, RwLockReadGuard};
+use parking_lot::{Mutex, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use crate::shared::Shared;
@@ -29,6 +34,8 @@ pub struct Observations {
     /// Since it was last taken; bounded, as it becomes everything.
     touched: Arc<Mutex<Touched>>,
     changed: Arc<watch::Sender<u64>>,
+    /// The number of the last change of the endpoints.
+    announced: Arc<watch::Sender<u64>>,
 }
 
 /// Which session of a host is the newest: an older one has nothing to say any more.
@@ -42,12 +49,14 @@ impl Observations {
     /// Nothing observed yet.
     pub fn new(settings: PlanSettings) -> Self {
         let (changed, _) = watch::channel(0);
+        let (announced, _) = watch::channel(0);
         let observed = Observed::new(Timestamp::default(), settings);
         Self {
             observed: Arc::new(Shared::new(observed)),
             sessions: Arc::default(),
             touched: Arc::new(Mutex::new(Touched::everything())),
             changed: Arc::new(changed),
+            announced: Arc::new(announced),
         }
     }
 
@@ -136,6 +145,108 @@ impl Observations {
             known.complete_report |= report.complete;
             take_in(&mut known.replicas, report.replicas, report.complete)
         })
+    }
+
+    /// Whether the host has a load balancer. What it had in effect for another session is unknown:
+    /// it answers anew.
+    pub fn subscribe(&self, host: &HostId, session: u64, takes_endpoints: bool) {
+        if self.sessions.lock().newest.get(host) != Some(&session) {
+            return;
+        }
+        if let Some(known) = self.observed.write().hosts.get_mut(host) {
+            known.proxy = takes_endpoints.then(ProxyObserved::default);
+        }
+    }
+
+    /// Endpoints were sent to the host: the last message of number `sent`, none when there was none
+    /// in this call, and nothing is left up to the number `looked`.
+    pub fn sent(&self, host: &HostId, session: u64, sent: Option<u64>, looked: Option<u64>) {
+        if self.sessions.lock().newest.get(host) != Some(&session) {
+            return;
+        }
+        let mut observed = self.observed.write();
+        let known = observed.hosts.get_mut(host);
+        if let Some(proxy) = known.and_then(|known| known.proxy.as_mut()) {
+            proxy.sent = sent.unwrap_or(proxy.sent);
+            proxy.looked = looked.unwrap_or(proxy.looked);
+        }
+    }
+
+    /// Takes in what the load balancer of the host reports. `leader` is epoch and term of this
+    /// leader. False when a newer session has taken this one's place.
+    pub fn proxy_report(
+        &self,
+        host: &HostId,
+        session: u64,
+        (report, leader): (ProxyReport, (u64, u64)),
+        now: Timestamp,
+    ) -> bool {
+        if self.sessions.lock().newest.get(host) != Some(&session) {
+            return false;
+        }
+        let mut observed = self.observed.write();
+        let lease_ms = observed.settings.lease_ms;
+        let Observed {
+            hosts, endpoints, ..
+        } = &mut *observed;
+        let Some(known) = hosts.get_mut(host) else {
+            return true;
+        };
+        let was_silent = known.lease_until < now;
+        known.last_seen = now;
+        known.lease_until = now.after_ms(lease_ms);
+        let proxy = known.proxy.get_or_insert_default();
+        let (before, worked) = (proxy.reached(), proxy.degraded.is_empty());
+        let mut news: Vec<ReplicaId> = proxy.take(report, leader);
+        let after = proxy.reached();
+        let turned = worked != proxy.degraded.is_empty();
+        let confirmed = match after != before {
+            true => endpoints.changed_after(before.min(after)),
+            false => Some(BTreeSet::new()),
+        };
+        drop(observed);
+        let mut touched = self.touched.lock();
+        if was_silent {
+            touched.host(host);
+        }
+        match confirmed {
+            Some(confirmed) if !turned => news.extend(confirmed),
+            _ => touched.add(Touched::everything()),
+        }
+        if news.is_empty() && !was_silent && !turned && after == before {
+            return true;
+        }
+        for id in news {
+            touched.replica(id);
+        }
+        drop(touched);
+        self.notify();
+        true
+    }
+
+    /// Brings the endpoints in step with what is known: of these instances, or of all. Returns what
+    /// is observed, nothing having come in between.
+    pub fn announce(
+        &self,
+        state: &ClusterState,
+        only: Option<&BTreeSet<InstanceId>>,
+        now: Timestamp,
+    ) -> RwLockReadGuard<'_, Observed> {
+        let mut observed = self.observed.write();
+        let Observed {
+            hosts, endpoints, ..
+        } = &mut *observed;
+        let hosts = &*hosts;
+        let heard = |host: &HostId| hosts.get(host).map(HostObserved::heard);
+        if endpoints.update(state, heard, only, now) {
+            self.announced.send_replace(endpoints.number());
+        }
+        RwLockWriteGuard::downgrade(observed)
+    }
+
+    /// Changes with every change of the endpoints.
+    pub fn watch_endpoints(&self) -> watch::Receiver<u64> {
+        self.announced.subscribe()
     }
 
     /// Another machine, at `address`, was refused under the host's id.

@@ -28,6 +28,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
+mod endpoints;
+
 use crate::{
     leader::Leadership,
     logs::broker::LogBroker,
@@ -75,6 +77,7 @@ struct Greeted {
     info: HostInfo,
     serves_logs: bool,
     takes_proof: bool,
+    takes_endpoints: bool,
 }
 
 type Outbox = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
@@ -91,6 +94,8 @@ struct Session<'a> {
     asked: Option<mpsc::Receiver<v1::coordinator_message::Kind>>,
     /// Whether it takes proof that this coordinator leads.
     takes_proof: bool,
+    /// What its load balancer is to be sent; none of a host without one.
+    endpoints: Option<endpoints::Feed>,
     /// Whether the log has what its agent reports and this version does not know.
     noted_unrecognized: bool,
     /// Whether the log has that its agent sends messages of a kind that this version does not know.
@@ -194,11 +199,14 @@ impl Sessions {
             info,
             serves_logs,
             takes_proof,
+            takes_endpoints,
         } = self.hello(inbox).await?;
         check_host(principal, &info.id)?;
         self.claim(&info).await?;
         self.register(&info).await?;
         let number = self.observations.connect(&info.id, self.clock.now());
+        self.observations
+            .subscribe(&info.id, number, takes_endpoints);
         let mut session = Session {
             shared: self,
             leadership,
@@ -208,6 +216,8 @@ impl Sessions {
             sent: None,
             asked: serves_logs.then(|| self.logs.connect(&info.id, number)),
             takes_proof,
+            endpoints: takes_endpoints
+                .then(|| endpoints::Feed::new(info.clone(), self.epoch(), leadership.term)),
             noted_unrecognized: false,
             noted_kind: false,
         };
@@ -218,6 +228,11 @@ impl Sessions {
             number,
         };
         session.run(inbox).await
+    }
+
+    /// How often this cluster was recovered.
+    fn epoch(&self) -> u64 {
+        self.machine.read().cluster().map_or(0, |ours| ours.epoch)
     }
 
     /// Who it is, and what it understands.
@@ -259,6 +274,7 @@ impl Sessions {
             info,
             serves_logs: hello.serves_logs,
             takes_proof: hello.takes_proof,
+            takes_endpoints: hello.takes_endpoints,
         })
     }
 
@@ -328,11 +344,15 @@ impl Session<'_> {
         }
         self.take(first)?;
         let mut applied = self.shared.machine.watch();
+        let mut announced = self.shared.observations.watch_endpoints();
         let silence = Duration::from_millis(self.shared.lease_ms);
         let mut heard = tokio::time::Instant::now();
         loop {
             applied.borrow_and_update();
-            let sent = self.send_assignment()?;
+            announced.borrow_and_update();
+            // Assignments first: what is to run comes before where it is found.
+            let mut sent = self.send_assignment()?;
+            sent |= self.send_endpoints()?;
             if sent {
                 tokio::time::sleep(COALESCE).await;
             }
@@ -355,6 +375,11 @@ impl Session<'_> {
                 changed = applied.changed() => if changed.is_err() {
                     return Err(RpcError::Stopping.into());
                 },
+                changed = announced.changed(), if self.endpoints.is_some() => if changed.is_err() {
+                    return Err(RpcError::Stopping.into());
+                },
+                // There was no room for all of it.
+                () = tokio::time::sleep(COALESCE), if self.is_behind() => {}
             }
         }
     }
@@ -399,6 +424,9 @@ impl Session<'_> {
                 self.shared.logs.answer(&self.host, self.number, answer);
                 // A message is a message: the host is alive.
                 self.shared.observations.renew(&self.host, self.number, now)
+            }
+            Some(v1::agent_message::Kind::ProxyReport(report)) => {
+                self.take_proxy_report(report, now)?
             }
             None => {
                 self.note_kind();

@@ -8,6 +8,7 @@ mod cluster {
     mod claims;
     pub(crate) mod coordinators;
     mod desired;
+    mod endpoints;
     mod events;
     mod git;
     mod handover;

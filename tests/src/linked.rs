@@ -313,6 +313,7 @@ impl Linked {
             coordinators: addresses.collect::<Result<_>>()?,
             cluster: None,
             dial: Arc::new(session::PlainDial::default()),
+            endpoints: None,
         };
         tokio::spawn(sessions.run(token.clone()));
         self.agents.insert(info.id, (engine, token));

@@ -115,6 +115,7 @@ async fn serve(
         cluster: options.cluster.clone(),
         coordinators: options.coordinators.clone(),
         dial,
+        endpoints: None,
         host: options.host.clone(),
     };
     let (host, capacity) = (&sessions.host.id, sessions.host.capacity);

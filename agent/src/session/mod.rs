@@ -9,7 +9,9 @@ mod proof;
 
 use std::{sync::Arc, time::Duration};
 
-use paasta_common::{assignment::Assignment, host::HostInfo, id::ClusterName};
+use paasta_common::{
+    assignment::Assignment, endpoints::UpdateError, host::HostInfo, id::ClusterName,
+};
 use paasta_process::backoff::Retry;
 use paasta_proto::{
     convert,
@@ -25,6 +27,7 @@ use tonic::Streaming;
 
 use crate::{
     agent::Handle,
+    endpoints::{Answers, EndpointLink},
     inbox::{Happened, Order},
     metrics::Metrics,
 };
@@ -58,6 +61,8 @@ pub struct Sessions {
     pub coordinators: Vec<String>,
     /// Makes connections.
     pub dial: Arc<dyn Dial>,
+    /// The host's load balancer; none of a host without one.
+    pub endpoints: Option<EndpointLink>,
 }
 
 /// What one session keeps.
@@ -65,6 +70,7 @@ struct Talk {
     changes: Changes,
     renew_every: Duration,
     proof: Proof,
+    answers: Option<Answers>,
 }
 
 /// Why a session ended.
@@ -84,6 +90,10 @@ enum SessionError {
     Protocol(&'static str),
     #[error("the assignment is refused, and what was accepted before stays in force: {0}")]
     Wire(#[from] convert::WireError),
+    #[error("a message about endpoints is refused, and the last good set stays: {0}")]
+    EndpointWire(convert::WireError),
+    #[error("a message about endpoints is refused, and the last good set stays: {0}")]
+    Endpoints(#[from] UpdateError),
     #[error("the assignment is for host {0}")]
     OtherHost(String),
     #[error("{0}")]
@@ -207,6 +217,7 @@ impl Sessions {
             changes,
             renew_every,
             proof,
+            answers: self.endpoints.as_ref().map(EndpointLink::begin_session),
         };
         self.talk(&mut inbox, &outbox, talk).await
     }
@@ -221,6 +232,7 @@ impl Sessions {
             mut changes,
             renew_every,
             mut proof,
+            mut answers,
         } = talk;
         let mut held: Option<Assignment> = None;
         let mut logs = self.agent.logs.session();
@@ -249,6 +261,7 @@ impl Sessions {
                     Some(coordinator_message::Kind::LogMore(more)) => logs.more(&more),
                     Some(coordinator_message::Kind::LogCancel(cancel)) => logs.cancel(cancel.id),
                     Some(coordinator_message::Kind::Proof(answer)) => proof.taken(&answer),
+                    Some(coordinator_message::Kind::Endpoints(wire)) => self.endpoints(wire)?,
                 },
                 () = proof.expired() => return Err(SessionError::NoProof(proof.lease)),
                 report = changes.next(reported_at + COALESCE) => {
@@ -259,6 +272,10 @@ impl Sessions {
                     self.agent.metrics.heard();
                     sent_at = Instant::now();
                     reported_at = sent_at;
+                }
+                answer = next_answer(&mut answers) => {
+                    send(outbox, answer).await?;
+                    sent_at = Instant::now();
                 }
                 () = sleep_until(proof.due(sent_at, renew_every)) => {
                     let seq = proof.ask();
@@ -273,6 +290,18 @@ impl Sessions {
                 }
             }
         }
+    }
+
+    /// Takes a message about endpoints. One that does not fit ends the session: the next one begins
+    /// with a complete set, and the load balancer keeps the last good one meanwhile.
+    fn endpoints(&self, wire: v1::Endpoints) -> Result<(), SessionError> {
+        let Some(link) = &self.endpoints else {
+            return Err(SessionError::Protocol(
+                "endpoints to a host without a load balancer",
+            ));
+        };
+        let update = convert::endpoints_from_wire(wire).map_err(SessionError::EndpointWire)?;
+        Ok(link.take(update)?)
     }
 
     /// Hands an order to the agent. One that does not fit what was sent before, or that is older
@@ -327,7 +356,19 @@ impl Sessions {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             takes_proof: true,
+            takes_endpoints: self.endpoints.is_some(),
         }
+    }
+}
+
+/// The next answer of the load balancer; waits for ever where there is none.
+async fn next_answer(answers: &mut Option<Answers>) -> agent_message::Kind {
+    match answers {
+        Some(answers) => {
+            let report = answers.next().await;
+            agent_message::Kind::ProxyReport(convert::proxy_report_to_wire(&report))
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -164,6 +164,7 @@ fn talk(world: &World, coordinators: &[SocketAddr]) -> CancellationToken {
         cluster: None,
         coordinators: coordinators.iter().map(ToString::to_string).collect(),
         dial: Arc::new(PlainDial::default()),
+        endpoints: None,
     };
     tokio::spawn(sessions.run(stop.clone()));
     stop
@@ -433,6 +434,7 @@ async fn the_next_address_is_tried_and_a_named_one_first() {
         cluster: None,
         coordinators: ["a:1", "b:1", "c:1"].map(str::to_owned).to_vec(),
         dial: Arc::new(Arc::clone(&dialled)),
+        endpoints: None,
     };
     let stop = CancellationToken::new();
     let running = tokio::spawn(sessions.run(stop.clone()));
@@ -490,6 +492,7 @@ async fn the_next_connection_goes_stale_with_the_lease_that_the_coordinator_chos
         cluster: None,
         coordinators: vec![address.to_string()],
         dial: Arc::new(Noting(Arc::clone(&noted))),
+        endpoints: None,
     };
     let running = tokio::spawn(sessions.run(stop.clone()));
     for _ in 0..2 {

@@ -122,7 +122,7 @@ fn read(soa: &SoaDir, service: &ServiceName, system: &SystemConfig) -> anyhow::R
         Ok(namespaces) => {
             for (name, namespace) in namespaces {
                 let Ok(namespace) = namespace else { continue };
-                if let Some(port) = namespace.proxy_port {
+                if let Some(port) = namespace.options.proxy_port {
                     let mode = protocol(namespace.mode);
                     info.endpoints
                         .insert(name, format!("{mode}://{YOCALHOST}:{port}"));

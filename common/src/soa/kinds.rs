@@ -8,7 +8,7 @@ use super::{
     node::{Map, Node, Value},
     secrets::SECRET,
     service::SERVICE,
-    smartstack::NAMESPACES,
+    smartstack::{self, NAMESPACES},
     table::{Kind, Table, check},
 };
 use crate::{
@@ -137,8 +137,10 @@ impl FileKind {
     pub fn check(self, root: &Node, problems: &mut Vec<Problem>) {
         root.faults("", problems);
         check::value(&self.kind(), root, "", problems);
-        if let (Self::Service, Value::Map(map)) = (self, &root.value) {
-            defaults(map, problems);
+        match (self, &root.value) {
+            (Self::Service, Value::Map(map)) => defaults(map, problems),
+            (Self::Smartstack, _) => smartstack::check(root, problems),
+            _ => {}
         }
     }
 }

@@ -389,7 +389,7 @@ fn the_namespace_is_that_of_the_first_registration() {
         let config = load.instances[&name(instance)].as_ref().unwrap();
         config.namespace.clone()
     };
-    assert_eq!(namespace("main").unwrap().proxy_port, Some(20_001));
+    assert_eq!(namespace("main").unwrap().options.proxy_port, Some(20_001));
     assert_eq!(namespace("worker"), None);
     assert_eq!(namespace("foreign").unwrap().mode, Some(Mode::Tcp));
 }

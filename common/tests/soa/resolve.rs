@@ -292,6 +292,7 @@ fn the_bounds_of_an_autoscaler_go_with_the_instance() {
         read,
         InstanceSpec {
             autoscaling: None,
+            namespaces: Default::default(),
             ..spec
         }
     );

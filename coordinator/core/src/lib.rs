@@ -13,6 +13,8 @@
 //! - [`plan::plan`] and [`plan::plan_scope`]: `(&ClusterState, &Observed, now) -> Plan
 //!   { commands, report, wake_at }`; the second looks at what changed only.
 //! - [`plan::observed`]: what the leader has heard from agents, filled by the shell.
+//! - [`endpoints::Endpoints`]: which replicas serve a namespace, what each host is to be sent of
+//!   that, and what load balancers answered.
 //! - [`claim::claim`]: which machine may speak for a host id.
 //! - [`plan::report`]: what is so and what is waited for, in types that print as words.
 //! - [`plan::bounce::decide`] and [`plan::bounce::dry_run`]: the bounce methods as pure functions,
@@ -27,6 +29,7 @@ mod build;
 
 pub mod claim;
 pub mod desired;
+pub mod endpoints;
 mod fit;
 pub mod plan;
 pub mod remotes;

@@ -43,6 +43,7 @@ pub(super) fn state(team: Option<&str>, critical: bool) -> ClusterState {
             ..Monitoring::default()
         },
         autoscaling: None,
+        namespaces: Default::default(),
     };
     let init = Init {
         cluster_id: "c".to_owned(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use paasta_common::{app::Resources, problem::Severity, report::Runtime};
+use paasta_common::{app::Resources, endpoints::EndpointState, problem::Severity, report::Runtime};
 use paasta_coordinator_core::{
     plan::{class::Class, clocks::is_skewed, report::Counts},
     state::bounce::BouncePhase,
@@ -33,6 +33,7 @@ pub(super) fn add(page: &mut Page, view: &View<'_>) {
     instances(page, view);
     bounces(page, view);
     hosts(page, view);
+    balancers(page, view);
     trouble(page, view);
     repositories(page, view);
     page.gauge(
@@ -95,6 +96,51 @@ fn instances(page: &mut Page, view: &View<'_>) {
             .iter()
             .zip(by_class)
             .map(|(class, count)| ([words::class(*class).word()], count)),
+    );
+}
+
+fn balancers(page: &mut Page, view: &View<'_>) {
+    let mut by_state = [("up", 0.0), ("drain", 0.0), ("down", 0.0), ("keep", 0.0)];
+    for (_, announced) in view.observed.endpoints.namespaces() {
+        for (_, entry) in announced.entries() {
+            let at = match entry.state() {
+                EndpointState::Up => 0,
+                EndpointState::Drain => 1,
+                EndpointState::Down => 2,
+                EndpointState::Keep => 3,
+            };
+            by_state[at].1 += 1.0;
+        }
+    }
+    page.gauges(
+        "paasta_endpoints",
+        "Endpoints of load-balanced namespaces, by what load balancers are to do with them: up, drain, down, or keep while their host has not reported to this leader.",
+        ["state"],
+        by_state.map(|(state, count)| ([state], count)),
+    );
+    let (mut working, mut degraded, mut problems) = (0.0, 0.0, 0.0);
+    for proxy in view
+        .observed
+        .hosts
+        .values()
+        .filter_map(|heard| heard.proxy.as_ref())
+    {
+        match proxy.degraded.is_empty() {
+            true => working += 1.0,
+            false => degraded += 1.0,
+        }
+        problems += proxy.problems.len() as f64;
+    }
+    page.gauges(
+        "paasta_load_balancers",
+        "Hosts with a load balancer, by whether it works: working or degraded.",
+        ["state"],
+        [(["working"], working), (["degraded"], degraded)],
+    );
+    page.gauge(
+        "paasta_load_balancer_problems",
+        "Namespaces that load balancers cannot serve as wanted, counted once for each host.",
+        problems,
     );
 }
 

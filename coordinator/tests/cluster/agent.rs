@@ -13,6 +13,7 @@ use std::{
 use paasta_common::{
     app::Resources,
     assignment::{AssignedReplica, Assignment, Want},
+    endpoints::{BackendReport, BackendState, EndpointState, ProxyReport, Received},
     host::HostInfo,
     id::ReplicaId,
     report::{Health, HostReport, Phase, ReplicaReport, Runtime},
@@ -21,8 +22,8 @@ use paasta_common::{
 use paasta_proto::{
     convert,
     v1::{
-        AgentMessage, CoordinatorMessage, Hello, LogAnswer, LogQuery, LogRecord, LogStream,
-        Renewal, Report, RunEnd, TroubleCount, TroubleKind, agent_message::Kind,
+        AgentMessage, CoordinatorMessage, Endpoints, Hello, LogAnswer, LogQuery, LogRecord,
+        LogStream, Renewal, Report, RunEnd, TroubleCount, TroubleKind, agent_message::Kind,
         agents_client::AgentsClient, coordinator_message,
     },
 };
@@ -79,6 +80,68 @@ pub(crate) struct Kept {
     /// Its reports have words that the coordinators do not know.
     newer: bool,
     sessions: Arc<AtomicUsize>,
+    balancer: Option<Balancer>,
+}
+
+/// A pretended load balancer, which is as wanted at once. Clones are the same one.
+#[derive(Clone, Default)]
+pub(crate) struct Balancer(Arc<Mutex<Balanced>>);
+
+#[derive(Default)]
+struct Balanced {
+    received: Received,
+    odd: BTreeMap<ReplicaId, BackendReport>,
+    /// The fewest endpoints since it first had three.
+    fewest: Option<usize>,
+}
+
+impl Balancer {
+    /// The endpoints that it has, by replica.
+    pub(crate) fn endpoints(&self) -> BTreeMap<ReplicaId, EndpointState> {
+        let held = self.0.lock().expect("not poisoned");
+        let sets = held.received.set().into_iter();
+        let all = sets.flat_map(|set| set.namespaces.values());
+        let all = all.flat_map(|one| &one.endpoints);
+        all.map(|(id, endpoint)| (*id, endpoint.state)).collect()
+    }
+
+    /// It has so many sessions of a replica that leaves; 0 for none, which it reports at the next
+    /// message.
+    pub(crate) fn finishes(&self, id: ReplicaId, sessions: u32) {
+        let state = BackendState::Maint;
+        let mut held = self.0.lock().expect("not poisoned");
+        match sessions {
+            0 => held.odd.remove(&id),
+            _ => held.odd.insert(id, BackendReport { state, sessions }),
+        };
+    }
+
+    pub(crate) fn fewest(&self) -> Option<usize> {
+        self.0.lock().expect("not poisoned").fewest
+    }
+
+    fn take(&self, wire: Endpoints) {
+        let update = convert::endpoints_from_wire(wire).expect("it is read");
+        let mut held = self.0.lock().expect("not poisoned");
+        held.received
+            .take(update)
+            .expect("it fits what came before");
+        let set = held.received.set().expect("one part is a set here");
+        let count = set.len();
+        if count >= 3 || held.fewest.is_some() {
+            held.fewest = Some(held.fewest.map_or(count, |fewest| fewest.min(count)));
+        }
+    }
+
+    fn report(&self) -> Kind {
+        let held = self.0.lock().expect("not poisoned");
+        Kind::ProxyReport(convert::proxy_report_to_wire(&ProxyReport {
+            version: held.received.set().map(|set| set.version),
+            complete: true,
+            backends: held.odd.clone(),
+            ..ProxyReport::default()
+        }))
+    }
 }
 
 pub(crate) struct FakeAgent {
@@ -88,16 +151,26 @@ pub(crate) struct FakeAgent {
 
 impl FakeAgent {
     pub(crate) async fn several(cluster: &Coordinators, count: usize) -> Vec<Self> {
-        Self::start(cluster, count, false).await
+        Self::start(cluster, count, false, &[]).await
+    }
+
+    /// One for each load balancer, on a host with it.
+    pub(crate) async fn balanced(cluster: &Coordinators, balancers: &[Balancer]) -> Vec<Self> {
+        Self::start(cluster, balancers.len(), false, balancers).await
     }
 
     /// One of a later version than the coordinators.
     pub(crate) async fn newer(cluster: &Coordinators) -> Self {
-        let mut agents = Self::start(cluster, 1, true).await;
+        let mut agents = Self::start(cluster, 1, true, &[]).await;
         agents.remove(0)
     }
 
-    async fn start(cluster: &Coordinators, count: usize, newer: bool) -> Vec<Self> {
+    async fn start(
+        cluster: &Coordinators,
+        count: usize,
+        newer: bool,
+        balancers: &[Balancer],
+    ) -> Vec<Self> {
         let serving = Arc::new(Mutex::new(Serving::default()));
         let mut agents = Vec::new();
         for number in 1..=count {
@@ -107,6 +180,7 @@ impl FakeAgent {
                 serving: Arc::clone(&serving),
                 newer,
                 sessions: Arc::default(),
+                balancer: balancers.get(number - 1).cloned(),
             };
             agents.push(Self::come_back(cluster, kept).await);
         }
@@ -122,6 +196,7 @@ impl FakeAgent {
             serving: Arc::clone(&kept.serving),
             newer: kept.newer,
             sessions: Arc::clone(&kept.sessions),
+            balancer: kept.balancer.clone(),
         };
         let task = tokio::spawn(async move {
             for address in addresses.iter().cycle() {
@@ -200,6 +275,7 @@ struct Worker {
     serving: Arc<Mutex<Serving>>,
     newer: bool,
     sessions: Arc<AtomicUsize>,
+    balancer: Option<Balancer>,
 }
 
 impl Worker {
@@ -219,7 +295,16 @@ impl Worker {
             serves_logs: true,
             cluster: "demo".to_owned(),
             takes_proof: false,
+            takes_endpoints: self.balancer.is_some(),
         };
+        if let Some(balancer) = &self.balancer {
+            balancer
+                .0
+                .lock()
+                .expect("not poisoned")
+                .received
+                .begin_session();
+        }
         for kind in [Kind::Hello(hello), self.report(true)] {
             if outbox.send(message(kind)).await.is_err() {
                 return;
@@ -243,7 +328,10 @@ impl Worker {
         loop {
             let next = tokio::time::timeout(Duration::from_millis(200), answers.message()).await;
             let kind = match next {
-                Err(_) => Kind::Renewal(Renewal::default()),
+                Err(_) => match &self.balancer {
+                    Some(balancer) => balancer.report(),
+                    None => Kind::Renewal(Renewal::default()),
+                },
                 Ok(Ok(Some(CoordinatorMessage { kind: Some(kind) }))) => match kind {
                     coordinator_message::Kind::Welcome(_) => continue,
                     coordinator_message::Kind::Reconnect(_) => return,
@@ -260,6 +348,11 @@ impl Worker {
                         self.report(true)
                     }
                     coordinator_message::Kind::LogQuery(query) => self.wrote(&query),
+                    coordinator_message::Kind::Endpoints(wire) => {
+                        let balancer = self.balancer.as_ref().expect("only where there is one");
+                        balancer.take(wire);
+                        balancer.report()
+                    }
                     coordinator_message::Kind::Proof(_)
                     | coordinator_message::Kind::LogMore(_)
                     | coordinator_message::Kind::LogCancel(_) => continue,

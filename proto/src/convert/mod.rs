@@ -4,6 +4,7 @@
 
 mod app;
 mod assignment;
+mod endpoints;
 mod fence;
 mod host;
 mod joining;
@@ -13,6 +14,9 @@ mod words;
 
 pub use app::{app_from_wire, app_to_wire};
 pub use assignment::{apply_wire, assignment_to_wire, delta_to_wire};
+pub use endpoints::{
+    endpoints_from_wire, endpoints_to_wire, proxy_report_from_wire, proxy_report_to_wire,
+};
 pub use fence::{fence_from_wire, fence_to_wire};
 pub use host::{host_from_wire, host_to_wire, resources_from_wire, resources_to_wire};
 pub use joining::{joiner_from_wire, joiner_to_wire};

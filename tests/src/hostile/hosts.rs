@@ -115,6 +115,7 @@ impl HollowHost {
                 .collect(),
             cluster: None,
             dial: Arc::new(coordinators.clone()),
+            endpoints: None,
         };
         let talking = tokio::spawn(sessions.run(stop.clone()));
         Ok(Self {

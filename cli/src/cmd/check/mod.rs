@@ -212,7 +212,7 @@ fn watched(soa: &SoaDir, service: &ServiceName, system: &SystemConfig, found: &m
     ));
     let announced = soa.namespaces(service).map(|all| {
         all.values()
-            .any(|one| one.as_ref().is_ok_and(|one| one.proxy_port.is_some()))
+            .any(|one| one.as_ref().is_ok_and(|one| one.options.proxy_port.is_some()))
     });
     found.push(Found::new(
         // Without the file it is a worker, which is fine.

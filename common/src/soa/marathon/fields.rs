@@ -1,7 +1,7 @@
 //! Takes an [`InstanceConfig`] out of its tree, field by field. What the fields are is in the
 //! table; the groups of fields that have rules of their own are in the files beside this one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     InstanceConfig, Origin,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     id::{ClusterName, InstanceName, ServiceName},
     problem::{Problem, QUOTED_MAX, Rule, Severity, quoted},
+    smartstack as words,
     soa::{
         kinds::InstanceType,
         monitoring::Monitoring,
@@ -70,6 +71,7 @@ pub(super) fn instance(fields: &mut Record<'_, '_>, context: &Context<'_>) -> In
     ignored(fields);
     let registrations = registrations(fields, context);
     let namespace = namespace(fields, context, &registrations);
+    let namespaces = load_balanced(context, &registrations);
     let (cmd, args) = command(fields);
     let (instances, min_instances, max_instances) = count(fields);
     let (net, container_port, host_port) = network(fields);
@@ -102,6 +104,7 @@ pub(super) fn instance(fields: &mut Record<'_, '_>, context: &Context<'_>) -> In
             .unwrap_or_default(),
         registrations,
         namespace,
+        namespaces,
         net,
         container_port,
         host_port,
@@ -242,6 +245,20 @@ fn namespace(
         }
     }
     main
+}
+
+/// The namespaces among the registrations that load balancers serve, with their options.
+fn load_balanced(
+    context: &Context<'_>,
+    registrations: &[String],
+) -> BTreeMap<words::Namespace, Arc<words::NamespaceOptions>> {
+    let found = registrations.iter().filter_map(|registration| {
+        let namespace = (context.namespaces)(registration).ok()??;
+        let name = registration.parse().ok()?;
+        namespace.options.proxy_port?;
+        Some((name, Arc::new(namespace.options)))
+    });
+    found.collect()
 }
 
 /// Fields that are understood and have no effect here.

@@ -3,13 +3,14 @@
 //! that the rest of the service's files give it. Not here: the deployed version and the cluster's
 //! own settings, which [`super::resolve()`] adds.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use super::{kinds::InstanceType, monitoring::Monitoring, node::Mark, smartstack::Namespace};
 use crate::{
     app::{Constraint, DockerArgs, NetworkMode, Ulimit, Volume},
+    smartstack as words,
     spec::{BounceMethod, DrainMethod, Margin, OnDeadline},
 };
 
@@ -83,6 +84,8 @@ pub struct InstanceConfig {
     pub registrations: Vec<String>,
     /// The namespace of the first registration, when there is one.
     pub namespace: Option<Namespace>,
+    /// The namespaces of the registrations that load balancers serve.
+    pub namespaces: BTreeMap<words::Namespace, Arc<words::NamespaceOptions>>,
     /// The Docker network.
     pub net: NetworkMode,
     /// The port inside the container.
@@ -134,6 +137,8 @@ pub struct Bounce {
     pub margin: Margin,
     /// Whether happiness asks the load balancer; `None` leaves it to the namespace.
     pub check_load_balancer: Option<bool>,
+    /// The fraction of the load balancers that must have it in service for that.
+    pub min_fraction_up: Margin,
     /// How long a replica must have run to be happy, in milliseconds; `None` leaves it to the
     /// health check's interval.
     pub min_task_uptime_ms: Option<u64>,

@@ -17,11 +17,16 @@ const HTTP_STEPS: [&str; 4] = ["drain", "is_draining", "is_safe_to_kill", "stop_
 /// How the instance moves from one version to the next.
 pub(super) fn bounce(fields: &mut Record<'_, '_>) -> Bounce {
     let fraction = fields.number("bounce_margin_factor");
-    let (check_load_balancer, min_task_uptime_ms) = happiness(fields);
+    let Happiness {
+        check_load_balancer,
+        min_fraction_up,
+        min_task_uptime_ms,
+    } = happiness(fields);
     Bounce {
         method: method(fields),
         margin: fraction.and_then(Margin::new).unwrap_or(Margin::ONE),
         check_load_balancer,
+        min_fraction_up: min_fraction_up.unwrap_or(Margin::ONE),
         min_task_uptime_ms,
         start_deadline_ms: fields.seconds("bounce_start_deadline").unwrap_or_default(),
         progress_deadline_ms: fields
@@ -51,21 +56,32 @@ fn method(fields: &mut Record<'_, '_>) -> BounceMethod {
     BounceMethod::Crossover
 }
 
+/// What makes a replica happy, as far as it is given.
+#[derive(Default)]
+struct Happiness {
+    check_load_balancer: Option<bool>,
+    min_fraction_up: Option<Margin>,
+    min_task_uptime_ms: Option<u64>,
+}
+
 /// `bounce_health_params`. Once given, it replaces PaaSTA's default whole: what it does not name
 /// is not checked.
-fn happiness(fields: &mut Record<'_, '_>) -> (Option<bool>, Option<u64>) {
+fn happiness(fields: &mut Record<'_, '_>) -> Happiness {
     let Some(mut params) = fields.map("bounce_health_params") else {
-        return (None, None);
+        return Happiness::default();
     };
-    params.number("haproxy_min_fraction_up");
-    let check = params.boolean("check_haproxy");
-    (check, params.seconds("min_task_uptime"))
+    let fraction = params.number("haproxy_min_fraction_up");
+    Happiness {
+        check_load_balancer: params.boolean("check_haproxy"),
+        min_fraction_up: fraction.and_then(Margin::new),
+        min_task_uptime_ms: params.seconds("min_task_uptime"),
+    }
 }
 
 /// `drain_method` and its parameters. In the load balancer the default is to wait there, outside
 /// of it there is nothing to leave.
 pub(super) fn drain(fields: &mut Record<'_, '_>, namespace: Option<&Namespace>) -> DrainMethod {
-    let announced = namespace.is_some_and(|namespace| namespace.proxy_port.is_some());
+    let announced = namespace.is_some_and(|namespace| namespace.options.proxy_port.is_some());
     let default = if announced { "hacheck" } else { "noop" };
     let given = fields.has("drain_method");
     let method = fields.text("drain_method");

@@ -58,7 +58,9 @@ impl Resolver<'_> {
     fn spread(&mut self) -> Option<Constraint> {
         let hosts = self.system.expected_slave_attributes.as_ref()?;
         let namespace = self.config.namespace.as_ref();
-        let discover = namespace.map_or(smartstack::default_discover(), |one| &one.discover);
+        let discover = namespace.map_or(smartstack::default_discover(), |one| {
+            one.options.discover.as_str()
+        });
         let placement = &self.config.placement;
         let eligible: Vec<&BTreeMap<String, String>> = hosts
             .iter()

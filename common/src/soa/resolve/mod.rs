@@ -68,6 +68,7 @@ pub fn resolve(
             replication_threshold: config.replication_threshold,
             team: config.monitoring.team.clone(),
             monitoring: resolver.monitoring(),
+            namespaces: config.namespaces.clone(),
             autoscaling: config
                 .max_instances
                 // Bounds that contradict each other were warned of.
@@ -194,7 +195,7 @@ impl Resolver<'_> {
 
     fn announced(&self) -> bool {
         self.namespace()
-            .is_some_and(|namespace| namespace.proxy_port.is_some())
+            .is_some_and(|namespace| namespace.options.proxy_port.is_some())
     }
 
     /// The mode is the instance's, else the namespace's for checks, else the namespace's; with
@@ -264,7 +265,7 @@ impl Resolver<'_> {
     fn location(&self) -> Option<String> {
         let own = self.config.registrations.first() == Some(&self.id.to_string());
         let namespace = self.namespace().filter(|_| own && self.announced())?;
-        Some(namespace.discover.clone())
+        Some(namespace.options.discover.to_string())
     }
 
     fn bounce(&self) -> BounceSpec {
@@ -278,6 +279,7 @@ impl Resolver<'_> {
                 .min_task_uptime_ms
                 .unwrap_or(self.config.health.interval_ms),
             check_load_balancer: bounce.check_load_balancer.unwrap_or(self.announced()),
+            min_fraction_up: bounce.min_fraction_up,
             start_deadline_ms: bounce.start_deadline_ms,
             progress_deadline_ms: bounce.progress_deadline_ms,
             on_deadline: bounce.on_deadline,

@@ -142,6 +142,71 @@ pub(super) const FILES: &[(&str, &str, Said)] = &[
     ),
     (
         "smartstack.yaml",
+        "main: {extra_headers: {X-A: 'b c'}}\n",
+        Good,
+    ),
+    (
+        "smartstack.yaml",
+        "main: {extra_headers: {X-A: \"b\\nserver evil 10.0.0.1:1\"}}\n",
+        Bad(Rule::Format, 1),
+    ),
+    (
+        "smartstack.yaml",
+        "main: {extra_headers: {X-A: 'b # c'}}\n",
+        Bad(Rule::Format, 1),
+    ),
+    (
+        "smartstack.yaml",
+        "main: {extra_headers: {'X A': b}}\n",
+        Bad(Rule::Name, 1),
+    ),
+    (
+        "smartstack.yaml",
+        "main: {endpoint_timeouts: {/slow: 5000}}\n",
+        Good,
+    ),
+    (
+        "smartstack.yaml",
+        "main: {endpoint_timeouts: {'/a b': 5000}}\n",
+        Bad(Rule::Name, 1),
+    ),
+    (
+        "smartstack.yaml",
+        "main: {endpoint_timeouts: {/a: 0}}\n",
+        Bad(Rule::Range, 1),
+    ),
+    (
+        "smartstack.yaml",
+        "main: {chaos: {region: {us: {fail: drop, delay: 300ms}}}}\n",
+        Good,
+    ),
+    (
+        "smartstack.yaml",
+        "main: {chaos: {region: {us: {fail: explode}}}}\n",
+        Bad(Rule::Choice, 1),
+    ),
+    (
+        "smartstack.yaml",
+        "main: {chaos: {region: {us: {delay: soon}}}}\n",
+        Bad(Rule::Format, 1),
+    ),
+    (
+        "smartstack.yaml",
+        "main: {proxied_through: 'proxy.main'}\n",
+        Good,
+    ),
+    (
+        "smartstack.yaml",
+        "main: {proxied_through: 'a b'}\n",
+        Bad(Rule::Format, 1),
+    ),
+    (
+        "smartstack.yaml",
+        "main: {discover: 'a b'}\n",
+        Bad(Rule::Format, 1),
+    ),
+    (
+        "smartstack.yaml",
         "main: {healthcheck_uri: status}\n",
         Bad(Rule::Format, 1),
     ),

@@ -37,6 +37,7 @@ fn declared(instance: &str, git: &str) -> (InstanceId, Declared) {
         team: None,
         monitoring: Monitoring::default(),
         autoscaling: None,
+        namespaces: Default::default(),
     };
     (id, Declared::Spec(Box::new(spec)))
 }

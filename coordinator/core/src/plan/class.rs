@@ -9,7 +9,7 @@ use paasta_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::hosts::HostView;
+use super::{hosts::HostView, proxies::InService};
 
 /// What a replica counts as; of too many, the later go first. One whose state is unknown may serve,
 /// one that starts does not yet.
@@ -65,13 +65,24 @@ impl From<Class> for Classed {
     }
 }
 
+/// What of the surroundings of a replica its class follows from.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// What load balancers say of it.
+    pub(super) in_service: &'a InService,
+    /// When this leader began.
+    pub(super) leader_since: Timestamp,
+    /// The time.
+    pub(super) now: Timestamp,
+}
+
 /// Classes one replica.
 pub(super) fn classify(
     want: Want,
     host: &HostView<'_>,
     report: Option<&ReplicaReport>,
     bounce: &BounceSpec,
-    now: Timestamp,
+    around: Around<'_>,
 ) -> Classed {
     if host.lost {
         return Class::Lost.into();
@@ -91,10 +102,31 @@ pub(super) fn classify(
             false => Class::Unknown.into(),
         };
     };
-    let judged = judge(report, bounce, now);
+    let judged = match judge(report, bounce, around.now) {
+        judged if judged.class == Class::Happy => routed(report, around),
+        judged => judged,
+    };
     match (judged.class, host.draining) {
         (Class::Happy, true) => Class::AtRisk.into(),
+        // It serves where it is in service: it leaves when there is another one.
+        (Class::Unhappy, true) if *around.in_service == InService::Partly => Class::AtRisk.into(),
         _ => judged,
+    }
+}
+
+/// What a replica that is well counts as by what load balancers say. What they have not answered to a
+/// new leader is no reason to hold a replica of before for anything but happy.
+fn routed(report: &ReplicaReport, around: Around<'_>) -> Classed {
+    match around.in_service {
+        InService::NotAsked | InService::Yes => Class::Happy.into(),
+        InService::Awaited { until, .. } => match report.started_at {
+            Some(started) if started < around.leader_since => Class::Happy.into(),
+            _ => Classed {
+                class: Class::Starting,
+                changes_at: Some(*until),
+            },
+        },
+        InService::Partly | InService::No => Class::Unhappy.into(),
     }
 }
 

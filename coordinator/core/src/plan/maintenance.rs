@@ -182,6 +182,7 @@ fn holds_up(what: &Awaited) -> bool {
         | Awaited::MassFailureBrake
         | Awaited::Held => true,
         Awaited::Draining { .. }
+        | Awaited::Proxies { .. }
         | Awaited::Stopping { .. }
         | Awaited::HostAway { .. }
         | Awaited::Overdue

@@ -9,8 +9,9 @@ use paasta_common::{
 };
 
 use super::{
-    class::{Class, classify, may_stop},
+    class::{Around, Class, classify, may_stop},
     pass::Pass,
+    proxies::{InService, Leaving, in_service, leaving},
 };
 use crate::state::{Replica, instance::Instance};
 
@@ -48,6 +49,12 @@ pub(super) struct Member<'a> {
     pub(super) failures: u32,
     /// Whether it may be stopped without being drained first, or no longer needs to be.
     pub(super) may_stop: bool,
+    /// The hosts whose load balancers are waited for before it is happy.
+    pub(super) unanswered: Vec<HostId>,
+    /// While it drains: the load balancers that may still send it requests or finish some.
+    pub(super) leaving: Leaving,
+    /// Whether its host says that it is drained, or has nothing to say.
+    pub(super) drained: bool,
 }
 
 pub(super) struct Members<'a> {
@@ -80,7 +87,6 @@ impl<'a> Members<'a> {
             brought_back: BTreeSet::new(),
             avoided: BTreeSet::new(),
         };
-        let timeout = instance.spec.run.drain_timeout_ms;
         for (id, replica) in state.replicas_of(id) {
             let Some(host) = pass
                 .host_at(&replica.host)
@@ -88,34 +94,9 @@ impl<'a> Members<'a> {
             else {
                 continue;
             };
-            let view = &pass.hosts[host];
-            let report = view.report(id);
-            let failures = report.map_or(0, |report| report.failures);
-            let bounce = &instance.spec.bounce;
-            let classed = classify(replica.want, view, report, bounce, pass.now);
-            let if_run = classify(Want::Run, view, report, bounce, pass.now);
-            let drained_at =
-                (replica.want == Want::Drain).then(|| replica.want_since.after_ms(timeout));
-            let overdue = drained_at.is_some_and(|at| at <= pass.now);
-            let awaited = view.awaited_until(pass.observed, pass.now);
-            let member = Member {
-                id,
-                replica,
-                host,
-                want: replica.want,
-                class: classed.class,
-                class_if_run: if_run.class,
-                risky: view.draining,
-                failing: matches!(classed.class, Class::Unhappy | Class::Starting)
-                    && failures >= move_after(replica),
-                unrecognized: !view.silent && report.is_some_and(|report| !report.is_readable()),
-                failures,
-                may_stop: overdue || may_stop(replica.want, report, view),
-            };
-            for at in [classed.changes_at, drained_at, awaited]
-                .into_iter()
-                .flatten()
-            {
+            let (member, times) = Member::judged(pass, (id, replica), host, instance);
+            let awaited = pass.hosts[host].awaited_until(pass.observed, pass.now);
+            for at in times.into_iter().chain([awaited]).flatten() {
                 pass.wake(at);
             }
             if let Some(until) = awaited {
@@ -196,6 +177,24 @@ impl<'a> Members<'a> {
     }
 }
 
+/// What load balancers say of a replica that is to serve, where they are asked.
+fn routed(pass: &Pass<'_>, of: (&InstanceId, ReplicaId), instance: &Instance) -> InService {
+    let bounce = &instance.spec.bounce;
+    match bounce.check_load_balancer {
+        true => in_service(
+            &pass.proxies,
+            (&pass.hosts, pass.observed, pass.now),
+            of,
+            bounce,
+        ),
+        false => InService::NotAsked,
+    }
+}
+
+fn let_go(pass: &Pass<'_>, of: (&InstanceId, ReplicaId)) -> Leaving {
+    leaving(&pass.proxies, (&pass.hosts, pass.observed), of)
+}
+
 /// The failures in a row after which a replica is moved.
 fn move_after(replica: &Replica) -> u32 {
     let before = replica.tried.failures;
@@ -204,7 +203,58 @@ fn move_after(replica: &Replica) -> u32 {
         .max(MOVE_AFTER_FAILURES)
 }
 
-impl Member<'_> {
+impl<'a> Member<'a> {
+    /// The replica as it is judged now, and when time alone may change that.
+    fn judged(
+        pass: &Pass<'a>,
+        (id, replica): (ReplicaId, &'a Replica),
+        host: usize,
+        instance: &Instance,
+    ) -> (Self, [Option<Timestamp>; 2]) {
+        let view = &pass.hosts[host];
+        let report = view.report(id);
+        let failures = report.map_or(0, |report| report.failures);
+        let bounce = &instance.spec.bounce;
+        let in_service = routed(pass, (&replica.instance, id), instance);
+        let around = Around {
+            in_service: &in_service,
+            leader_since: pass.observed.leader_since,
+            now: pass.now,
+        };
+        let classed = classify(replica.want, view, report, bounce, around);
+        let if_run = classify(Want::Run, view, report, bounce, around);
+        let leaving = match replica.want {
+            Want::Drain => let_go(pass, (&replica.instance, id)),
+            Want::Run | Want::Stop => Leaving::default(),
+        };
+        let drained = may_stop(replica.want, report, view);
+        let timeout = instance.spec.run.drain_timeout_ms;
+        let drained_at =
+            (replica.want == Want::Drain).then(|| replica.want_since.after_ms(timeout));
+        let overdue = drained_at.is_some_and(|at| at <= pass.now);
+        let member = Self {
+            id,
+            replica,
+            host,
+            want: replica.want,
+            class: classed.class,
+            class_if_run: if_run.class,
+            risky: view.draining,
+            failing: matches!(classed.class, Class::Unhappy | Class::Starting)
+                && failures >= move_after(replica),
+            unrecognized: !view.silent && report.is_some_and(|report| !report.is_readable()),
+            failures,
+            may_stop: overdue || (drained && leaving.busy == 0),
+            drained,
+            leaving,
+            unanswered: match (classed.class, in_service) {
+                (Class::Starting, InService::Awaited { hosts, .. }) => hosts,
+                _ => Vec::new(),
+            },
+        };
+        (member, [classed.changes_at, drained_at])
+    }
+
     /// Whether it has failed on its own host.
     pub(super) fn has_failed(&self) -> bool {
         self.failures > self.replica.tried.failures

@@ -15,6 +15,7 @@ pub mod observed;
 pub mod pace;
 mod pass;
 pub mod place;
+mod proxies;
 mod reconcile;
 pub mod replication;
 pub mod report;

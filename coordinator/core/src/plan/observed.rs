@@ -11,6 +11,8 @@ use paasta_common::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::endpoints::{Endpoints, Heard, proxies::ProxyObserved};
+
 /// Everything heard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
@@ -20,6 +22,9 @@ pub struct Observed {
     pub settings: PlanSettings,
     /// The hosts that opened a session since then; a host that is absent was not heard from.
     pub hosts: BTreeMap<HostId, HostObserved>,
+    /// The endpoints of namespaces, in step with the hosts' reports as of the last plan.
+    #[serde(default)]
+    pub endpoints: Endpoints,
 }
 
 /// What was heard from one host.
@@ -53,6 +58,9 @@ pub struct HostObserved {
     pub rival: Option<(String, Timestamp)>,
     /// Its replicas, as last reported. A replica reported as gone may be left out.
     pub replicas: BTreeMap<ReplicaId, ReplicaReport>,
+    /// What its load balancer answers; none of a host without one.
+    #[serde(default)]
+    pub proxy: Option<ProxyObserved>,
 }
 
 /// How patient the planner is. The defaults suit a cluster on one site.
@@ -100,6 +108,7 @@ impl Observed {
             leader_since,
             settings,
             hosts: BTreeMap::new(),
+            endpoints: Endpoints::default(),
         }
     }
 
@@ -120,6 +129,16 @@ impl Observed {
 }
 
 impl HostObserved {
+    /// What endpoints need of it.
+    #[must_use]
+    pub fn heard(&self) -> Heard<'_> {
+        Heard {
+            complete: self.complete_report,
+            replicas: &self.replicas,
+            proxy: self.proxy.as_ref(),
+        }
+    }
+
     /// A host whose session has just opened.
     #[must_use]
     pub fn new(now: Timestamp, settings: &PlanSettings) -> Self {
@@ -135,6 +154,7 @@ impl HostObserved {
             disk_limits: None,
             rival: None,
             replicas: BTreeMap::new(),
+            proxy: None,
         }
     }
 }

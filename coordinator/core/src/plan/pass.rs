@@ -17,6 +17,7 @@ use super::{
     hosts::HostView,
     observed::Observed,
     place::Candidates,
+    proxies::Proxies,
     report::{Report, Turns},
 };
 use crate::{
@@ -34,6 +35,8 @@ pub(super) struct Pass<'a> {
     pub(super) now: Timestamp,
     /// By id, as the state has them.
     pub(super) hosts: Vec<HostView<'a>>,
+    /// What load balancers answered, as far as it holds for all replicas.
+    pub(super) proxies: Proxies,
     /// The hosts about which this plan decided something.
     pub(super) struck: Vec<usize>,
     /// Replicas whose records this plan lets go.
@@ -66,11 +69,13 @@ impl<'a> Pass<'a> {
             let heard = in_step(&mut heard, id, |(other, _)| other);
             HostView::new(host, observed, heard.map(|(_, heard)| heard), room, now)
         });
+        let hosts: Vec<HostView<'a>> = hosts.collect();
         Self {
             state,
             observed,
             now,
-            hosts: hosts.collect(),
+            proxies: Proxies::new(&hosts),
+            hosts,
             struck: Vec::new(),
             gone: BTreeSet::new(),
             forgotten: Vec::new(),

@@ -7,7 +7,7 @@ mod moves;
 mod pace;
 mod supply;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use paasta_common::{
     assignment::Want,
@@ -39,13 +39,15 @@ pub(super) struct Goal<'a> {
     pub(super) held: bool,
     /// Whether too many hosts are silent to replace or clean up anything.
     pub(super) braked: bool,
+    /// Whether load balancers may have its replicas.
+    pub(super) proxied: bool,
 }
 
 /// What is to be done about the replicas of an instance.
 #[derive(Default)]
 pub(super) struct Moves {
     /// By what should become of them and why.
-    wants: BTreeMap<(Want, &'static str), Vec<ReplicaId>>,
+    wants: BTreeMap<(Want, Cow<'static, str>), Vec<ReplicaId>>,
     /// Replicas on lost hosts that have been replaced, or are not wanted any more.
     pub(super) lost: Vec<ReplicaId>,
     pub(super) placed: Vec<PlaceReplica>,
@@ -65,8 +67,8 @@ pub(super) struct Shortage {
 }
 
 impl Moves {
-    pub(super) fn want(&mut self, want: Want, why: &'static str, id: ReplicaId) {
-        self.wants.entry((want, why)).or_default().push(id);
+    pub(super) fn want(&mut self, want: Want, why: impl Into<Cow<'static, str>>, id: ReplicaId) {
+        self.wants.entry((want, why.into())).or_default().push(id);
     }
 }
 
@@ -81,10 +83,12 @@ impl Goal<'_> {
         }
     }
 
-    /// Whether a replica need not be drained at all.
+    /// Whether a replica need not be drained at all: there is no method, and no load balancer has
+    /// it, or it has no time.
     pub(super) fn stops_at_once(&self) -> bool {
         let run = &self.instance.spec.run;
-        run.drain == DrainMethod::Noop || run.drain_timeout_ms == 0
+        let undrained = run.drain == DrainMethod::Noop && !self.proxied;
+        undrained || run.drain_timeout_ms == 0
     }
 }
 
@@ -112,6 +116,7 @@ pub(super) fn reconcile(pass: &mut Pass<'_>, id: &InstanceId) {
             .as_ref()
             .is_some_and(|bounce| bounce.is_held()),
         braked,
+        proxied: pass.proxies.may_have(instance),
     };
     let mut members = gather(pass, &goal);
     let expired = transition::expiry(pass, &goal, &members);

@@ -198,6 +198,15 @@ pub enum Awaited {
         /// Which.
         replicas: Vec<ReplicaId>,
     },
+    /// Load balancers to answer for replicas that come, or to be done with replicas that leave.
+    Proxies {
+        /// The replicas.
+        replicas: Vec<ReplicaId>,
+        /// Some of the hosts.
+        hosts: Vec<HostId>,
+        /// What they have still to finish, as far as they answered; 0 for replicas that come.
+        sessions: u64,
+    },
     /// Replicas to stop.
     Stopping {
         /// Which.
@@ -328,12 +337,14 @@ impl fmt::Display for Awaited {
                 write!(f, "waiting for {} to become happy", Few(replicas))
             }
             Self::Draining { replicas } => {
-                write!(
-                    f,
-                    "waiting for {} to leave the load balancer",
-                    Few(replicas)
-                )
+                let few = Few(replicas);
+                write!(f, "waiting for {few} to leave the load balancer")
             }
+            Self::Proxies {
+                replicas,
+                hosts,
+                sessions,
+            } => proxies(f, replicas, hosts, *sessions),
             Self::Stopping { replicas } => write!(f, "waiting for {} to stop", Few(replicas)),
             Self::OldVersionGone { replicas } => {
                 let verb = if replicas.len() == 1 { "is" } else { "are" };
@@ -378,6 +389,23 @@ impl fmt::Display for Awaited {
                 write!(f, "{app} runs instead of the configured version: {reason}")
             }
         }
+    }
+}
+
+fn proxies(
+    f: &mut fmt::Formatter<'_>,
+    replicas: &[ReplicaId],
+    hosts: &[HostId],
+    sessions: u64,
+) -> fmt::Result {
+    let (hosts, replicas) = (Few(hosts), Few(replicas));
+    write!(
+        f,
+        "waiting for the load balancers of {hosts} to answer for {replicas}"
+    )?;
+    match sessions {
+        0 => Ok(()),
+        _ => write!(f, ": {} to finish", count(sessions, "session")),
     }
 }
 

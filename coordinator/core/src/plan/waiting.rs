@@ -1,6 +1,8 @@
 //! Everything that keeps an instance from being as wanted, said so that an operator knows what to do
 //! or how long to wait.
 
+use std::collections::BTreeSet;
+
 use paasta_common::{
     id::{HostId, ReplicaId},
     problem::Severity,
@@ -129,10 +131,49 @@ fn replica_waits(waits: &mut Waits, goal: &Goal<'_>, members: &Members<'_>) {
         let replicas = draining.iter().map(|member| member.id).collect();
         waits.push(Awaited::Draining { replicas }, since, deadline);
     }
+    proxy_waits(waits, goal, members);
     let replicas = of_class(members.all(), &[Class::Stopping]);
     if !replicas.is_empty() {
         waits.push(Awaited::Stopping { replicas }, None, None);
     }
+}
+
+/// The load balancers that have still to answer: for replicas that come, and for those that leave
+/// and have nothing else to wait for.
+fn proxy_waits(waits: &mut Waits, goal: &Goal<'_>, members: &Members<'_>) {
+    let comes: Vec<&Member<'_>> = members
+        .counted()
+        .filter(|member| !member.unanswered.is_empty())
+        .collect();
+    if !comes.is_empty() {
+        let hosts = comes.iter().flat_map(|member| &member.unanswered);
+        let what = Awaited::Proxies {
+            replicas: comes.iter().map(|member| member.id).collect(),
+            hosts: named(hosts),
+            sessions: 0,
+        };
+        waits.push_bounce(what);
+    }
+    let leaves: Vec<&Member<'_>> = members
+        .all()
+        .filter(|member| member.class == Class::Draining && member.leaving.busy > 0)
+        .collect();
+    if !leaves.is_empty() {
+        let (since, deadline) = drain_times(goal, &leaves);
+        let hosts = leaves.iter().flat_map(|member| &member.leaving.hosts);
+        let what = Awaited::Proxies {
+            replicas: leaves.iter().map(|member| member.id).collect(),
+            hosts: named(hosts),
+            sessions: leaves.iter().map(|member| member.leaving.sessions).sum(),
+        };
+        waits.push(what, since, deadline);
+    }
+}
+
+/// Some of the hosts, each once.
+fn named<'a>(hosts: impl Iterator<Item = &'a HostId>) -> Vec<HostId> {
+    let hosts: BTreeSet<&HostId> = hosts.collect();
+    hosts.into_iter().take(HOSTS_SHOWN_MAX).cloned().collect()
 }
 
 /// Told only while something is amiss: it is then that somebody wonders where replicas may go.

@@ -162,6 +162,7 @@ pub(crate) fn spec(
         team: None,
         monitoring: Monitoring::default(),
         autoscaling: None,
+        namespaces: Default::default(),
     }
 }
 

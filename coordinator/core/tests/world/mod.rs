@@ -10,12 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use paasta_common::{
     assignment::{AssignedReplica, Want},
+    endpoints::BackendReport,
     id::{AppId, HostId, InstanceId, ReplicaId},
     report::{Health, HostPart, Phase, ReplicaReport, Runtime},
     time::Timestamp,
     unrecognized::UnrecognizedWord,
 };
 use paasta_coordinator_core::{
+    endpoints::proxies::ProxyObserved,
     plan::{
         Plan,
         class::Class,
@@ -57,8 +59,21 @@ pub(crate) struct Agent {
     pub(crate) trying: bool,
     /// What fails there has failed so often that nobody has any more patience with it.
     pub(crate) worn: bool,
+    /// Its load balancer; none of a host without one.
+    pub(crate) proxy: Option<Proxy>,
     generation: u64,
     runs: BTreeMap<ReplicaId, Run>,
+}
+
+/// A pretended load balancer.
+#[derive(Default)]
+pub(crate) struct Proxy {
+    /// It answers nothing.
+    pub(crate) mute: bool,
+    /// What is not as wanted.
+    pub(crate) odd: BTreeMap<ReplicaId, BackendReport>,
+    /// Up to where it has answered, by the leader's term.
+    answered: u64,
 }
 
 struct Run {
@@ -120,6 +135,7 @@ impl World {
 
     /// Plans, checks the plan, and applies it.
     pub(crate) fn plan(&mut self) -> Vec<Command> {
+        self.announce();
         let made = plan(&self.cluster.state, &self.observed, self.now());
         checks::plan_follows_change(self, &made);
         self.cluster.touched = Touched::default();
@@ -134,10 +150,30 @@ impl World {
         commands
     }
 
+    /// Brings the endpoints in step, as the leader does before each plan.
+    fn announce(&mut self) {
+        let now = self.now();
+        let touched = self.cluster.touched.clone();
+        let only = touched.scope(&self.cluster.state, &self.last.report);
+        let only = only.map(|scope| scope.instances);
+        let Observed {
+            hosts, endpoints, ..
+        } = &mut self.observed;
+        let heard = |host: &HostId| hosts.get(host).map(HostObserved::heard);
+        endpoints.update(&self.cluster.state, heard, only.as_ref(), now);
+    }
+
     /// The leader dies; the next one knows what is in the log.
     pub(crate) fn elect(&mut self) {
         self.observed = Observed::new(self.now(), self.observed.settings);
         self.cluster.touched = Touched::everything();
+        for proxy in self
+            .agents
+            .values_mut()
+            .filter_map(|agent| agent.proxy.as_mut())
+        {
+            proxy.answered = 0;
+        }
     }
 
     pub(crate) fn agents_act(&mut self) {
@@ -163,6 +199,10 @@ impl World {
             agent.generation = assignment.fence.generation;
             agent.obey(assignment.replicas, now);
         }
+        let number = self.observed.endpoints.number();
+        if let Some(proxy) = agent.proxy.as_mut().filter(|proxy| !proxy.mute) {
+            proxy.answered = number;
+        }
         let agent = &self.agents[host];
         let settings = self.observed.settings;
         let mut heard = HostObserved::new(now, &settings);
@@ -180,6 +220,13 @@ impl World {
             };
         }
         let runs = agent.runs.iter();
+        heard.proxy = agent.proxy.as_ref().map(|proxy| ProxyObserved {
+            acknowledged: proxy.answered,
+            sent: self.observed.endpoints.number(),
+            looked: self.observed.endpoints.number(),
+            backends: proxy.odd.clone(),
+            ..ProxyObserved::default()
+        });
         heard.replicas = runs.map(|(id, run)| (*id, self.report(*id, run))).collect();
         let before = self.observed.hosts.insert(host.clone(), heard.clone());
         self.touch(host, before, heard);
@@ -208,6 +255,10 @@ impl World {
         is.replicas.clear();
         let silent = was.lease_until < self.now();
         (was.lease_until, was.last_seen) = (is.lease_until, is.last_seen);
+        // What a load balancer answered may concern any replica.
+        if was.proxy != is.proxy {
+            self.cluster.touched.add(Touched::everything());
+        }
         if silent || was != is {
             self.cluster.touched.host(host);
         }
@@ -242,7 +293,7 @@ impl World {
                 false => Health::Unhealthy,
             },
             started_at: Some(run.started_at),
-            host_port: None,
+            host_port: u16::try_from(id.0).ok(),
             container: None,
             run: 1,
             failures: match broken {

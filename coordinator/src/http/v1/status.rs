@@ -308,7 +308,8 @@ fn mesos(status: &InstanceStatus) -> Mesos {
     }
 }
 
-/// What load balancers say, if any says anything of a replica. This cluster is one location.
+/// What load balancers say, if any says anything of a replica. Without a count by location this
+/// cluster is one location.
 fn smartstack(status: &InstanceStatus, cluster: &str, verbose: bool) -> Option<Smartstack> {
     let known = |replica: &&ReplicaStatus| replica.in_load_balancer.is_some();
     let known: Vec<&ReplicaStatus> = status.replicas.iter().filter(known).collect();
@@ -323,6 +324,25 @@ fn smartstack(status: &InstanceStatus, cluster: &str, verbose: bool) -> Option<S
         status: if up(&replica) { "UP" } else { "DOWN" },
         has_associated_task: true,
     };
+    let main = status.namespaces.first();
+    let counted = main.map_or(&[][..], |namespace| &namespace.locations);
+    if !counted.is_empty() {
+        let number = u32::try_from(counted.len()).unwrap_or(1);
+        let locations = counted.iter().enumerate().map(|(at, one)| Location {
+            name: one.location.clone(),
+            running_backends_count: one.up as usize,
+            // The backends are those of the instance, whatever location sees them: listed once.
+            backends: match verbose && at == 0 {
+                true => known.iter().map(backend).collect(),
+                false => Vec::new(),
+            },
+        });
+        return Some(Smartstack {
+            registration: registration.clone(),
+            expected_backends_per_location: status.wanted / number,
+            locations: locations.collect(),
+        });
+    }
     Some(Smartstack {
         registration: registration.clone(),
         expected_backends_per_location: status.wanted,

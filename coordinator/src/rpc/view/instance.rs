@@ -118,6 +118,7 @@ impl View<'_> {
             status => status,
         }
         .into();
+        status.namespaces = self.namespaces(&instance.spec);
         if replicas {
             status.replicas = self
                 .state
@@ -335,6 +336,10 @@ fn refusals(what: &Awaited) -> BTreeMap<String, u32> {
     }
 }
 
+/// What happens when load balancers do not answer in time.
+const PROXIES_THEN: &str =
+    "they are waited for no longer: what leaves is stopped, what comes counts without them";
+
 fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
     let on_deadline = match instance.spec.bounce.on_deadline {
         OnDeadline::GoOn => "it is reported as overdue and goes on",
@@ -349,6 +354,7 @@ fn wait(instance: &Instance, waiting: &WaitingOn) -> v1::Waiting {
         ),
         Awaited::NotHappyYet { .. } => (v1::WaitingKind::Happy, on_deadline),
         Awaited::Draining { .. } => (v1::WaitingKind::Draining, "they are stopped all the same"),
+        Awaited::Proxies { .. } => (v1::WaitingKind::Proxies, PROXIES_THEN),
         Awaited::Stopping { .. } => (
             v1::WaitingKind::Stopping,
             "their host kills them after the stop grace",

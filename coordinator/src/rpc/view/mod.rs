@@ -6,6 +6,7 @@ mod events;
 mod hosts;
 mod instance;
 mod maintenance;
+mod namespaces;
 mod replica;
 mod replication;
 pub(crate) mod words;

@@ -73,7 +73,9 @@ impl View<'_> {
             message: report
                 .map(|report| report.message.clone())
                 .unwrap_or_default(),
-            in_load_balancer: report.and_then(|report| report.in_load_balancer),
+            in_load_balancer: self
+                .in_load_balancer(id, replica)
+                .or(report.and_then(|report| report.in_load_balancer)),
             placed_at_ms: replica.placed_at.0,
             image: report.map(|report| convert::image_to_wire(&report.image)),
             last_end: last_end.map(|end| convert::run_end_to_wire(end, self.now)),

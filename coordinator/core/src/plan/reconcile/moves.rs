@@ -1,9 +1,14 @@
 //! Who leaves, who stays, who comes. Every rule of PaaSTA's tick is here once: surplus and at-risk
 //! replicas of the desired app, the bounce of old apps, replacement of lost replicas.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use paasta_common::{assignment::Want, id::ReplicaId, spec::BounceMethod};
+use paasta_common::{
+    assignment::Want,
+    id::ReplicaId,
+    spec::BounceMethod,
+    text::{count, count_of},
+};
 
 use super::{Goal, Moves, supply};
 use crate::plan::{
@@ -11,6 +16,7 @@ use crate::plan::{
     class::Class,
     members::{Member, Members},
     pass::Pass,
+    proxies::Leaving,
 };
 
 pub(in crate::plan) fn choose(
@@ -51,9 +57,25 @@ pub(in crate::plan) fn choose(
         .all()
         .filter(|m| m.class == Class::Draining && m.may_stop)
     {
-        moves.want(Want::Stop, "drained", member.id);
+        moves.want(Want::Stop, after_drain(member), member.id);
     }
     moves
+}
+
+/// How the drain of a replica ended: with what load balancers had still to finish, where it was its
+/// deadline that ended it.
+fn after_drain(member: &Member<'_>) -> Cow<'static, str> {
+    let Leaving { busy, sessions, .. } = &member.leaving;
+    match busy {
+        0 if member.drained => "drained".into(),
+        0 => "its drain has timed out".into(),
+        busy => format!(
+            "its drain has timed out with {} left in the load balancers of {}",
+            count_of(usize::try_from(*sessions).unwrap_or(usize::MAX), "session"),
+            count(*busy, "host")
+        )
+        .into(),
+    }
 }
 
 fn ids<'m, 'a: 'm>(members: impl Iterator<Item = &'m Member<'a>>) -> Vec<ReplicaId> {
