@@ -435,11 +435,7 @@ fn build(
         places: Arc::new(Semaphore::new(READERS_MAX)),
     };
     let (operate, bounces, deploys, settings) = acting(&admin, &proposer);
-    let members = MembersService {
-        gate: gate.clone(),
-        consensus: consensus.clone(),
-        machine: machine.clone(),
-    };
+    let members = members(&admin);
     let snapshots = SnapshotsService::new(
         gate.clone(),
         consensus.clone(),
@@ -491,6 +487,14 @@ fn sessions(
         logs: LogBroker::default(),
         shutdown: shutdown.clone(),
         turns: Arc::default(),
+    }
+}
+
+fn members(admin: &AdminService) -> MembersService {
+    MembersService {
+        gate: admin.gate.clone(),
+        consensus: admin.consensus.clone(),
+        machine: admin.machine.clone(),
     }
 }
 

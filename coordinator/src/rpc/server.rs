@@ -19,6 +19,7 @@ use tonic::{
     service::Routes,
     transport::{Server, server::Connected},
 };
+use tonic_health::server::HealthReporter;
 use tower::layer::layer_fn;
 
 use super::{
@@ -103,20 +104,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Serves until `shutdown`, then lets calls under way end for a moment.
-///
-/// # Errors
-/// [`ServeError`].
-pub async fn serve<I, C>(
-    incoming: I,
-    services: Services,
-    shutdown: CancellationToken,
-) -> Result<(), ServeError>
-where
-    I: Stream<Item = io::Result<C>>,
-    C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (health, health_service) = tonic_health::server::health_reporter();
+/// Every service is served from the beginning.
+async fn report_health(health: &HealthReporter) {
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_serving::<AgentsServer<AgentsService>>().await;
     health.set_serving::<LogsServer<LogsService>>().await;
@@ -137,6 +126,23 @@ where
         .set_serving::<AuthorityServer<AuthorityService>>()
         .await;
     health.set_serving::<RaftServer>().await;
+}
+
+/// Serves until `shutdown`, then lets calls under way end for a moment.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve<I, C>(
+    incoming: I,
+    services: Services,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = io::Result<C>>,
+    C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (health, health_service) = tonic_health::server::health_reporter();
+    report_health(&health).await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(paasta_proto::DESCRIPTORS)
         .build_v1()

@@ -72,7 +72,8 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
-    pub(super) fn close(&self) {
+    /// Ends the connection as if the other end had closed it.
+    pub fn close(&self) {
         self.closing.cancel();
     }
 
