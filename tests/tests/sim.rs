@@ -141,6 +141,11 @@ mod simulation {
     }
 
     #[test]
+    fn a_planner_that_does_not_wait_for_load_balancers_is_found() {
+        caught(Plant::I13);
+    }
+
+    #[test]
     fn an_empty_store_that_passes_for_the_lost_one_is_found() {
         caught(Plant::Stores);
     }

@@ -26,7 +26,7 @@ struct Args {
     /// How many seeds, from the first one on; each in a process of its own.
     #[arg(long)]
     seeds: Option<u64>,
-    /// Plants the fault that breaks this invariant, to see it caught: I1 to I10, I12.
+    /// Plants the fault that breaks this invariant, to see it caught: I1 to I10, I12, I13.
     #[arg(long)]
     plant: Option<Plant>,
     /// Tells everything that happens, on standard error.

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod disk;
 pub mod i10_config;
 pub mod i12_replay;
+pub mod i13_routed;
 pub mod i14_reasons;
 pub mod i1_acked;
 pub mod i2_placed;

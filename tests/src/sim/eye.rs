@@ -80,6 +80,7 @@ impl Witness for Eye {
             Some(Plant::I4 | Plant::I14Stops) if times > PLANS_BEFORE => {
                 plant::stop_the_happy(state, plan);
             }
+            Some(Plant::I13) => plant::stop_what_drains(state, plan),
             Some(Plant::I8) => plan
                 .report
                 .instances
@@ -94,7 +95,8 @@ impl Witness for Eye {
                 .note(self.name(), format_args!("plans {count} commands"));
         }
         let world = &self.world;
-        world.judge.lock().planned(state, seen, now, plan);
+        let routes = |id| world.routes(id);
+        world.judge.lock().planned(state, seen, now, plan, routes);
         let mut coordinators = world.coordinators.values();
         if coordinators.all(|seat| !seat.clock.has_jumped()) {
             let set = |host: &HostId| {

@@ -159,6 +159,10 @@ impl Fleet {
                 declared(&instances, broken),
             ));
             files.push((dir.join("deployments.json"), deployed(service, &instances)));
+            let namespaces = namespaces(&instances);
+            if !namespaces.is_empty() {
+                files.push((dir.join("smartstack.yaml"), namespaces));
+            }
         }
         for (path, text) in files {
             self.replace(&path, &text)?;
@@ -284,8 +288,9 @@ impl Wanted {
             self.deadline_s
         ));
         line(format_args!(
-            "bounce_health_params: {{min_task_uptime: {}}}",
-            self.uptime_s
+            "bounce_health_params: {{min_task_uptime: {}, check_haproxy: {}}}",
+            self.uptime_s,
+            self.is_proxied(id)
         ));
         line(format_args!("constraints: {}", self.constraints));
         line(format_args!("host_port: {}", self.host_port));
@@ -294,6 +299,9 @@ impl Wanted {
             line(format_args!("drain_method: test"));
             let delay = self.drain_ms as f64 / 1_000.0;
             line(format_args!("drain_method_params: {{delay: {delay}}}"));
+            line(format_args!("drain_timeout: 8"));
+        } else if self.is_proxied(id) {
+            line(format_args!("drain_method: noop"));
             line(format_args!("drain_timeout: 8"));
         }
         if self.checked {
@@ -305,6 +313,11 @@ impl Wanted {
             line(format_args!("healthcheck_max_consecutive_failures: 5"));
         }
         text
+    }
+
+    /// Whether it is load balanced: half of the services, where a command checks their health.
+    fn is_proxied(&self, id: &InstanceId) -> bool {
+        self.checked && id.service.as_str().ends_with(['0', '2'])
     }
 
     /// The git sha of the version that is wanted.
@@ -328,6 +341,17 @@ fn declared(instances: &[(&InstanceId, &Wanted)], broken: Option<Broken>) -> Str
         text.push_str("{}\n");
     }
     text
+}
+
+/// The smartstack.yaml of a service; empty when none of it is load balanced.
+fn namespaces(instances: &[(&InstanceId, &Wanted)]) -> String {
+    let proxied = instances
+        .iter()
+        .filter(|(id, wanted)| wanted.is_proxied(id));
+    let ports = proxied.zip(20_001..);
+    ports
+        .map(|((id, _), port)| format!("{}: {{proxy_port: {port}, mode: tcp}}\n", id.instance))
+        .collect()
 }
 
 fn deployed(service: &str, instances: &[(&InstanceId, &Wanted)]) -> String {

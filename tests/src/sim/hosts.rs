@@ -8,6 +8,7 @@ use std::{
 
 use paasta_agent::{
     agent::{Agent, Parts},
+    endpoints,
     lanes::Patience,
     session::Sessions,
     watch::Pace,
@@ -164,6 +165,7 @@ pub(crate) async fn agent(world: Arc<World>, at: usize) -> turmoil::Result {
     if world.plant == Some(Plant::Clock) {
         handle.clock = Arc::new(world.clock.clone());
     }
+    let (sessions_end, proxy_end) = endpoints::link(seat.balancer.set());
     let sessions = Sessions {
         agent: handle,
         host: seat.info.clone(),
@@ -171,10 +173,13 @@ pub(crate) async fn agent(world: Arc<World>, at: usize) -> turmoil::Result {
         cluster: Some(CLUSTER.parse()?),
         coordinators: coordinators.map(CoordinatorSeat::address).collect(),
         dial: Arc::new(Dialler(seat.knife.clone())),
+        endpoints: Some(sessions_end),
     };
+    let balancer = seat.balancer.clone();
     tokio::select! {
         biased;
         ended = agent.task => ended?,
+        () = balancer.serve(Arc::clone(&world), at, proxy_end, boot) => {}
         () = sessions.run(shutdown) => {}
     }
     Err("an agent ended by itself".into())

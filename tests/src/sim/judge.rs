@@ -8,7 +8,7 @@ use std::{
 
 use paasta_common::{
     assignment::Fence,
-    id::{HostId, InstanceId},
+    id::{HostId, InstanceId, ReplicaId},
     time::Timestamp,
 };
 use paasta_coordinator::codec;
@@ -20,7 +20,7 @@ use paasta_coordinator_core::{
 use super::{hosts::REMOVAL_PATIENCE_MS, plant::Plant, shape::Shape, tally::Tally};
 use crate::checkers::{
     Violation, clock, disk, i1_acked, i2_placed, i3_fenced, i4_floor, i6_outage, i7_brake,
-    i8_waiting, i9_bounded, i10_config, i12_replay,
+    i8_waiting, i9_bounded, i10_config, i12_replay, i13_routed,
     i14_reasons::{Reasons, Want},
     links,
 };
@@ -74,7 +74,10 @@ impl Judge {
             now_ms: 0,
             // What was bent on its way, or left things out on purpose, is not made again.
             replay: !shape.partial
-                && !matches!(plant, Some(Plant::I4 | Plant::I8 | Plant::I14Stops)),
+                && !matches!(
+                    plant,
+                    Some(Plant::I4 | Plant::I8 | Plant::I13 | Plant::I14Stops)
+                ),
         }
     }
 
@@ -168,6 +171,7 @@ impl Judge {
         seen: &Observed,
         now: Timestamp,
         plan: &Plan,
+        routes: impl Fn(ReplicaId) -> Vec<(HostId, i13_routed::Route)>,
     ) {
         self.tally.add("plans");
         if plan.report.brake.is_some() {
@@ -178,6 +182,7 @@ impl Judge {
             found.extend(i12_replay::same_plan(state, seen, now, plan));
         }
         found.extend(i4_floor::floor(state, seen, now, plan));
+        found.extend(i13_routed::stopped(state, seen, now, plan, routes));
         found.extend(i7_brake::lost(state, seen, now, plan));
         found.extend(self.reasons.planned(state, seen, now, plan));
         found.extend(i8_waiting::reasons(state, plan));

@@ -4,6 +4,7 @@
 //! every process. What must never happen is in [`crate::checkers`].
 
 mod acts;
+mod balancer;
 mod clock;
 mod converge;
 mod disk;

@@ -44,6 +44,8 @@ pub enum Plant {
     I10,
     /// The plan depends on more than it is given.
     I12,
+    /// The planner does not wait for load balancers.
+    I13,
     /// A store that is made anew has the id of the one before it.
     Stores,
     /// Any term is believed.
@@ -62,7 +64,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -75,6 +77,7 @@ impl Plant {
         Self::I9,
         Self::I10,
         Self::I12,
+        Self::I13,
         Self::Stores,
         Self::Terms,
         Self::Clock,
@@ -162,6 +165,26 @@ pub(super) fn stop_the_happy(state: &ClusterState, plan: &mut Plan) {
         replicas,
         reason: "a planted fault".to_owned(),
     }));
+}
+
+/// What a planner makes of a drain that does not wait for load balancers: it is over at once.
+pub(super) fn stop_what_drains(state: &ClusterState, plan: &mut Plan) {
+    for (id, instance) in state.instances() {
+        if instance.spec.namespaces.is_empty() {
+            continue;
+        }
+        let draining = state.replicas_of(id);
+        let draining = draining.filter(|(_, replica)| replica.want == Want::Drain);
+        let replicas: Vec<_> = draining.map(|(id, _)| id).collect();
+        if !replicas.is_empty() {
+            plan.commands.push(Command::SetWant(SetWant {
+                instance: id.clone(),
+                want: Want::Stop,
+                replicas,
+                reason: "a planted fault".to_owned(),
+            }));
+        }
+    }
 }
 
 /// What a planner does that draws on something else than its arguments: every other time it

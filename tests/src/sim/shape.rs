@@ -187,6 +187,7 @@ impl Shape {
                 Vec::new()
             }
             Plant::Disk => vec![Kind::FullDisk],
+            Plant::I13 => vec![Kind::Deploy],
             Plant::I2
             | Plant::I4
             | Plant::I8

@@ -448,6 +448,7 @@ impl Storm {
         self.crash(sim, world, &seat.name, Some(until));
         seat.boots.fetch_add(1, Ordering::SeqCst);
         seat.engine.fake.crash_all();
+        seat.balancer.die();
         watch.host_died(&seat.name);
     }
 

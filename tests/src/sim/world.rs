@@ -12,16 +12,17 @@ use paasta_agent::agent::Handle;
 use paasta_common::{
     app::Resources,
     host::HostInfo,
-    id::{HostId, MachineId},
+    id::{HostId, MachineId, ReplicaId},
 };
 use paasta_coordinator::{leader::Leader, raft::RaftStatus};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
-    clock::HostClock, disk::SimDisk, engine::SimEngine, forger::Forgery, judge::Judge,
-    network::Knife, operator::Act, plant::Plant, shape::Shape, trace::Trace,
+    balancer::Balancer, clock::HostClock, disk::SimDisk, engine::SimEngine, forger::Forgery,
+    judge::Judge, network::Knife, operator::Act, plant::Plant, shape::Shape, trace::Trace,
 };
+use crate::checkers::i13_routed::Route;
 
 /// The room of one coordinator.
 pub(crate) struct CoordinatorSeat {
@@ -57,6 +58,7 @@ pub(crate) struct AgentSeat {
     pub(crate) knife: Knife,
     pub(crate) dir: PathBuf,
     pub(crate) engine: SimEngine,
+    pub(crate) balancer: Balancer,
     /// How often the host was booted.
     pub(crate) boots: AtomicU64,
     up: Mutex<Option<Handle>>,
@@ -102,6 +104,7 @@ impl World {
                 name: format!("h{number}"),
                 info: host(number),
                 engine: SimEngine::new(clock.clone()),
+                balancer: Balancer::default(),
                 clock,
                 knife: Knife::default(),
                 dir: dir.join(format!("h{number}")),
@@ -132,6 +135,14 @@ impl World {
         let trace = self.trace.lock();
         let last = trace.last().map(str::to_owned).collect();
         (trace.fingerprint(), trace.lines(), last)
+    }
+
+    /// The load balancers that do something with a replica.
+    pub(crate) fn routes(&self, id: ReplicaId) -> Vec<(HostId, Route)> {
+        let seats = self.agents.iter();
+        seats
+            .filter_map(|seat| Some((seat.id().clone(), seat.balancer.route(id)?)))
+            .collect()
     }
 
     /// The coordinators that run, in order.

@@ -211,8 +211,10 @@ fn watched(soa: &SoaDir, service: &ServiceName, system: &SystemConfig, found: &m
         format!("{service}/monitoring.yaml names no team: its alerts reach no one"),
     ));
     let announced = soa.namespaces(service).map(|all| {
-        all.values()
-            .any(|one| one.as_ref().is_ok_and(|one| one.options.proxy_port.is_some()))
+        all.values().any(|one| {
+            one.as_ref()
+                .is_ok_and(|one| one.options.proxy_port.is_some())
+        })
     });
     found.push(Found::new(
         // Without the file it is a worker, which is fine.
