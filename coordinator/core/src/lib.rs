@@ -13,6 +13,7 @@
 //! - [`plan::plan`] and [`plan::plan_scope`]: `(&ClusterState, &Observed, now) -> Plan
 //!   { commands, report, wake_at }`; the second looks at what changed only.
 //! - [`plan::observed`]: what the leader has heard from agents, filled by the shell.
+//! - [`access`]: what a principal may see and change.
 //! - [`endpoints::Endpoints`]: which replicas serve a namespace, what each host is to be sent of
 //!   that, and what load balancers answered.
 //! - [`claim::claim`]: which machine may speak for a host id.
@@ -27,6 +28,7 @@ extern crate self as paasta_coordinator_core;
 #[path = "../tests/world/build.rs"]
 mod build;
 
+pub mod access;
 pub mod claim;
 pub mod desired;
 pub mod endpoints;

@@ -26,6 +26,7 @@ use tokio_stream::Stream;
 use tonic::{Status, body::Body, transport::server::Connected};
 use tower::Service;
 
+use super::local::LocalStream;
 use crate::caller::Caller;
 
 /// The preface of HTTP/2 and the head of the first frame of settings.
@@ -120,6 +121,8 @@ pub enum Taken {
     Plain(Guarded),
     /// With TLS, its handshake done.
     Secure(Secured),
+    /// Of the local socket.
+    Local(LocalStream),
 }
 
 impl Connected for Taken {
@@ -129,6 +132,7 @@ impl Connected for Taken {
         match self {
             Self::Plain(plain) => Caller::new(plain.activity(), None),
             Self::Secure(secured) => Caller::new(secured.activity(), Some(secured.peer())),
+            Self::Local(local) => Caller::local(local.user()),
         }
     }
 }
@@ -142,6 +146,7 @@ impl AsyncRead for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_read(context, buffer),
             Self::Secure(secured) => Pin::new(secured).poll_read(context, buffer),
+            Self::Local(local) => Pin::new(local).poll_read(context, buffer),
         }
     }
 }
@@ -155,6 +160,7 @@ impl AsyncWrite for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_write(context, bytes),
             Self::Secure(secured) => Pin::new(secured).poll_write(context, bytes),
+            Self::Local(local) => Pin::new(local).poll_write(context, bytes),
         }
     }
 
@@ -162,6 +168,7 @@ impl AsyncWrite for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_flush(context),
             Self::Secure(secured) => Pin::new(secured).poll_flush(context),
+            Self::Local(local) => Pin::new(local).poll_flush(context),
         }
     }
 
@@ -169,6 +176,7 @@ impl AsyncWrite for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_shutdown(context),
             Self::Secure(secured) => Pin::new(secured).poll_shutdown(context),
+            Self::Local(local) => Pin::new(local).poll_shutdown(context),
         }
     }
 
@@ -180,6 +188,7 @@ impl AsyncWrite for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_write_vectored(context, pieces),
             Self::Secure(secured) => Pin::new(secured).poll_write_vectored(context, pieces),
+            Self::Local(local) => Pin::new(local).poll_write_vectored(context, pieces),
         }
     }
 
@@ -187,6 +196,7 @@ impl AsyncWrite for Taken {
         match self {
             Self::Plain(plain) => plain.is_write_vectored(),
             Self::Secure(secured) => secured.is_write_vectored(),
+            Self::Local(local) => local.is_write_vectored(),
         }
     }
 }
@@ -219,7 +229,7 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let caller = Caller::of(request.extensions());
-        let busy = caller.map(|caller| caller.activity().begin());
+        let busy = caller.and_then(Caller::activity).map(Activity::begin);
         let answer = self.0.call(request);
         async move {
             let answer = answer.await?;
