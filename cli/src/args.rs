@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource,
+};
+use paasta_common::id::ContextName;
 use paasta_process::help::examples;
 
 use crate::{client::Address, cmd, exit};
@@ -32,7 +35,7 @@ Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-sca
 Pipeline:      check, cook-image, itest, security-check, push-to-registry, pipeline
 Coordinators:  cluster, coordinator, settings, snapshot, generate-deployments
 New services:  new-service, validate, local-run
-This program:  completions, man, version, help
+This program:  context, completions, man, version, help
 
 {options}
 {after-help}";
@@ -54,7 +57,7 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Coordinators to ask, in this order [default: cli.coordinators of the configuration]
+    /// Coordinators to ask, in this order [default: those of the context, else cli.coordinators]
     #[arg(
         long,
         global = true,
@@ -63,6 +66,10 @@ pub struct Global {
     )]
     #[arg(value_delimiter = ',', hide_env_values = true)]
     pub coordinators: Vec<Address>,
+    /// The context to use: how a cluster is reached, see `paasta context` [default: the current one]
+    #[arg(long, global = true, env = "PAASTA_CONTEXT", value_name = "NAME")]
+    #[arg(hide_env_values = true)]
+    pub context: Option<ContextName>,
     /// The directory of the system configuration [default: /etc/paasta]
     #[arg(
         long,
@@ -130,6 +137,9 @@ pub enum Command {
     /// Show and change the operators' settings that decide what a container is
     #[command(subcommand)]
     Settings(cmd::settings::Command),
+    /// Show, choose, add and remove contexts: how each cluster is reached
+    #[command(subcommand)]
+    Context(cmd::context::Command),
     /// Make a cluster, ask its coordinators
     #[command(subcommand)]
     Cluster(cmd::cluster::Command),
@@ -217,6 +227,44 @@ pub enum Command {
     Absent(Vec<OsString>),
 }
 
+impl Args {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// A mistake in it, or what was asked for is help or the version.
+    pub fn read(argv: &[OsString]) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(argv)?;
+        let args = Self::from_arg_matches(&matches);
+        let mut args = args.map_err(|error| error.format(&mut Self::command()))?;
+        args.global.settle(&matches);
+        Ok(args)
+    }
+}
+
+impl Global {
+    /// Has a cluster that is named on the command line beat one that the environment names.
+    fn settle(&mut self, matches: &ArgMatches) {
+        let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        match (typed("context"), typed("coordinators")) {
+            (true, false) => self.coordinators.clear(),
+            (false, true) => self.context = None,
+            (true, true) | (false, false) => {}
+        }
+        if typed("context") {
+            let files = [
+                ("tls_ca", &mut self.tls_ca),
+                ("tls_cert", &mut self.tls_cert),
+                ("tls_key", &mut self.tls_key),
+            ];
+            for (name, file) in files {
+                if !typed(name) {
+                    *file = None;
+                }
+            }
+        }
+    }
+}
+
 /// Reads a time that may be waited for: with its unit, or in seconds as for PaaSTA.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     let span = match text.parse() {
@@ -231,7 +279,6 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
     use paasta_process::help;
 
     use super::*;

@@ -1,19 +1,14 @@
 //! The verbs, a file each: ask, judge, hand over to [`crate::render`].
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use paasta_common::{config::SystemConfig, id::ClusterName};
-use paasta_identity::{ClientCertificates, Files, Tls};
+use paasta_common::config::SystemConfig;
 use paasta_process::config::{self, Strictness};
 use serde::Serialize;
 
 use crate::{
     args::{self, Global},
-    client::{Address, Coordinators},
     exit::Exit,
     render::View,
     terminal,
@@ -29,6 +24,7 @@ pub mod check_replication;
 pub mod cleanup;
 pub mod cluster;
 pub mod completions;
+pub mod context;
 pub mod cook_image;
 pub mod coordinator;
 pub mod emergency;
@@ -67,6 +63,7 @@ mod names;
 mod operate;
 mod overrides;
 mod poke;
+mod reach;
 mod remotes;
 mod step;
 
@@ -100,6 +97,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Brake(command) => brake::run(command, context).await,
         args::Command::Cleanup(args) => cleanup::run(&args, context).await,
         args::Command::Settings(command) => settings::run(command, context).await,
+        args::Command::Context(command) => context::run(command, context),
         args::Command::Cluster(command) => cluster::run(command, context).await,
         args::Command::Coordinator(command) => coordinator::run(command, context).await,
         args::Command::Snapshot(command) => snapshot::run(command, context).await,
@@ -146,105 +144,6 @@ impl Context {
     pub fn new(global: Global) -> Self {
         let view = terminal::view();
         Self { global, view }
-    }
-
-    /// The coordinators to ask: as given, or as configured.
-    ///
-    /// # Errors
-    /// None are named anywhere, or the configuration cannot be read.
-    pub fn coordinators(&self) -> anyhow::Result<Coordinators> {
-        self.reaching(self.addresses()?, self.global.timeout)
-    }
-
-    /// These coordinators, each call within `timeout`, by TLS when its files are named.
-    ///
-    /// # Errors
-    /// The files of TLS cannot be used.
-    pub fn reaching(
-        &self,
-        addresses: Vec<Address>,
-        timeout: Duration,
-    ) -> anyhow::Result<Coordinators> {
-        Ok(Coordinators::new(addresses, timeout, self.tls()?))
-    }
-
-    /// TLS with the files that are named; nothing when none is.
-    ///
-    /// # Errors
-    /// One of them is missing or cannot be used, or the certificate is not valid now.
-    pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
-        let Global {
-            tls_ca,
-            tls_cert,
-            tls_key,
-            ..
-        } = &self.global;
-        let (ca, certificate, key) = match (tls_ca, tls_cert, tls_key) {
-            (None, None, None) => return Ok(None),
-            (Some(ca), Some(certificate), Some(key)) => (ca, certificate, key),
-            _ => anyhow::bail!(
-                "--tls-ca, --tls-cert and --tls-key go together (or PAASTA_TLS_CA, \
-                 PAASTA_TLS_CERT and PAASTA_TLS_KEY): name all three files, or none"
-            ),
-        };
-        let files = Files {
-            ca: ca.clone(),
-            certificate: certificate.clone(),
-            key: key.clone(),
-        };
-        let tls = Tls::read(&files, ClientCertificates::Required)?;
-        tls.credentials().check(SystemTime::now())?;
-        Ok(Some(tls))
-    }
-
-    /// The addresses of the coordinators of a cluster: those of `cli.clusters`, else those that are
-    /// given or configured for everything.
-    ///
-    /// # Errors
-    /// None are named anywhere, or the configuration cannot be read.
-    pub fn addresses_of(&self, cluster: &ClusterName) -> anyhow::Result<Vec<Address>> {
-        let system = self.system()?;
-        match system.cli.clusters.get(cluster) {
-            Some(named) => {
-                let named = named.iter().map(|text| text.parse());
-                let named: Result<_, _> = named.collect();
-                named.with_context(|| format!("cli.clusters.{cluster} in the configuration"))
-            }
-            None => self.addresses(),
-        }
-    }
-
-    /// The addresses that somebody named, here or in a configuration: without them, and without
-    /// anything to say about it, there is nobody to be told anything.
-    ///
-    /// # Errors
-    /// Nobody named any.
-    pub fn known_addresses(&self) -> anyhow::Result<Vec<Address>> {
-        let given = self.global.config_dir.as_deref();
-        let configured = config::directory(given).exists();
-        anyhow::ensure!(
-            configured || !self.global.coordinators.is_empty(),
-            "no coordinator is named"
-        );
-        self.addresses()
-    }
-
-    /// The addresses of the coordinators: as given, or as configured.
-    ///
-    /// # Errors
-    /// None are named anywhere, or the configuration cannot be read.
-    pub fn addresses(&self) -> anyhow::Result<Vec<Address>> {
-        if !self.global.coordinators.is_empty() {
-            return Ok(self.global.coordinators.clone());
-        }
-        let system = self.system().context(
-            "no coordinator is named: give --coordinators HOST:PORT,... or PAASTA_COORDINATORS; \
-             of cli.coordinators in the configuration",
-        )?;
-        let configured = system.cli.coordinators.iter().map(|text| text.parse());
-        configured
-            .collect::<Result<_, _>>()
-            .context("cli.coordinators in the configuration")
     }
 
     /// The operator's configuration. A machine that has none, and was not told of one, has the

@@ -3,6 +3,7 @@
 mod bounce;
 mod bouncer;
 mod bounces;
+mod contexts;
 mod declared;
 mod fake;
 mod files;

@@ -28,6 +28,11 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
     ("cleanup", &["--dry-run", "", "--force"]),
     ("settings diff", &["", "--from 1"]),
     ("settings apply", &["--from 1 --yes"]),
+    ("context list", &[""]),
+    ("context show", &["", "--json"]),
+    ("context use", &["demo"]),
+    ("context remove", &["demo"]),
+    ("context add", &["demo --cluster demo"]),
     (
         "cluster init",
         &["--cluster demo --member 1=127.0.0.1:1 --timeout 300ms"],
