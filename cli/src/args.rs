@@ -3,15 +3,20 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
-    ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource,
+    ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind,
+    parser::ValueSource,
 };
 use paasta_common::id::ContextName;
 use paasta_process::help::examples;
 
 use crate::{client::Address, cmd, exit};
 
-/// The longest `--timeout`: a deadline that nobody would wait for is a typing error.
+/// The longest `--timeout`: a longer deadline is a typing error.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// How long a coordinator is tried, unless something else is given.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for a deploy or a step.
+const WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// The help of `paasta` itself: its commands by task, the most used ones first. Fits on one screen.
 const TEMPLATE: &str = "\
@@ -27,14 +32,14 @@ Most used (paasta help COMMAND has options and examples):
 
 Deploy:        mark-for-deployment, wait-for-deployment, rollback, start, stop, restart,
                list-deployments, get-latest-deployment, bounce
-Look:          status, watch, why, logs, events, history, list, list-clusters, info,
+Look:          status, watch, top, why, logs, events, history, list, list-clusters, info,
                check-replication, metastatus
 Hosts:         maintenance, cleanup
 Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
                autoscale, backoff, brake
 Pipeline:      check, cook-image, itest, security-check, push-to-registry, pipeline
 Coordinators:  cluster, coordinator, settings, snapshot, generate-deployments
-New services:  new-service, validate, local-run
+New services:  new-service, validate, plan, local-run
 This program:  context, completions, man, version, help
 
 {options}
@@ -91,10 +96,14 @@ pub struct Global {
     #[arg(long, global = true, env = "PAASTA_TLS_KEY", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub tls_key: Option<PathBuf>,
-    /// How long to try before giving up, as 10s or 1m
+    /// How long to try before giving up, as 10s or 1m; as by PaaSTA, for mark-for-deployment,
+    /// wait-for-deployment and itest the wait itself
     #[arg(long, global = true, value_name = "TIME", default_value = "10s")]
-    #[arg(value_parser = timeout)]
+    #[arg(value_parser = wait)]
     pub timeout: Duration,
+    /// Whether `--timeout` is given.
+    #[arg(skip)]
+    pub timeout_given: bool,
     /// Print JSON, for programs
     #[arg(long, global = true)]
     pub json: bool,
@@ -107,6 +116,8 @@ pub enum Command {
     Status(cmd::status::Args),
     /// Show the status of instances live, in place
     Watch(cmd::status::watch::Args),
+    /// Show hosts by what is given out, and the replicas that fail, live
+    Top(cmd::top::Args),
     /// Show how the cluster is: coordinators, hosts, resources
     Metastatus(cmd::metastatus::Args),
     /// List services or instances
@@ -209,6 +220,8 @@ pub enum Command {
     PushToRegistry(cmd::push_to_registry::Args),
     /// Run an instance on this machine, in the container that the cluster would make
     LocalRun(cmd::local_run::Args),
+    /// Show what a yelpsoa-configs directory would change: bounces, numbers, removals, refusals
+    Plan(cmd::plan::Args),
     /// Check a yelpsoa-configs directory
     Validate(cmd::validate::Args),
     /// Write the files of a new service in yelpsoa-configs
@@ -237,14 +250,40 @@ impl Args {
         let args = Self::from_arg_matches(&matches);
         let mut args = args.map_err(|error| error.format(&mut Self::command()))?;
         args.global.settle(&matches);
+        args.settle_timeout()?;
         Ok(args)
     }
 }
 
+impl Args {
+    /// Gives `--timeout` its meaning: as by PaaSTA, for some verbs it is how long they wait.
+    fn settle_timeout(&mut self) -> Result<(), clap::Error> {
+        if !self.global.timeout_given {
+            return Ok(());
+        }
+        let given = self.global.timeout;
+        let wait = match &mut self.command {
+            Command::MarkForDeployment(args) => &mut args.patience.within,
+            Command::WaitForDeployment(args) => &mut args.patience.within,
+            Command::Itest(args) => &mut args.limit,
+            _ if given > TIMEOUT_MAX => {
+                let message = "--timeout: give a time between 1ms and 1h";
+                return Err(Self::command().error(ErrorKind::ValueValidation, message));
+            }
+            _ => return Ok(()),
+        };
+        *wait = given;
+        self.global.timeout = TIMEOUT;
+        self.global.timeout_given = false;
+        Ok(())
+    }
+}
+
 impl Global {
-    /// Has a cluster that is named on the command line beat one that the environment names.
+    /// Notes what is typed: a cluster on the command line beats one that the environment names.
     fn settle(&mut self, matches: &ArgMatches) {
         let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        self.timeout_given = typed("timeout");
         match (typed("context"), typed("coordinators")) {
             (true, false) => self.coordinators.clear(),
             (false, true) => self.context = None,
@@ -265,14 +304,23 @@ impl Global {
     }
 }
 
-/// Reads a time that may be waited for: with its unit, or in seconds as for PaaSTA.
+/// Reads a time of at most an hour: with its unit, or in seconds as for PaaSTA.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    match wait(text) {
+        Ok(span) if span <= TIMEOUT_MAX => Ok(span),
+        Ok(_) => Err("give a time between 1ms and 1h".to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a time that may be waited for, of at most 7 days.
+pub(crate) fn wait(text: &str) -> Result<Duration, String> {
     let span = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
     };
-    match span.is_zero() || span > TIMEOUT_MAX {
-        true => Err("give a time between 1ms and 1h".to_owned()),
+    match span.is_zero() || span > WAIT_MAX {
+        true => Err("give a time between 1ms and 7days".to_owned()),
         false => Ok(span),
     }
 }
@@ -328,6 +376,27 @@ mod tests {
 
             assert!((2..=4).contains(&count), "{path}:\n{text}");
         }
+    }
+
+    fn read(line: &str) -> Result<Args, clap::Error> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        Args::read(&words)
+    }
+
+    #[test]
+    fn the_timeout_of_a_wait_is_the_wait() {
+        let line = "paasta wait-for-deployment -s a -l b -k c --timeout 7200";
+        let waits = read(line).expect("a wait");
+        assert_eq!(waits.global.timeout, TIMEOUT);
+        match waits.command {
+            Command::WaitForDeployment(args) => {
+                assert_eq!(args.patience.within, Duration::from_secs(7_200));
+            }
+            other => panic!("{other:?}"),
+        }
+        let asks = read("paasta status --timeout 30").expect("a question");
+        assert_eq!(asks.global.timeout, Duration::from_secs(30));
+        assert!(read("paasta status --timeout 7200").is_err());
     }
 
     #[test]

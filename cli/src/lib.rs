@@ -15,6 +15,7 @@ pub mod client;
 pub mod cmd;
 pub mod compat;
 pub mod exit;
+pub mod keys;
 pub mod render;
 pub mod screen;
 pub mod terminal;

@@ -1,8 +1,10 @@
 //! The verbs, a file each: ask, judge, hand over to [`crate::render`].
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use anyhow::Context as _;
 use paasta_common::config::SystemConfig;
 use paasta_process::config::{self, Strictness};
 use serde::Serialize;
@@ -43,12 +45,14 @@ pub mod marking;
 pub mod metastatus;
 pub mod new_service;
 pub mod pipeline;
+pub mod plan;
 pub mod push_to_registry;
 pub mod quorum;
 pub mod security_check;
 pub mod settings;
 pub mod snapshot;
 pub mod status;
+pub mod top;
 pub mod validate;
 pub mod version;
 pub mod wait_for_deployment;
@@ -56,11 +60,14 @@ pub mod which;
 pub mod why;
 
 use marking::control::{self, Act};
+pub use output::Output;
 
 mod asker;
 mod confirm;
+mod fleet;
 mod names;
 mod operate;
+mod output;
 mod overrides;
 mod poke;
 mod reach;
@@ -68,12 +75,14 @@ mod remotes;
 mod step;
 
 /// What every verb works with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Context {
     /// The options of every verb.
     pub global: Global,
     /// How standard output wants its text.
     pub view: View,
+    /// Where it goes.
+    pub output: Output,
 }
 
 /// Runs a verb.
@@ -84,6 +93,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
     match command {
         args::Command::Status(args) => status::run(&args, context).await,
         args::Command::Watch(args) => status::watch::run(&args.shown, context).await,
+        args::Command::Top(args) => top::run(&args, context).await,
         args::Command::Metastatus(args) => metastatus::run(&args, context).await,
         args::Command::List(args) => list::run(&args, context).await,
         args::Command::ListClusters(args) => list_clusters::run(&args, context),
@@ -129,8 +139,9 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::EmergencyRestart(args) => emergency::restart(&args, context).await,
         args::Command::EmergencyScale(args) => emergency::scale(&args, context).await,
         args::Command::Autoscale(args) => autoscale::run(&args, context).await,
+        args::Command::Plan(args) => plan::run(&args, context).await,
         args::Command::Validate(args) => validate::run(&args, context),
-        args::Command::Completions(args) => completions::run(&args),
+        args::Command::Completions(args) => completions::run(&args, context).await,
         args::Command::Man(args) => man::run(&args, context),
         args::Command::NewService(args) => new_service::run(&args, context),
         args::Command::Pipeline(args) => pipeline::run(&args, context),
@@ -143,7 +154,11 @@ impl Context {
     /// A context for the given options, seen from this process's terminal.
     pub fn new(global: Global) -> Self {
         let view = terminal::view();
-        Self { global, view }
+        Self {
+            global,
+            view,
+            output: Output::Standard,
+        }
     }
 
     /// The operator's configuration. A machine that has none, and was not told of one, has the
@@ -158,7 +173,7 @@ impl Context {
         }
         let (system, warnings) = config::load(given, Strictness::Warn)?;
         for warning in warnings {
-            terminal::note(&warning.to_string());
+            self.note(&warning.to_string());
         }
         Ok(system)
     }
@@ -174,12 +189,22 @@ impl Context {
         }
     }
 
-    /// Prints text of which more follows. False when nobody reads it any more.
+    /// The same context, whose JSON is kept: a part of a whole that is printed later.
+    fn keeping_json(&self) -> (Output, Self) {
+        let output = Output::JsonKept(Arc::default());
+        let context = Self {
+            output: output.clone(),
+            ..self.clone()
+        };
+        (output, context)
+    }
+
+    /// Prints text of which more follows. False when no process reads it any more.
     ///
     /// # Errors
     /// Standard output is gone for another reason.
     pub fn print_on(&self, text: &str) -> anyhow::Result<bool> {
-        terminal::print_on(text).context("cannot write to standard output")
+        self.output.print(text)
     }
 
     /// Prints text.
@@ -187,7 +212,7 @@ impl Context {
     /// # Errors
     /// Standard output is gone.
     pub fn print(&self, text: &str) -> anyhow::Result<()> {
-        terminal::print(text).context("cannot write to standard output")
+        self.output.print(text).map(drop)
     }
 
     /// Prints a value as JSON, for people to read too.
@@ -195,8 +220,12 @@ impl Context {
     /// # Errors
     /// Standard output is gone.
     pub fn print_json(&self, value: &impl Serialize) -> anyhow::Result<()> {
-        let text =
-            serde_json::to_string_pretty(value).context("cannot write the answer as JSON")?;
-        self.print(&format!("{text}\n"))
+        self.output.print_json(value)
+    }
+
+    /// Prints a line to standard error: what a reader of the output must not miss, and a program
+    /// that reads it must not get.
+    pub fn note(&self, text: &str) {
+        self.output.note(text);
     }
 }

@@ -14,7 +14,7 @@ use paasta_identity::{
 };
 use paasta_process::config;
 
-use super::Context;
+use super::{Context, fleet};
 use crate::{
     args::Global,
     client::{Address, Coordinators},
@@ -84,21 +84,33 @@ impl Context {
         Ok(Some(Tls::new(credentials, ClientCertificates::Required)?))
     }
 
-    /// The addresses of the coordinators of a cluster: those of `cli.clusters`, else those that are
-    /// given or configured for everything.
+    /// The coordinators of a cluster: those of its context unless an option names others, those of
+    /// `cli.clusters`, else those that are given or configured for everything.
     ///
     /// # Errors
-    /// None are named anywhere, or the configuration cannot be read.
-    pub fn addresses_of(&self, cluster: &ClusterName) -> anyhow::Result<Vec<Address>> {
+    /// None are named anywhere, or a configuration cannot be read.
+    pub fn coordinators_of(
+        &self,
+        cluster: &ClusterName,
+        timeout: Duration,
+    ) -> anyhow::Result<Coordinators> {
+        if let Some(global) = fleet::of_cluster(self, cluster)? {
+            let own = Self {
+                global,
+                ..self.clone()
+            };
+            return own.reaching(own.addresses()?, timeout);
+        }
         let system = self.system()?;
-        match system.cli.clusters.get(cluster) {
+        let addresses = match system.cli.clusters.get(cluster) {
             Some(named) => {
                 let named = named.iter().map(|text| text.parse());
                 let named: Result<_, _> = named.collect();
-                named.with_context(|| format!("cli.clusters.{cluster} in the configuration"))
+                named.with_context(|| format!("cli.clusters.{cluster} in the configuration"))?
             }
-            None => self.addresses(),
-        }
+            None => self.addresses()?,
+        };
+        self.reaching(addresses, timeout)
     }
 
     /// The addresses that an option, a context or a configuration names: without them, and without

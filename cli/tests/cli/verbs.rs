@@ -7,6 +7,7 @@
 pub(crate) const VERBS: &[(&str, &[&str])] = &[
     ("status", &["", "-s SERVICE -v", "-s SERVICE --stale"]),
     ("watch", &["SERVICE.main"]),
+    ("top", &["", "--json"]),
     ("metastatus", &["-vvv", "-vv -g pool", "--stale"]),
     ("list", &["-i", "-a -d SOA"]),
     ("list-clusters", &["-d SOA"]),
@@ -108,6 +109,7 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
             "-s SERVICE -i main -d SOA --pull --dry-run",
         ],
     ),
+    ("plan", &["-y SOA", "-y SOA -s SERVICE --markdown"]),
     ("validate", &["-y SOA", "-s SERVICE -y SOA --strict"]),
     (
         "new-service",
@@ -117,7 +119,7 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pipeline", &["-s SERVICE --format github -d SOA"]),
-    ("completions", &["bash"]),
+    ("completions", &["bash", "-- paasta status -s "]),
     ("man", &["DIR/man"]),
     ("version", &[""]),
 ];
