@@ -2,13 +2,21 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind,
+    parser::ValueSource,
+};
+use paasta_common::id::ContextName;
 use paasta_process::help::examples;
 
 use crate::{client::Address, cmd, exit};
 
-/// The longest `--timeout`: a deadline that nobody would wait for is a typing error.
+/// The longest `--timeout`: a longer deadline is a typing error.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// How long a coordinator is tried, unless something else is given.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for a deploy or a step.
+const WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// The help of `paasta` itself: its commands by task, the most used ones first. Fits on one screen.
 const TEMPLATE: &str = "\
@@ -24,7 +32,7 @@ Most used (paasta help COMMAND has options and examples):
 
 Deploy:        mark-for-deployment, wait-for-deployment, rollback, start, stop, restart,
                list-deployments, get-latest-deployment, bounce
-Look:          status, watch, why, logs, events, history, list, list-clusters, info,
+Look:          status, watch, top, why, logs, events, history, list, list-clusters, info,
                check-replication, metastatus
 Hosts:         maintenance, cleanup
 Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
@@ -32,8 +40,8 @@ Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-sca
 Pipeline:      check, cook-image, itest, security-check, push-to-registry, pipeline
 Coordinators:  cluster, coordinator, token, settings, snapshot, generate-deployments
 People:        auth, login, audit
-New services:  new-service, validate, local-run
-This program:  completions, man, version, help
+New services:  new-service, validate, plan, local-run
+This program:  context, completions, man, version, help
 
 {options}
 {after-help}";
@@ -55,7 +63,7 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Coordinators to ask, in this order [default: cli.coordinators of the configuration]
+    /// Coordinators to ask, in this order [default: those of the context, else cli.coordinators]
     #[arg(
         long,
         global = true,
@@ -69,6 +77,10 @@ pub struct Global {
     #[arg(long, global = true, env = "PAASTA_SOCKET", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub socket: Option<PathBuf>,
+    /// The context to use: how a cluster is reached, see `paasta context` [default: the current one]
+    #[arg(long, global = true, env = "PAASTA_CONTEXT", value_name = "NAME")]
+    #[arg(hide_env_values = true)]
+    pub context: Option<ContextName>,
     /// The directory of the system configuration [default: /etc/paasta]
     #[arg(
         long,
@@ -90,10 +102,14 @@ pub struct Global {
     #[arg(long, global = true, env = "PAASTA_TLS_KEY", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub tls_key: Option<PathBuf>,
-    /// How long to try before giving up, as 10s or 1m
+    /// How long to try before giving up, as 10s or 1m; as by PaaSTA, for mark-for-deployment,
+    /// wait-for-deployment and itest the wait itself
     #[arg(long, global = true, value_name = "TIME", default_value = "10s")]
-    #[arg(value_parser = timeout)]
+    #[arg(value_parser = wait)]
     pub timeout: Duration,
+    /// Whether `--timeout` is given.
+    #[arg(skip)]
+    pub timeout_given: bool,
     /// Print JSON, for programs
     #[arg(long, global = true)]
     pub json: bool,
@@ -106,6 +122,8 @@ pub enum Command {
     Status(cmd::status::Args),
     /// Show the status of instances live, in place
     Watch(cmd::status::watch::Args),
+    /// Show hosts by what is given out, and the replicas that fail, live
+    Top(cmd::top::Args),
     /// Show how the cluster is: coordinators, hosts, resources
     Metastatus(cmd::metastatus::Args),
     /// List services or instances
@@ -143,6 +161,9 @@ pub enum Command {
     /// Show and change the operators' settings that decide what a container is
     #[command(subcommand)]
     Settings(cmd::settings::Command),
+    /// Show, choose, add and remove contexts: how each cluster is reached
+    #[command(subcommand)]
+    Context(cmd::context::Command),
     /// Make a cluster, ask its coordinators
     #[command(subcommand)]
     Cluster(cmd::cluster::Command),
@@ -215,6 +236,8 @@ pub enum Command {
     PushToRegistry(cmd::push_to_registry::Args),
     /// Run an instance on this machine, in the container that the cluster would make
     LocalRun(cmd::local_run::Args),
+    /// Show what a yelpsoa-configs directory would change: bounces, numbers, removals, refusals
+    Plan(cmd::plan::Args),
     /// Check a yelpsoa-configs directory
     Validate(cmd::validate::Args),
     /// Write the files of a new service in yelpsoa-configs
@@ -233,21 +256,93 @@ pub enum Command {
     Absent(Vec<OsString>),
 }
 
-/// Reads a time that may be waited for: with its unit, or in seconds as for PaaSTA.
+impl Args {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// A mistake in it, or what was asked for is help or the version.
+    pub fn read(argv: &[OsString]) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(argv)?;
+        let args = Self::from_arg_matches(&matches);
+        let mut args = args.map_err(|error| error.format(&mut Self::command()))?;
+        args.global.settle(&matches);
+        args.settle_timeout()?;
+        Ok(args)
+    }
+}
+
+impl Args {
+    /// Gives `--timeout` its meaning: as by PaaSTA, for some verbs it is how long they wait.
+    fn settle_timeout(&mut self) -> Result<(), clap::Error> {
+        if !self.global.timeout_given {
+            return Ok(());
+        }
+        let given = self.global.timeout;
+        let wait = match &mut self.command {
+            Command::MarkForDeployment(args) => &mut args.patience.within,
+            Command::WaitForDeployment(args) => &mut args.patience.within,
+            Command::Itest(args) => &mut args.limit,
+            _ if given > TIMEOUT_MAX => {
+                let message = "--timeout: give a time between 1ms and 1h";
+                return Err(Self::command().error(ErrorKind::ValueValidation, message));
+            }
+            _ => return Ok(()),
+        };
+        *wait = given;
+        self.global.timeout = TIMEOUT;
+        self.global.timeout_given = false;
+        Ok(())
+    }
+}
+
+impl Global {
+    /// Notes what is typed: a cluster on the command line beats one that the environment names.
+    fn settle(&mut self, matches: &ArgMatches) {
+        let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        self.timeout_given = typed("timeout");
+        match (typed("context"), typed("coordinators")) {
+            (true, false) => self.coordinators.clear(),
+            (false, true) => self.context = None,
+            (true, true) | (false, false) => {}
+        }
+        if typed("context") {
+            let files = [
+                ("tls_ca", &mut self.tls_ca),
+                ("tls_cert", &mut self.tls_cert),
+                ("tls_key", &mut self.tls_key),
+            ];
+            for (name, file) in files {
+                if !typed(name) {
+                    *file = None;
+                }
+            }
+        }
+    }
+}
+
+/// Reads a time of at most an hour: with its unit, or in seconds as for PaaSTA.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    match wait(text) {
+        Ok(span) if span <= TIMEOUT_MAX => Ok(span),
+        Ok(_) => Err("give a time between 1ms and 1h".to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a time that may be waited for, of at most 7 days.
+pub(crate) fn wait(text: &str) -> Result<Duration, String> {
     let span = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
     };
-    match span.is_zero() || span > TIMEOUT_MAX {
-        true => Err("give a time between 1ms and 1h".to_owned()),
+    match span.is_zero() || span > WAIT_MAX {
+        true => Err("give a time between 1ms and 7days".to_owned()),
         false => Ok(span),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
     use paasta_process::help;
 
     use super::*;
@@ -297,6 +392,27 @@ mod tests {
 
             assert!((2..=4).contains(&count), "{path}:\n{text}");
         }
+    }
+
+    fn read(line: &str) -> Result<Args, clap::Error> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        Args::read(&words)
+    }
+
+    #[test]
+    fn the_timeout_of_a_wait_is_the_wait() {
+        let line = "paasta wait-for-deployment -s a -l b -k c --timeout 7200";
+        let waits = read(line).expect("a wait");
+        assert_eq!(waits.global.timeout, TIMEOUT);
+        match waits.command {
+            Command::WaitForDeployment(args) => {
+                assert_eq!(args.patience.within, Duration::from_secs(7_200));
+            }
+            other => panic!("{other:?}"),
+        }
+        let asks = read("paasta status --timeout 30").expect("a question");
+        assert_eq!(asks.global.timeout, Duration::from_secs(30));
+        assert!(read("paasta status --timeout 7200").is_err());
     }
 
     #[test]

@@ -3,12 +3,11 @@
 
 use std::{
     error::Error as _,
-    fmt,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
+pub use paasta_common::address::Address;
 use paasta_identity::{Tls, connect::Expected};
 use paasta_process::backoff::Retry;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -26,15 +25,6 @@ const SHARE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause after all coordinators were asked in vain.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 const NO_ANSWER: &str = "no answer in time";
-
-/// `HOST:PORT` of a coordinator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address(String);
-
-/// An address that was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not HOST:PORT, as 10.0.0.1:7000 or [::1]:7000")]
-pub struct AddressError(String);
 
 /// What one coordinator did.
 #[derive(Debug, Clone)]
@@ -259,40 +249,6 @@ impl CallError {
     }
 }
 
-impl Address {
-    /// The text, `HOST:PORT`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for Address {
-    type Err = AddressError;
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let refuse = || AddressError(text.to_owned());
-        let text = text.trim();
-        let (host, port) = text.rsplit_once(':').ok_or_else(refuse)?;
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        let host_fits = match bare {
-            Some(six) => six.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && host.chars().all(inner),
-        };
-        match port.parse::<u16>() {
-            Ok(port) if port > 0 && host_fits => Ok(Self(text.to_owned())),
-            _ => Err(refuse()),
-        }
-    }
-}
-
 /// A request that tells the coordinator how long its answer is waited for.
 pub fn request<T>(message: T, timeout: Duration) -> Request<T> {
     let mut request = Request::new(message);
@@ -415,33 +371,6 @@ fn summary(attempts: &[Attempt]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_a_host_and_a_port() {
-        for fine in [
-            "localhost:7000",
-            "10.0.0.1:1",
-            "[::1]:7000",
-            "a-b.c_d:65535",
-            " h:1 ",
-        ] {
-            assert!(fine.parse::<Address>().is_ok(), "{fine}");
-        }
-        for refused in [
-            "",
-            "host",
-            "host:",
-            ":1",
-            "host:0",
-            "host:65536",
-            "::1:7000",
-            "h/p:1",
-            "[x]:1",
-        ] {
-            let error = refused.parse::<Address>().expect_err(refused);
-            assert!(error.to_string().contains("HOST:PORT"), "{error}");
-        }
-    }
 
     #[test]
     fn an_answer_is_not_forgotten_for_a_later_silence() {

@@ -37,9 +37,6 @@ impl Verb {
     }
 }
 
-const SINGLE_CLUSTER: &str = "there is one cluster behind --coordinators: another name is refused";
-const WAIT: &str = "-t; --timeout is how long a coordinator is tried";
-
 /// Every verb of PaaSTA that is here.
 pub const VERBS: &[Verb] = &[
     Verb {
@@ -54,7 +51,7 @@ pub const VERBS: &[Verb] = &[
             ("--verify-image-exists", Same),
             ("--wait-for-deployment", Same),
             ("--wait-for-deployment -t 3600", Same),
-            ("--wait-for-deployment --timeout 3600", Differs(WAIT)),
+            ("--wait-for-deployment --timeout 3600", Same),
             ("--wait-for-deployment --auto-rollback", Same),
             (
                 "--auto-certify-delay 60",
@@ -76,7 +73,7 @@ pub const VERBS: &[Verb] = &[
         flags: &[
             ("-u git@host:web", Same),
             ("-t 3600", Same),
-            ("--timeout 3600", Differs(WAIT)),
+            ("--timeout 3600", Same),
             ("-d /soa", Same),
             ("-v", Same),
         ],
@@ -131,10 +128,7 @@ pub const VERBS: &[Verb] = &[
         flags: &[
             ("--delta 2", Same),
             ("--delta -2", Same),
-            (
-                "-c prod --delta 2",
-                Instead("--coordinators of that cluster"),
-            ),
+            ("-c prod --delta 2", Same),
             (
                 "-a web.main.git1.config1 --delta 2",
                 Instead("nothing: it scales the desired app"),
@@ -147,7 +141,7 @@ pub const VERBS: &[Verb] = &[
         base: "-s web",
         flags: &[
             ("-i main", Same),
-            ("-c prod", Instead("--coordinators of that cluster")),
+            ("-c prod", Same),
             (
                 "--set 3",
                 Differs("pins the number, until --clear or the next deploy"),
@@ -157,13 +151,7 @@ pub const VERBS: &[Verb] = &[
     Verb {
         name: "itest",
         base: "-s web -c 3f2a9c0d3f2a9c0d3f2a9c0d3f2a9c0d3f2a9c0d",
-        flags: &[
-            ("-d /soa", Same),
-            (
-                "--timeout 3600",
-                Differs("--step-timeout; --timeout is how long a coordinator is tried"),
-            ),
-        ],
+        flags: &[("-d /soa", Same), ("--timeout 3600", Same)],
     },
     Verb {
         name: "cook-image",
@@ -201,9 +189,9 @@ pub const VERBS: &[Verb] = &[
             ("-s web -i main,worker", Same),
             ("-s web --instances main", Same),
             ("-s web --instance main", Same),
-            ("-c prod", Differs(SINGLE_CLUSTER)),
-            ("--clusters prod", Differs(SINGLE_CLUSTER)),
-            ("--cluster prod", Differs(SINGLE_CLUSTER)),
+            ("-c prod", Same),
+            ("--clusters prod", Same),
+            ("--cluster prod", Same),
             ("-l prod", Same),
             ("--deploy-group prod", Same),
             ("-o front", Same),
@@ -220,7 +208,7 @@ pub const VERBS: &[Verb] = &[
         name: "metastatus",
         base: "",
         flags: &[
-            ("-c prod", Differs(SINGLE_CLUSTER)),
+            ("-c prod", Same),
             ("-v", Same),
             ("-vv", Same),
             ("-vvv", Same),
@@ -261,7 +249,7 @@ pub const VERBS: &[Verb] = &[
         flags: &[
             ("-c prod", Same),
             ("--clusters prod", Same),
-            ("-c prod,dev", Instead("one cluster in each call")),
+            ("-c prod,dev", Same),
             ("-i main", Same),
             ("--instances main,worker", Same),
             ("-C stdout,stderr", Same),
@@ -353,18 +341,14 @@ const CONTROL: &[(&str, Verdict)] = &[
     ("--deploy-group prod", Same),
     ("-d /soa", Same),
     ("-y /soa", Same),
-    (
-        "-o front",
-        Instead("-s and -i: paasta status -o TEAM names them"),
-    ),
-    (
-        "-r web.main",
-        Instead("-s and -i: paasta status -r REGISTRATION names them"),
-    ),
+    ("-o front", Same),
+    ("--owner front", Same),
+    ("-r web.main", Same),
+    ("--registration web.main", Same),
     ("-b prod.main", Instead("-c CLUSTER -i INSTANCE")),
 ];
 
-const EMERGENCY: &[(&str, Verdict)] = &[("-c prod", Instead("--coordinators of that cluster"))];
+const EMERGENCY: &[(&str, Verdict)] = &[("-c prod", Same)];
 
 /// What else `paasta -h` of PaaSTA takes.
 pub const GLOBAL: &[(&str, Verdict)] = &[

@@ -6,7 +6,7 @@
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode, time::Duration};
 
-use clap::{CommandFactory as _, Parser as _, builder::Resettable};
+use clap::{CommandFactory as _, builder::Resettable};
 
 use crate::{args::Args, cmd::Context, exit::Exit};
 
@@ -15,6 +15,7 @@ pub mod client;
 pub mod cmd;
 pub mod compat;
 pub mod exit;
+pub mod keys;
 pub mod render;
 pub mod screen;
 pub mod terminal;
@@ -26,7 +27,7 @@ const STOP_WITHIN: Duration = Duration::from_millis(200);
 /// Runs the command line `argv` (the program's name first) to its exit code.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let argv: Vec<OsString> = argv.into_iter().collect();
-    let args = match Args::try_parse_from(&argv) {
+    let args = match Args::read(&argv) {
         Ok(args) => args,
         Err(error) => {
             let exit = usage(&by_hand(error, &argv));

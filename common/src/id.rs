@@ -104,6 +104,10 @@ name!(
     ClusterName, "cluster name", service_rule
 );
 name!(
+    /// A context of the command line: the file name, without `.yaml`, of how a cluster is reached.
+    ContextName, "context name", service_rule
+);
+name!(
     /// A host that runs an agent.
     HostId, "host id", host_rule
 );

@@ -3,6 +3,7 @@
 //! Nothing here runs anything: no tokio, no clock, no randomness. The one kind of I/O is reading a
 //! yelpsoa-configs directory ([`soa`]), which every binary does the same way.
 
+pub mod address;
 pub mod app;
 pub mod app_id;
 pub mod assignment;

@@ -5,7 +5,7 @@ use paasta_process::help::examples;
 use paasta_proto::v1::{OverrideAction, StatusRequest, admin_client::AdminClient};
 use serde_json::json;
 
-use super::{Context, overrides::ask};
+use super::{Context, fleet, overrides::ask};
 use crate::{
     client::{ANSWER_BYTES_MAX, request},
     exit::Exit,
@@ -31,6 +31,9 @@ pub struct Args {
     /// The instance
     #[arg(short, long, value_name = "INSTANCE", default_value = "main")]
     pub instance: InstanceName,
+    /// The cluster [default: that of the options or of the current context]
+    #[arg(short, long, alias = "clusters", value_name = "CLUSTER")]
+    pub cluster: Option<String>,
     /// Run so many replicas
     #[arg(long, value_name = "COUNT", conflicts_with = "clear")]
     pub set: Option<u32>,
@@ -45,6 +48,7 @@ pub struct Args {
 /// No coordinator answered, or there is no such instance.
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let id = InstanceId::new(args.service.clone(), args.instance.clone());
+    let context = &fleet::one(context, args.cluster.as_deref()).await?;
     match (args.set, args.clear) {
         (Some(count), _) => ask(context, &id, OverrideAction::Pin, Some(count), None).await,
         (None, true) => ask(context, &id, OverrideAction::Clear, None, None).await,

@@ -5,7 +5,7 @@ use paasta_common::id::{InstanceId, InstanceName, ServiceName};
 use paasta_process::help::examples;
 use paasta_proto::v1::OverrideAction;
 
-use super::{Context, overrides::ask};
+use super::{Context, fleet, overrides::ask};
 use crate::{exit::Exit, terminal::note};
 
 /// How long what these verbs do lasts.
@@ -22,6 +22,9 @@ pub struct Args {
     /// The instance
     #[arg(short, long, value_name = "INSTANCE", default_value = "main")]
     pub instance: InstanceName,
+    /// The cluster [default: that of the options or of the current context]
+    #[arg(short, long, alias = "clusters", value_name = "CLUSTER")]
+    pub cluster: Option<String>,
 }
 
 /// Which instance, and how many replicas.
@@ -55,6 +58,17 @@ impl Args {
     fn id(&self) -> InstanceId {
         InstanceId::new(self.service.clone(), self.instance.clone())
     }
+
+    /// Asks the cluster that is meant.
+    async fn ask(
+        &self,
+        action: OverrideAction,
+        (count, delta): (Option<u32>, Option<i32>),
+        context: &Context,
+    ) -> anyhow::Result<Exit> {
+        let context = fleet::one(context, self.cluster.as_deref()).await?;
+        ask(&context, &self.id(), action, count, delta).await
+    }
 }
 
 /// Stops all replicas.
@@ -62,7 +76,9 @@ impl Args {
 /// # Errors
 /// No coordinator answers, or the answer cannot be printed.
 pub async fn stop(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let exit = ask(context, &args.id(), OverrideAction::Stop, None, None).await?;
+    let exit = args
+        .ask(OverrideAction::Stop, (None, None), context)
+        .await?;
     if exit == Exit::Ok {
         note("the next deploy or change of the configuration starts it again");
     }
@@ -74,7 +90,7 @@ pub async fn stop(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// # Errors
 /// No coordinator answers, or the answer cannot be printed.
 pub async fn start(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    ask(context, &args.id(), OverrideAction::Start, None, None).await
+    args.ask(OverrideAction::Start, (None, None), context).await
 }
 
 /// Stops all replicas, then starts them.
@@ -82,7 +98,8 @@ pub async fn start(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// # Errors
 /// No coordinator answers, or the answer cannot be printed.
 pub async fn restart(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    ask(context, &args.id(), OverrideAction::Restart, None, None).await
+    args.ask(OverrideAction::Restart, (None, None), context)
+        .await
 }
 
 /// Runs another number of replicas.
@@ -90,12 +107,6 @@ pub async fn restart(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// # Errors
 /// No coordinator answers, or the answer cannot be printed.
 pub async fn scale(args: &ScaleArgs, context: &Context) -> anyhow::Result<Exit> {
-    ask(
-        context,
-        &args.which.id(),
-        OverrideAction::Scale,
-        args.count,
-        args.delta,
-    )
-    .await
+    let number = (args.count, args.delta);
+    args.which.ask(OverrideAction::Scale, number, context).await
 }

@@ -23,7 +23,7 @@ pub struct Args {
     commit: String,
     /// How long make may take
     #[arg(long = "step-timeout", value_name = "TIME", default_value = step::LIMIT, value_parser = timeout)]
-    limit: Duration,
+    pub(crate) limit: Duration,
 }
 
 /// Runs the test.

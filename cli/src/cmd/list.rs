@@ -6,8 +6,13 @@ use paasta_common::{config::SystemConfig, id::ServiceName, soa::SoaDir};
 use paasta_process::help::examples;
 use serde::Serialize;
 
-use super::{Context, names};
-use crate::{exit::Exit, render, terminal::note};
+use super::{
+    Context,
+    fleet::{self, Join},
+    names,
+    status::select::check_cluster,
+};
+use crate::{exit::Exit, render};
 
 const EXAMPLES: &[&str] = &[
     "paasta list                  # services that have an instance in this cluster",
@@ -16,12 +21,16 @@ const EXAMPLES: &[&str] = &[
 ];
 
 /// List services or instances
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = examples(EXAMPLES, ""))]
 pub struct Args {
     /// Only this service
     #[arg(short, long, value_name = "SERVICE")]
     pub service: Option<String>,
+    /// Only these clusters [default: all that are configured]
+    #[arg(short, long, alias = "cluster", value_name = "CLUSTER,...")]
+    #[arg(value_delimiter = ',', conflicts_with_all = ["all", "soa_dir"])]
+    pub clusters: Vec<String>,
     /// Print SERVICE.INSTANCE of every instance
     #[arg(short = 'i', long, conflicts_with = "all")]
     pub print_instances: bool,
@@ -57,12 +66,25 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     if args.all || args.soa_dir.is_some() {
         return declared(args, context);
     }
+    fleet::each(context, &args.clusters, Join::Union, |context, clusters| {
+        let args = Args {
+            clusters,
+            ..args.clone()
+        };
+        async move { ask(&args, &context).await }
+    })
+    .await
+}
+
+/// Asks one cluster.
+async fn ask(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
     let service = args.service.as_deref().unwrap_or_default();
     let names = names::all(&mut coordinators, service, args.stale).await?;
+    check_cluster(&args.clusters, &names.cluster)?;
     let age = render::stale::line(names.stale.as_ref(), &context.view);
     if !age.is_empty() {
-        note(age.trim_end());
+        context.note(age.trim_end());
     }
     match args.print_instances {
         true if context.global.json => context.print_json(&names)?,
@@ -76,7 +98,7 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         let all = names::all(&mut coordinators, "", args.stale).await?;
         let services: BTreeSet<&str> = names::services(&all.instances).collect();
         let hint = names::hint(service, services);
-        note(&format!(
+        context.note(&format!(
             "no service {service} has an instance in this cluster{hint}"
         ));
         return Ok(Exit::Failed);
@@ -117,7 +139,7 @@ fn declared(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     match &args.service {
         Some(service) if found.is_empty() => {
-            note(&format!(
+            context.note(&format!(
                 "there is no service {service}{}",
                 names::hint(service, all)
             ));

@@ -1,6 +1,6 @@
 //! `paasta logs`: what services wrote and what was done to them, over all hosts.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use paasta_process::{backoff::Retry, help::examples};
 use paasta_proto::{
@@ -10,12 +10,14 @@ use paasta_proto::{
 use tokio::time::sleep;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::Context;
+use super::{
+    Context,
+    fleet::{self, Join},
+};
 use crate::{
     client::{ANSWER_BYTES_MAX, Coordinators},
     exit::{self, Exit},
     render::logs::{Form, Lines},
-    terminal::{note, write},
 };
 
 /// How many lines are shown when nothing is said.
@@ -24,7 +26,7 @@ const LINES: u32 = 100;
 const LINES_MAX: u32 = 10_000;
 
 /// Show what a service wrote and what was done to it
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = examples(
     &[
         "paasta logs -s hello -i main -f",
@@ -41,10 +43,10 @@ pub struct Args {
     #[arg(short, long, alias = "instance", value_name = "INSTANCE,...")]
     #[arg(value_delimiter = ',')]
     pub instances: Vec<String>,
-    /// The cluster that is meant; refused by any other
-    #[arg(short, long, alias = "clusters", value_name = "CLUSTER")]
-    #[arg(value_parser = clap::builder::ValueParser::new(one_cluster))]
-    pub cluster: Option<String>,
+    /// Only these clusters [default: all that are configured]
+    #[arg(short, long, alias = "cluster", value_name = "CLUSTER,...")]
+    #[arg(value_delimiter = ',')]
+    pub clusters: Vec<String>,
     /// Of stdout, stderr, deploy, monitoring [default: all]
     #[arg(
         short = 'C',
@@ -108,7 +110,24 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     {
         bail!("--until is before --since: nothing can be between");
     }
-    let components = components(&args.components)?;
+    let components = components(&args.components, |text| context.note(text))?;
+    let join = match args.follow {
+        true => Join::Live,
+        false => Join::Lines,
+    };
+    fleet::each(context, &args.clusters, join, |context, clusters| {
+        let args = Args {
+            clusters,
+            components: components.clone(),
+            ..args.clone()
+        };
+        async move { ask(&args, &context).await }
+    })
+    .await
+}
+
+/// Asks one cluster.
+async fn ask(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let form = match (context.global.json, args.raw) {
         (true, _) => Form::Json,
         (false, true) => Form::Raw,
@@ -118,7 +137,7 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     };
     let mut lines = Lines::new(form, context.view.clone());
     let mut coordinators = context.coordinators()?;
-    let mut ask = request(args, components);
+    let mut ask = request(args)?;
     let mut whole = true;
     let mut last_ns = now_ns();
     let mut retry = Retry::new();
@@ -132,13 +151,13 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             };
             for notice in &part.notices {
                 whole = false;
-                note(&crate::render::plain(notice));
+                context.note(&crate::render::plain(notice));
             }
             if let Some(line) = part.lines.last() {
                 last_ns = line.at_ns;
                 retry.reset();
             }
-            if !write(&lines.take(part.lines)).context("cannot write to standard output")? {
+            if !context.output.write(&lines.take(part.lines))? {
                 return Ok(Exit::Ok);
             }
         };
@@ -152,13 +171,13 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             Some(status) => bail!("the logs broke off: {}", status.message()),
         }
     }
-    write(&lines.finish()).context("cannot write to standard output")?;
+    context.output.write(&lines.finish())?;
     Ok(if whole { Exit::Ok } else { Exit::Unwell })
 }
 
 /// The components that are here: kills for memory are among the lines of deploy, and builds log to
 /// the pipeline that makes them.
-fn components(asked: &[String]) -> anyhow::Result<Vec<String>> {
+fn components(asked: &[String], note: impl Fn(&str)) -> anyhow::Result<Vec<String>> {
     let mut known = Vec::new();
     for one in asked {
         let one = match one.as_str() {
@@ -179,14 +198,6 @@ fn components(asked: &[String]) -> anyhow::Result<Vec<String>> {
     Ok(known)
 }
 
-/// One name: each cluster has coordinators of its own.
-fn one_cluster(text: &str) -> Result<String, String> {
-    match text.contains(',') {
-        true => Err("give one cluster in each call".to_owned()),
-        false => Ok(text.to_owned()),
-    }
-}
-
 /// A number of lines; PaaSTA's `-100` is the last 100 as well.
 fn count(text: &str) -> Result<u32, String> {
     match text.strip_prefix('-').unwrap_or(text).parse() {
@@ -195,13 +206,22 @@ fn count(text: &str) -> Result<u32, String> {
     }
 }
 
-fn request(args: &Args, components: Vec<String>) -> LogsRequest {
+fn request(args: &Args) -> anyhow::Result<LogsRequest> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let all = args.since.is_some();
-    LogsRequest {
+    let cluster = match &args.clusters[..] {
+        [] => String::new(),
+        [one] => one.clone(),
+        several => bail!(
+            "it is not configured how {} are reached: `paasta context add` makes a context of each",
+            several.join(", ")
+        ),
+    };
+    Ok(LogsRequest {
         service: args.service.clone(),
         instances: args.instances.clone(),
-        components: components
+        components: args
+            .components
             .iter()
             .filter_map(|word| words::value::<LogComponent>(word))
             .collect(),
@@ -212,8 +232,8 @@ fn request(args: &Args, components: Vec<String>) -> LogsRequest {
         follow: args.follow,
         replica: text(&args.replica),
         host: text(&args.host),
-        cluster: text(&args.cluster),
-    }
+        cluster,
+    })
 }
 
 /// The stream has no deadline, only its beginning has.
@@ -277,10 +297,11 @@ mod tests {
             assert!(count(wrong).is_err(), "{wrong}");
         }
         let asked = ["build", "oom", "deploy", "stdout"].map(ToOwned::to_owned);
-        let known = components(&asked).expect("some are left");
+        let notes = |_: &str| {};
+        let known = components(&asked, notes).expect("some are left");
         assert_eq!(known, ["deploy", "stdout"]);
-        assert!(components(&asked[..1]).is_err());
-        assert!(components(&[]).is_ok_and(|known| known.is_empty()));
+        assert!(components(&asked[..1], notes).is_err());
+        assert!(components(&[], notes).is_ok_and(|known| known.is_empty()));
     }
 
     #[test]

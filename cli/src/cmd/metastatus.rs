@@ -8,12 +8,17 @@ use paasta_proto::v1::{MetastatusRequest, MetastatusResponse, admin_client::Admi
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Context, cluster::node, quorum, status::select::check_cluster};
+use super::{
+    Context,
+    cluster::node,
+    fleet::{self, Join},
+    quorum,
+    status::select::check_cluster,
+};
 use crate::{
     client::{ANSWER_BYTES_MAX, CallError, request},
     exit::Exit,
     render::{self, metastatus::Detail},
-    terminal::note,
     verdict::cluster,
 };
 
@@ -33,7 +38,7 @@ Exit codes:
   3  no coordinator could be reached";
 
 /// Show how the cluster is: coordinators, hosts, resources
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = examples(
     &[
         "paasta metastatus",
@@ -50,7 +55,7 @@ pub struct Args {
     #[arg(short, long, value_name = "ATTRIBUTE,...", value_delimiter = ',')]
     #[arg(default_values = ["pool", "region"])]
     pub groupings: Vec<String>,
-    /// Only if the cluster is one of these
+    /// Only these clusters [default: all that are configured]
     #[arg(short, long, alias = "cluster", value_name = "CLUSTER,...")]
     #[arg(value_delimiter = ',')]
     pub clusters: Vec<String>,
@@ -72,6 +77,23 @@ struct Answer<'a> {
 /// # Errors
 /// No coordinator answered, or standard output is gone.
 pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    fleet::each(
+        context,
+        &args.clusters,
+        Join::Sections,
+        |context, clusters| {
+            let args = Args {
+                clusters,
+                ..args.clone()
+            };
+            async move { ask(&args, &context).await }
+        },
+    )
+    .await
+}
+
+/// Asks one cluster.
+async fn ask(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
     let ask = MetastatusRequest { stale: args.stale };
     let timeout = coordinators.timeout();
@@ -115,8 +137,8 @@ async fn leaderless(context: &Context, error: anyhow::Error) -> anyhow::Result<E
         .downcast_ref::<CallError>()
         .is_some_and(CallError::is_leaderless);
     match quorum::find(context).await {
-        Some(lost) => note(&render::quorum::render(&lost)),
-        None if uninitialized => note(&format!("{error}")),
+        Some(lost) => context.note(&render::quorum::render(&lost)),
+        None if uninitialized => context.note(&format!("{error}")),
         None => return Err(error),
     }
     node::show(context).await?;

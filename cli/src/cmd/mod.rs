@@ -2,21 +2,15 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    sync::Arc,
 };
 
-use anyhow::Context as _;
-use paasta_common::{
-    config::{CliConfig, SystemConfig},
-    id::ClusterName,
-};
-use paasta_identity::{ClientCertificates, Files, Tls};
+use paasta_common::config::SystemConfig;
 use paasta_process::config::{self, Strictness};
 use serde::Serialize;
 
 use crate::{
     args::{self, Global},
-    client::{Address, Coordinators},
     exit::Exit,
     render::View,
     terminal,
@@ -34,6 +28,7 @@ pub mod check_replication;
 pub mod cleanup;
 pub mod cluster;
 pub mod completions;
+pub mod context;
 pub mod cook_image;
 pub mod coordinator;
 pub mod emergency;
@@ -53,6 +48,7 @@ pub mod marking;
 pub mod metastatus;
 pub mod new_service;
 pub mod pipeline;
+pub mod plan;
 pub mod push_to_registry;
 pub mod quorum;
 pub mod security_check;
@@ -60,6 +56,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod status;
 pub mod token;
+pub mod top;
 pub mod validate;
 pub mod version;
 pub mod wait_for_deployment;
@@ -67,23 +64,29 @@ pub mod which;
 pub mod why;
 
 use marking::control::{self, Act};
+pub use output::Output;
 
 mod asker;
 mod confirm;
+mod fleet;
 mod names;
 mod operate;
+mod output;
 mod overrides;
 mod poke;
+mod reach;
 mod remotes;
 mod step;
 
 /// What every verb works with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Context {
     /// The options of every verb.
     pub global: Global,
     /// How standard output wants its text.
     pub view: View,
+    /// Where it goes.
+    pub output: Output,
 }
 
 /// Runs a verb.
@@ -94,6 +97,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
     match command {
         args::Command::Status(args) => status::run(&args, context).await,
         args::Command::Watch(args) => status::watch::run(&args.shown, context).await,
+        args::Command::Top(args) => top::run(&args, context).await,
         args::Command::Metastatus(args) => metastatus::run(&args, context).await,
         args::Command::List(args) => list::run(&args, context).await,
         args::Command::ListClusters(args) => list_clusters::run(&args, context),
@@ -111,6 +115,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Auth(command) => auth::run(command, context).await,
         args::Command::Login(args) => login::run(&args, context).await,
         args::Command::Audit(args) => audit::run(&args, context).await,
+        args::Command::Context(command) => context::run(command, context),
         args::Command::Cluster(command) => cluster::run(command, context).await,
         args::Command::Coordinator(command) => coordinator::run(command, context).await,
         args::Command::Snapshot(command) => snapshot::run(command, context).await,
@@ -142,8 +147,9 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::EmergencyRestart(args) => emergency::restart(&args, context).await,
         args::Command::EmergencyScale(args) => emergency::scale(&args, context).await,
         args::Command::Autoscale(args) => autoscale::run(&args, context).await,
+        args::Command::Plan(args) => plan::run(&args, context).await,
         args::Command::Validate(args) => validate::run(&args, context),
-        args::Command::Completions(args) => completions::run(&args),
+        args::Command::Completions(args) => completions::run(&args, context).await,
         args::Command::Man(args) => man::run(&args, context),
         args::Command::NewService(args) => new_service::run(&args, context),
         args::Command::Pipeline(args) => pipeline::run(&args, context),
@@ -152,140 +158,15 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
     }
 }
 
-/// The address that stands for a local socket.
-fn local() -> anyhow::Result<Address> {
-    Ok("admin.sock:1".parse()?)
-}
-
 impl Context {
     /// A context for the given options, seen from this process's terminal.
     pub fn new(global: Global) -> Self {
         let view = terminal::view();
-        Self { global, view }
-    }
-
-    /// The coordinators to ask: as given, or as configured.
-    ///
-    /// # Errors
-    /// None are named anywhere, or the configuration cannot be read.
-    pub fn coordinators(&self) -> anyhow::Result<Coordinators> {
-        self.reaching(self.addresses()?, self.global.timeout)
-    }
-
-    /// These coordinators, each call within `timeout`, by TLS when its files are named.
-    ///
-    /// # Errors
-    /// The files of TLS cannot be used.
-    pub fn reaching(
-        &self,
-        addresses: Vec<Address>,
-        timeout: Duration,
-    ) -> anyhow::Result<Coordinators> {
-        let local = addresses == [local()?];
-        let coordinators = Coordinators::new(addresses, timeout, self.tls()?);
-        Ok(match self.socket().filter(|_| local) {
-            Some(socket) => coordinators.behind(socket),
-            None => coordinators,
-        })
-    }
-
-    /// The local socket of a coordinator of this host: the one that is named, or that of root where
-    /// nothing else is.
-    fn socket(&self) -> Option<PathBuf> {
-        let global = &self.global;
-        if global.socket.is_some() {
-            return global.socket.clone();
+        Self {
+            global,
+            view,
+            output: Output::Standard,
         }
-        let tls = [&global.tls_ca, &global.tls_cert, &global.tls_key];
-        let named = !global.coordinators.is_empty() || tls.iter().any(|file| file.is_some());
-        if named || !nix::unistd::Uid::effective().is_root() {
-            return None;
-        }
-        let system = self.system().ok()?;
-        let socket = PathBuf::from(system.coordinator.run_dir).join("admin.sock");
-        (system.cli == CliConfig::default() && socket.exists()).then_some(socket)
-    }
-
-    /// TLS with the files that are named; nothing when none is.
-    ///
-    /// # Errors
-    /// One of them is missing or cannot be used, or the certificate is not valid now.
-    pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
-        let Global {
-            tls_ca,
-            tls_cert,
-            tls_key,
-            ..
-        } = &self.global;
-        let (ca, certificate, key) = match (tls_ca, tls_cert, tls_key) {
-            (None, None, None) => return Ok(None),
-            (Some(ca), Some(certificate), Some(key)) => (ca, certificate, key),
-            _ => anyhow::bail!(
-                "--tls-ca, --tls-cert and --tls-key go together (or PAASTA_TLS_CA, \
-                 PAASTA_TLS_CERT and PAASTA_TLS_KEY): name all three files, or none"
-            ),
-        };
-        let files = Files {
-            ca: ca.clone(),
-            certificate: certificate.clone(),
-            key: key.clone(),
-        };
-        let tls = Tls::read(&files, ClientCertificates::Required)?;
-        tls.credentials().check(SystemTime::now())?;
-        Ok(Some(tls))
-    }
-
-    /// The addresses of the coordinators of a cluster: those of `cli.clusters`, else those that are
-    /// given or configured for everything.
-    ///
-    /// # Errors
-    /// None are named anywhere, or the configuration cannot be read.
-    pub fn addresses_of(&self, cluster: &ClusterName) -> anyhow::Result<Vec<Address>> {
-        let system = self.system()?;
-        match system.cli.clusters.get(cluster) {
-            Some(named) => {
-                let named = named.iter().map(|text| text.parse());
-                let named: Result<_, _> = named.collect();
-                named.with_context(|| format!("cli.clusters.{cluster} in the configuration"))
-            }
-            None => self.addresses(),
-        }
-    }
-
-    /// The addresses that somebody named, here or in a configuration: without them, and without
-    /// anything to say about it, there is nobody to be told anything.
-    ///
-    /// # Errors
-    /// Nobody named any.
-    pub fn known_addresses(&self) -> anyhow::Result<Vec<Address>> {
-        let given = self.global.config_dir.as_deref();
-        let configured = config::directory(given).exists();
-        anyhow::ensure!(
-            configured || !self.global.coordinators.is_empty(),
-            "no coordinator is named"
-        );
-        self.addresses()
-    }
-
-    /// The addresses of the coordinators: as given, or as configured.
-    ///
-    /// # Errors
-    /// None are named anywhere, or the configuration cannot be read.
-    pub fn addresses(&self) -> anyhow::Result<Vec<Address>> {
-        if self.socket().is_some() {
-            return Ok(vec![local()?]);
-        }
-        if !self.global.coordinators.is_empty() {
-            return Ok(self.global.coordinators.clone());
-        }
-        let system = self.system().context(
-            "no coordinator is named: give --coordinators HOST:PORT,... or PAASTA_COORDINATORS; \
-             of cli.coordinators in the configuration",
-        )?;
-        let configured = system.cli.coordinators.iter().map(|text| text.parse());
-        configured
-            .collect::<Result<_, _>>()
-            .context("cli.coordinators in the configuration")
     }
 
     /// The operator's configuration. A machine that has none, and was not told of one, has the
@@ -300,7 +181,7 @@ impl Context {
         }
         let (system, warnings) = config::load(given, Strictness::Warn)?;
         for warning in warnings {
-            terminal::note(&warning.to_string());
+            self.note(&warning.to_string());
         }
         Ok(system)
     }
@@ -316,12 +197,22 @@ impl Context {
         }
     }
 
-    /// Prints text of which more follows. False when nobody reads it any more.
+    /// The same context, whose JSON is kept: a part of a whole that is printed later.
+    fn keeping_json(&self) -> (Output, Self) {
+        let output = Output::JsonKept(Arc::default());
+        let context = Self {
+            output: output.clone(),
+            ..self.clone()
+        };
+        (output, context)
+    }
+
+    /// Prints text of which more follows. False when no process reads it any more.
     ///
     /// # Errors
     /// Standard output is gone for another reason.
     pub fn print_on(&self, text: &str) -> anyhow::Result<bool> {
-        terminal::print_on(text).context("cannot write to standard output")
+        self.output.print(text)
     }
 
     /// Prints text.
@@ -329,7 +220,7 @@ impl Context {
     /// # Errors
     /// Standard output is gone.
     pub fn print(&self, text: &str) -> anyhow::Result<()> {
-        terminal::print(text).context("cannot write to standard output")
+        self.output.print(text).map(drop)
     }
 
     /// Prints a value as JSON, for people to read too.
@@ -337,8 +228,12 @@ impl Context {
     /// # Errors
     /// Standard output is gone.
     pub fn print_json(&self, value: &impl Serialize) -> anyhow::Result<()> {
-        let text =
-            serde_json::to_string_pretty(value).context("cannot write the answer as JSON")?;
-        self.print(&format!("{text}\n"))
+        self.output.print_json(value)
+    }
+
+    /// Prints a line to standard error: what a reader of the output must not miss, and a program
+    /// that reads it must not get.
+    pub fn note(&self, text: &str) {
+        self.output.note(text);
     }
 }

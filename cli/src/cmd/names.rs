@@ -45,6 +45,23 @@ pub(super) async fn all(
     }
 }
 
+/// The name of the cluster that the coordinators are of.
+///
+/// # Errors
+/// No coordinator answered.
+pub(super) async fn cluster(coordinators: &mut Coordinators) -> Result<String, CallError> {
+    let timeout = coordinators.timeout();
+    let answer = coordinators.call(|channel| {
+        let ask = ListRequest {
+            page_size: 1,
+            ..ListRequest::default()
+        };
+        let ask = request(ask, timeout);
+        async move { AdminClient::new(channel).list(ask).await }
+    });
+    Ok(answer.await?.cluster)
+}
+
 /// The services of sorted `SERVICE.INSTANCE` names.
 pub(super) fn services(instances: &[String]) -> impl Iterator<Item = &str> {
     services_of(instances)

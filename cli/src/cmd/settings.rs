@@ -87,7 +87,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
     }
 }
 
-async fn diff(context: &Context, from: u64) -> anyhow::Result<DiffSettingsResponse> {
+pub(super) async fn diff(context: &Context, from: u64) -> anyhow::Result<DiffSettingsResponse> {
     let mut coordinators = context.coordinators()?;
     let timeout = coordinators.timeout();
     let answer = coordinators.call(|channel| {

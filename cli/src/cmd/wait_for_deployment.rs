@@ -14,14 +14,18 @@ use paasta_common::{
 use paasta_process::help::examples;
 use paasta_proto::v1::{InstanceStatus, StatusRequest, admin_client::AdminClient};
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use super::{
-    Context,
+    Context, fleet,
     marking::{Origin, ServiceArgs},
     names,
 };
 use crate::{
+    args::wait as wait_time,
     client::{ANSWER_BYTES_MAX, Coordinators, request},
     exit::Exit,
     render,
@@ -62,23 +66,11 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Patience {
     /// How long to wait, in seconds or as 10m
-    #[arg(short = 't', long, value_name = "TIME", default_value = "3600", value_parser = span)]
+    #[arg(short = 't', long, value_name = "TIME", default_value = "3600", value_parser = wait_time)]
     pub within: Duration,
     /// Between two looks
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = wait_time)]
     pub every: Duration,
-}
-
-/// A time in seconds, or with its unit.
-fn span(text: &str) -> Result<Duration, String> {
-    let span = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
-    };
-    match span.is_zero() || span > Duration::from_secs(7 * 86_400) {
-        true => Err("give a time between 1ms and 7days".to_owned()),
-        false => Ok(span),
-    }
 }
 
 /// Checks that the commit is the marked one, and waits.
@@ -141,6 +133,9 @@ pub(super) struct Line {
 }
 
 type Arrivals = BTreeMap<Awaited, Arrival>;
+type Asked = BTreeMap<ClusterName, Coordinators>;
+/// The instances of the service in one cluster; `None` when it has none of it.
+type Found = Result<Option<Vec<InstanceStatus>>, Fault>;
 
 /// Shows how far it is until all have arrived or the time is over; says whether they have.
 ///
@@ -157,28 +152,25 @@ pub(super) async fn wait(
     let of_it = |target: &&Target| target.deploy_group == group;
     let targets: Vec<&Target> = origin.targets.iter().filter(of_it).collect();
     let clusters: BTreeSet<&ClusterName> = targets.iter().map(|target| &target.cluster).collect();
-    let mut asked = BTreeMap::new();
+    let mut asked = Asked::new();
+    let limit = fleet::timeout(context, clusters.len()).min(patience.within);
     for cluster in clusters {
-        let addresses = context.addresses_of(cluster)?;
-        let limit = context.global.timeout.min(patience.within);
-        asked.insert(cluster.clone(), context.reaching(addresses, limit)?);
+        asked.insert(cluster.clone(), context.coordinators_of(cluster, limit)?);
     }
     let until = Instant::now() + patience.within;
     let mut screen = Screen::new(context);
     loop {
         let mut arrivals = Arrivals::new();
-        for (cluster, coordinators) in &mut asked {
-            let names = targets.iter().filter(|target| target.cluster == *cluster);
+        for (cluster, found) in look(&mut asked, &origin.service).await? {
+            let names = targets.iter().filter(|target| target.cluster == cluster);
             let names = names.map(|target| target.instance.as_str());
-            look(
-                coordinators,
-                cluster,
+            judge(
+                (&cluster, &found),
                 &origin.service,
                 names,
                 sha,
                 &mut arrivals,
-            )
-            .await?;
+            )?;
         }
         screen.show(&arrivals)?;
         let done = arrivals.values().all(|arrival| arrival.done);
@@ -191,18 +183,38 @@ pub(super) async fn wait(
     }
 }
 
-/// Asks one cluster about its instances.
-async fn look<'a>(
-    coordinators: &mut Coordinators,
-    cluster: &ClusterName,
+/// Asks all clusters side by side about the instances of the service.
+async fn look(
+    asked: &mut Asked,
+    service: &ServiceName,
+) -> anyhow::Result<BTreeMap<ClusterName, Found>> {
+    let mut asking = JoinSet::new();
+    for (cluster, mut coordinators) in std::mem::take(asked) {
+        let service = service.clone();
+        asking.spawn(async move {
+            let found = fetch(&mut coordinators, &cluster, &service).await;
+            (cluster, coordinators, found)
+        });
+    }
+    let mut answers = BTreeMap::new();
+    while let Some(one) = asking.join_next().await {
+        let (cluster, coordinators, found) = one?;
+        asked.insert(cluster.clone(), coordinators);
+        answers.insert(cluster, found);
+    }
+    Ok(answers)
+}
+
+/// Judges what one cluster says of its instances.
+fn judge<'a>(
+    (cluster, found): (&ClusterName, &Found),
     service: &ServiceName,
     instances: impl Iterator<Item = &'a str>,
     sha: &str,
     arrivals: &mut Arrivals,
 ) -> anyhow::Result<()> {
-    let found = fetch(coordinators, cluster, service).await;
     for instance in instances {
-        let arrival = match &found {
+        let arrival = match found {
             Ok(Some(found)) => arrival(found.iter().find(|one| one.instance == instance), sha),
             Ok(None) => arrival(None, sha),
             Err(Fault::Asked(words)) => Arrival {
@@ -213,7 +225,8 @@ async fn look<'a>(
             },
             Err(Fault::OtherCluster(name)) => bail!(
                 "the coordinators are of cluster {name}, and {service} is declared in {cluster} \
-                 too: name its coordinators in cli.clusters of the configuration"
+                 too: name its coordinators by `paasta context add`, or in cli.clusters of the \
+                 configuration"
             ),
         };
         let awaited = Awaited {
@@ -236,7 +249,7 @@ async fn fetch(
     coordinators: &mut Coordinators,
     cluster: &ClusterName,
     service: &ServiceName,
-) -> Result<Option<Vec<InstanceStatus>>, Fault> {
+) -> Found {
     let mut all = Vec::new();
     let mut page = String::new();
     loop {
@@ -354,10 +367,10 @@ mod tests {
 
     #[test]
     fn times_are_seconds_or_have_their_unit() {
-        assert_eq!(span("3600"), Ok(Duration::from_secs(3600)));
-        assert_eq!(span("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(wait_time("3600"), Ok(Duration::from_secs(3600)));
+        assert_eq!(wait_time("10m"), Ok(Duration::from_secs(600)));
         for bad in ["0", "soon", "-1", "9days"] {
-            assert!(span(bad).is_err(), "{bad}");
+            assert!(wait_time(bad).is_err(), "{bad}");
         }
     }
 }

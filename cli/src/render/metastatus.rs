@@ -249,7 +249,7 @@ fn hosts(hosts: &[HostStatus], now_ms: u64, view: &View) -> String {
     table(view, 0, &head, rows.collect())
 }
 
-fn state(host: &HostStatus) -> Field {
+pub(super) fn state(host: &HostStatus) -> Field {
     let (word, tone) = match host.state() {
         HostState::Up if !host.runtime_degraded.is_empty() => ("degraded".into(), Tone::Bad),
         HostState::Up => (shown::<HostState>(host.state), Tone::Good),
@@ -261,7 +261,7 @@ fn state(host: &HostStatus) -> Field {
     (word.into_owned(), Some(tone))
 }
 
-fn share(used: Resources, capacity: Resources, of: impl Fn(Resources) -> u64) -> Field {
+pub(super) fn share(used: Resources, capacity: Resources, of: impl Fn(Resources) -> u64) -> Field {
     let (used, capacity) = (of(used), of(capacity));
     let text = match capacity {
         0 => "-".to_owned(),

@@ -154,7 +154,7 @@ fn address(replica: &ReplicaStatus) -> String {
 }
 
 /// One word: what matters most about the replica now.
-fn state(replica: &ReplicaStatus) -> Field {
+pub(super) fn state(replica: &ReplicaStatus) -> Field {
     let text = match replica.class() {
         ReplicaClass::Draining
         | ReplicaClass::AtRisk

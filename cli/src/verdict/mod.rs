@@ -6,3 +6,4 @@ pub mod deploy;
 pub mod glance;
 pub mod groups;
 pub mod instance;
+pub mod plan;

@@ -44,6 +44,17 @@ pub(crate) struct Script {
     pub(crate) initialised: bool,
     /// What replicas wrote.
     pub(crate) logs: Vec<LogLine>,
+    /// The name of the cluster; `demo` when it is empty.
+    pub(crate) cluster: String,
+}
+
+impl Script {
+    fn cluster(&self) -> String {
+        match self.cluster.as_str() {
+            "" => "demo".to_owned(),
+            name => name.to_owned(),
+        }
+    }
 }
 
 /// A running coordinator; it stops when it is dropped.
@@ -178,7 +189,7 @@ impl Admin for Service {
             }
             let size = script.page.min(ask.page_size as usize);
             let (instances, next_page) = page(&wanted, &ask.page, size)?;
-            let cluster = "demo".to_owned();
+            let cluster = script.cluster();
             Ok(StatusResponse {
                 stale: None,
                 cluster,
@@ -210,7 +221,7 @@ impl Admin for Service {
                 stale: None,
                 instances,
                 next_page,
-                cluster: "demo".to_owned(),
+                cluster: script.cluster(),
             })
         })
     }

@@ -1,10 +1,20 @@
 //! What needs no cluster: completions, version, mistakes in the command line.
 
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
 use clap::CommandFactory as _;
 use paasta_cli::args::Args;
 use paasta_process::help;
+use paasta_proto::v1::InstanceStatus;
 
-use crate::paasta::paasta;
+use crate::{
+    fake::{Fake, Script},
+    paasta::paasta,
+};
 
 #[test]
 fn completions_name_the_verbs_for_every_shell() {
@@ -15,6 +25,64 @@ fn completions_name_the_verbs_for_every_shell() {
         }
     }
     paasta(&["completions", "tcsh"]).exits(1);
+}
+
+#[test]
+fn completions_ask_the_cluster_for_names() {
+    let fake = Fake::start(Script {
+        instances: ["hello.main", "hello.worker", "web.main"]
+            .map(instance)
+            .to_vec(),
+        page: 10,
+        ..Script::default()
+    });
+    let program = Path::new(env!("CARGO_BIN_EXE_paasta"));
+    let bin = program.parent().expect("it is in a directory");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    // What bash does when Tab is pressed at the end of the line.
+    let complete = |line: &str| {
+        let words: Vec<String> = line.split(' ').map(|word| format!("'{word}'")).collect();
+        let script = format!(
+            "source <(paasta completions bash); COMP_WORDS=({}); COMP_CWORD={}; \
+             _paasta_named paasta \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; printf '%s ' \"${{COMPREPLY[@]}}\"",
+            words.join(" "),
+            words.len() - 1
+        );
+        let output = Command::new("bash")
+            .args(["-c", &script])
+            .env("PATH", &path)
+            .env("PAASTA_COORDINATORS", &fake.address)
+            .env("PAASTA_SYSTEM_CONFIG_DIR", "/nonexistent/paasta")
+            .env("XDG_CONFIG_HOME", "/nonexistent/config")
+            .output()
+            .expect("run bash");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    // A name that does not come within 300 ms is none; a busy machine is asked again.
+    let until = |line: &str, wanted: &str| {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            let found = complete(line);
+            if found == wanted || Instant::now() > end {
+                assert_eq!(found, wanted, "{line}");
+                return;
+            }
+        }
+    };
+    until("paasta status -s he", "hello ");
+    until("paasta status -s hello -i main,w", "main,worker ");
+    until("paasta why hello.", "hello.main hello.worker ");
+    // What is no name.
+    until("paasta metast", "metastatus ");
+}
+
+fn instance(id: &str) -> InstanceStatus {
+    let (service, instance) = id.split_once('.').expect("a name");
+    InstanceStatus {
+        service: service.to_owned(),
+        instance: instance.to_owned(),
+        ..InstanceStatus::default()
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod bounce;
 mod bouncer;
 mod bounces;
+mod clusters;
+mod contexts;
 mod declared;
 mod fake;
 mod files;

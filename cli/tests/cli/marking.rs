@@ -2,6 +2,7 @@
 //! that follows a script.
 
 mod commits;
+mod owned;
 mod secrets;
 
 use std::{

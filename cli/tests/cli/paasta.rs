@@ -38,11 +38,17 @@ pub(crate) fn paasta_with(args: &[&str], env: &[(&str, &str)], stdin: &str) -> R
 fn run(directory: &Path, args: &[&str], env: &[(&str, &str)], stdin: &str) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_paasta"));
     command.current_dir(directory);
-    for name in ["PAASTA_COORDINATORS", "COLUMNS", "NO_COLOR"] {
+    for name in [
+        "PAASTA_COORDINATORS",
+        "PAASTA_CONTEXT",
+        "COLUMNS",
+        "NO_COLOR",
+    ] {
         command.env_remove(name);
     }
     command
         .env("PAASTA_SYSTEM_CONFIG_DIR", "/nonexistent/paasta")
+        .env("XDG_CONFIG_HOME", "/nonexistent/config")
         .env("TZ", "UTC");
     command.args(args).envs(env.iter().copied());
     command

@@ -41,10 +41,10 @@ fn the_help_is_by_task_and_on_one_screen() {
 
 #[test]
 fn a_flag_of_paasta_that_is_not_here_says_what_to_use() {
-    let ran = paasta(&["start", "-s", "web", "-o", "front"]).exits(1);
+    let ran = paasta(&["start", "-s", "web", "-b", "prod.main"]).exits(1);
     assert!(
         ran.stderr
-            .contains("-o of PaaSTA's start is not here. Instead: -s and -i"),
+            .contains("-b of PaaSTA's start is not here. Instead: -c CLUSTER -i"),
         "{ran:?}"
     );
 }

@@ -7,6 +7,7 @@
 pub(crate) const VERBS: &[(&str, &[&str])] = &[
     ("status", &["", "-s SERVICE -v", "-s SERVICE --stale"]),
     ("watch", &["SERVICE.main"]),
+    ("top", &["", "--json"]),
     ("metastatus", &["-vvv", "-vv -g pool", "--stale"]),
     ("list", &["-i", "-a -d SOA"]),
     ("list-clusters", &["-d SOA"]),
@@ -35,6 +36,11 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
     ("audit", &["", "--refused --about SERVICE"]),
     ("settings diff", &["", "--from 1"]),
     ("settings apply", &["--from 1 --yes"]),
+    ("context list", &[""]),
+    ("context show", &["", "--json"]),
+    ("context use", &["demo"]),
+    ("context remove", &["demo"]),
+    ("context add", &["demo --cluster demo"]),
     (
         "cluster init",
         &["--cluster demo --member 1=127.0.0.1:1 --timeout 300ms"],
@@ -113,6 +119,7 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
             "-s SERVICE -i main -d SOA --pull --dry-run",
         ],
     ),
+    ("plan", &["-y SOA", "-y SOA -s SERVICE --markdown"]),
     ("validate", &["-y SOA", "-s SERVICE -y SOA --strict"]),
     (
         "new-service",
@@ -122,7 +129,7 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pipeline", &["-s SERVICE --format github -d SOA"]),
-    ("completions", &["bash"]),
+    ("completions", &["bash", "-- paasta status -s "]),
     ("man", &["DIR/man"]),
     ("version", &[""]),
 ];

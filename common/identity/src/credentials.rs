@@ -2,7 +2,7 @@
 //! checked before they are used.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -38,6 +38,16 @@ pub struct Files {
     pub certificate: PathBuf,
     /// The certificate's private key, which only its owner can read.
     pub key: PathBuf,
+}
+
+/// The texts of the three, in PEM.
+pub struct Pems {
+    /// The authorities that are trusted.
+    pub ca: Vec<u8>,
+    /// The certificate, and those between it and an authority.
+    pub certificate: Vec<u8>,
+    /// Its private key.
+    pub key: Vec<u8>,
 }
 
 impl From<&TlsConfig> for Files {
@@ -183,10 +193,24 @@ impl Credentials {
     /// # Errors
     /// [`CredentialsError`] names the file. The dates are for [`Credentials::check`].
     pub fn read(files: &Files) -> Result<Self, CredentialsError> {
+        let pems = Pems {
+            ca: key::read(&files.ca)?,
+            certificate: key::read(&files.certificate)?,
+            key: key::read_key(&files.key)?,
+        };
+        Self::parse(files, &pems)
+    }
+
+    /// Takes them from their texts; `names` is how errors name each.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] has the name. The dates are for [`Credentials::check`].
+    pub fn parse(names: &Files, pems: &Pems) -> Result<Self, CredentialsError> {
+        let files = names;
         let provider = Arc::new(ring::default_provider());
-        let roots = roots(&files.ca)?;
+        let roots = roots(&files.ca, &pems.ca)?;
         let what = files.certificate.display().to_string();
-        let chain = certificates(&files.certificate)?;
+        let chain = certificates(&files.certificate, &pems.certificate)?;
         let leaf = &chain[0];
         let of_leaf = |source| CredentialsError::Identity {
             what: what.clone(),
@@ -195,7 +219,7 @@ impl Credentials {
         let (identity, key_digest) = leaf::proven(leaf).map_err(of_leaf)?;
         let validity = leaf::validity(leaf).ok_or_else(|| of_leaf(LeafError::Unreadable))?;
         let key_name = files.key.display().to_string();
-        let key = PrivateKeyDer::from_pem_slice(&key::read_key(&files.key)?);
+        let key = PrivateKeyDer::from_pem_slice(&pems.key);
         let key = key.map_err(|source| CredentialsError::Pem {
             what: key_name.clone(),
             expected: "one private key",
@@ -302,10 +326,10 @@ impl Credentials {
     }
 }
 
-/// Reads a bundle of authorities.
-fn roots(path: &std::path::Path) -> Result<RootCertStore, CredentialsError> {
+/// A bundle of authorities.
+fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, CredentialsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates(path, pem)? {
         roots
             .add(certificate)
             .map_err(|source| CredentialsError::Certificate {
@@ -316,11 +340,10 @@ fn roots(path: &std::path::Path) -> Result<RootCertStore, CredentialsError> {
     Ok(roots)
 }
 
-/// Reads a file of one certificate or more.
-fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+/// The certificates in a text of one or more.
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
     let what = path.display().to_string();
-    let bytes = key::read(path)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes)
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem)
         .take(CERTIFICATES_MAX + 1)
         .collect();
     let certificates = certificates.map_err(|source| CredentialsError::Pem {

@@ -36,6 +36,14 @@ pub enum FileError {
         /// Its rights.
         mode: u32,
     },
+    /// Others can read the file of a context.
+    #[error("{}: is the file of a context, may hold a private key, and other users can read it (mode {mode:04o}); make it its owner's only: chmod 600", path.display())]
+    OpenContext {
+        /// The file.
+        path: PathBuf,
+        /// Its rights.
+        mode: u32,
+    },
     /// It is too large to be one.
     #[error("{}: is larger than {} KiB, too large for certificates or a key in PEM", path.display(), FILE_BYTES_MAX >> 10)]
     Large {
@@ -54,6 +62,17 @@ pub(crate) fn read_key(path: &Path) -> Result<Vec<u8>, FileError> {
     read_checked(path, |metadata| match metadata.mode() & OTHERS {
         0 => Ok(()),
         _ => Err(FileError::Open {
+            path: path.to_owned(),
+            mode: metadata.mode() & 0o7777,
+        }),
+    })
+}
+
+/// Reads the file of a context.
+pub(crate) fn read_context(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_checked(path, |metadata| match metadata.mode() & OTHERS {
+        0 => Ok(()),
+        _ => Err(FileError::OpenContext {
             path: path.to_owned(),
             mode: metadata.mode() & 0o7777,
         }),

@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod authority;
 pub mod connect;
+pub mod context;
 pub mod credentials;
 pub mod directory;
 pub mod joining;
@@ -18,7 +19,7 @@ mod key;
 mod leaf;
 mod verify;
 
-pub use credentials::{Credentials, CredentialsError, Files};
+pub use credentials::{Credentials, CredentialsError, Files, Pems};
 pub use directory::IdentityDir;
 pub use key::FileError;
 pub use leaf::{LeafError, Validity};

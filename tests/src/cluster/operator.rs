@@ -89,6 +89,8 @@ impl Operator {
             .args(["--timeout", self.timeout])
             .args(arguments)
             .env("NO_COLOR", "1")
+            // Contexts of whom the tests run for are none of theirs.
+            .env("XDG_CONFIG_HOME", self.config_dir.with_file_name("home"))
             .output()
             .context("cannot run paasta")?;
         Ok(Said {

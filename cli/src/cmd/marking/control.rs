@@ -13,19 +13,25 @@ use paasta_common::{
         Target,
         tags::{Tags, control_tag},
     },
+    id::ServiceName,
     spec::DesiredState,
+    text::count_of,
 };
 use serde_json::json;
 
-use super::{Origin, PushArgs, ServiceArgs, later, unbeatable};
+use super::{
+    Origin, PushArgs, ServiceArgs, later,
+    owned::{Instances, Owned},
+    unbeatable,
+};
 use crate::{
     cmd::{Context, confirm::confirm, names},
-    exit::Exit,
+    exit::{self, Exit},
     terminal::note,
 };
 
 /// Which instances.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Which service
     #[command(flatten)]
@@ -41,6 +47,9 @@ pub struct Args {
     /// Only those of this deploy group
     #[arg(short = 'l', long, value_name = "GROUP")]
     pub deploy_group: Option<String>,
+    /// Whose instances
+    #[command(flatten)]
+    pub owned: Owned,
     /// How pushing is tried
     #[command(flatten)]
     pub push: PushArgs,
@@ -80,8 +89,61 @@ impl Act {
 /// # Errors
 /// Nothing matches, somebody says no, or the repository takes no tag.
 pub async fn run(act: Act, args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if !args.owned.is_given() {
+        return of_service(act, args, None, context).await;
+    }
+    let found = args.owned.find(&args.service, context)?;
+    if found.len() > 1 && !all_meant(act, &found)? {
+        return Ok(Exit::Failed);
+    }
+    let mut worst = Exit::Ok;
+    let mut answers = Vec::new();
+    for (service, only) in &found {
+        let mut own = args.clone();
+        own.service.service = Some(service.to_string());
+        let (kept, context) = context.keeping_json();
+        let done = of_service(act, &own, Some(only), &context).await;
+        answers.extend(kept.take().json);
+        match done {
+            Ok(exit) => worst = worst.max(exit),
+            // The other services are another matter.
+            Err(error) => {
+                note(&format!("{service}: {error:#}"));
+                worst = worst.max(exit::of(&error));
+            }
+        }
+    }
+    if context.global.json {
+        context.print_json(&answers)?;
+    }
+    Ok(worst)
+}
+
+/// Asks whether several services are meant; a script must name one.
+fn all_meant(act: Act, found: &BTreeMap<ServiceName, Instances>) -> anyhow::Result<bool> {
+    let names: Vec<&str> = found.keys().map(ServiceName::as_str).collect();
+    let names = names.join(", ");
+    if !io::stdin().is_terminal() {
+        bail!("several services match ({names}): name one by -s, or answer at a terminal");
+    }
+    let count: usize = found.values().map(Instances::len).sum();
+    let question = format!(
+        "This will {} {} of several services: {names}.",
+        act.word(),
+        count_of(count, "instance")
+    );
+    Ok(confirm(&question)?)
+}
+
+/// The same for one service; with `only` of these instances at most.
+async fn of_service(
+    act: Act,
+    args: &Args,
+    only: Option<&Instances>,
+    context: &Context,
+) -> anyhow::Result<Exit> {
     let mut origin = Origin::ask(context, &args.service, None).await?;
-    let targets = matching(&origin, args)?;
+    let targets = matching(&origin, args, only)?;
     let mut worst = Exit::Ok;
     let mut by_sha: BTreeMap<String, Vec<Target>> = BTreeMap::new();
     for target in targets {
@@ -149,7 +211,7 @@ fn tags(
 }
 
 /// The instances that the options select. A name that is nowhere is a mistake, and nothing is done.
-fn matching(origin: &Origin, args: &Args) -> anyhow::Result<Vec<Target>> {
+fn matching(origin: &Origin, args: &Args, only: Option<&Instances>) -> anyhow::Result<Vec<Target>> {
     let clusters = origin.targets.iter().map(|target| target.cluster.as_str());
     check("cluster", &args.clusters, &clusters.collect(), origin)?;
     let instances = origin.targets.iter().map(|target| target.instance.as_str());
@@ -161,6 +223,9 @@ fn matching(origin: &Origin, args: &Args) -> anyhow::Result<Vec<Target>> {
         named(&args.clusters, target.cluster.as_str())
             && named(&args.instances, target.instance.as_str())
             && named(&groups, &target.deploy_group)
+            && only.is_none_or(|only| {
+                only.contains(&(target.cluster.clone(), target.instance.clone()))
+            })
     };
     let found: Vec<Target> = origin.targets.iter().filter(selected).cloned().collect();
     if found.is_empty() {

@@ -37,6 +37,7 @@ pub mod control;
 pub mod get_latest_deployment;
 pub mod list_deployments;
 pub mod mark_for_deployment;
+pub mod owned;
 pub mod rollback;
 
 /// How often tags are pushed.

@@ -5,12 +5,15 @@ use std::{collections::BTreeSet, io::IsTerminal as _};
 use paasta_process::help::examples;
 use paasta_proto::v1::{StatusRequest, StatusResponse, admin_client::AdminClient};
 
-use super::{Context, names};
+use super::{
+    Context,
+    fleet::{self, Join},
+    names,
+};
 use crate::{
     client::{ANSWER_BYTES_MAX, CallError, Coordinators, request},
     exit::{self, Exit},
     render,
-    terminal::note,
     verdict::instance,
 };
 
@@ -45,7 +48,7 @@ pub struct Args {
 }
 
 /// What is shown, and how much of it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct What {
     /// Which instances
     #[command(flatten)]
@@ -100,13 +103,24 @@ pub async fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     if args.watch {
         return watch::run(&args.shown, context).await;
     }
-    let what = &args.shown;
+    let what = args.shown.clone();
+    let chosen = what.select.clusters.clone();
+    fleet::each(context, &chosen, Join::Sections, |context, clusters| {
+        let mut what = what.clone();
+        what.select.clusters = clusters;
+        async move { ask(&what, &context).await }
+    })
+    .await
+}
+
+/// Asks one cluster.
+async fn ask(what: &What, context: &Context) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
     let mut shown = Shown::new(what, context)?;
     let (_, asked) = what.select.asked();
     match pages(what, &asked, &mut coordinators, &mut shown).await {
         Err(Stop::Call(error)) if error.is_not_found() => {
-            let known = known(what, &asked, &mut coordinators).await?;
+            let known = known((what, context), &asked, &mut coordinators).await?;
             let found: Vec<String> = asked
                 .into_iter()
                 .filter(|name| known.contains(name))
@@ -221,17 +235,17 @@ impl<'a> Shown<'a> {
         }
         if !self.unseen.is_empty() {
             for id in &self.unseen {
-                note(&format!("instance {id} is not known"));
+                self.context.note(&format!("instance {id} is not known"));
             }
             return Ok(Exit::Failed);
         }
         match self.count {
             0 if self.what.select.is_filtered() => {
-                note("no instance matches");
+                self.context.note("no instance matches");
                 Ok(Exit::Ok)
             }
             0 => {
-                note(
+                self.context.note(
                     "no instance matches or is declared; `paasta metastatus` says when the \
                      configuration was read",
                 );
@@ -281,7 +295,7 @@ async fn one_page(
 
 /// The instances of the service that exist; says of the others what was probably meant.
 async fn known(
-    what: &What,
+    (what, context): (&What, &Context),
     asked: &[String],
     coordinators: &mut Coordinators,
 ) -> Result<Vec<String>, CallError> {
@@ -295,13 +309,13 @@ async fn known(
     if of_it.is_empty() {
         let services: BTreeSet<&str> = ids().map(|(service, _)| service).collect();
         let hint = names::hint(&service, services);
-        note(&format!(
+        context.note(&format!(
             "no service {service} has an instance in this cluster{hint}"
         ));
     } else {
         for name in asked.iter().filter(|name| !of_it.contains(&name.as_str())) {
             let hint = names::hint(name, of_it.iter().copied());
-            note(&format!(
+            context.note(&format!(
                 "{service} has no instance {name} in this cluster{hint}"
             ));
         }

@@ -33,7 +33,7 @@ pub struct Select {
     #[arg(short, long, alias = "instance", value_name = "INSTANCE,...")]
     #[arg(value_delimiter = ',', requires = "service")]
     pub instances: Vec<String>,
-    /// Only if the cluster is one of these
+    /// Only these clusters [default: all that are configured]
     #[arg(short, long, alias = "cluster", value_name = "CLUSTER,...")]
     #[arg(value_delimiter = ',')]
     pub clusters: Vec<String>,

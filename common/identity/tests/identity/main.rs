@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod clocks;
+mod contexts;
 mod files;
 mod half_open;
 mod handshakes;
