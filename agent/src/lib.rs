@@ -9,6 +9,7 @@ pub mod agent;
 pub mod capacity;
 pub mod command;
 pub mod engine;
+pub mod exec;
 pub mod http;
 pub mod images;
 pub mod inbox;

@@ -9,6 +9,7 @@ pub mod alerts;
 pub mod caller;
 pub mod codec;
 pub mod desired;
+pub mod exec;
 pub mod http;
 pub mod leader;
 pub mod logs;

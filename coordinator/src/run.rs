@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 use paasta_common::id::ClusterName;
 use paasta_coordinator_core::plan::report::Report;
-use paasta_identity::tls::Expiry;
+use paasta_identity::{tls::Expiry, web::Door};
 use paasta_process::{
     clock::{Clock, SystemClock},
     http, private, shutdown,
@@ -21,7 +21,8 @@ use tonic::transport::server::Connected;
 use crate::{
     alerts::Alerts,
     desired::Desired,
-    http::Api,
+    exec::{broker::ExecBroker, permit::Places},
+    http::{Api, Endpoint},
     leader::{Leader, Leadership},
     logs::broker::LogBroker,
     machine::ClusterMachine,
@@ -38,6 +39,7 @@ use crate::{
         cluster::ClusterService,
         connections::Connections,
         deploys::DeploysService,
+        exec::ExecService,
         follow::Followers,
         gate::Gate,
         logs::{LogsService, READERS_MAX},
@@ -135,16 +137,24 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     })?;
     let listener = bind(options.listen).await?;
     let http = match options.http_listen {
-        Some(address) => Some(http::bind(address).await?),
+        Some(at) => Some(Endpoint {
+            listener: http::bind(at.address).await?,
+            at,
+            room: options.http_room,
+            tls: options.tls.as_ref().map(|(tls, _)| tls.clone()),
+            tokens: options.http_tokens.clone(),
+        }),
         None => None,
     };
-    let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
+    let http_listen = http
+        .as_ref()
+        .and_then(|http| http.listener.local_addr().ok());
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
-    let (limits, http_room) = (options.connections, options.http_room);
+    let limits = options.connections;
     let tls = options.tls.clone();
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
     let metrics = coordinator.leader.metrics.clone();
-    let counts = metrics.connections().clone();
+    let (counts, handshakes) = (metrics.connections().clone(), metrics.handshakes().clone());
     let following = tls.clone().map(|(tls, files)| {
         let expiry = Expiry::new(metrics.meters(), &tls);
         tokio::spawn(async move { tls.follow(files, expiry).await })
@@ -154,10 +164,8 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     let mut api = coordinator.api();
     api.connections.push(incoming.open());
     let reading = async {
-        if let Some(listener) = http {
-            let acceptor = http::acceptor(listener, http_room, &counts);
-            api.connections.push(acceptor.open());
-            http::serve(acceptor, api.router(), shutdown).await;
+        if let Some(http) = http {
+            http.serve(api, &counts, handshakes, shutdown).await;
         }
     };
     let beating = tokio::spawn(metrics.beat());
@@ -208,6 +216,7 @@ impl Coordinator {
             deploys: self.services.deploys.clone(),
             metrics: self.leader.metrics.clone(),
             connections: Vec::new(),
+            door: Door::trusting(),
         }
     }
 
@@ -421,6 +430,14 @@ fn build(
         shutdown: shutdown.clone(),
         places: Arc::new(Semaphore::new(READERS_MAX)),
     };
+    let exec = ExecService {
+        admin: admin.clone(),
+        broker: sessions.exec.clone(),
+        leadership: led.clone(),
+        shutdown: shutdown.clone(),
+        enabled: options.system.coordinator.exec,
+        places: Places::default(),
+    };
     let (operate, bounces, deploys, settings) = acting(&admin, &proposer);
     let members = MembersService {
         gate: gate.clone(),
@@ -448,6 +465,7 @@ fn build(
         agents: AgentsService::new(gate, sessions, led),
         admin,
         logs,
+        exec,
         cluster,
         members,
         operate,
@@ -472,6 +490,7 @@ fn sessions(
         clock: Arc::clone(clock),
         lease_ms: options.plan.lease_ms,
         logs: LogBroker::default(),
+        exec: ExecBroker::default(),
         shutdown: shutdown.clone(),
         turns: Arc::default(),
     }

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::{
+    exec::broker::ExecBroker,
     leader::Leadership,
     logs::broker::LogBroker,
     machine::ClusterMachine,
@@ -62,6 +63,8 @@ pub struct Sessions {
     pub clock: Arc<dyn Clock>,
     /// Where answers about logs go.
     pub logs: LogBroker,
+    /// Where what commands in containers write goes.
+    pub exec: ExecBroker,
     /// How long a host is held to be alive after its last message, milliseconds.
     pub lease_ms: u64,
     /// Cancelled when the coordinator stops.
@@ -75,6 +78,7 @@ struct Greeted {
     info: HostInfo,
     serves_logs: bool,
     takes_proof: bool,
+    runs_commands: bool,
 }
 
 type Outbox = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
@@ -89,6 +93,8 @@ struct Session<'a> {
     sent: Option<Assignment>,
     /// What is to be asked of the agent about logs; none of one that does not answer.
     asked: Option<mpsc::Receiver<v1::coordinator_message::Kind>>,
+    /// What is to be sent to the agent for commands in containers; none of one that runs none.
+    commands: Option<mpsc::Receiver<v1::coordinator_message::Kind>>,
     /// Whether it takes proof that this coordinator leads.
     takes_proof: bool,
     /// Whether the log has what its agent reports and this version does not know.
@@ -114,6 +120,7 @@ impl Drop for Connection<'_> {
         } = self;
         shared.observations.disconnect(host, *number);
         shared.logs.disconnect(host, *number);
+        shared.exec.disconnect(host, *number);
         tracing::info!(%host, session = number, "agent disconnected");
     }
 }
@@ -194,6 +201,7 @@ impl Sessions {
             info,
             serves_logs,
             takes_proof,
+            runs_commands,
         } = self.hello(inbox).await?;
         check_host(principal, &info.id)?;
         self.claim(&info).await?;
@@ -207,6 +215,7 @@ impl Sessions {
             outbox: outbox.clone(),
             sent: None,
             asked: serves_logs.then(|| self.logs.connect(&info.id, number)),
+            commands: runs_commands.then(|| self.exec.connect(&info.id, number)),
             takes_proof,
             noted_unrecognized: false,
             noted_kind: false,
@@ -259,6 +268,7 @@ impl Sessions {
             info,
             serves_logs: hello.serves_logs,
             takes_proof: hello.takes_proof,
+            runs_commands: hello.runs_commands,
         })
     }
 
@@ -352,6 +362,9 @@ impl Session<'_> {
                 Some(kind) = next_of(&mut self.asked), if self.outbox.capacity() > OUTBOX_MAX / 2 => {
                     self.send(kind)?;
                 }
+                Some(kind) = next_of(&mut self.commands), if self.outbox.capacity() > OUTBOX_MAX / 2 => {
+                    self.send(kind)?;
+                }
                 changed = applied.changed() => if changed.is_err() {
                     return Err(RpcError::Stopping.into());
                 },
@@ -398,6 +411,10 @@ impl Session<'_> {
             Some(v1::agent_message::Kind::LogAnswer(answer)) => {
                 self.shared.logs.answer(&self.host, self.number, answer);
                 // A message is a message: the host is alive.
+                self.shared.observations.renew(&self.host, self.number, now)
+            }
+            Some(v1::agent_message::Kind::ExecOutput(output)) => {
+                self.shared.exec.output(&self.host, self.number, output);
                 self.shared.observations.renew(&self.host, self.number, now)
             }
             None => {

@@ -153,6 +153,9 @@ pub async fn join(
     Ok((stream, identity))
 }
 
+/// A connection by TLS.
+pub type Stream = TlsStream<TcpStream>;
+
 /// Connects channels of tonic by TLS.
 #[derive(Debug, Clone)]
 pub struct Connector {

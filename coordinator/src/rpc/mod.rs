@@ -8,6 +8,7 @@ pub mod bounces;
 pub mod cluster;
 pub mod connections;
 pub mod deploys;
+pub mod exec;
 pub mod follow;
 pub mod gate;
 pub mod logs;

@@ -4,9 +4,9 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, bounces_server::BouncesServer,
-    cluster_server::ClusterServer, deploys_server::DeploysServer, logs_server::LogsServer,
-    members_server::MembersServer, operate_server::OperateServer, settings_server::SettingsServer,
-    snapshots_server::SnapshotsServer,
+    cluster_server::ClusterServer, deploys_server::DeploysServer, exec_server::ExecServer,
+    logs_server::LogsServer, members_server::MembersServer, operate_server::OperateServer,
+    settings_server::SettingsServer, snapshots_server::SnapshotsServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -22,8 +22,8 @@ use tower::layer::layer_fn;
 
 use super::{
     access::Access, admin::AdminService, agents::AgentsService, bounces::BouncesService,
-    cluster::ClusterService, connections::Noted, deploys::DeploysService, logs::LogsService,
-    members::MembersService, operate::OperateService, settings::SettingsService,
+    cluster::ClusterService, connections::Noted, deploys::DeploysService, exec::ExecService,
+    logs::LogsService, members::MembersService, operate::OperateService, settings::SettingsService,
     snapshots::SnapshotsService,
 };
 use crate::raft::{Consensus, RaftServer};
@@ -50,6 +50,8 @@ pub struct Services {
     pub admin: AdminService,
     /// Operators and service authors, reading logs.
     pub logs: LogsService,
+    /// People, running commands in containers.
+    pub exec: ExecService,
     /// Operators, making the cluster.
     pub cluster: ClusterService,
     /// Operators and authors, saying what runs.
@@ -113,6 +115,7 @@ where
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_serving::<AgentsServer<AgentsService>>().await;
     health.set_serving::<LogsServer<LogsService>>().await;
+    health.set_serving::<ExecServer<ExecService>>().await;
     health.set_serving::<BouncesServer<BouncesService>>().await;
     health.set_serving::<ClusterServer<ClusterService>>().await;
     health.set_serving::<DeploysServer<DeploysService>>().await;
@@ -137,6 +140,7 @@ where
         .add_service(AgentsServer::new(services.agents))
         .add_service(AdminServer::new(services.admin))
         .add_service(LogsServer::new(services.logs))
+        .add_service(ExecServer::new(services.exec))
         .add_service(ClusterServer::new(services.cluster))
         .add_service(DeploysServer::new(services.deploys))
         .add_service(MembersServer::new(services.members))

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use paasta_identity::Files;
 use paasta_proto::v1::{InstanceStatus, MetastatusResponse, NodeResponse, StatusResponse};
 use serde::de::DeserializeOwned;
 
@@ -19,6 +20,7 @@ pub struct Operator {
     config_dir: PathBuf,
     coordinators: Vec<String>,
     timeout: &'static str,
+    tls: Option<Files>,
 }
 
 /// What a command said.
@@ -40,6 +42,15 @@ impl Operator {
             config_dir: config_dir.to_owned(),
             coordinators: coordinators.to_vec(),
             timeout: "10s",
+            tls: None,
+        }
+    }
+
+    /// The same operator, with a certificate.
+    pub fn with(&self, files: Files) -> Self {
+        Self {
+            tls: Some(files),
+            ..self.clone()
         }
     }
 
@@ -66,7 +77,13 @@ impl Operator {
 
     /// The same, ended after so long.
     pub fn paasta_within(&self, limit: Duration, arguments: &[&str]) -> Result<Said> {
-        let output = bounded(limit, &self.program)
+        let mut command = bounded(limit, &self.program);
+        if let Some(files) = &self.tls {
+            command.arg("--tls-ca").arg(&files.ca);
+            command.arg("--tls-cert").arg(&files.certificate);
+            command.arg("--tls-key").arg(&files.key);
+        }
+        let output = command
             .arg("--config-dir")
             .arg(&self.config_dir)
             .arg("--coordinators")

@@ -2,7 +2,7 @@
 //! of its own.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -38,6 +38,9 @@ pub(crate) struct Secure {
     authority: Option<Authority>,
     /// gRPC and HTTP.
     ports: Vec<(u16, u16)>,
+    /// The coordinators whose HTTP is on every address of the machine.
+    open: BTreeSet<usize>,
+    agent_http: String,
     coordinators: BTreeMap<usize, Daemon>,
     agents: Vec<Daemon>,
     binaries: &'static Path,
@@ -72,6 +75,8 @@ impl Secure {
         let ports = (0..seats).map(|_| Ok((free_port()?, free_port()?)));
         let secure = Self {
             ports: ports.collect::<Result<_>>()?,
+            open: BTreeSet::new(),
+            agent_http: "off".to_owned(),
             dir,
             authority,
             coordinators: BTreeMap::new(),
@@ -111,6 +116,27 @@ impl Secure {
         let mut secure = Self::prepared()?;
         secure.begin()?;
         Ok(secure)
+    }
+
+    /// A cluster of three; HTTP of these coordinators, and of agents, is on every address. Returns
+    /// the port of agents' HTTP as well. Tokens are in [`Secure::tokens`].
+    pub(crate) fn up_with_http(open: &[usize]) -> Result<(Self, u16)> {
+        let mut secure = Self::prepared()?;
+        let agents = free_port()?;
+        secure.open.extend(open);
+        secure.agent_http = format!("0.0.0.0:{agents}");
+        fs::write(secure.tokens(), "")?;
+        secure.begin()?;
+        Ok((secure, agents))
+    }
+
+    /// The file of the bearer tokens of HTTP, of coordinators and agents.
+    pub(crate) fn tokens(&self) -> PathBuf {
+        self.dir.path().join("tls/tokens")
+    }
+
+    pub(crate) fn http_port(&self, id: usize) -> u16 {
+        self.ports[id - 1].1
     }
 
     /// A cluster of one, its files made by a shell script in the directory where they are expected.
@@ -177,6 +203,9 @@ impl Secure {
     pub(crate) fn other_authority(&self, identity: &str) -> Result<PathBuf> {
         let authority = Authority::create(&cluster(), SystemTime::now())?;
         let at = self.files("other");
+        if at.exists() {
+            fs::remove_dir_all(&at)?;
+        }
         fs::create_dir_all(&at)?;
         authority.write(&at.join("ca.pem"), &at.join("ca.key"))?;
         issue(&authority, identity, &at, SystemTime::now())?;
@@ -224,9 +253,14 @@ impl Secure {
     fn coordinator(&self, id: usize, certificate: &str) -> Result<Vec<String>> {
         let (grpc, http) = self.ports[id - 1];
         let data = self.dir.path().join(format!("data-{id}"));
+        let host = match self.open.contains(&id) {
+            true => "0.0.0.0",
+            false => "127.0.0.1",
+        };
         // On every address of the machine: TLS is what makes that allowed.
         let more = format!(
-            "  node_id: {id}\n  listen: 0.0.0.0:{grpc}\n  advertise: 127.0.0.1:{grpc}\n  http_listen: 127.0.0.1:{http}\n  data_dir: {}\n{}\n",
+            "  node_id: {id}\n  listen: 0.0.0.0:{grpc}\n  advertise: 127.0.0.1:{grpc}\n  http_listen: {host}:{http}\n  http_tokens_file: {}\n  data_dir: {}\n{}\n",
+            self.tokens().display(),
             data.display(),
             TIMERS
                 .split(", ")
@@ -265,8 +299,10 @@ impl Secure {
     ) -> Result<Vec<String>> {
         let addresses: Vec<String> = coordinators.iter().map(|id| self.address(*id)).collect();
         let more = format!(
-            "  host_id: {host}\n  address: 127.0.0.1\n  coordinators: [{}]\n  http_listen: off\n  docker_socket: /nonexistent/docker.sock\n  state_dir: {}\n",
+            "  host_id: {host}\n  address: 127.0.0.1\n  coordinators: [{}]\n  http_listen: {}\n  http_tokens_file: {}\n  docker_socket: /nonexistent/docker.sock\n  state_dir: {}\n",
             addresses.join(", "),
+            self.agent_http,
+            self.tokens().display(),
             self.dir.path().join(format!("state-{host}")).display(),
         );
         let files = self.files(&format!("agent/{certificate}"));
