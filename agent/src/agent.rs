@@ -33,6 +33,7 @@ pub use parts::Parts;
 
 use crate::{
     engine::metered::MeteredEngine,
+    exec::{ExecServer, ExecSettings},
     images::{Images, collect::LastUseFile},
     lanes::Lanes,
     ledger::{Damage, Ledger, LedgerError, Opened, Remains},
@@ -56,6 +57,8 @@ pub struct Handle {
     pub view: watch::Receiver<Arc<View>>,
     /// Answers questions about what runs wrote.
     pub logs: LogServer,
+    /// Runs commands for people; off until it is enabled.
+    pub exec: ExecServer,
     /// Where is counted what happens.
     pub metrics: Metrics,
     /// The clock that the view's moments are by.
@@ -122,6 +125,11 @@ impl Agent {
         let clock = Arc::clone(&parts.clock);
         let captures = Captures::new(Arc::clone(engine), log_store(&parts), shutdown.clone());
         let logs = LogServer::new(&captures);
+        let exec = ExecServer::new(
+            Arc::clone(engine),
+            parts.settings.host.clone(),
+            ExecSettings::default(),
+        );
         let last_use_file = LastUseFile::new(&parts.state_dir);
         let actor = Actor {
             lanes: Lanes::new(
@@ -161,6 +169,7 @@ impl Agent {
             inbox,
             view,
             logs,
+            exec,
             metrics,
             clock,
         };

@@ -1,20 +1,45 @@
-//! What an agent says over HTTP: `/metrics`, `/healthz`, `/readyz`. It reads only.
+//! What an agent says over HTTP: `/metrics`, `/healthz`, `/readyz`. It reads only. Which callers may
+//! have which path is one table; what is not in it is answered to none.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
 use paasta_common::report::{HostPart, Runtime};
+use paasta_identity::{
+    Role, Tls,
+    accept::{HandshakeLimits, SecureAcceptor},
+    web::{Access, Door, Row},
+};
 use paasta_process::{
     accept::Open,
-    http::{Problem, text},
+    http::{self, HttpAddress, Problem, text},
 };
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{agent::Handle, metrics::Metrics};
+
+/// Figures of this process; on loopback also for processes that prove nothing.
+const MEASURE: Access = Access::Local(&[
+    Role::Coordinator,
+    Role::Admin,
+    Role::Deployer,
+    Role::Reader,
+    Role::Metrics,
+]);
+
+/// Every path.
+const ROWS: &[Row] = &[
+    ("GET", "/metrics", MEASURE),
+    ("GET", "/healthz", Access::Open),
+    ("GET", "/readyz", Access::Open),
+];
 
 /// What the answers are made from.
 #[derive(Clone)]
@@ -25,6 +50,43 @@ pub struct Api {
     pub metrics: Metrics,
     /// What is open.
     pub connections: Vec<Arc<Open>>,
+    /// Whose requests are answered.
+    pub door: Door,
+}
+
+/// The endpoint: where it is, and with what it is served.
+pub struct Endpoint {
+    /// What is listened on.
+    pub listener: TcpListener,
+    /// As it was configured.
+    pub at: HttpAddress,
+    /// Connections for which there are file descriptors.
+    pub room: usize,
+    /// TLS of this agent, where it has some.
+    pub tls: Option<Tls>,
+    /// The file of bearer tokens.
+    pub tokens: Option<PathBuf>,
+}
+
+impl Endpoint {
+    /// Serves the paths until `shutdown`.
+    pub async fn serve(self, mut api: Api, shutdown: CancellationToken) {
+        let acceptor = http::acceptor(self.listener, self.room, api.metrics.connections());
+        api.connections.push(acceptor.open());
+        let Some(tls) = self.tls else {
+            return http::serve(acceptor, api.router(), shutdown).await;
+        };
+        api.door = Door::new(self.at.secure, ROWS, &tls, self.tokens);
+        api.door.check().await;
+        match self.at.secure {
+            true => {
+                let (limits, counts) = (HandshakeLimits::default(), api.metrics.handshakes());
+                let secure = SecureAcceptor::new(acceptor, tls, limits, counts.clone()).http();
+                http::serve(secure, api.router(), shutdown).await;
+            }
+            false => http::serve(acceptor, api.router(), shutdown).await,
+        }
+    }
 }
 
 impl Api {
@@ -34,8 +96,22 @@ impl Api {
             .route("/metrics", get(metrics))
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
+            .fallback(nothing)
+            .layer(from_fn_with_state(self.door.clone(), admit))
             .with_state(self)
     }
+}
+
+async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let admitted = door.admit(&request);
+    match admitted.await {
+        Ok(_) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn nothing() -> Problem {
+    Problem::new(404, "an agent has /metrics, /healthz and /readyz only")
 }
 
 async fn metrics(State(api): State<Api>) -> Response {

@@ -10,6 +10,7 @@ pub mod capacity;
 pub mod command;
 pub mod endpoints;
 pub mod engine;
+pub mod exec;
 pub mod http;
 pub mod images;
 pub mod inbox;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use paasta_common::report::{Phase, Runtime, Trouble};
+use paasta_identity::accept::Handshakes;
 use paasta_process::accept::Refusals;
 use paasta_process::metrics::{Counts, Durations, FAST, Meters, Page, SLOW};
 use parking_lot::Mutex;
@@ -30,15 +31,16 @@ static PHASES: [Phase; 7] = [
 ];
 
 /// The calls of the container engine, as the metrics name them.
-const OPERATIONS: [&str; 13] = [
+const OPERATIONS: [&str; 14] = [
     "list", "inspect", "image", "pull", "stock", "forget", "create", "start", "stop", "remove",
-    "exec", "layer", "storage",
+    "exec", "layer", "storage", "attach",
 ];
 
 /// What an agent counts. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     connections: Refusals,
+    handshakes: Handshakes,
     meters: Meters,
     operations: Durations,
     failures: Counts,
@@ -112,6 +114,7 @@ impl Metrics {
             ),
             contact: Arc::default(),
             connections: Refusals::new(&meters),
+            handshakes: Handshakes::new(&meters),
             meters,
         };
         metrics.beginning_at_zero()
@@ -199,6 +202,11 @@ impl Metrics {
     /// Whether there is a session now.
     pub fn is_connected(&self) -> bool {
         self.contact.connected.load(Ordering::Relaxed)
+    }
+
+    /// Where TLS handshakes of HTTP clients that failed are counted.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// Where connections that are refused are counted.

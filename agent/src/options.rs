@@ -20,6 +20,7 @@ use paasta_process::private;
 
 use crate::{
     capacity::{self, CapacityError},
+    exec::ExecSettings,
     lanes::Patience,
     mounts::Mounts,
     watch::Pace,
@@ -61,6 +62,8 @@ pub struct Options {
     pub collect: CollectSettings,
     /// How often the engine is looked at.
     pub pace: Pace,
+    /// Whether and how commands of people are run in containers.
+    pub exec: ExecSettings,
     /// TLS to the coordinators, with the files that it is from; plain text when absent.
     pub tls: Option<(Tls, Files)>,
 }
@@ -176,6 +179,10 @@ impl Options {
             pace: Pace {
                 disks: Duration::from_secs(ours.disk_look_seconds),
                 ..Pace::default()
+            },
+            exec: ExecSettings {
+                enabled: ours.exec,
+                limit: Duration::from_secs(ours.exec_max_seconds),
             },
             tls,
             host,

@@ -33,7 +33,7 @@ Most used (paasta help COMMAND has options and examples):
 Deploy:        mark-for-deployment, wait-for-deployment, rollback, start, stop, restart,
                list-deployments, get-latest-deployment, bounce
 Look:          status, watch, top, why, logs, events, history, list, list-clusters, info,
-               check-replication, metastatus
+               check-replication, metastatus, exec
 Hosts:         maintenance, cleanup
 Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
                autoscale, backoff, brake
@@ -138,6 +138,8 @@ pub enum Command {
     Events(cmd::events::Args),
     /// Show what a service wrote and what was done to it
     Logs(cmd::logs::Args),
+    /// Run a command in a container of an instance
+    Exec(cmd::exec::Args),
     /// Say whether instances have enough replicas
     CheckReplication(cmd::check_replication::Args),
     /// Empty hosts and see when they are safe to stop

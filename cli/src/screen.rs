@@ -57,6 +57,34 @@ impl Screen {
     }
 }
 
+/// The terminal of standard input as it comes: no line editing, no echo, no signals. Dropped, it is
+/// as before.
+#[derive(Debug)]
+pub struct Raw(());
+
+impl Raw {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// Standard input is no terminal.
+    pub fn open() -> io::Result<Self> {
+        terminal::enable_raw_mode()?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no mode.
+        let _ = terminal::disable_raw_mode();
+    }
+}
+
+/// Rows and columns of the terminal.
+pub fn size() -> (u16, u16) {
+    terminal::size().map_or((24, 80), |(columns, rows)| (rows, columns))
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
         // There is nowhere to say that the terminal is gone.

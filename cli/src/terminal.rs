@@ -66,6 +66,12 @@ pub fn write(bytes: &[u8]) -> io::Result<bool> {
     }
 }
 
+/// Writes bytes to standard error. False when the reader went away.
+pub fn write_error(bytes: &[u8]) -> bool {
+    let mut out = io::stderr().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+}
+
 /// Writes a line to standard error: what a reader of the output must not miss, and a program
 /// reading it must not get.
 pub fn note(text: &str) {

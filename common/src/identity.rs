@@ -141,6 +141,13 @@ pub fn server_name(cluster: &ClusterName) -> String {
     format!("coordinator.{cluster}.paasta.internal")
 }
 
+/// The DNS name by which the HTTP endpoint of every agent of a cluster is verified. No program of
+/// the cluster takes it for a coordinator's.
+#[must_use]
+pub fn agent_server_name(cluster: &ClusterName) -> String {
+    format!("agent.{cluster}.paasta.internal")
+}
+
 /// A number from 1 in its only form: no sign, no zero in front.
 fn member(name: &str) -> Option<u64> {
     let id: u64 = name.parse().ok()?;

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod caller;
 pub mod codec;
 pub mod desired;
+pub mod exec;
 pub mod http;
 pub mod keeper;
 pub mod leader;

@@ -16,7 +16,7 @@ use paasta_identity::{
 };
 use paasta_process::{
     accept::Limits,
-    http::{self, HttpAddressError, http_address},
+    http::{self, HttpAddress, HttpAddressError, http_address},
     listen::{self, Cidr},
 };
 
@@ -39,7 +39,9 @@ pub struct Options {
     /// The address to listen on.
     pub listen: SocketAddr,
     /// Where HTTP is served; nowhere when absent.
-    pub http_listen: Option<SocketAddr>,
+    pub http_listen: Option<HttpAddress>,
+    /// The file of the bearer tokens of HTTP.
+    pub http_tokens: Option<PathBuf>,
     /// Connections of gRPC: as configured, and no more than there are file descriptors for.
     pub connections: Limits,
     /// Connections of HTTP, for which there are file descriptors.
@@ -135,7 +137,8 @@ impl Options {
             Some((tls, _)) => check_owner(tls, system.cluster.as_ref(), node_id)?,
             None => listen::check_listen(listen, insecure)?,
         }
-        let http_listen = http_address("coordinator.http_listen", &ours.http_listen, insecure)?;
+        let (key, address) = ("coordinator.http_listen", &ours.http_listen);
+        let http_listen = http_address(key, address, tls.is_some(), insecure)?;
         let mut raft = RaftOptions {
             heartbeat_ms: ours.heartbeat_ms,
             election_timeout_min_ms: ours.election_timeout_min_ms,
@@ -165,6 +168,7 @@ impl Options {
             http_room: http::CONNECTIONS_MAX,
             listen,
             http_listen,
+            http_tokens: ours.http_tokens_file.as_ref().map(PathBuf::from),
             tls,
             keeper,
             raft,

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use futures_util::stream;
 use paasta_common::id::ClusterName;
 use paasta_coordinator_core::plan::report::Report;
-use paasta_identity::tls::Expiry;
+use paasta_identity::{tls::Expiry, web::Door};
 use paasta_process::{
     clock::{Clock, SystemClock},
     http, private, shutdown,
@@ -23,7 +23,8 @@ use crate::{
     alerts::Alerts,
     audit::Audit,
     desired::Desired,
-    http::Api,
+    exec::{broker::ExecBroker, permit::Places},
+    http::{Api, Endpoint},
     keeper::{Keeper, fetch::KeyFetcher},
     leader::{Leader, Leadership},
     logs::broker::LogBroker,
@@ -42,6 +43,7 @@ use crate::{
         cluster::ClusterService,
         connections::Connections,
         deploys::DeploysService,
+        exec::ExecService,
         follow::Followers,
         gate::Gate,
         guard::Guard,
@@ -152,17 +154,25 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     })?;
     let listener = bind(options.listen).await?;
     let http = match options.http_listen {
-        Some(address) => Some(http::bind(address).await?),
+        Some(at) => Some(Endpoint {
+            listener: http::bind(at.address).await?,
+            at,
+            room: options.http_room,
+            tls: options.tls.as_ref().map(|(tls, _)| tls.clone()),
+            tokens: options.http_tokens.clone(),
+        }),
         None => None,
     };
-    let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
+    let http_listen = http
+        .as_ref()
+        .and_then(|http| http.listener.local_addr().ok());
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
     let local = local::connections(&options.local);
-    let (limits, http_room) = (options.connections, options.http_room);
+    let limits = options.connections;
     let tls = options.tls.clone();
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
     let metrics = coordinator.leader.metrics.clone();
-    let counts = metrics.connections().clone();
+    let (counts, handshakes) = (metrics.connections().clone(), metrics.handshakes().clone());
     let following = tls.clone().map(|(tls, files)| {
         let expiry = Expiry::new(metrics.meters(), &tls);
         tokio::spawn(async move { tls.follow(files, expiry).await })
@@ -173,10 +183,8 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     api.connections.push(incoming.open());
     let incoming = stream::select(incoming, local);
     let reading = async {
-        if let Some(listener) = http {
-            let acceptor = http::acceptor(listener, http_room, &counts);
-            api.connections.push(acceptor.open());
-            http::serve(acceptor, api.router(), shutdown).await;
+        if let Some(http) = http {
+            http.serve(api, &counts, handshakes, shutdown).await;
         }
     };
     let beating = tokio::spawn(metrics.beat());
@@ -228,6 +236,7 @@ impl Coordinator {
             deploys: self.services.deploys.clone(),
             metrics: self.leader.metrics.clone(),
             connections: Vec::new(),
+            door: Door::trusting(),
         }
     }
 
@@ -477,6 +486,14 @@ fn build(
         shutdown: shutdown.clone(),
         places: Arc::new(Semaphore::new(READERS_MAX)),
     };
+    let exec = ExecService {
+        admin: admin.clone(),
+        broker: sessions.exec.clone(),
+        leadership: led.clone(),
+        shutdown: shutdown.clone(),
+        enabled: options.system.coordinator.exec,
+        places: Places::default(),
+    };
     let (operate, bounces, deploys, settings) = acting(&admin, &proposer);
     let members = members(&admin);
     let snapshots = SnapshotsService::new(
@@ -506,6 +523,7 @@ fn build(
         agents: AgentsService::new(gate, sessions, led),
         admin,
         logs,
+        exec,
         cluster,
         members,
         operate,
@@ -535,6 +553,7 @@ fn sessions(
         clock: Arc::clone(clock),
         lease_ms: options.plan.lease_ms,
         logs: LogBroker::default(),
+        exec: ExecBroker::default(),
         shutdown: shutdown.clone(),
         turns: Arc::default(),
     }

@@ -31,6 +31,7 @@ use tonic::{Status, Streaming};
 mod endpoints;
 
 use crate::{
+    exec::broker::ExecBroker,
     leader::Leadership,
     logs::broker::LogBroker,
     machine::ClusterMachine,
@@ -64,6 +65,8 @@ pub struct Sessions {
     pub clock: Arc<dyn Clock>,
     /// Where answers about logs go.
     pub logs: LogBroker,
+    /// Where what commands in containers write goes.
+    pub exec: ExecBroker,
     /// How long a host is held to be alive after its last message, milliseconds.
     pub lease_ms: u64,
     /// Cancelled when the coordinator stops.
@@ -78,6 +81,7 @@ struct Greeted {
     serves_logs: bool,
     takes_proof: bool,
     takes_endpoints: bool,
+    runs_commands: bool,
 }
 
 type Outbox = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
@@ -92,6 +96,8 @@ struct Session<'a> {
     sent: Option<Assignment>,
     /// What is to be asked of the agent about logs; none of one that does not answer.
     asked: Option<mpsc::Receiver<v1::coordinator_message::Kind>>,
+    /// What is to be sent to the agent for commands in containers; none of one that runs none.
+    commands: Option<mpsc::Receiver<v1::coordinator_message::Kind>>,
     /// Whether it takes proof that this coordinator leads.
     takes_proof: bool,
     /// What its load balancer is to be sent; none of a host without one.
@@ -119,6 +125,7 @@ impl Drop for Connection<'_> {
         } = self;
         shared.observations.disconnect(host, *number);
         shared.logs.disconnect(host, *number);
+        shared.exec.disconnect(host, *number);
         tracing::info!(%host, session = number, "agent disconnected");
     }
 }
@@ -200,6 +207,7 @@ impl Sessions {
             serves_logs,
             takes_proof,
             takes_endpoints,
+            runs_commands,
         } = self.hello(inbox).await?;
         check_host(principal, &info.id)?;
         self.claim(&info).await?;
@@ -215,6 +223,7 @@ impl Sessions {
             outbox: outbox.clone(),
             sent: None,
             asked: serves_logs.then(|| self.logs.connect(&info.id, number)),
+            commands: runs_commands.then(|| self.exec.connect(&info.id, number)),
             takes_proof,
             endpoints: takes_endpoints
                 .then(|| endpoints::Feed::new(info.clone(), self.epoch(), leadership.term)),
@@ -275,6 +284,7 @@ impl Sessions {
             serves_logs: hello.serves_logs,
             takes_proof: hello.takes_proof,
             takes_endpoints: hello.takes_endpoints,
+            runs_commands: hello.runs_commands,
         })
     }
 
@@ -372,6 +382,9 @@ impl Session<'_> {
                 Some(kind) = next_of(&mut self.asked), if self.outbox.capacity() > OUTBOX_MAX / 2 => {
                     self.send(kind)?;
                 }
+                Some(kind) = next_of(&mut self.commands), if self.outbox.capacity() > OUTBOX_MAX / 2 => {
+                    self.send(kind)?;
+                }
                 changed = applied.changed() => if changed.is_err() {
                     return Err(RpcError::Stopping.into());
                 },
@@ -427,6 +440,10 @@ impl Session<'_> {
             }
             Some(v1::agent_message::Kind::ProxyReport(report)) => {
                 self.take_proxy_report(report, now)?
+            }
+            Some(v1::agent_message::Kind::ExecOutput(output)) => {
+                self.shared.exec.output(&self.host, self.number, output);
+                self.shared.observations.renew(&self.host, self.number, now)
             }
             None => {
                 self.note_kind();

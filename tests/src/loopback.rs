@@ -14,6 +14,7 @@ use nix::sys::statvfs::statvfs;
 use crate::cluster::binaries::binaries;
 use crate::cluster::daemon::Daemon;
 use crate::cluster::operator::Operator;
+use crate::pki::Pki;
 use crate::run::{bounded, eventually, text};
 use crate::tidy::root;
 
@@ -124,6 +125,7 @@ pub struct Loopback {
     files: Option<u64>,
     /// And how many threads its runtime has.
     workers: Option<usize>,
+    pki: Option<Pki>,
 }
 
 /// What a test wants.
@@ -143,6 +145,9 @@ pub struct LoopbackOptions<'a> {
     pub git_at_once: u32,
     /// How many threads the runtime of each has; as many as there are cores if absent.
     pub workers: Option<usize>,
+    /// Whether everything speaks TLS: then gRPC is on every address of the machine, and so is HTTP
+    /// but that of the last coordinator.
+    pub tls: bool,
 }
 
 impl<'a> LoopbackOptions<'a> {
@@ -156,6 +161,7 @@ impl<'a> LoopbackOptions<'a> {
             git: false,
             git_at_once: 16,
             workers: None,
+            tls: false,
         }
     }
 }
@@ -182,6 +188,10 @@ impl Loopback {
             config.push_str(&format!("  {}\n", line.trim()));
         }
         fs::write(dir.path().join("config/paasta.yaml"), config)?;
+        let pki = match options.tls {
+            true => Some(Pki::create(&dir.path().join("tls"), "demo")?),
+            false => None,
+        };
         let mut disks = Vec::new();
         let mut seats = Vec::new();
         for (at, mib) in options.disks_mib.iter().enumerate() {
@@ -202,8 +212,13 @@ impl Loopback {
         }
         let addresses: Vec<String> = seats.iter().map(|seat| seat.listen.to_string()).collect();
         let program = binaries.join("paasta");
+        let operator = Operator::new(&program, &dir.path().join("config"), &addresses);
         let mut cluster = Self {
-            operator: Operator::new(&program, &dir.path().join("config"), &addresses),
+            operator: match &pki {
+                Some(pki) => operator.with(pki.files("admin/alice")?),
+                None => operator,
+            },
+            pki,
             disks,
             name: options.name,
             seats,
@@ -237,14 +252,19 @@ impl Loopback {
         let seat = &self.seats[id - 1];
         let mut words = vec![program.display().to_string(), "run".to_owned()];
         let data = self.dir.path().join(format!("data/{id}/store"));
+        let config = match &self.pki {
+            Some(pki) => self.secure(id, pki)?,
+            None => self.dir.path().join("config"),
+        };
         for (flag, value) in [
-            (
-                "--config-dir",
-                self.dir.path().join("config").display().to_string(),
-            ),
+            ("--config-dir", config.display().to_string()),
             ("--node-id", id.to_string()),
-            ("--listen", seat.listen.to_string()),
-            ("--http-listen", seat.http.to_string()),
+            ("--listen", self.everywhere(seat.listen, true)),
+            ("--advertise", seat.listen.to_string()),
+            (
+                "--http-listen",
+                self.everywhere(seat.http, id < self.seats.len()),
+            ),
             ("--data-dir", data.display().to_string()),
         ] {
             words.extend([flag.to_owned(), value]);
@@ -264,6 +284,33 @@ impl Loopback {
         let daemon = Daemon::start(&format!("coordinator {id}"), &group, &words, &self.log(id))?;
         self.seats[id - 1].daemon = Some(daemon);
         Ok(())
+    }
+
+    /// A configuration directory of its own, with its certificate.
+    fn secure(&self, id: usize, pki: &Pki) -> Result<PathBuf> {
+        let config = self.dir.path().join(format!("config-{id}"));
+        fs::create_dir_all(&config)?;
+        let common = self.dir.path().join("config/paasta.yaml");
+        fs::copy(common, config.join("paasta.yaml"))?;
+        let section = pki.section(&format!("coordinator/{id}"))?;
+        fs::write(
+            config.join("tls.yaml"),
+            format!("coordinator: {{{section}}}\n"),
+        )?;
+        Ok(config)
+    }
+
+    /// The same port on every address, where TLS allows that.
+    fn everywhere(&self, address: SocketAddr, open: bool) -> String {
+        match open && self.pki.is_some() {
+            true => format!("0.0.0.0:{}", address.port()),
+            false => address.to_string(),
+        }
+    }
+
+    /// The certificates, with TLS.
+    pub fn pki(&self) -> Option<&Pki> {
+        self.pki.as_ref()
     }
 
     /// SIGTERM, and waits.

@@ -3,6 +3,8 @@
 
 #[path = "tls/cluster.rs"]
 mod cluster;
+#[path = "tls/http.rs"]
+mod http;
 #[path = "tls/impostors.rs"]
 mod impostors;
 #[path = "tls/people.rs"]
@@ -19,7 +21,7 @@ use paasta_tests::run::eventually;
 use cluster::Secure;
 
 const EXPIRES: &str = "paasta_tls_certificate_expires_timestamp_seconds";
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs `paasta` as `ROLE/NAME`, which must be refused with these words.

@@ -1,15 +1,15 @@
 //! `paasta-agent run`: until SIGTERM. Containers outlive it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
-use paasta_identity::tls::Expiry;
+use paasta_identity::{tls::Expiry, web::Door};
 use paasta_process::help::examples;
 use paasta_process::{
     accept::raise_limit,
     clock::SystemClock,
-    http::{self, http_address},
+    http::{self, HttpAddress, http_address},
     listen::Cidr,
     private, shutdown,
 };
@@ -20,7 +20,7 @@ use crate::{
     agent::{Agent, Parts, StartError},
     capacity,
     engine::{Engine, docker::DockerEngine},
-    http::Api,
+    http::{Api, Endpoint},
     machine::Machine,
     options::Options,
     session::{Dial, PlainDial, Sessions, TlsDial},
@@ -61,6 +61,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let http_listen = http_address(
         "agent.http_listen",
         &system.agent.http_listen,
+        options.tls.is_some(),
         args.insecure_test_network,
     )?;
     let tls = options.tls.as_ref().map(|(tls, _)| tls.clone());
@@ -77,14 +78,16 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         .context("the runtime cannot start")?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signals().context("signals cannot be handled")?;
-        serve(options, &machine, http_listen, dial, shutdown).await
+        let tokens = system.agent.http_tokens_file.as_ref().map(PathBuf::from);
+        let http = http_listen.map(|at| (at, tokens));
+        serve(options, &machine, http, dial, shutdown).await
     })
 }
 
 async fn serve(
     options: Options,
     machine: &Machine,
-    http_listen: Option<SocketAddr>,
+    http: Option<(HttpAddress, Option<PathBuf>)>,
     dial: Arc<dyn Dial>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -93,16 +96,23 @@ async fn serve(
         &options.credentials,
     ));
     // Half at least is for dockerd, probes and logs.
-    let http_room = raise_limit() / 2;
-    let http = match http_listen {
-        Some(address) => Some(http::bind(address).await?),
+    let room = raise_limit() / 2;
+    let http = match http {
+        Some((at, tokens)) => Some(Endpoint {
+            listener: http::bind(at.address).await?,
+            at,
+            room,
+            tls: options.tls.as_ref().map(|(tls, _)| tls.clone()),
+            tokens,
+        }),
         None => None,
     };
     let started = Agent::start(parts(&options, Arc::clone(&engine)), shutdown.clone());
     if let Err(StartError::OtherHost { .. }) = started {
         left::report(&*engine, machine).await;
     }
-    let agent = started?;
+    let mut agent = started?;
+    agent.handle.exec.set(options.exec);
     let left = {
         let (machine, shutdown) = (machine.clone(), shutdown.clone());
         tokio::spawn(async move {
@@ -119,19 +129,19 @@ async fn serve(
         host: options.host.clone(),
     };
     let (host, capacity) = (&sessions.host.id, sessions.host.capacity);
-    let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
+    let http_listen = http.as_ref();
+    let http_listen = http_listen.and_then(|http| http.listener.local_addr().ok());
     tracing::info!(%host, address = sessions.host.address, ?capacity, ?http_listen, "agent runs");
-    let mut api = Api {
+    let api = Api {
         metrics: agent.handle.metrics.clone(),
         agent: agent.handle.clone(),
         connections: Vec::new(),
+        door: Door::trusting(),
     };
     let reading = shutdown.clone();
     let reading = tokio::spawn(async move {
-        if let Some(listener) = http {
-            let acceptor = http::acceptor(listener, http_room, api.metrics.connections());
-            api.connections.push(acceptor.open());
-            http::serve(acceptor, api.router(), reading).await;
+        if let Some(http) = http {
+            http.serve(api, reading).await;
         }
     });
     let following = options.tls.map(|(tls, files)| {

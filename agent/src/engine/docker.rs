@@ -1,5 +1,6 @@
 //! dockerd, over its socket. Only here and below is the client library named.
 
+mod attach;
 mod exec;
 mod files;
 mod images;
@@ -40,7 +41,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Answer, Engine, EngineError, Entries, Executed, Hint, Inspected};
+use super::{Answer, Attached, Command, Engine, EngineError, Entries, Executed, Hint, Inspected};
 pub use transport::ANSWER_MAX;
 
 /// The client's own timeout, seconds: longer than any the agent sets, which are the ones that
@@ -85,20 +86,25 @@ impl DockerEngine {
         if let Some(known) = self.client.lock().clone() {
             return Ok(known);
         }
+        let client = self.connect(transport::ANSWER_MAX).await?;
+        *self.client.lock() = Some(client.clone());
+        Ok(client)
+    }
+
+    /// A client whose answers have at most `answer_max` bytes each.
+    async fn connect(&self, answer_max: u64) -> Result<Docker, EngineError> {
         let socket = self.socket.clone();
         let client = Docker::connect_with_custom_transport(
-            move |request: BollardRequest| transport::send(socket.clone(), request),
+            move |request: BollardRequest| transport::send(socket.clone(), request, answer_max),
             Some("http://docker"),
             CLIENT_TIMEOUT_S,
             API_DEFAULT_VERSION,
         );
         let client = client.map_err(told)?.negotiate_version();
-        let client = timeout(VERSION_TIMEOUT, client)
+        timeout(VERSION_TIMEOUT, client)
             .await
             .map_err(|_| EngineError::Silent(format!("nothing within {VERSION_TIMEOUT:?}")))?
-            .map_err(told)?;
-        *self.client.lock() = Some(client.clone());
-        Ok(client)
+            .map_err(told)
     }
 
     /// Waits for the end of a removal that somebody has begun.
@@ -436,6 +442,10 @@ impl Engine for DockerEngine {
         patience: Duration,
     ) -> Answer<'a, Executed> {
         Box::pin(self.check(container, command, patience))
+    }
+
+    fn attach<'a>(&'a self, container: &'a str, command: &'a Command) -> Answer<'a, Attached> {
+        Box::pin(self.join(container, command))
     }
 
     fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a> {

@@ -11,7 +11,7 @@ use paasta_agent_core::{
 use paasta_common::{container::ContainerSpec, report::PullProgress};
 use tokio::{sync::watch, time::Instant};
 
-use super::{Answer, Engine, EngineError, Entries, Executed, Hint, Inspected};
+use super::{Answer, Attached, Command, Engine, EngineError, Entries, Executed, Hint, Inspected};
 use crate::metrics::Metrics;
 
 /// Counts what another engine does.
@@ -114,6 +114,9 @@ impl Engine for MeteredEngine {
         patience: Duration,
     ) -> Answer<'a, Executed> {
         self.timed("exec", self.inner.exec(container, command, patience))
+    }
+    fn attach<'a>(&'a self, container: &'a str, command: &'a Command) -> Answer<'a, Attached> {
+        self.timed("attach", self.inner.attach(container, command))
     }
     fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a> {
         self.inner.logs(container, since_s, follow)

@@ -8,7 +8,7 @@ pub mod fake;
 pub mod instant;
 pub mod metered;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -20,7 +20,7 @@ use paasta_agent_core::{
 use paasta_common::{
     container::ContainerSpec, id::ReplicaId, report::PullProgress, time::Timestamp,
 };
-use tokio::sync::watch;
+use tokio::{io::AsyncWrite, sync::watch};
 
 /// An answer of the engine, some day.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
@@ -133,6 +133,45 @@ pub struct Executed {
     pub last_line: String,
 }
 
+/// A command that a person runs inside a container. No shell reads its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// The size of its terminal; none for a command without one.
+    pub terminal: Option<Size>,
+}
+
+/// The size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Its rows.
+    pub rows: u16,
+    /// Its columns.
+    pub columns: u16,
+}
+
+/// A command that runs, joined to its inputs and outputs. Dropping it ends nothing: that is what
+/// [`Running::kill`] is for.
+pub struct Attached {
+    /// What it writes; of a command with a terminal all is [`Stream::Stdout`].
+    pub output: BoxStream<'static, Result<(Stream, Bytes), EngineError>>,
+    /// Its standard input; shut down, it has ended.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// The command itself.
+    pub running: Box<dyn Running>,
+}
+
+/// A command that runs.
+pub trait Running: Send + Sync {
+    /// Its terminal has another size.
+    fn resize(&self, size: Size) -> Answer<'_, ()>;
+    /// Its exit code, once it has ended; none while it runs.
+    fn code(&self) -> Answer<'_, Option<i64>>;
+    /// Kills it with all that it started.
+    fn kill(&self) -> Answer<'_, ()>;
+}
+
 /// Something befell the container of a run: it died, was paused, or was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hint {
@@ -185,6 +224,12 @@ pub trait Engine: Send + Sync + 'static {
         command: &'a str,
         patience: Duration,
     ) -> Answer<'a, Executed>;
+    /// Begins a command of a person inside, which runs until it ends or is killed.
+    fn attach<'a>(&'a self, container: &'a str, command: &'a Command) -> Answer<'a, Attached> {
+        let _ = (container, command);
+        let words = "this container engine runs no commands for people".to_owned();
+        Box::pin(async { Err(EngineError::Refused(words)) })
+    }
     /// What it wrote since that second, oldest first, as far as the engine keeps it; with `follow`
     /// until it ends.
     fn logs<'a>(&'a self, container: &'a str, since_s: u64, follow: bool) -> Entries<'a>;

@@ -236,6 +236,7 @@ impl Sessions {
         } = talk;
         let mut held: Option<Assignment> = None;
         let mut logs = self.agent.logs.session();
+        let mut commands = self.agent.exec.session();
         let mut noted_unrecognized = false;
         let mut sent_at = Instant::now();
         // Apart from the above: renewals must not put reports off, nor reports the asking for proof.
@@ -262,6 +263,8 @@ impl Sessions {
                     Some(coordinator_message::Kind::LogCancel(cancel)) => logs.cancel(cancel.id),
                     Some(coordinator_message::Kind::Proof(answer)) => proof.taken(&answer),
                     Some(coordinator_message::Kind::Endpoints(wire)) => self.endpoints(wire)?,
+                    Some(coordinator_message::Kind::ExecBegin(asked)) => commands.begin(asked),
+                    Some(coordinator_message::Kind::ExecInput(input)) => commands.input(input),
                 },
                 () = proof.expired() => return Err(SessionError::NoProof(proof.lease)),
                 report = changes.next(reported_at + COALESCE) => {
@@ -281,6 +284,10 @@ impl Sessions {
                     let seq = proof.ask();
                     send(outbox, self.renewal(seq)).await?;
                     self.agent.metrics.heard();
+                    sent_at = Instant::now();
+                }
+                output = commands.next() => {
+                    send(outbox, agent_message::Kind::ExecOutput(output)).await?;
                     sent_at = Instant::now();
                 }
                 // Last: what runs wrote holds up no report.
@@ -357,6 +364,7 @@ impl Sessions {
                 .unwrap_or_default(),
             takes_proof: true,
             takes_endpoints: self.endpoints.is_some(),
+            runs_commands: self.agent.exec.is_enabled(),
         }
     }
 }

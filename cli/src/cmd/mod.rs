@@ -33,6 +33,7 @@ pub mod cook_image;
 pub mod coordinator;
 pub mod emergency;
 pub mod events;
+pub mod exec;
 pub mod generate_deployments;
 pub mod history;
 pub mod info;
@@ -105,6 +106,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Why(args) => why::run(&args, context).await,
         args::Command::Events(args) => events::run(&args, context).await,
         args::Command::Logs(args) => logs::run(&args, context).await,
+        args::Command::Exec(args) => exec::run(&args, context).await,
         args::Command::CheckReplication(args) => check_replication::run(&args, context).await,
         args::Command::Maintenance(command) => maintenance::run(command, context).await,
         args::Command::Backoff(command) => backoff::run(command, context).await,

@@ -18,6 +18,10 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
         "logs",
         &["-s SERVICE -C deploy,monitoring -n 1000", "-s SERVICE"],
     ),
+    (
+        "exec",
+        &["SERVICE.main -- true", "SERVICE.main -H host1 -- ls -l"],
+    ),
     ("check-replication", &["--all", "SERVICE.main"]),
     ("maintenance drain", &["host1"]),
     ("maintenance undrain", &["host1"]),

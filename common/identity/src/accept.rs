@@ -1,4 +1,4 @@
-//! The coordinator's side: connections of a listener after their handshakes. Handshakes have a
+//! The server's side: connections of a listener after their handshakes. Handshakes have a
 //! deadline and a bound, in all and for each address. When there are too many, the oldest one ends:
 //! an honest handshake takes milliseconds, one that is held open does not.
 
@@ -12,8 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::Extensions;
 use paasta_process::{
     accept::{Acceptor, Activity, Guarded},
+    http::{Accept, Accepted},
     metrics::{Counts, Meters},
 };
 use tokio::{
@@ -27,7 +29,7 @@ use crate::{
     leaf,
     peer::Peer,
     reason::{HandshakeError, Reason},
-    tls::Tls,
+    tls::{Protocol, Tls},
 };
 
 /// Between two log lines of failed handshakes, at least.
@@ -103,6 +105,7 @@ struct HalfOpen {
 pub struct SecureAcceptor {
     acceptor: Acceptor,
     tls: Tls,
+    protocol: Protocol,
     limits: HandshakeLimits,
     counts: Handshakes,
     running: JoinSet<Outcome>,
@@ -112,16 +115,26 @@ pub struct SecureAcceptor {
 }
 
 impl SecureAcceptor {
-    /// Speaks TLS on the connections of `acceptor`.
+    /// Speaks TLS on the connections of `acceptor`, for gRPC.
     pub fn new(acceptor: Acceptor, tls: Tls, limits: HandshakeLimits, counts: Handshakes) -> Self {
         Self {
             acceptor,
             tls,
+            protocol: Protocol::Grpc,
             limits,
             counts,
             running: JoinSet::new(),
             half_open: VecDeque::new(),
             logged: None,
+        }
+    }
+
+    /// The same, for HTTP.
+    #[must_use]
+    pub fn http(self) -> Self {
+        Self {
+            protocol: Protocol::Http,
+            ..self
         }
     }
 
@@ -187,7 +200,10 @@ impl SecureAcceptor {
             oldest.abort.abort();
             self.counts.count(Reason::Evicted);
         }
-        let (acceptor, within) = (TlsAcceptor::from(self.tls.server()), self.limits.within);
+        let (acceptor, within) = (
+            TlsAcceptor::from(self.tls.server(self.protocol)),
+            self.limits.within,
+        );
         let abort = self.running.spawn(accept(acceptor, within, guarded));
         self.half_open.push_back(HalfOpen {
             id: abort.id(),
@@ -211,6 +227,22 @@ impl SecureAcceptor {
             %error,
             "a TLS handshake failed"
         );
+    }
+}
+
+impl Accept for SecureAcceptor {
+    type Stream = Secured;
+
+    /// Requests have the [`Peer`] among their extensions, in an [`Arc`].
+    async fn accept(&mut self) -> Accepted<Secured> {
+        let stream = self.next().await;
+        let mut proof = Extensions::new();
+        proof.insert(stream.peer());
+        Accepted {
+            activity: stream.activity(),
+            stream,
+            proof,
+        }
     }
 }
 

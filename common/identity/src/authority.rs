@@ -17,9 +17,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use crate::{
     key::{self, FileError},
     leaf,
-    name::{Identity, Role, server_name},
+    name::{Identity, Role, agent_server_name, server_name},
     pin::Pin,
-    verify::{SERVER, VerifierError, dns_name},
+    verify::{VerifierError, dns_name},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -257,8 +257,13 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.subject_alt_names = vec![SanType::URI(identity.to_string().try_into()?)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        if identity.role() == SERVER {
-            let name = server_name(identity.cluster());
+        let name = match identity.role() {
+            Role::Coordinator => Some(server_name(identity.cluster())),
+            // Of its HTTP endpoint: coordinators are verified by another name and by their role.
+            Role::Agent => Some(agent_server_name(identity.cluster())),
+            Role::Admin | Role::Deployer | Role::Reader | Role::Metrics => None,
+        };
+        if let Some(name) = name {
             params
                 .subject_alt_names
                 .push(SanType::DnsName(name.try_into()?));

@@ -165,6 +165,9 @@ async fn pinned(
     Ok((stream, identity))
 }
 
+/// A connection by TLS.
+pub type Stream = TlsStream<TcpStream>;
+
 /// Connects channels of tonic by TLS.
 #[derive(Debug, Clone)]
 pub struct Connector {

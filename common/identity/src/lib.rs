@@ -14,6 +14,7 @@ pub mod pin;
 pub mod reason;
 pub mod tls;
 pub mod token;
+pub mod web;
 
 mod key;
 mod leaf;

@@ -21,8 +21,10 @@ use crate::{
     verify::{CoordinatorVerifier, Expected, PeerVerifier, VerifierError},
 };
 
-/// The protocol that is spoken inside: HTTP/2.
+/// The protocol of gRPC: HTTP/2.
 const ALPN: &[u8] = b"h2";
+/// The protocol of the HTTP endpoint.
+const ALPN_HTTP: &[u8] = b"http/1.1";
 /// How often the files are looked at.
 const RELOAD: Duration = Duration::from_secs(30);
 
@@ -97,6 +99,17 @@ impl Expiry {
 struct Material {
     credentials: Credentials,
     server: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
+}
+
+/// The protocol of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// gRPC, over HTTP/2.
+    Grpc,
+    /// HTTP/1.1. A client may be without a certificate: it may bring a bearer token, or read what
+    /// is open.
+    Http,
 }
 
 /// TLS of one program. Clones are the same.
@@ -163,8 +176,12 @@ impl Tls {
 
     /// What the next connection is served with.
     #[must_use]
-    pub fn server(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.material.load().server)
+    pub fn server(&self, protocol: Protocol) -> Arc<ServerConfig> {
+        let material = self.material.load();
+        Arc::clone(match protocol {
+            Protocol::Grpc => &material.server,
+            Protocol::Http => &material.http,
+        })
     }
 
     /// Uses other credentials of the same identity from now on.
@@ -260,26 +277,38 @@ pub(crate) fn dialling(mut config: ClientConfig) -> ClientConfig {
 
 impl Material {
     fn new(credentials: Credentials, clients: ClientCertificates) -> Result<Self, TlsError> {
-        let provider = Arc::clone(&credentials.provider);
-        let verifier = PeerVerifier::new(
-            Arc::clone(&credentials.roots),
-            Arc::clone(&provider),
-            credentials.identity().cluster().clone(),
-            clients == ClientCertificates::Required,
-        )?;
-        let own = SingleCertAndKey::from(Arc::clone(&credentials.certified));
-        let mut server = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])
-            .map_err(TlsError::Config)?
-            .with_client_cert_verifier(Arc::new(verifier))
-            .with_cert_resolver(Arc::new(own));
-        server.alpn_protocols = vec![ALPN.to_vec()];
-        // A resumed session would keep an identity beyond its certificate and its authority.
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
+        let grpc = serving(&credentials, clients, ALPN)?;
+        let http = serving(&credentials, ClientCertificates::Optional, ALPN_HTTP)?;
         Ok(Self {
             credentials,
-            server: Arc::new(server),
+            server: Arc::new(grpc),
+            http: Arc::new(http),
         })
     }
+}
+
+/// What connections of one protocol are served with.
+fn serving(
+    credentials: &Credentials,
+    clients: ClientCertificates,
+    alpn: &[u8],
+) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::clone(&credentials.provider);
+    let verifier = PeerVerifier::new(
+        Arc::clone(&credentials.roots),
+        Arc::clone(&provider),
+        credentials.identity().cluster().clone(),
+        clients == ClientCertificates::Required,
+    )?;
+    let own = SingleCertAndKey::from(Arc::clone(&credentials.certified));
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TlsError::Config)?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_cert_resolver(Arc::new(own));
+    server.alpn_protocols = vec![alpn.to_vec()];
+    // A resumed session would keep an identity beyond its certificate and its authority.
+    server.session_storage = Arc::new(NoServerSessionStorage {});
+    server.send_tls13_tickets = 0;
+    Ok(server)
 }

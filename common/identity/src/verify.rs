@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{
 
 use crate::{
     leaf::{self, LeafError},
-    name::{Identity, Role, server_name},
+    name::{Identity, server_name},
 };
 
 /// The coordinator that a client dials.
@@ -262,6 +262,3 @@ impl ClientCertVerifier for PeerVerifier {
         self.chain.supported_verify_schemes()
     }
 }
-
-/// The role that serves TLS to others.
-pub(crate) const SERVER: Role = Role::Coordinator;

@@ -22,7 +22,7 @@ pub struct CidrError {
 pub enum ListenError {
     /// Anyone who reaches it could command the cluster.
     #[error(
-        "refusing to listen on {address} without transport security: use a loopback address, or, in a closed test network only, --insecure-test-network CIDR"
+        "refusing to listen on {address} without transport security: name certificates in `tls` (docs/operate/tls.md), use a loopback address, or, in a closed test network only, --insecure-test-network CIDR"
     )]
     Insecure {
         /// The address.

@@ -6,7 +6,7 @@ use super::{
     AGENT_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT, TEXTS,
     listen::{LISTEN, http_listen},
     texts,
-    tls::{TLS, TlsConfig},
+    tls::{PATH, TLS, TlsConfig},
 };
 use crate::{
     disk::DiskLimits,
@@ -118,6 +118,19 @@ pub(super) static AGENT: Table = Table::warning(
         )
         .or(Int(60)),
         Field::new(
+            "exec",
+            Kind::Bool,
+            "Whether `paasta exec` runs commands in containers of this host; takes tls and \
+             coordinator.exec.",
+        )
+        .or(Bool(false)),
+        Field::new(
+            "exec_max_seconds",
+            Kind::Whole(Range::within(1.0, 86_400.0)),
+            "Seconds that a command of `paasta exec` may run.",
+        )
+        .or(Int(3_600)),
+        Field::new(
             "gpus",
             Kind::Whole(Range::within(0.0, 1024.0)),
             "Whole GPUs offered.",
@@ -132,9 +145,16 @@ pub(super) static AGENT: Table = Table::warning(
         Field::new(
             "http_listen",
             Kind::Shape(&LISTEN),
-            "ADDRESS:PORT of /metrics, or off.",
+            "ADDRESS:PORT of /metrics, or off. An address other than loopback takes tls, and \
+             speaks it.",
         )
         .or(Word(AGENT_HTTP_DEFAULT)),
+        Field::new(
+            "http_tokens_file",
+            Kind::Pattern(&PATH),
+            "The file of the bearer tokens of HTTP: a line ROLE NAME SHA256 EXPIRES for each.",
+        )
+        .or(Said("none, and no token is taken")),
         Field::new(
             "identity_dir",
             Kind::Text,
@@ -258,6 +278,9 @@ pub struct AgentConfig {
     pub docker_socket: String,
     /// `http_listen`: `ADDRESS:PORT` of `/metrics`, or `off`. Default `127.0.0.1:7403`.
     pub http_listen: String,
+    /// `http_tokens_file`: the absolute path of the file of the bearer tokens of HTTP, by their
+    /// digests. Default none, and no token is taken.
+    pub http_tokens_file: Option<String>,
     /// `state_dir`: the ledger, sandboxes and logs. Default `/var/lib/paasta-agent`.
     pub state_dir: String,
     /// `port_range`: the first and last host port given to containers. Default
@@ -274,6 +297,10 @@ pub struct AgentConfig {
     pub disk_look_seconds: u64,
     /// `disk_mb`: disk offered, in MiB. Default: what the file system of `state_dir` has.
     pub disk_mb: Option<u64>,
+    /// `exec`: whether `paasta exec` runs commands in containers of this host. Default false.
+    pub exec: bool,
+    /// `exec_max_seconds`: how long such a command may run, 1 to 86,400. Default 3,600.
+    pub exec_max_seconds: u64,
     /// `gpus`: whole GPUs offered. Default 0.
     pub gpus: Option<u64>,
     /// `reap_age_seconds`: an orphan container is removed when it is older than this, 0 to a
@@ -344,6 +371,7 @@ impl AgentConfig {
             attributes: texts(&fields.entries("attributes")),
             docker_socket: fields.text("docker_socket").unwrap_or_default(),
             http_listen: http_listen(fields),
+            http_tokens_file: fields.text("http_tokens_file"),
             state_dir: fields.text("state_dir").unwrap_or_default(),
             port_range: fields
                 .good("port_range")
@@ -359,6 +387,8 @@ impl AgentConfig {
                 .unwrap_or_default(),
             disk_look_seconds: fields.whole("disk_look_seconds").unwrap_or_default(),
             disk_mb: fields.whole("disk_mb"),
+            exec: fields.boolean("exec").unwrap_or_default(),
+            exec_max_seconds: fields.whole("exec_max_seconds").unwrap_or_default(),
             gpus: fields.whole("gpus"),
             reap_age_seconds: fields.whole("reap_age_seconds").unwrap_or_default(),
             max_parallel: fields.whole32("max_parallel").unwrap_or_default(),

@@ -3,12 +3,12 @@
 use super::{
     COORDINATOR_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT,
     listen::{LISTEN, http_listen},
-    tls::{TLS, TlsConfig},
+    tls::{PATH, TLS, TlsConfig},
 };
 use crate::{
     problem::Rule,
     soa::table::{
-        Default::{Number as Num, Said, Text as Word, Whole as Int},
+        Default::{Bool, Number as Num, Said, Text as Word, Whole as Int},
         Field, Kind, Range, Record, Table,
     },
 };
@@ -89,6 +89,12 @@ pub(super) static COORDINATOR: Table = Table::warning(
         )
         .or(Int(200)),
         Field::new(
+            "exec",
+            Kind::Bool,
+            "Whether `paasta exec` is passed on to hosts with agent.exec; takes tls.",
+        )
+        .or(Bool(false)),
+        Field::new(
             "heartbeat_ms",
             Kind::Whole(Range::within(10.0, 10_000.0)),
             "Milliseconds between heartbeats of the leader.",
@@ -97,9 +103,16 @@ pub(super) static COORDINATOR: Table = Table::warning(
         Field::new(
             "http_listen",
             Kind::Shape(&LISTEN),
-            "ADDRESS:PORT of the HTTP API and of /metrics, or off.",
+            "ADDRESS:PORT of the HTTP API and of /metrics, or off. An address other than loopback takes \
+             tls, and speaks it.",
         )
         .or(Word(COORDINATOR_HTTP_DEFAULT)),
+        Field::new(
+            "http_tokens_file",
+            Kind::Pattern(&PATH),
+            "The file of the bearer tokens of HTTP: a line ROLE NAME SHA256 EXPIRES for each.",
+        )
+        .or(Said("none, and no token is taken")),
         Field::new(
             "identity_dir",
             Kind::Text,
@@ -232,6 +245,9 @@ pub struct CoordinatorConfig {
     /// `http_listen`: `ADDRESS:PORT` of the HTTP API and of `/metrics`, or `off`. Default
     /// `127.0.0.1:7402`.
     pub http_listen: String,
+    /// `http_tokens_file`: the absolute path of the file of the bearer tokens of HTTP, by their
+    /// digests. Default none, and no token is taken.
+    pub http_tokens_file: Option<String>,
     /// `connections_max`: connections of gRPC, 16 to 1,000,000. Default 10,000; also never more than
     /// the limit of open files leaves room for.
     pub connections_max: usize,
@@ -243,6 +259,8 @@ pub struct CoordinatorConfig {
     pub connection_idle_seconds: u64,
     /// `data_dir`: the replicated log and snapshots. Default `/var/lib/paasta-coordinator`.
     pub data_dir: String,
+    /// `exec`: whether `paasta exec` is passed on to hosts. Default false.
+    pub exec: bool,
     /// `heartbeat_ms`: between heartbeats of the leader, 10 to 10,000. Default 100.
     pub heartbeat_ms: u64,
     /// `election_timeout_min_ms`: after the leader's lease (`election_timeout_max_ms` without a
@@ -299,6 +317,7 @@ impl CoordinatorConfig {
             advertise: fields.text("advertise").unwrap_or_else(|| listen.clone()),
             listen,
             http_listen: http_listen(fields),
+            http_tokens_file: fields.text("http_tokens_file"),
             connections_max: count(fields, "connections_max"),
             connections_per_address: count(fields, "connections_per_address"),
             connection_idle_seconds: fields.whole("connection_idle_seconds").unwrap_or_default(),
@@ -310,6 +329,7 @@ impl CoordinatorConfig {
             audit_file_mib: fields.whole("audit_file_mib").unwrap_or_default(),
             audit_files: fields.whole32("audit_files").unwrap_or_default(),
             data_dir,
+            exec: fields.boolean("exec").unwrap_or_default(),
             heartbeat_ms: fields.whole("heartbeat_ms").unwrap_or_default(),
             election_timeout_min_ms: fields.whole("election_timeout_min_ms").unwrap_or_default(),
             election_timeout_max_ms: fields.whole("election_timeout_max_ms").unwrap_or_default(),

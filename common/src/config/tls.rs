@@ -2,7 +2,7 @@
 
 use crate::soa::table::{Field, Kind, Pattern, Record, Table};
 
-static PATH: Pattern = Pattern {
+pub(super) static PATH: Pattern = Pattern {
     fits: |path| path.starts_with('/'),
     regex: "^/",
     rule: "must be an absolute path",

@@ -1,16 +1,18 @@
 //! What a coordinator says over HTTP: PaaSTA's read API under `/v1`, `/metrics` for Prometheus,
-//! `/healthz` and `/readyz` for the supervisor of the process. It reads only, but for the hook
+//! `/healthz` and `/readyz` for the supervisor of the process. Which callers may have which path is
+//! in [`access`]. It reads only, but for the hook
 //! of git servers, which makes the leader look; and through the same calls as the command line: a
 //! coordinator that does not lead asks the leader, unless `?stale`.
 //!
 //! One file per path or family of paths; a new one brings a `Router<Api>` and is merged in
 //! [`Api::router`].
 
+mod access;
 mod answer;
 mod health;
 mod v1;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
@@ -19,10 +21,17 @@ use axum::{
     response::Response,
     routing::get,
 };
-use paasta_process::{
-    accept::{Open, current_client},
-    http::Problem,
+use paasta_identity::{
+    Tls,
+    accept::{HandshakeLimits, Handshakes, SecureAcceptor},
+    web::Door,
 };
+use paasta_process::{
+    accept::{Open, Refusals, current_client},
+    http::{self, HttpAddress, Problem},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics::{Metrics, page},
@@ -40,6 +49,49 @@ pub struct Api {
     pub metrics: Metrics,
     /// What is open at each endpoint.
     pub connections: Vec<Arc<Open>>,
+    /// Whose requests are answered.
+    pub door: Door,
+}
+
+/// The endpoint: where it is, and with what it is served.
+pub struct Endpoint {
+    /// What is listened on.
+    pub listener: TcpListener,
+    /// As it was configured.
+    pub at: HttpAddress,
+    /// Connections for which there are file descriptors.
+    pub room: usize,
+    /// TLS of this coordinator, where it has some.
+    pub tls: Option<Tls>,
+    /// The file of bearer tokens.
+    pub tokens: Option<PathBuf>,
+}
+
+impl Endpoint {
+    /// Serves the API until `shutdown`.
+    pub async fn serve(
+        self,
+        mut api: Api,
+        counts: &Refusals,
+        handshakes: Handshakes,
+        shutdown: CancellationToken,
+    ) {
+        let acceptor = http::acceptor(self.listener, self.room, counts);
+        api.connections.push(acceptor.open());
+        let Some(tls) = self.tls else {
+            return http::serve(acceptor, api.router(), shutdown).await;
+        };
+        api.door = Door::new(self.at.secure, access::ROWS, &tls, self.tokens);
+        api.door.check().await;
+        match self.at.secure {
+            true => {
+                let limits = HandshakeLimits::default();
+                let secure = SecureAcceptor::new(acceptor, tls, limits, handshakes).http();
+                http::serve(secure, api.router(), shutdown).await;
+            }
+            false => http::serve(acceptor, api.router(), shutdown).await,
+        }
+    }
 }
 
 impl Api {
@@ -50,6 +102,7 @@ impl Api {
             .merge(health::routes())
             .route("/metrics", get(metrics))
             .fallback(nothing)
+            .layer(from_fn_with_state(self.clone(), access::admit))
             .layer(from_fn_with_state(self.clone(), counted))
             .with_state(self)
     }

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod connections;
 pub mod deploys;
 pub mod effects;
+pub mod exec;
 pub mod follow;
 pub mod gate;
 pub mod guard;

@@ -4,7 +4,7 @@ use paasta_identity::Role;
 
 use Role::{Admin, Agent, Coordinator, Deployer, Metrics, Reader};
 
-/// Looking. Coordinators look at each other, and pass on for their own HTTP clients.
+/// Looking. Coordinators look at each other, and pass on for HTTP clients that prove nothing.
 const LOOK: &[Role] = &[Coordinator, Admin, Deployer, Reader];
 /// Deploying services.
 const DEPLOY: &[Role] = &[Admin, Deployer];
@@ -30,7 +30,7 @@ pub const METHODS: &[(&str, &[Row])] = &[
             ("Events", LOOK),
             ("Follow", LOOK),
             // The environment of the service is in it.
-            ("Describe", &[Coordinator, Admin, Deployer]),
+            ("Describe", DEPLOY),
         ],
     ),
     ("paasta.v1.Agents", &[("Session", &[Agent])]),
@@ -55,6 +55,7 @@ pub const METHODS: &[(&str, &[Row])] = &[
             ("History", LOOK),
         ],
     ),
+    ("paasta.v1.Exec", &[("Run", DEPLOY)]),
     (
         "paasta.v1.Joining",
         &[
@@ -269,6 +270,7 @@ mod tests {
             "/paasta.v1.Bounces/ResumeBounce",
             "/paasta.v1.Bounces/RollBack",
             "/paasta.v1.Deploys/Override",
+            "/paasta.v1.Exec/Run",
             "/paasta.v1.Operate/ResetBackoff",
         ];
         for path in writes {

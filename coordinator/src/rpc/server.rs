@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, authority_server::AuthorityServer,
     bounces_server::BouncesServer, cluster_server::ClusterServer, deploys_server::DeploysServer,
+    exec_server::ExecServer,
     joining_server::JoiningServer, logs_server::LogsServer, members_server::MembersServer,
     operate_server::OperateServer, principals_server::PrincipalsServer,
     settings_server::SettingsServer, snapshots_server::SnapshotsServer,
@@ -26,7 +27,7 @@ use tower::layer::layer_fn;
 use super::{
     access::Access, admin::AdminService, agents::AgentsService, authority::AuthorityService,
     bounces::BouncesService, cluster::ClusterService, connections::Noted, deploys::DeploysService,
-    guard::Guard, joining::JoiningService, logs::LogsService, members::MembersService,
+    exec::ExecService, guard::Guard, joining::JoiningService, logs::LogsService, members::MembersService,
     operate::OperateService, principals::PrincipalsService, settings::SettingsService,
     snapshots::SnapshotsService, tokens::TokensService,
 };
@@ -54,6 +55,8 @@ pub struct Services {
     pub admin: AdminService,
     /// Operators and service authors, reading logs.
     pub logs: LogsService,
+    /// People, running commands in containers.
+    pub exec: ExecService,
     /// Operators, making the cluster.
     pub cluster: ClusterService,
     /// Operators and authors, saying what runs.
@@ -115,6 +118,7 @@ async fn report_health(health: &HealthReporter) {
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_serving::<AgentsServer<AgentsService>>().await;
     health.set_serving::<LogsServer<LogsService>>().await;
+    health.set_serving::<ExecServer<ExecService>>().await;
     health.set_serving::<BouncesServer<BouncesService>>().await;
     health.set_serving::<ClusterServer<ClusterService>>().await;
     health.set_serving::<DeploysServer<DeploysService>>().await;
@@ -164,6 +168,7 @@ where
         .add_service(AgentsServer::new(services.agents))
         .add_service(AdminServer::new(services.admin))
         .add_service(LogsServer::new(services.logs))
+        .add_service(ExecServer::new(services.exec))
         .add_service(ClusterServer::new(services.cluster))
         .add_service(DeploysServer::new(services.deploys))
         .add_service(MembersServer::new(services.members))

@@ -103,6 +103,25 @@ pub enum RpcError {
     /// The scope of the caller is another one than when its stream began.
     #[error("the scope of this caller has changed; ask again")]
     ScopeChanged,
+    /// A command in a container may not be run.
+    #[error("{why}")]
+    ExecDenied {
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// The host of a command went away.
+    #[error(
+        "the command is lost: its host went away, or sends more than it may; the agent there kills it"
+    )]
+    HostLost,
+    /// The leader changed while a command ran.
+    #[error(
+        "the command is lost: the leader changed, and the agent kills what ran by its session; run it again"
+    )]
+    ExecLost,
+    /// The caller of a command takes nothing.
+    #[error("the caller has taken nothing of the command's output for 10 min")]
+    CallerLost,
     /// No service has the method: the caller is newer, or wrong.
     #[error("this coordinator has no method {method}; is it older than the caller?")]
     NoMethod {
@@ -156,11 +175,13 @@ impl From<RpcError> for Status {
                 ProposalError::Undecodable { .. } => Self::internal(text),
             },
             RpcError::Member(error) => Self::new(member_code(&error), text),
-            RpcError::Denied { .. } | RpcError::OtherHost { .. } => Self::permission_denied(text),
+            RpcError::Denied { .. } | RpcError::OtherHost { .. } | RpcError::ExecDenied { .. } => Self::permission_denied(text),
             RpcError::Refused(reason) => Self::new(refusal_code(&reason), text),
             RpcError::Keeper(KeeperError::NoKey) => Self::unavailable(text),
             RpcError::Keeper(_) => Self::internal(text),
             RpcError::NoVoter { .. } => Self::permission_denied(text),
+            RpcError::HostLost | RpcError::ExecLost => Self::unavailable(text),
+            RpcError::CallerLost => Self::aborted(text),
             RpcError::NoMethod { .. } => Self::unimplemented(text),
             RpcError::NoCertificate => Self::unauthenticated(text),
             RpcError::IdTaken(_) => Self::already_exists(text),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use paasta_identity::Files;
 use paasta_proto::v1::{InstanceStatus, MetastatusResponse, NodeResponse, StatusResponse};
 use serde::de::DeserializeOwned;
 
@@ -21,6 +22,7 @@ pub struct Operator {
     timeout: &'static str,
     /// The name in the environment; that of this process where there is none.
     user: Option<String>,
+    tls: Option<Files>,
 }
 
 /// What a command said.
@@ -43,6 +45,7 @@ impl Operator {
             coordinators: coordinators.to_vec(),
             timeout: "10s",
             user: None,
+            tls: None,
         }
     }
 
@@ -50,6 +53,14 @@ impl Operator {
     pub fn named(&self, user: &str) -> Self {
         Self {
             user: Some(user.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// The same operator, with a certificate.
+    pub fn with(&self, files: Files) -> Self {
+        Self {
+            tls: Some(files),
             ..self.clone()
         }
     }
@@ -80,6 +91,11 @@ impl Operator {
         let mut command = bounded(limit, &self.program);
         if let Some(user) = &self.user {
             command.env("USER", user).env_remove("SUDO_USER");
+        }
+        if let Some(files) = &self.tls {
+            command.arg("--tls-ca").arg(&files.ca);
+            command.arg("--tls-cert").arg(&files.certificate);
+            command.arg("--tls-key").arg(&files.key);
         }
         let output = command
             .arg("--config-dir")

@@ -73,6 +73,19 @@ impl HollowHost {
         coordinators: &Names,
         capacity: Resources,
     ) -> Result<Self> {
+        let addresses = coordinators.0.iter().map(|(name, _)| name.clone());
+        let dial = Arc::new(coordinators.clone());
+        Self::start_dialling(id, pool, dir, (addresses.collect(), dial), capacity)
+    }
+
+    /// The same, with the coordinators' addresses and another way to reach them.
+    pub fn start_dialling(
+        id: &str,
+        pool: &str,
+        dir: &Path,
+        (coordinators, dial): (Vec<String>, Arc<dyn Dial>),
+        capacity: Resources,
+    ) -> Result<Self> {
         let clock = Arc::new(SystemClock);
         let engine = FakeEngine::new(clock.clone());
         let stop = CancellationToken::new();
@@ -108,14 +121,10 @@ impl HollowHost {
             agent: agent.handle.clone(),
             host,
             boot_id: "boot".to_owned(),
-            coordinators: coordinators
-                .0
-                .iter()
-                .map(|(name, _)| name.clone())
-                .collect(),
+            coordinators,
             cluster: None,
-            dial: Arc::new(coordinators.clone()),
             endpoints: None,
+            dial,
         };
         let talking = tokio::spawn(sessions.run(stop.clone()));
         Ok(Self {

@@ -2,7 +2,7 @@
 //! of its own.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -38,6 +38,9 @@ pub(crate) struct Secure {
     authority: Option<Authority>,
     /// gRPC and HTTP.
     ports: Vec<(u16, u16)>,
+    /// The coordinators whose HTTP is on every address of the machine.
+    open: BTreeSet<usize>,
+    agent_http: String,
     coordinators: BTreeMap<usize, Daemon>,
     agents: Vec<Daemon>,
     binaries: &'static Path,
@@ -74,6 +77,8 @@ impl Secure {
         let ports = (0..seats).map(|_| Ok((free_port()?, free_port()?)));
         let secure = Self {
             ports: ports.collect::<Result<_>>()?,
+            open: BTreeSet::new(),
+            agent_http: "off".to_owned(),
             dir,
             authority,
             coordinators: BTreeMap::new(),
@@ -148,6 +153,27 @@ impl Secure {
         Self::prepared()?.begun()
     }
 
+    /// A cluster of three; HTTP of these coordinators, and of agents, is on every address. Returns
+    /// the port of agents' HTTP as well. Tokens are in [`Secure::tokens`].
+    pub(crate) fn up_with_http(open: &[usize]) -> Result<(Self, u16)> {
+        let mut secure = Self::prepared()?;
+        let agents = free_port()?;
+        secure.open.extend(open);
+        secure.agent_http = format!("0.0.0.0:{agents}");
+        fs::write(secure.tokens(), "")?;
+        secure.begin()?;
+        Ok((secure, agents))
+    }
+
+    /// The file of the bearer tokens of HTTP, of coordinators and agents.
+    pub(crate) fn tokens(&self) -> PathBuf {
+        self.dir.path().join("tls/tokens")
+    }
+
+    pub(crate) fn http_port(&self, id: usize) -> u16 {
+        self.ports[id - 1].1
+    }
+
     /// A cluster of one, its files made by a shell script in the directory where they are expected.
     pub(crate) fn documented(script: &str) -> Result<Self> {
         let mut secure = Self::empty(1, None)?;
@@ -218,6 +244,9 @@ impl Secure {
     pub(crate) fn other_authority(&self, identity: &str) -> Result<PathBuf> {
         let authority = Authority::create(&cluster(), SystemTime::now())?;
         let at = self.files("other");
+        if at.exists() {
+            fs::remove_dir_all(&at)?;
+        }
         fs::create_dir_all(&at)?;
         authority.write(&at.join("ca.pem"), &at.join("ca.key"))?;
         issue(&authority, identity, &at, SystemTime::now())?;
@@ -273,11 +302,16 @@ impl Secure {
         let data = self.dir.path().join(format!("data-{id}"));
         let run = self.dir.path().join(format!("run-{id}"));
         fs::create_dir_all(&run)?;
+        let host = match self.open.contains(&id) {
+            true => "0.0.0.0",
+            false => "127.0.0.1",
+        };
         // On every address of the machine: TLS is what makes that allowed.
         let listen = if self.plain { "127.0.0.1" } else { "0.0.0.0" };
         let more = format!(
-            "  node_id: {id}\n  admin_group: nogroup\n  run_dir: {}\n  listen: {listen}:{grpc}\n  advertise: 127.0.0.1:{grpc}\n  http_listen: 127.0.0.1:{http}\n  data_dir: {}\n{}\n",
+            "  node_id: {id}\n  admin_group: nogroup\n  run_dir: {}\n  listen: {listen}:{grpc}\n  advertise: 127.0.0.1:{grpc}\n  http_listen: {host}:{http}\n  http_tokens_file: {}\n  data_dir: {}\n{}\n",
             run.display(),
+            self.tokens().display(),
             data.display(),
             TIMERS
                 .split(", ")
@@ -316,8 +350,10 @@ impl Secure {
     ) -> Result<Vec<String>> {
         let addresses: Vec<String> = coordinators.iter().map(|id| self.address(*id)).collect();
         let more = format!(
-            "  host_id: {host}\n  address: 127.0.0.1\n  coordinators: [{}]\n  http_listen: off\n  docker_socket: /nonexistent/docker.sock\n  state_dir: {}\n",
+            "  host_id: {host}\n  address: 127.0.0.1\n  coordinators: [{}]\n  http_listen: {}\n  http_tokens_file: {}\n  docker_socket: /nonexistent/docker.sock\n  state_dir: {}\n",
             addresses.join(", "),
+            self.agent_http,
+            self.tokens().display(),
             self.dir.path().join(format!("state-{host}")).display(),
         );
         let files = self.files(&format!("agent/{certificate}"));

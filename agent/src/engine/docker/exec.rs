@@ -49,7 +49,7 @@ struct Outstanding {
 
 impl Checks {
     /// A mark that no other command has, of this process or another.
-    fn mark(&self) -> String {
+    pub(super) fn mark(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let now = jiff::Timestamp::now().as_millisecond();
         format!("{}-{now}-{number}", process::id())

@@ -21,18 +21,19 @@ use tokio::{
 /// ten thousand containers in one list. A stream of events ends here and is asked for again.
 pub const ANSWER_MAX: u64 = 32 << 20;
 
-/// Sends one request to the daemon at `socket`.
+/// Sends one request to the daemon at `socket`. The answer has at most `answer_max` bytes.
 ///
 /// # Errors
 /// When nothing listens there, or the connection breaks before the answer begins.
 pub(super) async fn send(
     socket: PathBuf,
     request: BollardRequest,
+    answer_max: u64,
 ) -> Result<Response<Incoming>, Error> {
     let (mut head, body) = request.into_parts();
     let path = head.uri.path_and_query().cloned();
     let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let limit = limit(&path);
+    let limit = limit(&path, answer_max);
     head.uri = Uri::from(path);
     head.headers
         .insert(header::HOST, HeaderValue::from_static("docker"));
@@ -68,10 +69,10 @@ async fn connect(socket: &Path) -> Result<UnixStream, Error> {
 
 /// What a request may be answered with, bytes. A log that is followed has no end, and its reader
 /// keeps none of it.
-fn limit(path: &PathAndQuery) -> u64 {
+fn limit(path: &PathAndQuery, answer_max: u64) -> u64 {
     let query = path.query().unwrap_or_default();
     let followed = path.path().ends_with("/logs") && query.contains("follow=true");
-    if followed { u64::MAX } else { ANSWER_MAX }
+    if followed { u64::MAX } else { answer_max }
 }
 
 /// A connection that gives so many bytes and then breaks.
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn all_answers_are_bounded_but_a_log_that_is_followed() {
-        let limit = |text| limit(&PathAndQuery::from_static(text));
+        let limit = |text| limit(&PathAndQuery::from_static(text), ANSWER_MAX);
         assert_eq!(limit("/v1.41/containers/json?all=true"), ANSWER_MAX);
         assert_eq!(limit("/v1.41/containers/x/logs?follow=false"), ANSWER_MAX);
         assert_eq!(

@@ -5,20 +5,23 @@
 mod address;
 mod answer;
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn};
+use axum::{Router, extract::DefaultBodyLimit, http::Extensions, middleware::from_fn};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::accept::{Acceptor, Greeting, Guarded, Limits, Open, Refusals, on_behalf_of};
+use crate::accept::{Acceptor, Activity, Greeting, Guarded, Limits, Open, Refusals, on_behalf_of};
 
-pub use address::{HttpAddressError, http_address};
+pub use address::{HttpAddress, HttpAddressError, http_address};
 pub use answer::{Problem, text};
 
 /// Connections at a time, at most.
@@ -74,33 +77,74 @@ pub fn acceptor(listener: TcpListener, room: usize, refusals: &Refusals) -> Acce
     Acceptor::new(listener, limits, GREETING, Open::new("http", refusals))
 }
 
+/// A connection, for [`serve`].
+#[derive(Debug)]
+pub struct Accepted<S> {
+    /// Its bytes.
+    pub stream: S,
+    /// The requests on it.
+    pub activity: Arc<Activity>,
+    /// What the other end proved of itself: part of each of its requests.
+    pub proof: Extensions,
+}
+
+/// A source of connections.
+pub trait Accept: Send {
+    /// What a connection is read from and written to.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    fn accept(&mut self) -> impl Future<Output = Accepted<Self::Stream>> + Send;
+}
+
+impl Accept for Acceptor {
+    type Stream = Guarded;
+
+    async fn accept(&mut self) -> Accepted<Guarded> {
+        let stream = self.next().await;
+        Accepted {
+            activity: stream.activity(),
+            stream,
+            proof: Extensions::new(),
+        }
+    }
+}
+
 /// Serves the router until `shutdown`, then lets answers under way end for a moment.
-pub async fn serve(mut acceptor: Acceptor, router: Router, shutdown: CancellationToken) {
+pub async fn serve(mut acceptor: impl Accept, router: Router, shutdown: CancellationToken) {
     let router = router
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(answer::within_bounds))
         .layer(from_fn(answer::in_time));
     let connections = TaskTracker::new();
     loop {
-        let stream = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            stream = acceptor.next() => stream,
+            accepted = acceptor.accept() => accepted,
         };
-        connections.spawn(converse(stream, router.clone(), shutdown.clone()));
+        connections.spawn(converse(accepted, router.clone(), shutdown.clone()));
     }
     connections.close();
     // A request that takes longer is cut off with the process.
     let _ = tokio::time::timeout(STOP_GRACE, connections.wait()).await;
 }
 
-async fn converse(stream: Guarded, router: Router, shutdown: CancellationToken) {
-    let activity = stream.activity();
+async fn converse<S>(accepted: Accepted<S>, router: Router, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Accepted {
+        stream,
+        activity,
+        proof,
+    } = accepted;
     let client = activity.address();
     let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
-        let (router, busy) = (router.clone(), activity.begin());
+        let (router, busy, proof) = (router.clone(), activity.begin(), proof.clone());
         async move {
-            let request = request.map(axum::body::Body::new);
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().extend(proof);
             let answering = tower::ServiceExt::oneshot(router, request);
             let answer = on_behalf_of(client, answering).await.unwrap_or_else(never);
             drop(busy);

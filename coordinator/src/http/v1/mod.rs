@@ -30,7 +30,7 @@ use super::{
 };
 
 /// The description of everything under `/v1`.
-const OPENAPI: &str = include_str!("openapi.json");
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 pub(super) fn routes() -> Router<Api> {
     let instance = Router::new()

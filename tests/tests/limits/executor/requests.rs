@@ -269,6 +269,16 @@ fn writes() -> Vec<Row> {
                 host: "h".repeat(60),
             }),
         ),
+        write(
+            "/paasta.v1.Exec/Run",
+            bytes(v1::ExecRequest {
+                kind: Some(v1::exec_request::Kind::Start(v1::ExecStart {
+                    instance: unknown(),
+                    command: vec!["x".repeat(32 << 10)],
+                    ..v1::ExecStart::default()
+                })),
+            }),
+        ),
         write("/paasta.v1.Operate/RemoveHost", Vec::new()),
         write(
             "/paasta.v1.Operate/ReleaseBrake",

@@ -1,0 +1,147 @@
+//! The callers of each path. What is not in this table is answered to none; where a path asks what
+//! a method of gRPC asks, it takes the roles of that method.
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use paasta_identity::{
+    Role,
+    web::{Access, Row},
+};
+use paasta_process::accept::current_client;
+
+use super::Api;
+use crate::caller::on_behalf_of;
+
+use Role::{Admin, Coordinator, Deployer, Metrics, Reader};
+
+/// Looking: on loopback also for processes that prove nothing. There is no environment in it.
+const LOOK: Access = Access::Local(&[Coordinator, Admin, Deployer, Reader]);
+/// Looking at what has the environment of a service.
+const DESCRIBE: Access = Access::Proven(&[Admin, Deployer]);
+/// Figures of this process.
+const MEASURE: Access = Access::Local(&[Coordinator, Admin, Deployer, Reader, Metrics]);
+
+/// Every path.
+pub(super) const ROWS: &[Row] = &[
+    ("GET", "/healthz", Access::Open),
+    ("GET", "/readyz", Access::Open),
+    ("GET", "/metrics", MEASURE),
+    ("GET", "/v1/openapi.json", LOOK),
+    ("GET", "/v1/version", LOOK),
+    ("GET", "/v1/metastatus", LOOK),
+    ("GET", "/v1/resources/utilization", LOOK),
+    ("GET", "/v1/services", LOOK),
+    ("GET", "/v1/services/{service}", LOOK),
+    ("GET", "/v1/services/{service}/{instance}/status", LOOK),
+    ("GET", "/v1/services/{service}/{instance}/tasks", LOOK),
+    (
+        "GET",
+        "/v1/services/{service}/{instance}/tasks/{task}",
+        LOOK,
+    ),
+    ("GET", "/v1/services/{service}/{instance}/delay", LOOK),
+    ("GET", "/v1/services/{service}/{instance}/autoscaler", LOOK),
+    (
+        "GET",
+        "/v1/services/{service}/{instance}/marathon_app",
+        DESCRIBE,
+    ),
+    // It has a secret of its own, and is passed on as this coordinator's word.
+    ("POST", "/v1/hooks/git", Access::Open),
+];
+
+/// Answers in the name of the caller, or refuses.
+pub(super) async fn admit(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let admitted = api.door.admit(&request);
+    match admitted.await {
+        Ok(Some(principal)) => on_behalf_of(principal, next.run(request)).await,
+        Ok(None) => next.run(request).await,
+        Err(refusal) => {
+            let client = current_client().map(|client| client.to_string());
+            let client = client.unwrap_or_default();
+            tracing::debug!(client, %refusal, "an HTTP request is refused");
+            refusal.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::rpc::roles;
+
+    fn roles_of(access: Access) -> &'static [Role] {
+        match access {
+            Access::Open => &[],
+            Access::Local(roles) | Access::Proven(roles) => roles,
+        }
+    }
+
+    fn row(path: &str) -> Access {
+        let found = ROWS.iter().find(|(_, at, _)| *at == path);
+        found.unwrap_or_else(|| panic!("{path} has no row")).2
+    }
+
+    #[test]
+    fn every_described_path_has_a_row_and_no_row_is_of_another() {
+        let api: serde_json::Value = serde_json::from_str(super::super::v1::OPENAPI).unwrap();
+        let mut described: BTreeSet<(String, String)> = BTreeSet::new();
+        for (path, methods) in api["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                if matches!(method.as_str(), "get" | "post" | "put" | "delete") {
+                    described.insert((method.to_uppercase(), format!("/v1{path}")));
+                }
+            }
+        }
+        let ours = ROWS.iter().filter(|(_, path, _)| path.starts_with("/v1/"));
+        let ours = ours.map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()));
+        assert_eq!(ours.collect::<BTreeSet<_>>(), described);
+        assert_eq!(ROWS.len(), described.len() + 3);
+    }
+
+    #[test]
+    fn a_path_takes_the_roles_of_the_method_that_it_calls() {
+        for (path, method) in [
+            ("/v1/metastatus", "Admin/Metastatus"),
+            ("/v1/resources/utilization", "Admin/Metastatus"),
+            ("/v1/services", "Admin/List"),
+            ("/v1/services/{service}", "Admin/List"),
+            ("/v1/services/{service}/{instance}/status", "Admin/Status"),
+            ("/v1/services/{service}/{instance}/tasks", "Admin/Status"),
+            ("/v1/services/{service}/{instance}/delay", "Admin/Why"),
+            (
+                "/v1/services/{service}/{instance}/autoscaler",
+                "Admin/Status",
+            ),
+            (
+                "/v1/services/{service}/{instance}/marathon_app",
+                "Admin/Describe",
+            ),
+        ] {
+            let allowed = roles::allowed(&format!("/paasta.v1.{method}"));
+            assert_eq!(roles_of(row(path)), allowed, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_proves_nothing_reads_no_environment_and_no_role_reads_for_an_agent() {
+        let open: Vec<&str> = ROWS
+            .iter()
+            .filter(|(_, _, access)| *access == Access::Open)
+            .map(|(_, path, _)| *path)
+            .collect();
+        assert_eq!(open, ["/healthz", "/readyz", "/v1/hooks/git"]);
+        for (_, path, access) in ROWS {
+            assert!(!roles_of(*access).contains(&Role::Agent), "{path}");
+            let metrics = roles_of(*access).contains(&Metrics);
+            assert_eq!(metrics, *path == "/metrics", "{path}");
+        }
+        let app = row("/v1/services/{service}/{instance}/marathon_app");
+        assert!(matches!(app, Access::Proven(_)));
+    }
+}
