@@ -1,7 +1,6 @@
 //! Identities over real connections: what is accepted, and what is refused with which words.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod clocks;
 mod contexts;
 mod files;
 mod half_open;
