@@ -117,10 +117,8 @@ impl Secure {
 
     /// A cluster of three that speaks plain text, on loopback.
     pub(crate) fn plain() -> Result<Self> {
-        let mut plain = Self {
-            plain: true,
-            ..Self::empty(3, None)?
-        };
+        let mut plain = Self::empty(3, None)?;
+        plain.plain = true;
         plain.begin()?;
         Ok(plain)
     }

@@ -40,8 +40,9 @@ pub(crate) fn refused(
     expected: &str,
 ) -> Result<()> {
     let said = cluster.paasta(role, Some(id), words)?;
+    let all = format!("{}{}", said.stdout, said.stderr);
     ensure!(
-        said.code != Some(0) && said.stderr.contains(expected),
+        said.code != Some(0) && all.contains(expected),
         "{role} at coordinator {id}: paasta {words:?}: {said:?} instead of {expected:?}"
     );
     Ok(())
@@ -98,8 +99,13 @@ pub(crate) fn scopes(cluster: &Secure, leader: usize, follower: usize) -> Result
                 status.contains("web") && !status.contains("\"api\""),
                 "{status}"
             );
-            let events = json(cluster, role, id, &["events"])?;
-            ensure!(!events.to_string().contains("principal"), "{events}");
+            let events = json(cluster, role, id, &["events"])?.to_string();
+            ensure!(
+                events.contains("web.main")
+                    && !events.contains("api")
+                    && !events.contains("principal ci"),
+                "{events}"
+            );
             for words in [
                 &["why", "api.main"][..],
                 &["history", "api.main"],
