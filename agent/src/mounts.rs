@@ -28,6 +28,8 @@ pub struct Mounts {
     allowed: Vec<PathBuf>,
     /// Docker's socket: no service has it, allowed directory or not.
     socket: Option<PathBuf>,
+    /// The directory of a coordinator's local socket: no service has it either.
+    run_dir: Option<PathBuf>,
 }
 
 /// Why a container's mount is refused.
@@ -47,6 +49,16 @@ pub enum MountError {
     /// It leads to Docker's socket.
     #[error("host path {path} leads to {real}, which would give the container Docker's socket")]
     Socket {
+        /// As it is written.
+        path: String,
+        /// Where it leads.
+        real: String,
+    },
+    /// It leads to the local socket of a coordinator.
+    #[error(
+        "host path {path} leads to {real}, which would give the container the local socket of a coordinator"
+    )]
+    RunDir {
         /// As it is written.
         path: String,
         /// Where it leads.
@@ -116,6 +128,7 @@ impl Mounts {
                 .map(PathBuf::from)
                 .collect(),
             socket: Some(PathBuf::from(&system.agent.docker_socket)),
+            run_dir: Some(PathBuf::from(&system.coordinator.run_dir)),
         }
     }
 
@@ -173,6 +186,11 @@ impl Mounts {
         let socket = self.socket.iter().filter_map(|path| resolve(path).ok());
         if socket.into_iter().any(|socket| socket.starts_with(real)) {
             return Err(MountError::Socket { path, real: told });
+        }
+        let run_dir = self.run_dir.iter().filter_map(|path| resolve(path).ok());
+        let mut run_dir = run_dir.into_iter();
+        if run_dir.any(|dir| dir.starts_with(real) || real.starts_with(&dir)) {
+            return Err(MountError::RunDir { path, real: told });
         }
         let mut allowed = self.allowed.iter().filter_map(|path| resolve(path).ok());
         match allowed.any(|directory| real.starts_with(directory)) {

@@ -31,6 +31,7 @@ Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-sca
                autoscale, backoff, brake
 Pipeline:      check, cook-image, itest, security-check, push-to-registry, pipeline
 Coordinators:  cluster, coordinator, token, settings, snapshot, generate-deployments
+People:        auth, login, audit
 New services:  new-service, validate, local-run
 This program:  completions, man, version, help
 
@@ -63,6 +64,11 @@ pub struct Global {
     )]
     #[arg(value_delimiter = ',', hide_env_values = true)]
     pub coordinators: Vec<Address>,
+    /// The local socket of a coordinator of this host [for root, where no coordinator is named:
+    /// admin.sock in coordinator.run_dir]
+    #[arg(long, global = true, env = "PAASTA_SOCKET", value_name = "FILE")]
+    #[arg(hide_env_values = true)]
+    pub socket: Option<PathBuf>,
     /// The directory of the system configuration [default: /etc/paasta]
     #[arg(
         long,
@@ -127,6 +133,13 @@ pub enum Command {
     Brake(cmd::brake::Command),
     /// Remove the instances that are no longer declared or deployed
     Cleanup(cmd::cleanup::Args),
+    /// Show and change who may see and change what
+    #[command(subcommand)]
+    Auth(cmd::auth::Command),
+    /// Get your certificate by a token of `paasta auth invite`
+    Login(cmd::login::Args),
+    /// Show what was done and refused: callers, addresses, methods, outcomes
+    Audit(cmd::audit::Args),
     /// Show and change the operators' settings that decide what a container is
     #[command(subcommand)]
     Settings(cmd::settings::Command),

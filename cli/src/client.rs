@@ -1,7 +1,13 @@
 //! The way to a coordinator: which one to ask, for how long, and what to say when none answers.
 //! The calls themselves are made by the verbs.
 
-use std::{error::Error as _, fmt, str::FromStr, time::Duration};
+use std::{
+    error::Error as _,
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use paasta_identity::{Tls, connect::Expected};
 use paasta_process::backoff::Retry;
@@ -69,6 +75,7 @@ pub struct Coordinators {
     timeout: Duration,
     once: bool,
     tls: Option<Tls>,
+    socket: Option<PathBuf>,
     connected: Option<(Address, Channel)>,
 }
 
@@ -82,8 +89,16 @@ impl Coordinators {
             timeout,
             once: false,
             tls,
+            socket: None,
             connected,
         }
+    }
+
+    /// The coordinator behind a local socket, in the place of those with addresses.
+    #[must_use]
+    pub fn behind(self, socket: PathBuf) -> Self {
+        let socket = Some(socket);
+        Self { socket, ..self }
     }
 
     /// The same coordinators, each asked once: for what is not worth waiting for.
@@ -189,9 +204,11 @@ impl Coordinators {
         let work = async {
             let channel = match &self.connected {
                 Some((connected, channel)) if connected == address => channel.clone(),
-                _ => connect(address, self.tls.as_ref())
-                    .await
-                    .map_err(|words| failed(None, words))?,
+                _ => match &self.socket {
+                    Some(socket) => connect_local(socket).await,
+                    None => connect(address, self.tls.as_ref()).await,
+                }
+                .map_err(|words| failed(None, words))?,
             };
             let answer = call(channel.clone()).await;
             let answer = answer.map_err(|status| match status.source() {
@@ -319,6 +336,14 @@ async fn connect(address: &Address, tls: Option<&Tls>) -> Result<Channel, String
         "deadline has elapsed" => format!("no connection within {CONNECT_MAX:?}"),
         words => words.to_owned(),
     })
+}
+
+/// Connects to a local socket, where the kernel proves the caller.
+async fn connect_local(socket: &Path) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display()));
+    let endpoint = endpoint.map_err(|error| error.to_string())?;
+    let connected = endpoint.connect_timeout(CONNECT_MAX).connect().await;
+    connected.map_err(|error| format!("{}: {}", socket.display(), root_of(&error)))
 }
 
 fn words_of(status: &Status) -> String {

@@ -6,6 +6,7 @@
 //! in what they report, and the leader plans again.
 
 pub mod alerts;
+pub mod audit;
 pub mod caller;
 pub mod codec;
 pub mod desired;

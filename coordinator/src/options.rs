@@ -21,9 +21,11 @@ use paasta_process::{
 };
 
 use crate::{
+    audit::Place,
     keeper::{Keeper, KeeperError},
     leader::SMALL_REPLICAS,
     raft::{RaftOptions, TlsDial},
+    rpc::local,
     witness::Watched,
 };
 
@@ -60,6 +62,10 @@ pub struct Options {
     pub removal_guard: RemovalGuard,
     /// Up to this many replicas everything is planned at each change.
     pub small_replicas: usize,
+    /// Where the local socket is.
+    pub local: local::Place,
+    /// Where the audit log is, and how much of it is kept.
+    pub audit: Place,
     /// Who looks on; nobody, but in a simulation.
     pub watched: Watched,
 }
@@ -168,6 +174,15 @@ impl Options {
                 percent: ours.removal_guard_percent,
                 window_ms: ours.removal_guard_minutes * 60_000,
                 per_minute_milli: ours.removal_guard_per_minute_milli,
+            },
+            local: local::Place {
+                dir: PathBuf::from(&ours.run_dir),
+                group: ours.admin_group.clone(),
+            },
+            audit: Place {
+                dir: PathBuf::from(&ours.audit_dir),
+                file_bytes: ours.audit_file_mib << 20,
+                files: ours.audit_files,
             },
             system,
             small_replicas: SMALL_REPLICAS,

@@ -89,7 +89,8 @@ pub fn client_of<T>(request: &Request<T>) -> Client {
     match said.and_then(|client| client.to_str().ok()?.parse().ok()) {
         Some(client) => Some(client),
         None => Caller::of(request.extensions())
-            .map(|caller| caller.activity().address())
+            .and_then(Caller::activity)
+            .map(|activity| activity.address())
             .or_else(current_client),
     }
 }

@@ -7,6 +7,7 @@ use paasta_common::time::Timestamp;
 use paasta_coordinator_core::{
     space::Level,
     state::{
+        actor::Actor,
         command::{Command, Envelope},
         outcome::Outcome,
     },
@@ -68,8 +69,8 @@ pub enum ProposalError {
 pub struct AskedBy {
     /// Chosen by the client: a repetition has the same one. At most 128 bytes.
     pub request_id: String,
-    /// Who, as events name it.
-    pub by: String,
+    /// The author, as events name it.
+    pub by: Actor,
 }
 
 /// Proposes commands in the name of this coordinator.
@@ -158,7 +159,7 @@ impl Proposer {
         let envelope = |command| Envelope {
             request_id: None,
             at,
-            by: self.name.to_string(),
+            by: Actor::system(&self.name),
             command,
         };
         self.propose_envelopes(commands.into_iter().map(envelope).collect())

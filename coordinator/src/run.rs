@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
+use futures_util::stream;
 use paasta_common::id::ClusterName;
 use paasta_coordinator_core::plan::report::Report;
 use paasta_identity::tls::Expiry;
@@ -20,6 +21,7 @@ use tonic::transport::server::Connected;
 
 use crate::{
     alerts::Alerts,
+    audit::Audit,
     desired::Desired,
     http::Api,
     keeper::{Keeper, fetch::KeyFetcher},
@@ -42,11 +44,14 @@ use crate::{
         deploys::DeploysService,
         follow::Followers,
         gate::Gate,
+        guard::Guard,
         joining::{JoinRate, JoiningService},
+        local,
         logs::{LogsService, READERS_MAX},
         looks::Looks,
         members::MembersService,
         operate::OperateService,
+        principals::PrincipalsService,
         server::{ServeError, Services, bind, serve},
         settings::SettingsService,
         snapshots::SnapshotsService,
@@ -54,6 +59,7 @@ use crate::{
     },
     sessions::Sessions,
     space::{Rooms, SpaceWatch},
+    store::IoMode,
 };
 
 /// Free bytes without which a coordinator does not start: its log grows by segments of 8 MiB.
@@ -100,6 +106,13 @@ pub enum RunError {
     /// The HTTP endpoint.
     #[error(transparent)]
     Http(#[from] http::BindError),
+    /// The audit log cannot be begun.
+    #[error("cannot start the thread that writes the audit log")]
+    Audit {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The data directory cannot be made.
     #[error("cannot create coordinator.data_dir {path}")]
     DataDir {
@@ -144,6 +157,7 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     };
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
+    let local = local::connections(&options.local);
     let (limits, http_room) = (options.connections, options.http_room);
     let tls = options.tls.clone();
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
@@ -157,6 +171,7 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     let incoming = Connections::new(listener, limits, &counts, secure);
     let mut api = coordinator.api();
     api.connections.push(incoming.open());
+    let incoming = stream::select(incoming, local);
     let reading = async {
         if let Some(listener) = http {
             let acceptor = http::acceptor(listener, http_room, &counts);
@@ -236,6 +251,15 @@ impl Coordinator {
             flush_timer: metrics.flush_timer(),
             ..options.raft.clone()
         };
+        let (node, counts) = (raft.node_id, metrics.audit().clone());
+        let audit = match raft.io {
+            // A simulation has no files.
+            IoMode::Inline => Audit::off(),
+            IoMode::Threaded => {
+                Audit::start(options.audit.clone(), node, Arc::clone(&clock), counts)
+                    .map_err(|source| RunError::Audit { source })?
+            }
+        };
         let rooms = Rooms::new(raft.data_dir.clone(), raft.volume.clone(), raft.io);
         let consensus = Consensus::start(raft, Arc::new(machine.clone())).await?;
         let proposer = Proposer::new(
@@ -260,7 +284,13 @@ impl Coordinator {
             consensus: space.consensus.clone(),
             peers: space.peers.clone(),
         };
-        let (leader, services) = build(options, clock, machine, proposer, &space.rooms, &shutdown);
+        let guard = Guard::new(machine.clone(), Arc::clone(&clock), audit);
+        let about = About {
+            machine,
+            proposer,
+            guard,
+        };
+        let (leader, services) = build(options, clock, about, &space.rooms, &shutdown);
         Ok(Self {
             leader,
             services,
@@ -291,6 +321,7 @@ impl Coordinator {
         let consensus = self.leader.consensus.clone();
         let counting = self.leader.metrics.clone().follow(consensus.watch());
         let counting = tokio::spawn(counting);
+        let sweeping = tokio::spawn(self.services.guard.audit().clone().follow());
         shutdown::ready();
         let leading = self.leader.run(shutdown.clone());
         let watching = self.space.follow(shutdown.clone());
@@ -314,6 +345,7 @@ impl Coordinator {
         let ((), (), (), served, ended, checked) =
             tokio::join!(leading, watching, fetching, serving, ending, checking);
         counting.abort();
+        sweeping.abort();
         consensus.shutdown().await;
         match ended {
             Some(why) => Err(RunError::Ended { why }),
@@ -401,14 +433,25 @@ fn leader(
     }
 }
 
+/// What a coordinator is built around.
+struct About {
+    machine: ClusterMachine,
+    proposer: Proposer,
+    guard: Guard,
+}
+
 fn build(
     options: Options,
     clock: Arc<dyn Clock>,
-    machine: ClusterMachine,
-    proposer: Proposer,
+    about: About,
     rooms: &Rooms,
     shutdown: &CancellationToken,
 ) -> (Leader, Services) {
+    let About {
+        machine,
+        proposer,
+        guard,
+    } = about;
     let consensus = proposer.consensus().clone();
     let peers = Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive);
     let looks = Looks::new(options.raft.io);
@@ -448,6 +491,11 @@ fn build(
         shutdown.clone(),
     );
     let (joining, tokens, authority) = identities(&admin, &proposer, &options.keeper);
+    let principals = PrincipalsService {
+        admin: admin.clone(),
+        proposer: proposer.clone(),
+        audit: guard.audit().clone(),
+    };
     let cluster = ClusterService {
         consensus: consensus.clone(),
         machine,
@@ -472,6 +520,8 @@ fn build(
         joining,
         tokens,
         authority,
+        principals,
+        guard,
     };
     (leader, services)
 }

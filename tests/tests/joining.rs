@@ -308,3 +308,61 @@ fn an_init_that_is_killed_anywhere_is_completed_by_another() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_person_who_is_invited_logs_in_and_has_its_scopes() -> Result<()> {
+    let mut young = Young::new()?;
+    joined(&young.init()?)?;
+    young.start(1)?;
+    young.leader(LIMIT)?;
+    let known = young.succeed(&["auth", "list"])?;
+    ensure!(
+        known.contains("root") && known.contains("everything"),
+        "{known}"
+    );
+    let invite = [
+        "auth", "invite", "bob", "--role", "reader", "--scope", "web",
+    ];
+    let token = young.succeed(&invite)?;
+    ensure!(token.starts_with("PAASTA1-p-"), "{token}");
+    let dir = young.path("bob");
+    let text = dir.display().to_string();
+    let login = |token: &str| young.stranger(&["login", token, &young.address(1), "--dir", &text]);
+    let mut wrong = token.clone();
+    wrong.pop();
+    wrong.push(if token.ends_with('a') { 'b' } else { 'a' });
+    let said = login(&wrong)?;
+    ensure!(
+        said.code == Some(1) && !dir.join("certificate.pem").exists(),
+        "{said:?}"
+    );
+    joined(&login(&token)?)?;
+    let mode = fs::metadata(dir.join("key.pem"))?.permissions().mode();
+    ensure!(mode & 0o777 == 0o600, "{mode:o}");
+    let said = login(&token)?;
+    ensure!(said.code == Some(1), "a second certificate: {said:?}");
+    let other = young.path("other").display().to_string();
+    let said = young.stranger(&["login", &token, &young.address(1), "--dir", &other])?;
+    ensure!(said.code == Some(1), "a token that was used: {said:?}");
+    // It sees what its principal has, and no more.
+    let said = young.paasta_by("bob", &["list", "-i"])?;
+    joined(&said)?;
+    let said = young.paasta_by("bob", &["why", "api.main"])?;
+    ensure!(
+        said.stderr.contains("is not in its scope (web)"),
+        "{said:?}"
+    );
+    let said = young.paasta_by("bob", &["auth", "list"])?;
+    ensure!(said.stderr.contains("reader/bob may not call"), "{said:?}");
+    young.succeed(&["auth", "revoke", "bob"])?;
+    let said = young.paasta_by("bob", &["list", "-i"])?;
+    ensure!(said.stderr.contains("it is no principal"), "{said:?}");
+    // A stranger can join, and nothing else.
+    let said = young.stranger(&[
+        "--tls-ca",
+        &young.path("admin/ca.pem").display().to_string(),
+        "list",
+    ])?;
+    ensure!(said.code != Some(0), "{said:?}");
+    Ok(())
+}

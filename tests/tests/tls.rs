@@ -5,6 +5,8 @@
 mod cluster;
 #[path = "tls/impostors.rs"]
 mod impostors;
+#[path = "tls/people.rs"]
+mod people;
 
 use std::{
     fs,
@@ -39,6 +41,7 @@ fn a_cluster_speaks_tls_and_knows_its_own() -> Result<()> {
     let follower = leader % 3 + 1;
 
     // People, at the leader and by way of the others.
+    people::grant_all(&cluster, follower)?;
     for role in ["admin/alice", "deployer/ci", "reader/bob"] {
         for id in 1..=3 {
             cluster.succeed(role, id, &["cluster", "node"])?;
@@ -186,4 +189,29 @@ fn certificates_made_by_openssl_as_documented_are_accepted() -> Result<()> {
         Ok(())
     };
     eventually(LIMIT, "the one coordinator leads", one_leads)
+}
+
+#[test]
+fn principals_have_scopes_and_all_that_they_do_is_recorded() -> Result<()> {
+    let cluster = Secure::prepared()?;
+    for service in ["web", "api"] {
+        cluster.declare(service)?;
+    }
+    let mut cluster = cluster.begun()?;
+    let leader = cluster.leader(LIMIT)?;
+    let follower = leader % 3 + 1;
+    people::scopes(&cluster, leader, follower)?;
+    people::open_streams(&cluster, follower)?;
+    people::recorded(&cluster, leader, follower)?;
+    people::root_of_the_host(&cluster, leader, follower)?;
+    // Another leader knows the same principals.
+    cluster.stop(leader)?;
+    cluster.leader_by("admin/zoe", LIMIT)?;
+    let expected = "it is no principal of this cluster";
+    people::refused(&cluster, "reader/bob", follower, &["list"], expected)
+}
+
+#[test]
+fn without_tls_every_name_is_a_claim() -> Result<()> {
+    people::claims(&Secure::plain()?)
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use paasta_common::{config::SystemConfig, id::ClusterName};
+use paasta_common::{
+    config::{CliConfig, SystemConfig},
+    id::ClusterName,
+};
 use paasta_identity::{ClientCertificates, Files, Tls};
 use paasta_process::config::{self, Strictness};
 use serde::Serialize;
@@ -20,6 +23,8 @@ use crate::{
 };
 
 pub mod absent;
+pub mod audit;
+pub mod auth;
 pub mod autoscale;
 pub mod backoff;
 pub mod bounce;
@@ -40,6 +45,7 @@ pub mod itest;
 pub mod list;
 pub mod list_clusters;
 pub mod local_run;
+pub mod login;
 pub mod logs;
 pub mod maintenance;
 pub mod man;
@@ -102,6 +108,9 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Token(command) => token::run(command, context).await,
         args::Command::Cleanup(args) => cleanup::run(&args, context).await,
         args::Command::Settings(command) => settings::run(command, context).await,
+        args::Command::Auth(command) => auth::run(command, context).await,
+        args::Command::Login(args) => login::run(&args, context).await,
+        args::Command::Audit(args) => audit::run(&args, context).await,
         args::Command::Cluster(command) => cluster::run(command, context).await,
         args::Command::Coordinator(command) => coordinator::run(command, context).await,
         args::Command::Snapshot(command) => snapshot::run(command, context).await,
@@ -143,6 +152,11 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
     }
 }
 
+/// The address that stands for a local socket.
+fn local() -> anyhow::Result<Address> {
+    Ok("admin.sock:1".parse()?)
+}
+
 impl Context {
     /// A context for the given options, seen from this process's terminal.
     pub fn new(global: Global) -> Self {
@@ -167,7 +181,29 @@ impl Context {
         addresses: Vec<Address>,
         timeout: Duration,
     ) -> anyhow::Result<Coordinators> {
-        Ok(Coordinators::new(addresses, timeout, self.tls()?))
+        let local = addresses == [local()?];
+        let coordinators = Coordinators::new(addresses, timeout, self.tls()?);
+        Ok(match self.socket().filter(|_| local) {
+            Some(socket) => coordinators.behind(socket),
+            None => coordinators,
+        })
+    }
+
+    /// The local socket of a coordinator of this host: the one that is named, or that of root where
+    /// nothing else is.
+    fn socket(&self) -> Option<PathBuf> {
+        let global = &self.global;
+        if global.socket.is_some() {
+            return global.socket.clone();
+        }
+        let tls = [&global.tls_ca, &global.tls_cert, &global.tls_key];
+        let named = !global.coordinators.is_empty() || tls.iter().any(|file| file.is_some());
+        if named || !nix::unistd::Uid::effective().is_root() {
+            return None;
+        }
+        let system = self.system().ok()?;
+        let socket = PathBuf::from(system.coordinator.run_dir).join("admin.sock");
+        (system.cli == CliConfig::default() && socket.exists()).then_some(socket)
     }
 
     /// TLS with the files that are named; nothing when none is.
@@ -236,6 +272,9 @@ impl Context {
     /// # Errors
     /// None are named anywhere, or the configuration cannot be read.
     pub fn addresses(&self) -> anyhow::Result<Vec<Address>> {
+        if self.socket().is_some() {
+            return Ok(vec![local()?]);
+        }
         if !self.global.coordinators.is_empty() {
             return Ok(self.global.coordinators.clone());
         }

@@ -3,6 +3,8 @@
 
 use jiff::tz::TimeZone;
 
+pub mod audit;
+pub mod auth;
 pub mod bounce;
 pub mod bounces;
 pub mod brake;

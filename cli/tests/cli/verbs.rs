@@ -26,6 +26,13 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
     ("brake status", &[""]),
     ("brake release", &["--yes"]),
     ("cleanup", &["--dry-run", "", "--force"]),
+    ("auth list", &[""]),
+    ("auth show", &["alice"]),
+    ("auth grant", &["ci --role deployer --scope SERVICE"]),
+    ("auth invite", &["ci --role deployer --scope SERVICE"]),
+    ("auth revoke", &["ci"]),
+    ("login", &["TOKEN 127.0.0.1:1 --dir DIR/login"]),
+    ("audit", &["", "--refused --about SERVICE"]),
     ("settings diff", &["", "--from 1"]),
     ("settings apply", &["--from 1 --yes"]),
     (

@@ -20,11 +20,35 @@ pub(super) static COORDINATOR: Table = Table::warning(
     "the settings of paasta-coordinator",
     &[
         Field::new(
+            "admin_group",
+            Kind::Text,
+            "The group of this host whose members are admins by the local socket, beside root.",
+        )
+        .or(Said("none: root alone")),
+        Field::new(
             "advertise",
             Kind::Text,
             "HOST:PORT at which the others reach it.",
         )
         .or(Said("what it listens on")),
+        Field::new(
+            "audit_dir",
+            Kind::Text,
+            "The directory of the audit log: every change and every refused call.",
+        )
+        .or(Said("the directory audit in data_dir")),
+        Field::new(
+            "audit_file_mib",
+            Kind::Whole(Range::within(1.0, 1_024.0)),
+            "MiB of one file of the audit log; then the next one begins.",
+        )
+        .or(Int(16)),
+        Field::new(
+            "audit_files",
+            Kind::Whole(Range::within(1.0, 1_000.0)),
+            "Files of the audit log that are kept beside the current one.",
+        )
+        .or(Int(8)),
         Field::new(
             "connection_idle_seconds",
             Kind::Whole(Range::within(10.0, 86_400.0)),
@@ -164,6 +188,12 @@ pub(super) static COORDINATOR: Table = Table::warning(
         )
         .or(Int(30)),
         Field::new(
+            "run_dir",
+            Kind::Text,
+            "The directory of the local socket admin.sock; there is none where it does not exist.",
+        )
+        .or(Word("/run/paasta-coordinator")),
+        Field::new(
             "snapshot_every",
             Kind::Whole(Range::within(100.0, 1.0e7)),
             "Log entries between snapshots.",
@@ -189,6 +219,16 @@ pub struct CoordinatorConfig {
     pub listen: String,
     /// `advertise`: `HOST:PORT` at which the others reach it. Default: what it listens on.
     pub advertise: String,
+    /// `admin_group`: whose members are admins by the local socket, beside root. Default none.
+    pub admin_group: Option<String>,
+    /// `run_dir`: the directory of the local socket. Default `/run/paasta-coordinator`.
+    pub run_dir: String,
+    /// `audit_dir`: the audit log. Default the directory `audit` in `data_dir`.
+    pub audit_dir: String,
+    /// `audit_file_mib`: MiB of one file of the audit log, 1 to 1,024. Default 16.
+    pub audit_file_mib: u64,
+    /// `audit_files`: files that are kept beside the current one, 1 to 1,000. Default 8.
+    pub audit_files: u32,
     /// `http_listen`: `ADDRESS:PORT` of the HTTP API and of `/metrics`, or `off`. Default
     /// `127.0.0.1:7402`.
     pub http_listen: String,
@@ -253,6 +293,7 @@ pub struct CoordinatorConfig {
 impl CoordinatorConfig {
     pub(super) fn decode(fields: &mut Record<'_, '_>) -> Self {
         let listen = fields.text("listen").unwrap_or_default();
+        let data_dir = fields.text("data_dir").unwrap_or_default();
         let config = Self {
             node_id: fields.whole("node_id"),
             advertise: fields.text("advertise").unwrap_or_else(|| listen.clone()),
@@ -261,7 +302,14 @@ impl CoordinatorConfig {
             connections_max: count(fields, "connections_max"),
             connections_per_address: count(fields, "connections_per_address"),
             connection_idle_seconds: fields.whole("connection_idle_seconds").unwrap_or_default(),
-            data_dir: fields.text("data_dir").unwrap_or_default(),
+            admin_group: fields.text("admin_group"),
+            run_dir: fields.text("run_dir").unwrap_or_default(),
+            audit_dir: fields
+                .text("audit_dir")
+                .unwrap_or_else(|| format!("{data_dir}/audit")),
+            audit_file_mib: fields.whole("audit_file_mib").unwrap_or_default(),
+            audit_files: fields.whole32("audit_files").unwrap_or_default(),
+            data_dir,
             heartbeat_ms: fields.whole("heartbeat_ms").unwrap_or_default(),
             election_timeout_min_ms: fields.whole("election_timeout_min_ms").unwrap_or_default(),
             election_timeout_max_ms: fields.whole("election_timeout_max_ms").unwrap_or_default(),

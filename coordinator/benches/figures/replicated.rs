@@ -15,6 +15,7 @@ use paasta_coordinator::codec;
 use paasta_coordinator_core::{
     plan::plan,
     state::{
+        actor::Actor,
         command::{Command, Envelope, Init, RegisterHost},
         outcome::Outcome,
     },
@@ -229,7 +230,7 @@ fn encoded(command: Command, at: Timestamp) -> anyhow::Result<Vec<u8>> {
     let envelope = Envelope {
         request_id: None,
         at,
-        by: "figures".to_owned(),
+        by: Actor::claimed("figures"),
         command,
     };
     Ok(codec::encode(&envelope)?)

@@ -13,6 +13,7 @@
 //! - [`plan::plan`] and [`plan::plan_scope`]: `(&ClusterState, &Observed, now) -> Plan
 //!   { commands, report, wake_at }`; the second looks at what changed only.
 //! - [`plan::observed`]: what the leader has heard from agents, filled by the shell.
+//! - [`access`]: what a principal may see and change.
 //! - [`claim::claim`]: which machine may speak for a host id.
 //! - [`plan::report`]: what is so and what is waited for, in types that print as words.
 //! - [`plan::bounce::decide`] and [`plan::bounce::dry_run`]: the bounce methods as pure functions,
@@ -25,6 +26,7 @@ extern crate self as paasta_coordinator_core;
 #[path = "../tests/world/build.rs"]
 mod build;
 
+pub mod access;
 pub mod claim;
 pub mod desired;
 mod fit;

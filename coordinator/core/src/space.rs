@@ -155,7 +155,8 @@ fn weight(command: &Command) -> Weight {
         | Command::NoteAbsence(_)
         | Command::SetAuthorities(_)
         | Command::RevokeToken(_)
-        | Command::Forget(_) => Weight::Mends,
+        | Command::Forget(_)
+        | Command::RemovePrincipal(_) => Weight::Mends,
         Command::RegisterHost(_)
         | Command::HostLost(_)
         | Command::HostBack(_)
@@ -173,6 +174,7 @@ fn weight(command: &Command) -> Weight {
         | Command::RenewNode(_)
         | Command::CreateToken(_)
         | Command::UseToken(_)
+        | Command::SetPrincipal(_)
         | Command::Place(_)
         | Command::Bounce(_) => Weight::Keeps,
         Command::SetInstance(_)

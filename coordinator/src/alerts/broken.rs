@@ -237,7 +237,10 @@ fn declared(soa: &Path, scope: &Scope) -> (Option<String>, paasta_common::spec::
 mod tests {
     use std::fs;
 
-    use paasta_coordinator_core::state::command::{Command, Envelope, SetProblems};
+    use paasta_coordinator_core::state::{
+        actor::Actor,
+        command::{Command, Envelope, SetProblems},
+    };
 
     use super::{super::event::Severity as Said, *};
 
@@ -270,7 +273,7 @@ mod tests {
         let envelope = Envelope {
             request_id: None,
             at: Timestamp(9_500),
-            by: "test".to_owned(),
+            by: Actor::claimed("test"),
             command,
         };
         let index = state.last_index() + 1;

@@ -19,6 +19,7 @@ use paasta_common::{
 use paasta_coordinator_core::{
     desired::versions,
     state::{
+        actor::Actor,
         command::{Command, SetVersions},
         outcome::Outcome,
         versions::{VERSIONS_BYTES_MAX, Versions},
@@ -99,7 +100,7 @@ impl Question<'_> {
     pub(super) async fn ask(
         &self,
         last: Option<u64>,
-        told: impl Fn(&str) -> Option<String>,
+        told: impl Fn(&str) -> Option<Actor>,
     ) -> (String, Result<Option<Asked>, AskError>) {
         let (url, targets) = match self.describe().await {
             Ok(described) => described,
@@ -126,7 +127,7 @@ impl Question<'_> {
         url: &Url,
         targets: Targets,
         last: Option<u64>,
-        told: impl Fn(&str) -> Option<String>,
+        told: impl Fn(&str) -> Option<Actor>,
     ) -> Result<Asked, AskError> {
         let cluster = self.cluster().ok_or(AskError::NoCluster)?;
         let limit = Duration::from_secs(self.system.deployments.remote_timeout_seconds);

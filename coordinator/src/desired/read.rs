@@ -239,7 +239,7 @@ mod tests {
             values: ClusterSettings::default(),
             previous: None,
             since: Default::default(),
-            by: String::new(),
+            by: Default::default(),
             why: String::new(),
             files: BTreeMap::new(),
         };

@@ -18,7 +18,10 @@ use paasta_common::{
 };
 use paasta_coordinator_core::{
     remotes::{Answer, Pace, Remote, Remotes},
-    state::command::{Command, SetVersions},
+    state::{
+        actor::Actor,
+        command::{Command, SetVersions},
+    },
 };
 use paasta_process::chain::chain;
 use parking_lot::Mutex;
@@ -62,7 +65,7 @@ pub struct Repositories {
 #[derive(Default)]
 struct Told {
     order: VecDeque<String>,
-    by: BTreeMap<String, String>,
+    by: BTreeMap<String, Actor>,
 }
 
 /// How the repositories answer.
@@ -143,7 +146,7 @@ impl Repositories {
 
     /// Asks the repository of `service` next; `by` says that they pushed these tags. False when
     /// there is no such service.
-    pub fn poke(&self, service: &ServiceName, tags: &[String], by: &str) -> bool {
+    pub fn poke(&self, service: &ServiceName, tags: &[String], by: &Actor) -> bool {
         {
             let mut told = self.told.lock();
             for tag in tags {
@@ -359,8 +362,8 @@ impl Repositories {
 }
 
 impl Told {
-    fn remember(&mut self, tag: &str, by: &str) {
-        if self.by.insert(tag.to_owned(), by.to_owned()).is_some() {
+    fn remember(&mut self, tag: &str, by: &Actor) {
+        if self.by.insert(tag.to_owned(), by.clone()).is_some() {
             return;
         }
         self.order.push_back(tag.to_owned());

@@ -44,7 +44,7 @@ fn line(event: &Event, wanted: &Wanted, cluster: &str) -> Option<LogLine> {
         }
         EventKind::Placement | EventKind::Replicas => (LogComponent::Deploy, LogLevel::Debug),
         EventKind::Alert => (LogComponent::Monitoring, LogLevel::Event),
-        EventKind::Cluster | EventKind::Host => return None,
+        EventKind::Cluster | EventKind::Host | EventKind::Admin => return None,
     };
     let chosen = match component {
         LogComponent::Deploy => wanted.deploy,

@@ -19,7 +19,10 @@ use paasta_process::{
 };
 use tokio::sync::watch;
 
-use crate::{propose::ProposalError, raft::RaftStatus, rpc::view::View, store::FlushTimer};
+use crate::{
+    audit::AuditMeters, propose::ProposalError, raft::RaftStatus, rpc::view::View,
+    store::FlushTimer,
+};
 
 /// What a coordinator counts. Clones are the same.
 #[derive(Clone, Debug)]
@@ -38,6 +41,7 @@ pub struct Metrics {
     unrecognized_values: Counts,
     connections: Refusals,
     handshakes: Handshakes,
+    audit: AuditMeters,
 }
 
 impl Default for Metrics {
@@ -112,6 +116,7 @@ impl Metrics {
             ),
             connections: Refusals::new(&meters),
             handshakes: Handshakes::new(&meters),
+            audit: AuditMeters::new(&meters),
             meters,
         }
         .beginning_at_zero()
@@ -143,6 +148,11 @@ impl Metrics {
             durations.with_label_values(none);
         }
         self
+    }
+
+    /// What the audit log counts.
+    pub fn audit(&self) -> &AuditMeters {
+        &self.audit
     }
 
     /// Where connections that are refused are counted.

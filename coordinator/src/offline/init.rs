@@ -9,10 +9,18 @@ use paasta_common::{
     joining::{Joiner, KeyDigest},
     time::Timestamp,
 };
-use paasta_coordinator_core::state::{
-    ClusterState,
-    command::{Command, CreateToken, Envelope, Init as MakeCluster, RenewNode, SetAuthorities},
-    outcome::Outcome,
+use paasta_coordinator_core::{
+    access::scope::Scopes,
+    state::{
+        ClusterState,
+        actor::Actor,
+        command::{
+            Command, CreateToken, Envelope, Init as MakeCluster, RenewNode, SetAuthorities,
+            SetPrincipal,
+        },
+        outcome::Outcome,
+        principal::PrincipalName,
+    },
 };
 use paasta_identity::{
     Credentials, CredentialsError, Identity, IdentityDir, IdentityError, Role,
@@ -302,6 +310,17 @@ fn state(
             proven: key,
             key,
         }),
+        Command::SetPrincipal(SetPrincipal {
+            name: PrincipalName::new(ADMIN).map_err(|error| InitError::State {
+                why: error.to_string(),
+            })?,
+            role: Role::Admin,
+            scopes: Scopes::default(),
+            expires: None,
+            not_before: None,
+            note: "made with the cluster".to_owned(),
+            asker: None,
+        }),
         token(&tokens.0, what.uses.0),
         token(&tokens.1, what.uses.1),
     ];
@@ -310,7 +329,7 @@ fn state(
         let envelope = Envelope {
             request_id: None,
             at,
-            by: "paasta-coordinator init".to_owned(),
+            by: Actor::system("paasta-coordinator init"),
             command,
         };
         if let Outcome::Refused(why) = state.apply(index, &envelope) {

@@ -1,6 +1,7 @@
-//! Decides, before any service gets a call, for which identity it is made and whether that identity
-//! may make it. A coordinator that passes a call on names the identity that it found; from every
-//! other caller such a name is removed. Connections without TLS are not judged: they are on loopback.
+//! Decides, before any service gets a call, for which identity it is made and whether its role may
+//! make it. A coordinator that passes a call on names the identity that it found; from every other
+//! caller such a name is removed. Connections without TLS are not judged: they are on loopback. What
+//! the principal and its scopes let it do is in [`super::guard`].
 
 use std::{
     str::FromStr as _,
@@ -9,34 +10,36 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::HeaderMap;
+use paasta_common::id::cut;
 use paasta_identity::{Identity, Role};
 use tonic::body::Body;
 use tower::Service;
 
 use super::{
+    guard::{Guard, Origin, method, shown},
     peers::{CLIENT, FORWARDED, PRINCIPAL},
     roles,
     status::RpcError,
 };
-use crate::caller::{Caller, on_behalf_of};
+use crate::caller::Caller;
 
-/// Characters of a refused method that are repeated, at most.
-const METHOD_MAX: usize = 128;
-
-/// Lets the calls through that the table of roles allows.
-#[derive(Clone, Debug)]
-pub struct Access<S>(S);
+/// Lets the calls through that the table of roles, and the guard, allow.
+#[derive(Clone)]
+pub struct Access<S> {
+    inner: S,
+    guard: Guard,
+}
 
 impl<S> Access<S> {
     /// Before a service.
-    pub fn new(inner: S) -> Self {
-        Self(inner)
+    pub fn new(inner: S, guard: Guard) -> Self {
+        Self { inner, guard }
     }
 }
 
 impl<S> Service<http::Request<Body>> for Access<S>
 where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
@@ -45,71 +48,114 @@ where
     type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let peer = Caller::of(request.extensions()).and_then(Caller::peer);
-        let Some(peer) = peer.cloned() else {
-            return self.0.call(request).boxed();
+        let Some(caller) = Caller::of(request.extensions()).cloned() else {
+            return self.inner.call(request).boxed();
         };
-        let path = request.uri().path().to_owned();
-        match judge(peer.identity(), request.headers_mut(), &path) {
-            Ok(Some(principal)) => on_behalf_of(principal, self.0.call(request)).boxed(),
-            Ok(None) => self.0.call(request).boxed(),
-            Err(error) => {
-                tracing::warn!(%error, "a call is refused");
-                std::future::ready(Ok(error.into_http())).boxed()
+        let mut origin = Origin {
+            peer: caller.address(),
+            ..Origin::default()
+        };
+        let judged = match (caller.user(), caller.peer()) {
+            (Some(user), _) => {
+                let path = request.uri().path().to_owned();
+                let headers = request.headers_mut();
+                for name in [PRINCIPAL, FORWARDED, CLIENT] {
+                    headers.remove(name);
+                }
+                self.guard
+                    .local(user, &mut origin)
+                    .and_then(|principal| may_call(Some(&principal), &path))
+            }
+            // On loopback, or inside a network of tests.
+            (None, None) => {
+                if request.headers().contains_key(FORWARDED) {
+                    origin.via = UNPROVEN.to_owned();
+                }
+                Ok(())
+            }
+            (None, Some(peer)) => {
+                let path = request.uri().path().to_owned();
+                identify(peer.identity(), request.headers_mut(), &mut origin)
+                    .and_then(|principal| may_call(principal.as_ref(), &path))
+            }
+        };
+        // The service that is ready is used; its clone waits for the next call.
+        let next = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, next);
+        let guard = self.guard.clone();
+        async move {
+            match judged {
+                Ok(()) => guard.pass(inner, request, origin).await,
+                Err(error) => Ok(guard.refuse_unread(request, &origin, error).await),
             }
         }
+        .boxed()
     }
 }
 
-/// The identity for which the call is made, if it may make it; `None` for a stranger at one of the
-/// methods by which a program or a person joins. The headers that only a coordinator
-/// may send are removed from the calls of all others.
-fn judge(
+/// The coordinator that passes a call on, as far as it is known without TLS.
+const UNPROVEN: &str = "a coordinator (claimed)";
+
+/// Finds the identity for which the call is made; `None` for a stranger. The headers that only a
+/// coordinator may send are removed from the calls of all others.
+fn identify(
     proven: Option<&Identity>,
     headers: &mut HeaderMap,
-    path: &str,
+    origin: &mut Origin,
 ) -> Result<Option<Identity>, RpcError> {
-    let Some(proven) = proven else {
-        for name in [PRINCIPAL, FORWARDED, CLIENT] {
-            headers.remove(name);
-        }
-        return match roles::OPEN.contains(&path) {
-            true => Ok(None),
-            false => Err(RpcError::NoCertificate),
-        };
-    };
-    let passed_on = headers.contains_key(FORWARDED);
     let said = headers.remove(PRINCIPAL);
-    let principal = match proven.role() {
-        Role::Coordinator => match said.filter(|_| passed_on) {
-            Some(said) => named(&said, proven)?,
-            None => proven.clone(),
-        },
+    let Some(proven) = proven else {
+        headers.remove(FORWARDED);
+        headers.remove(CLIENT);
+        origin.stranger = true;
+        return Ok(None);
+    };
+    origin.principal = Some(proven.clone());
+    let passed_on = headers.contains_key(FORWARDED);
+    match proven.role() {
+        Role::Coordinator => {
+            if passed_on {
+                origin.via = proven.short();
+                if let Some(client) = headers.get(CLIENT).and_then(|client| client.to_str().ok()) {
+                    origin.peer = cut(client).to_owned();
+                }
+            }
+            if let Some(said) = said.filter(|_| passed_on) {
+                origin.principal = Some(named(&said, proven)?);
+            }
+        }
         Role::Agent | Role::Admin | Role::Deployer | Role::Reader | Role::Metrics => {
             headers.remove(FORWARDED);
             headers.remove(CLIENT);
-            proven.clone()
         }
+    }
+    Ok(origin.principal.clone())
+}
+
+/// Whether the role may call the method of this path; a stranger may call those by which a program
+/// or a person joins.
+fn may_call(principal: Option<&Identity>, path: &str) -> Result<(), RpcError> {
+    let Some(principal) = principal else {
+        return match roles::OPEN.contains(&path) {
+            true => Ok(()),
+            false => Err(RpcError::NoCertificate),
+        };
     };
     let allowed = roles::allowed(path);
     if allowed.contains(&principal.role()) {
-        return Ok(Some(principal));
+        return Ok(());
     }
-    let method: String = path
-        .trim_start_matches('/')
-        .chars()
-        .take(METHOD_MAX)
-        .collect();
+    let method = method(path);
     if allowed.is_empty() {
         return Err(RpcError::NoMethod { method });
     }
     let roles: Vec<&str> = allowed.iter().map(|role| role.as_str()).collect();
     Err(RpcError::Denied {
-        principal: principal.short(),
+        principal: shown(principal),
         method,
         takes: format!("that takes the role {}", roles.join(" or ")),
     })
@@ -148,6 +194,15 @@ mod tests {
         pairs
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect()
+    }
+
+    fn judge(
+        proven: Option<&Identity>,
+        headers: &mut HeaderMap,
+        path: &str,
+    ) -> Result<Option<Identity>, RpcError> {
+        let principal = identify(proven, headers, &mut Origin::default())?;
+        may_call(principal.as_ref(), path).map(|()| principal)
     }
 
     fn judged(proven: &str, pairs: &[(&'static str, &str)], path: &str) -> Result<String, String> {

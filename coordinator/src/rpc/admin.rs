@@ -24,8 +24,8 @@ use tonic::{Request, Response, Status};
 
 use super::{follow::Followers, gate::Gate, status::RpcError, view::View};
 use crate::{
-    desired::Desired, machine::ClusterMachine, observations::Observations, raft::Consensus,
-    space::Rooms,
+    caller::sight, desired::Desired, machine::ClusterMachine, observations::Observations,
+    raft::Consensus, space::Rooms,
 };
 
 /// Instances that are looked at without letting the state change in between.
@@ -77,6 +77,7 @@ impl AdminService {
         }
         let nothing = Observed::new(observed.leader_since, observed.settings);
         look(&View {
+            sight: &sight(),
             state: &state,
             observed: if leads { &observed } else { &nothing },
             report: &report,

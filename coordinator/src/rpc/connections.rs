@@ -15,7 +15,7 @@ use paasta_identity::{
     Tls,
     accept::{HandshakeLimits, Handshakes, SecureAcceptor, Secured},
 };
-use paasta_process::accept::{Acceptor, Busy, Greeting, Guarded, Limits, Open, Refusals};
+use paasta_process::accept::{Acceptor, Activity, Busy, Greeting, Guarded, Limits, Open, Refusals};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpListener,
@@ -24,6 +24,7 @@ use tokio_stream::Stream;
 use tonic::{Status, body::Body, transport::server::Connected};
 use tower::Service;
 
+use super::local::LocalStream;
 use crate::caller::Caller;
 
 /// The preface of HTTP/2 and the head of the first frame of settings.
@@ -85,6 +86,8 @@ pub enum Taken {
     Plain(Guarded),
     /// With TLS, its handshake done.
     Secure(Secured),
+    /// Of the local socket.
+    Local(LocalStream),
 }
 
 impl Connected for Taken {
@@ -94,6 +97,7 @@ impl Connected for Taken {
         match self {
             Self::Plain(plain) => Caller::new(plain.activity(), None),
             Self::Secure(secured) => Caller::new(secured.activity(), Some(secured.peer())),
+            Self::Local(local) => Caller::local(local.user()),
         }
     }
 }
@@ -107,6 +111,7 @@ impl AsyncRead for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_read(context, buffer),
             Self::Secure(secured) => Pin::new(secured).poll_read(context, buffer),
+            Self::Local(local) => Pin::new(local).poll_read(context, buffer),
         }
     }
 }
@@ -120,6 +125,7 @@ impl AsyncWrite for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_write(context, bytes),
             Self::Secure(secured) => Pin::new(secured).poll_write(context, bytes),
+            Self::Local(local) => Pin::new(local).poll_write(context, bytes),
         }
     }
 
@@ -127,6 +133,7 @@ impl AsyncWrite for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_flush(context),
             Self::Secure(secured) => Pin::new(secured).poll_flush(context),
+            Self::Local(local) => Pin::new(local).poll_flush(context),
         }
     }
 
@@ -134,6 +141,7 @@ impl AsyncWrite for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_shutdown(context),
             Self::Secure(secured) => Pin::new(secured).poll_shutdown(context),
+            Self::Local(local) => Pin::new(local).poll_shutdown(context),
         }
     }
 
@@ -145,6 +153,7 @@ impl AsyncWrite for Taken {
         match self.get_mut() {
             Self::Plain(plain) => Pin::new(plain).poll_write_vectored(context, pieces),
             Self::Secure(secured) => Pin::new(secured).poll_write_vectored(context, pieces),
+            Self::Local(local) => Pin::new(local).poll_write_vectored(context, pieces),
         }
     }
 
@@ -152,6 +161,7 @@ impl AsyncWrite for Taken {
         match self {
             Self::Plain(plain) => plain.is_write_vectored(),
             Self::Secure(secured) => secured.is_write_vectored(),
+            Self::Local(local) => local.is_write_vectored(),
         }
     }
 }
@@ -184,7 +194,7 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let caller = Caller::of(request.extensions());
-        let busy = caller.map(|caller| caller.activity().begin());
+        let busy = caller.and_then(Caller::activity).map(Activity::begin);
         let answer = self.0.call(request);
         async move {
             let answer = answer.await?;

@@ -22,7 +22,7 @@ use super::{
     status::RpcError,
     view::number,
 };
-use crate::propose::Proposer;
+use crate::{caller::sight, propose::Proposer};
 
 /// Tags that one poke names, at most.
 const TAGS_MAX: usize = 1_000;
@@ -123,9 +123,11 @@ impl DeploysService {
             0 => PAGE_MAX,
             size => size.min(PAGE_MAX),
         };
+        let seen = sight();
         let chosen = |(service, remote): &&(ServiceName, _)| {
             let remote: &paasta_coordinator_core::remotes::Remote = remote;
             (asked.service.is_empty() || service.as_str() == asked.service)
+                && seen.touches_service(service)
                 && (!asked.failing || remote.failures > 0)
                 && service.as_str() > asked.page.as_str()
         };
@@ -230,7 +232,9 @@ fn change(change: &Change) -> v1::Change {
     v1::Change {
         index: change.index,
         at_ms: change.at.0,
-        by: change.by.clone(),
+        by: change.by.to_string(),
+        principal: change.by.identity().unwrap_or_default().to_owned(),
+        claimed: change.by.claim().to_owned(),
         kinds: change.kinds.clone(),
         git_sha: change.git_sha.clone().unwrap_or_default(),
         tags: change.tags.clone(),

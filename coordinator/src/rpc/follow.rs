@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{admin::AdminService, status::RpcError};
+use crate::caller::{current, on_behalf_of};
 
 /// Followers at a time, at most.
 const FOLLOWERS_MAX: usize = 64;
@@ -61,7 +62,7 @@ impl Followers {
         }
         let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
         let shutdown = self.shutdown.clone();
-        tokio::spawn(async move {
+        tokio::spawn(on_behalf_of(current(), async move {
             let _seat: OwnedSemaphorePermit = seat;
             let why = tokio::select! {
                 biased;
@@ -71,7 +72,7 @@ impl Followers {
             };
             // A reader that is gone needs no reason.
             let _ = outbox.try_send(Err(why.into()));
-        });
+        }));
         Ok(ReceiverStream::new(messages))
     }
 }

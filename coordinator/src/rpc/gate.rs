@@ -8,10 +8,13 @@ use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::{
     looks::{Client, Looks},
-    peers::{Peers, client_of, forwarded, forwarded_for, was_forwarded},
+    peers::{Peers, client_of, forwarded_for, was_forwarded},
     status::RpcError,
 };
-use crate::raft::{Consensus, ProposeError, RaftStatus};
+use crate::{
+    caller::{current, within},
+    raft::{Consensus, ProposeError, RaftStatus},
+};
 
 /// How long a call waits for an election to end.
 const LEADER_WAIT: Duration = Duration::from_secs(3);
@@ -117,8 +120,11 @@ impl Gate {
         T: Fn(Channel, Request<Q>) -> BoxFuture<'static, Result<Response<R>, Status>>,
     {
         let here = |asked: Q, client| {
-            let here = here.clone();
-            async move { self.looks.take(client, move || here(&asked)).await? }
+            let (here, call) = (here.clone(), current());
+            async move {
+                let look = move || within(call, || here(&asked));
+                self.looks.take(client, look).await?
+            }
         };
         self.answer_with(request, stale, here, there).await
     }
@@ -172,6 +178,7 @@ impl Gate {
         T: Fn(Channel, Request<Q>) -> BoxFuture<'static, Result<Response<R>, Status>>,
     {
         let deadline = tokio::time::Instant::now() + ANSWER;
+        let client = client_of(&request);
         loop {
             let asked = request.get_ref().clone();
             let answer = match self.route(&request, false).await? {
@@ -179,7 +186,7 @@ impl Gate {
                     .await
                     .map(|answer| answer.map(Response::new).map_err(Into::into)),
                 Route::Leader(leader) => {
-                    let passed_on = forwarded(Request::new(asked));
+                    let passed_on = forwarded_for(client, Request::new(asked));
                     tokio::time::timeout_at(deadline, there(leader, passed_on)).await
                 }
             };

@@ -14,6 +14,7 @@ use paasta_coordinator_core::{
     plan::brake::silent_hosts,
     state::{
         ClusterState,
+        actor::Actor,
         command::{
             Command, DrainHost, ReleaseBrake, RemovalRule, RemoveHost, RemoveInstances,
             ResetBackoff, UndrainHost,
@@ -32,10 +33,14 @@ use tonic::{Request, Response, Status, transport::Channel};
 
 use super::{
     admin::AdminService,
+    guard::shown,
     status::RpcError,
     view::{number, words},
 };
-use crate::propose::{AskedBy, Proposer};
+use crate::{
+    caller::principal,
+    propose::{AskedBy, Proposer},
+};
 
 /// The longest request id, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 100;
@@ -380,7 +385,7 @@ pub(super) fn text(field: &'static str, given: &str, most: usize) -> Result<Stri
     Ok(given.to_owned())
 }
 
-/// Who asks, and by which request.
+/// The author of a call, and its request id.
 ///
 /// # Errors
 /// [`RpcError::BadRequest`] when either is missing or too long.
@@ -388,8 +393,16 @@ pub(super) fn asked_by(asker: Option<Asker>) -> Result<AskedBy, RpcError> {
     let asker = asker.unwrap_or_default();
     Ok(AskedBy {
         request_id: text("asker.request_id", &asker.request_id, REQUEST_ID_BYTES_MAX)?,
-        by: text("asker.by", &asker.by, BY_BYTES_MAX)?,
+        by: author(&text("asker.by", &asker.by, BY_BYTES_MAX)?),
     })
+}
+
+/// The author of a call: the identity for which it is made, else the name that the caller typed.
+fn author(claim: &str) -> Actor {
+    match principal() {
+        Some(proven) => Actor::proven(&shown(&proven), claim),
+        None => Actor::claimed(claim),
+    }
 }
 
 /// An outcome in words; a refusal has its own.

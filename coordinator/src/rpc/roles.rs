@@ -90,6 +90,15 @@ pub const METHODS: &[(&str, &[Row])] = &[
         ],
     ),
     (
+        "paasta.v1.Principals",
+        &[
+            ("List", RULE),
+            ("Set", RULE),
+            ("Remove", RULE),
+            ("Audit", RULE),
+        ],
+    ),
+    (
         "paasta.v1.RaftService",
         &[
             ("AppendStream", PEERS),
@@ -246,6 +255,10 @@ mod tests {
             "/paasta.v1.Operate/ReleaseBrake",
             "/paasta.v1.Operate/Cleanup",
             "/paasta.v1.Bounces/ForceBounce",
+            "/paasta.v1.Principals/List",
+            "/paasta.v1.Principals/Set",
+            "/paasta.v1.Principals/Remove",
+            "/paasta.v1.Principals/Audit",
             "/paasta.v1.Settings/Apply",
             "/paasta.v1.Snapshots/Save",
             "/paasta.v1.Tokens/Create",

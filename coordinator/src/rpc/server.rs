@@ -6,8 +6,9 @@ use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, authority_server::AuthorityServer,
     bounces_server::BouncesServer, cluster_server::ClusterServer, deploys_server::DeploysServer,
     joining_server::JoiningServer, logs_server::LogsServer, members_server::MembersServer,
-    operate_server::OperateServer, settings_server::SettingsServer,
-    snapshots_server::SnapshotsServer, tokens_server::TokensServer,
+    operate_server::OperateServer, principals_server::PrincipalsServer,
+    settings_server::SettingsServer, snapshots_server::SnapshotsServer,
+    tokens_server::TokensServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -24,8 +25,9 @@ use tower::layer::layer_fn;
 use super::{
     access::Access, admin::AdminService, agents::AgentsService, authority::AuthorityService,
     bounces::BouncesService, cluster::ClusterService, connections::Noted, deploys::DeploysService,
-    joining::JoiningService, logs::LogsService, members::MembersService, operate::OperateService,
-    settings::SettingsService, snapshots::SnapshotsService, tokens::TokensService,
+    guard::Guard, joining::JoiningService, logs::LogsService, members::MembersService,
+    operate::OperateService, principals::PrincipalsService, settings::SettingsService,
+    snapshots::SnapshotsService, tokens::TokensService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -71,6 +73,10 @@ pub struct Services {
     pub tokens: TokensService,
     /// Coordinators that get the authority's key.
     pub authority: AuthorityService,
+    /// Admins: who may do what, and what was done.
+    pub principals: PrincipalsService,
+    /// What is checked and recorded of every call.
+    pub guard: Guard,
 }
 
 /// Why the endpoint could not be served.
@@ -136,6 +142,9 @@ where
     health
         .set_serving::<AuthorityServer<AuthorityService>>()
         .await;
+    health
+        .set_serving::<PrincipalsServer<PrincipalsService>>()
+        .await;
     health.set_serving::<RaftServer>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(paasta_proto::DESCRIPTORS)
@@ -158,7 +167,9 @@ where
         .add_service(SnapshotsServer::new(services.snapshots))
         .add_service(JoiningServer::new(services.joining))
         .add_service(TokensServer::new(services.tokens))
-        .add_service(AuthorityServer::new(services.authority));
+        .add_service(AuthorityServer::new(services.authority))
+        .add_service(PrincipalsServer::new(services.principals));
+    let guard = services.guard;
     let (stopping, consensus) = (shutdown.clone(), services.consensus.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -167,7 +178,7 @@ where
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .layer(layer_fn(Noted::new))
-        .layer(layer_fn(Access::new))
+        .layer(layer_fn(move |inner| Access::new(inner, guard.clone())))
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(incoming, async move {
             stopping.cancelled().await;

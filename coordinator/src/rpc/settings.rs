@@ -115,7 +115,9 @@ impl SettingsService {
         DiffSettingsResponse {
             settings: serde_json::to_string(&settings.values).unwrap_or_default(),
             since_ms: settings.since.0,
-            by: settings.by.clone(),
+            by: settings.by.to_string(),
+            principal: settings.by.identity().unwrap_or_default().to_owned(),
+            claimed: settings.by.claim().to_owned(),
             why: settings.why.clone(),
             now_ms,
             ..DiffSettingsResponse::default()

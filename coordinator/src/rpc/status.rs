@@ -58,6 +58,13 @@ pub enum RpcError {
         #[source]
         source: std::io::Error,
     },
+    /// The audit log could not be read.
+    #[error("the audit log of this coordinator cannot be read")]
+    Audit {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The leader's address can never work.
     #[error(transparent)]
     Dial(#[from] crate::raft::DialError),
@@ -93,6 +100,9 @@ pub enum RpcError {
         /// Which roles may, as the rest of the sentence.
         takes: String,
     },
+    /// The scope of the caller is another one than when its stream began.
+    #[error("the scope of this caller has changed; ask again")]
+    ScopeChanged,
     /// No service has the method: the caller is newer, or wrong.
     #[error("this coordinator has no method {method}; is it older than the caller?")]
     NoMethod {
@@ -130,9 +140,10 @@ impl From<RpcError> for Status {
     fn from(error: RpcError) -> Self {
         let text = paasta_process::chain::chain(&error);
         match error {
-            RpcError::NoLeader | RpcError::LeaderMoved | RpcError::Stopping => {
-                Self::unavailable(text)
-            }
+            RpcError::NoLeader
+            | RpcError::LeaderMoved
+            | RpcError::ScopeChanged
+            | RpcError::Stopping => Self::unavailable(text),
             RpcError::Uninitialized => Self::failed_precondition(text),
             RpcError::BadRequest { .. } | RpcError::Session { .. } => Self::invalid_argument(text),
             RpcError::NotFound { .. } => Self::not_found(text),
@@ -154,7 +165,7 @@ impl From<RpcError> for Status {
             RpcError::NoCertificate => Self::unauthenticated(text),
             RpcError::IdTaken(_) => Self::already_exists(text),
             RpcError::Busy { .. } => Self::resource_exhausted(text),
-            RpcError::Save { .. } => Self::internal(text),
+            RpcError::Save { .. } | RpcError::Audit { .. } => Self::internal(text),
             RpcError::Peer(status) => *status,
             RpcError::Raft(_) | RpcError::Dial(_) => Self::failed_precondition(text),
         }

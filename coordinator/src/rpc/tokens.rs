@@ -190,7 +190,7 @@ fn info_of(id: &TokenId, token: &JoinToken, now: Timestamp) -> TokenInfo {
         replace: token.replace,
         principal: principal.map(ToString::to_string).unwrap_or_default(),
         note: token.note.clone(),
-        created_by: token.created_by.clone(),
+        created_by: token.created_by.to_string(),
         created_ms: token.created_at.0,
     }
 }

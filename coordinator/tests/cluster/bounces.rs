@@ -156,7 +156,9 @@ async fn a_held_bounce_is_resumed_rolled_back_and_gone_forward_with_again() {
     let events = cluster.admin(1).events(EventsRequest::default()).await;
     let events = events.expect("it is answered").into_inner().events;
     let said = |text: &str| {
-        let mine = events.iter().filter(|event| event.by == "ann@desk");
+        let mine = events
+            .iter()
+            .filter(|event| event.by == "\"ann@desk\" (claimed)");
         mine.filter(|event| event.text.contains(text)).count()
     };
     assert_eq!((said("another try"), said("pages are slow")), (2, 1));

@@ -209,7 +209,7 @@ async fn a_tag_becomes_replicas_and_outlives_leaders_and_git() {
     let last = changes.last().expect("there is one");
     assert_eq!(
         (last.by.as_str(), last.git_sha.as_str()),
-        ("ann@desk", second.as_str())
+        ("\"ann@desk\" (claimed)", second.as_str())
     );
     assert_eq!(
         (&last.kinds[..], &last.tags[..]),
@@ -285,7 +285,7 @@ async fn an_override_lasts_until_the_next_deploy_over_elections() {
     let known = status.overridden.expect("it is told");
     assert_eq!(
         (known.kind(), known.by.as_str()),
-        (OverrideKind::Stop, "ann@desk")
+        (OverrideKind::Stop, "\"ann@desk\" (claimed)")
     );
     // The same request once more is the same request; another one finds nothing to do.
     assert_eq!(
@@ -360,7 +360,7 @@ async fn an_override_lasts_until_the_next_deploy_over_elections() {
     let known = pinned.overridden.expect("it is told");
     assert_eq!(
         (known.kind(), known.by.as_str(), known.instances),
-        (OverrideKind::Pin, "ann@desk", Some(2))
+        (OverrideKind::Pin, "\"ann@desk\" (claimed)", Some(2))
     );
     cluster.deploy("hello", 'b');
     let deployed = cluster.wait_running(MAIN, 3, PATIENCE).await;

@@ -99,7 +99,7 @@ async fn a_drained_host_is_empty_only_when_its_replacements_serve() {
         .filter(|event| event.text.contains("backoff of 3 replicas"));
     assert_eq!(
         resets.map(|event| event.by.as_str()).collect::<Vec<_>>(),
-        ["ann@desk"]
+        ["\"ann@desk\" (claimed)"]
     );
 
     // A coordinator that does not lead passes it on; and a repetition is the same request.
@@ -167,7 +167,7 @@ async fn a_drained_host_is_empty_only_when_its_replacements_serve() {
         .filter(|event| event.host == "host-1" && event.text.contains("new disk"))
         .collect();
     assert_eq!(drains.len(), 1, "{events:#?}");
-    assert_eq!(drains[0].by, "ann@desk");
+    assert_eq!(drains[0].by, "\"ann@desk\" (claimed)");
     cluster.stop().await;
 }
 

@@ -19,6 +19,8 @@ pub struct Operator {
     config_dir: PathBuf,
     coordinators: Vec<String>,
     timeout: &'static str,
+    /// The name in the environment; that of this process where there is none.
+    user: Option<String>,
 }
 
 /// What a command said.
@@ -40,6 +42,15 @@ impl Operator {
             config_dir: config_dir.to_owned(),
             coordinators: coordinators.to_vec(),
             timeout: "10s",
+            user: None,
+        }
+    }
+
+    /// The same operator, under another name.
+    pub fn named(&self, user: &str) -> Self {
+        Self {
+            user: Some(user.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -66,7 +77,11 @@ impl Operator {
 
     /// The same, ended after so long.
     pub fn paasta_within(&self, limit: Duration, arguments: &[&str]) -> Result<Said> {
-        let output = bounded(limit, &self.program)
+        let mut command = bounded(limit, &self.program);
+        if let Some(user) = &self.user {
+            command.env("USER", user).env_remove("SUDO_USER");
+        }
+        let output = command
             .arg("--config-dir")
             .arg(&self.config_dir)
             .arg("--coordinators")

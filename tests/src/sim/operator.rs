@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc, time::Duration};
 
 use paasta_coordinator::{codec, raft::Consensus};
-use paasta_coordinator_core::state::command::{Command, Envelope, Init};
+use paasta_coordinator_core::state::{
+    actor::Actor,
+    command::{Command, Envelope, Init},
+};
 use paasta_process::clock::Clock;
 use tokio::{sync::mpsc, time::interval};
 
@@ -101,7 +104,7 @@ async fn write(
     let envelope = Envelope {
         request_id,
         at: seat.clock.now(),
-        by: "operator".to_owned(),
+        by: Actor::claimed("operator"),
         command,
     };
     let bytes = codec::encode(&envelope).map_err(|error| error.to_string())?;

@@ -204,7 +204,12 @@ impl Young {
 
     /// Runs `paasta` with the administrator's files that `init` made.
     pub(crate) fn paasta(&self, words: &[&str]) -> Result<Said> {
-        let file = |name: &str| self.path("admin").join(name).display().to_string();
+        self.paasta_by("admin", words)
+    }
+
+    /// Runs `paasta` with the files of a directory.
+    pub(crate) fn paasta_by(&self, dir: &str, words: &[&str]) -> Result<Said> {
+        let file = |name: &str| self.path(dir).join(name).display().to_string();
         let (ca, certificate, key) = (file("ca.pem"), file("certificate.pem"), file("key.pem"));
         let mut all = vec![
             "--tls-ca",
@@ -215,12 +220,17 @@ impl Young {
             &key,
         ];
         all.extend(words);
+        self.stranger(&all)
+    }
+
+    /// Runs `paasta` without a certificate.
+    pub(crate) fn stranger(&self, words: &[&str]) -> Result<Said> {
         let operator = Operator::new(
             &self.program("paasta"),
             &self.path("etc"),
             &self.addresses(),
         );
-        operator.paasta_within(COMMAND, &all)
+        operator.paasta_within(COMMAND, words)
     }
 
     /// The same, which must succeed.

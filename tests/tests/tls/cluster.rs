@@ -41,6 +41,8 @@ pub(crate) struct Secure {
     coordinators: BTreeMap<usize, Daemon>,
     agents: Vec<Daemon>,
     binaries: &'static Path,
+    /// Without TLS, on loopback.
+    plain: bool,
 }
 
 fn cluster() -> ClusterName {
@@ -77,6 +79,7 @@ impl Secure {
             coordinators: BTreeMap::new(),
             agents: Vec::new(),
             binaries: binaries()?,
+            plain: false,
         };
         for name in ["etc", "soa", "logs", "tls"] {
             fs::create_dir_all(secure.dir.path().join(name))?;
@@ -97,6 +100,7 @@ impl Secure {
             "coordinator/3",
             "agent/h1",
             "admin/alice",
+            "admin/zoe",
             "deployer/ci",
             "reader/bob",
             "metrics/m",
@@ -106,11 +110,40 @@ impl Secure {
         Ok(secure)
     }
 
+    /// A cluster of three that speaks plain text, on loopback.
+    pub(crate) fn plain() -> Result<Self> {
+        let mut plain = Self::empty(3, None)?;
+        plain.plain = true;
+        plain.begin()?;
+        Ok(plain)
+    }
+
+    /// The directory with everything.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The local socket of a coordinator.
+    pub(crate) fn socket(&self, id: usize) -> PathBuf {
+        self.dir.path().join(format!("run-{id}/admin.sock"))
+    }
+
+    /// The audit log of a coordinator.
+    pub(crate) fn audit_log(&self, id: usize) -> PathBuf {
+        self.dir.path().join(format!("data-{id}/audit/audit.jsonl"))
+    }
+
+    /// Lays an instance that no version is deployed of.
+    pub(crate) fn declare(&self, service: &str) -> Result<()> {
+        let at = self.dir.path().join("soa").join(service);
+        fs::create_dir_all(&at)?;
+        let text = "main:\n  instances: 1\n  deploy_group: demo.all\n";
+        Ok(fs::write(at.join("marathon-demo.yaml"), text)?)
+    }
+
     /// A cluster of three.
     pub(crate) fn up() -> Result<Self> {
-        let mut secure = Self::prepared()?;
-        secure.begin()?;
-        Ok(secure)
+        Self::prepared()?.begun()
     }
 
     /// A cluster of one, its files made by a shell script in the directory where they are expected.
@@ -136,6 +169,12 @@ impl Secure {
         }
         secure.begin()?;
         Ok(secure)
+    }
+
+    /// The same, running.
+    pub(crate) fn begun(mut self) -> Result<Self> {
+        self.begin()?;
+        Ok(self)
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -210,12 +249,18 @@ impl Secure {
     fn configure(&self, name: &str, section: &str, files: &Path, more: &str) -> Result<PathBuf> {
         let etc = self.dir.path().join(format!("etc-{name}"));
         fs::create_dir_all(&etc)?;
+        let tls = match self.plain {
+            true => String::new(),
+            false => format!(
+                "  tls: {{ca: {}, certificate: {}, key: {}}}\n",
+                self.ca().display(),
+                files.join("certificate.pem").display(),
+                files.join("key.pem").display(),
+            ),
+        };
         let text = format!(
-            "cluster: demo\nsoa_dir: {}\nsensu_host: null\n{section}:\n  tls: {{ca: {}, certificate: {}, key: {}}}\n{more}",
+            "cluster: demo\nsoa_dir: {}\nsensu_host: null\n{section}:\n{tls}{more}",
             self.dir.path().join("soa").display(),
-            self.ca().display(),
-            files.join("certificate.pem").display(),
-            files.join("key.pem").display(),
         );
         fs::write(etc.join("paasta.yaml"), text)?;
         Ok(etc)
@@ -224,9 +269,13 @@ impl Secure {
     fn coordinator(&self, id: usize, certificate: &str) -> Result<Vec<String>> {
         let (grpc, http) = self.ports[id - 1];
         let data = self.dir.path().join(format!("data-{id}"));
+        let run = self.dir.path().join(format!("run-{id}"));
+        fs::create_dir_all(&run)?;
         // On every address of the machine: TLS is what makes that allowed.
+        let listen = if self.plain { "127.0.0.1" } else { "0.0.0.0" };
         let more = format!(
-            "  node_id: {id}\n  listen: 0.0.0.0:{grpc}\n  advertise: 127.0.0.1:{grpc}\n  http_listen: 127.0.0.1:{http}\n  data_dir: {}\n{}\n",
+            "  node_id: {id}\n  admin_group: nogroup\n  run_dir: {}\n  listen: {listen}:{grpc}\n  advertise: 127.0.0.1:{grpc}\n  http_listen: 127.0.0.1:{http}\n  data_dir: {}\n{}\n",
+            run.display(),
             data.display(),
             TIMERS
                 .split(", ")
@@ -338,6 +387,9 @@ impl Secure {
         at: Option<usize>,
         words: &[&str],
     ) -> Result<Said> {
+        if self.plain {
+            return self.operator(at).paasta(words);
+        }
         let (certificate, key) = (files.join("certificate.pem"), files.join("key.pem"));
         let path = |path: &Path| path.display().to_string();
         let (ca, certificate, key) = (path(ca), path(&certificate), path(&key));
@@ -376,15 +428,20 @@ impl Secure {
         Ok(said.stdout)
     }
 
-    fn metastatus(&self) -> Result<MetastatusResponse> {
-        let said = self.paasta("admin/alice", None, &["metastatus", "--json"])?;
+    fn metastatus(&self, identity: &str) -> Result<MetastatusResponse> {
+        let said = self.paasta(identity, None, &["metastatus", "--json"])?;
         serde_json::from_str(&said.stdout).with_context(|| format!("{said:?}"))
     }
 
     pub(crate) fn leader(&self, limit: Duration) -> Result<usize> {
+        self.leader_by("admin/alice", limit)
+    }
+
+    /// The leader, as an admin of this name is told.
+    pub(crate) fn leader_by(&self, identity: &str, limit: Duration) -> Result<usize> {
         eventually(limit, "there is a leader", || {
             let leader = self
-                .metastatus()?
+                .metastatus(identity)?
                 .coordinators
                 .into_iter()
                 .find(|one| one.leader);
@@ -395,7 +452,7 @@ impl Secure {
     /// Waits until a host has a session with the leader.
     pub(crate) fn connected(&self, host: &str, limit: Duration) -> Result<()> {
         eventually(limit, &format!("{host} has a session"), || {
-            let hosts = self.metastatus()?.hosts;
+            let hosts = self.metastatus("admin/alice")?.hosts;
             let found = hosts.iter().find(|one| one.id == host);
             ensure!(found.is_some_and(|one| one.connected), "{hosts:?}");
             Ok(())

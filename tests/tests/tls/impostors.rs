@@ -21,7 +21,7 @@ use crate::cluster::Secure;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A channel with the certificate of `ROLE/NAME`.
-async fn channel(cluster: &Secure, identity: &str, id: usize) -> Result<Channel> {
+pub(crate) async fn channel(cluster: &Secure, identity: &str, id: usize) -> Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", cluster.address(id)))?;
     let connector = cluster.tls(identity)?.connector(Expected::Any);
     Ok(endpoint

@@ -12,6 +12,9 @@ use crate::{
 /// A process that holds this socket owns the host; no service may have it, allowed directory or not.
 const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/docker.sock"];
 
+/// A process that reaches the socket in it may be an admin of the cluster.
+const RUN_DIRS: [&str; 2] = ["/run/paasta-coordinator", "/var/run/paasta-coordinator"];
+
 impl Resolver<'_> {
     /// The operator's volumes and the instance's, without duplicates, sorted.
     pub(super) fn volumes(&mut self) -> Vec<Volume> {
@@ -54,6 +57,14 @@ impl Resolver<'_> {
         for socket in sockets {
             if within(socket, path) || within(path, socket) {
                 return Some(format!("{path} would give the container Docker's socket"));
+            }
+        }
+        let configured = self.system.coordinator.run_dir.as_str();
+        for dir in RUN_DIRS.into_iter().chain([configured]) {
+            if within(dir, path) || within(path, dir) {
+                return Some(format!(
+                    "{path} would give the container the local socket of a coordinator"
+                ));
             }
         }
         let allowed = &self.system.allowed_extra_volumes;

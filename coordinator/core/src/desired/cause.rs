@@ -8,11 +8,11 @@ use paasta_common::{
 };
 
 use super::Reading;
-use crate::state::{ClusterState, history::Cause, versions::Source};
+use crate::state::{ClusterState, actor::Actor, history::Cause, versions::Source};
 
-/// Who changes what git and nobody by name says.
+/// The author of what git says without a name.
 const GIT: &str = "git";
-/// Who changes what yelpsoa-configs say.
+/// The author of what yelpsoa-configs say.
 const CONFIG: &str = "config";
 
 /// What makes `after` differ from what the state has.
@@ -61,14 +61,14 @@ pub(super) fn cause(
         .flatten()
         .filter_map(|key| state.versions(&id.service)?.sources.get(&key))
         .collect();
-    let named = sources.iter().find(|source| !source.by.is_empty());
+    let named = sources.iter().find(|source| !source.by.is_unknown());
     let by = match named {
-        Some(source) => source.by.as_str(),
-        None if sha || control => GIT,
-        None => CONFIG,
+        Some(source) => source.by.clone(),
+        None if sha || control => Actor::system(GIT),
+        None => Actor::system(CONFIG),
     };
     Cause {
-        by: by.to_owned(),
+        by,
         kinds: kinds.into_iter().map(str::to_owned).collect(),
         tags: sources.iter().map(|source| source.tag.clone()).collect(),
         fields,

@@ -12,6 +12,7 @@ use paasta_common::{
 
 use super::*;
 use crate::state::{
+    actor::Actor,
     command::{Envelope, Init},
     outcome::Outcome,
 };
@@ -95,7 +96,7 @@ impl World {
         let envelope = Envelope {
             request_id: None,
             at,
-            by: "test".to_owned(),
+            by: Actor::claimed("test"),
             command,
         };
         self.state.apply(self.index, &envelope)

@@ -10,7 +10,10 @@ use paasta_common::{
     id::{ClusterName, ServiceName},
 };
 
-use crate::state::versions::{Source, Versions};
+use crate::state::{
+    actor::Actor,
+    versions::{Source, Versions},
+};
 
 /// The versions of `service` that `refs` (name to sha) give to `cluster`. `before` is what was
 /// known, of which everything stays that concerns a cluster whose file could not be read. `told`
@@ -21,7 +24,7 @@ pub fn versions(
     (targets, unreadable): (&[Target], &[ClusterName]),
     refs: &BTreeMap<String, String>,
     before: Option<&Versions>,
-    told: impl Fn(&str) -> Option<String>,
+    told: impl Fn(&str) -> Option<Actor>,
 ) -> Versions {
     let ours = |target: &&Target| target.cluster == *cluster;
     let targets: Vec<Target> = targets.iter().filter(ours).cloned().collect();
@@ -33,7 +36,7 @@ pub fn versions(
                 .sources
                 .values()
                 .find(|known| known.tag == source.tag);
-            source.by = same.map_or_else(String::new, |known| known.by.clone());
+            source.by = same.map_or_else(Actor::default, |known| known.by.clone());
         }
         if unreadable.contains(cluster) {
             deployments.keep(&before.deployments, service, unreadable);
@@ -58,7 +61,7 @@ fn sources(targets: &[Target], refs: &BTreeMap<String, String>) -> BTreeMap<Stri
     let mut sources = BTreeMap::new();
     let source = |tag| Source {
         tag,
-        by: String::new(),
+        by: Actor::default(),
     };
     for target in targets {
         let Some(deploy) = tags.latest(&target.deploy_group) else {
@@ -106,12 +109,12 @@ mod tests {
             ("paasta-dev.all-20200101T000000-deploy", 'b'),
             ("paasta-prod.main-20200102T000000-stop", 'a'),
         ]);
-        let told = |tag: &str| tag.ends_with("-stop").then(|| "ada@host".to_owned());
+        let told = |tag: &str| tag.ends_with("-stop").then(|| Actor::claimed("ada@host"));
         let found = versions(&service, &cluster, (&targets, &[]), &refs, None, told);
         let named: Vec<(&str, &str)> = found
             .sources
             .values()
-            .map(|one| (one.tag.as_str(), one.by.as_str()))
+            .map(|one| (one.tag.as_str(), one.by.claim()))
             .collect();
         assert_eq!(
             named,

@@ -94,7 +94,9 @@ impl Touched {
             | Command::UseToken(_)
             | Command::RevokeToken(_)
             | Command::RenewNode(_)
-            | Command::NoteClock(_) => {}
+            | Command::NoteClock(_)
+            | Command::SetPrincipal(_)
+            | Command::RemovePrincipal(_) => {}
             Command::Init(_)
             | Command::RegisterHost(_)
             | Command::HostLost(_)

@@ -12,7 +12,7 @@ use paasta_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::ClusterState;
+use super::{ClusterState, actor::Actor};
 
 /// Of how many tokens something is remembered, at most.
 pub const TOKENS_MAX: usize = 1_000;
@@ -45,8 +45,8 @@ pub struct JoinToken {
     /// The operator's note.
     #[serde(default)]
     pub note: String,
-    /// The name of its maker, as events have it.
-    pub created_by: String,
+    /// Its author.
+    pub created_by: Actor,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was revoked.

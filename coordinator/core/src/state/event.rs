@@ -9,7 +9,7 @@ use paasta_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::command::Context;
+use super::{actor::Actor, command::Context};
 
 /// The most events kept; the oldest goes when another comes.
 pub const EVENTS_MAX: usize = 1_000;
@@ -27,8 +27,8 @@ pub struct Event {
     pub index: u64,
     /// When.
     pub at: Timestamp,
-    /// Who asked for it.
-    pub by: String,
+    /// Its author.
+    pub by: Actor,
     /// To what.
     pub subject: Subject,
     /// What kind of thing.
@@ -73,6 +73,8 @@ pub enum EventKind {
     Alert,
     /// Runs of an instance died, or failed their checks.
     Failure,
+    /// A principal was made, changed or removed.
+    Admin,
 }
 
 impl fmt::Display for Subject {
@@ -113,7 +115,7 @@ impl EventRing {
         self.0.push_back(Event {
             index: context.index,
             at: context.at,
-            by: context.by.to_owned(),
+            by: context.by.clone(),
             subject,
             kind,
             text,

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use paasta_common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::command::Context;
+use super::{actor::Actor, command::Context};
 
 /// The most changes kept of an instance; the oldest goes when another comes.
 pub const CHANGES_MAX: usize = 20;
@@ -22,8 +22,8 @@ pub struct Change {
     pub index: u64,
     /// When.
     pub at: Timestamp,
-    /// Who.
-    pub by: String,
+    /// Its author.
+    pub by: Actor,
     /// What kinds of thing changed, as words: declared, deploy, start, stop, restart, config, scale,
     /// override, rollback, removed.
     #[serde(default)]
@@ -46,8 +46,8 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cause {
-    /// The user; when empty, the proposer.
-    pub by: String,
+    /// The author; when unknown, the proposer.
+    pub by: Actor,
     /// As in [`Change`].
     pub kinds: Vec<String>,
     /// The tags that said so.
@@ -84,8 +84,8 @@ impl History {
         self.0.push_back(Change {
             index: context.index,
             at: context.at,
-            by: match cause.by.is_empty() {
-                true => context.by.to_owned(),
+            by: match cause.by.is_unknown() {
+                true => context.by.clone(),
                 false => cause.by,
             },
             kinds: few(cause.kinds),

@@ -14,6 +14,7 @@ use super::{
     history::CHANGES_MAX,
     index::Index,
     instance::PinKind,
+    principal::PRINCIPALS_MAX,
     problems::PROBLEMS_MAX,
     request::REQUESTS_MAX,
 };
@@ -186,6 +187,7 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
         ("hosts where an app failed", failed, FAILED_HOSTS_MAX),
         ("removed instances", departed.len(), DEPARTED_MAX),
         ("records of removed instances", records, RECORDS_MAX),
+        ("principals", tables.principals.len(), PRINCIPALS_MAX),
     ];
     for (what, is, most) in bounds {
         if is > most {

@@ -3,6 +3,7 @@
 //! (that is [`crate::plan`]).
 
 pub mod absence;
+pub mod actor;
 pub mod alert;
 mod assignment;
 pub mod auth;
@@ -20,6 +21,7 @@ mod legal;
 pub mod outcome;
 pub mod overrides;
 pub mod paced;
+pub mod principal;
 pub mod problems;
 pub mod recovery;
 mod replicas;
@@ -54,6 +56,7 @@ use index::Index;
 use instance::Instance;
 use outcome::{Outcome, Reason};
 use paced::Paced;
+use principal::{Principal, PrincipalName};
 use problems::ProblemScope;
 use request::RequestRing;
 use settings::Settings;
@@ -100,6 +103,8 @@ struct Tables {
     tokens: BTreeMap<TokenId, JoinToken>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     nodes: BTreeMap<Identity, Node>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    principals: BTreeMap<PrincipalName, Principal>,
     events: EventRing,
     requests: RequestRing,
 }

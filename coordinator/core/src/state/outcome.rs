@@ -203,6 +203,23 @@ pub enum Reason {
         /// The instance.
         instance: InstanceId,
     },
+    /// No principal may be called so, or have that role.
+    #[error(
+        "{name} can be no principal: its role is admin, deployer, reader or metrics, and names that begin with local. are for the local socket"
+    )]
+    NoPrincipal {
+        /// The name.
+        name: String,
+    },
+    /// The note of a principal is too long.
+    #[error("the note is longer than 500 bytes")]
+    NoteTooLong,
+    /// As many principals as may be are there.
+    #[error("there are 1000 principals, and no more may be; remove some")]
+    TooManyPrincipals,
+    /// The last admin must stay.
+    #[error("no other admin would be left; make another principal of the role admin first")]
+    LastAdmin,
     /// There is no earlier app to go back to.
     #[error("{instance} has no earlier app that was wholly happy")]
     NothingToRollBackTo {

@@ -4,6 +4,8 @@
 use paasta_common::{spec::InstanceSpec, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::actor::Actor;
+
 /// The most replicas that an operator may ask for, whatever is configured: as many as a test of the
 /// planner's speed has.
 pub const INSTANCES_MAX: u32 = 10_000;
@@ -17,8 +19,8 @@ pub const SCALE_FREE: u32 = 10;
 pub struct Override {
     /// What is asked for.
     pub kind: OverrideKind,
-    /// Who.
-    pub by: String,
+    /// Its author.
+    pub by: Actor,
     /// When.
     pub since: Timestamp,
     /// The log index at which it was asked for.

@@ -6,6 +6,7 @@ use paasta_common::time::Timestamp;
 
 use super::{
     ClusterState,
+    actor::Actor,
     command::Context,
     event::{EventKind, Subject},
 };
@@ -36,6 +37,7 @@ impl ClusterState {
         for host in self.tables.hosts.values_mut() {
             host.generation = index;
         }
+        let by = &Actor::system(by);
         let context = Context { index, at, by };
         self.note(&context, EventKind::Cluster, Subject::Cluster, text);
         Ok(())

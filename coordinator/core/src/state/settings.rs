@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use paasta_common::{config::ClusterSettings, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::actor::Actor;
+
 /// Of how many coordinators the files are remembered, at most.
 pub const FILES_MAX: usize = 64;
 
@@ -18,8 +20,8 @@ pub struct Settings {
     pub previous: Option<Box<ClusterSettings>>,
     /// Since when it is in force.
     pub since: Timestamp,
-    /// Who made it so.
-    pub by: String,
+    /// Its author.
+    pub by: Actor,
     /// Why.
     pub why: String,
     /// The digests of what the coordinators' own files said when it came into force, or when they

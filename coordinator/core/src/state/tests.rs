@@ -3,6 +3,7 @@
 use paasta_common::{assignment::Want, id::ReplicaId, spec::BounceMethod};
 
 use super::{
+    actor::Actor,
     command::{Command, Forget, Place, PlaceReplica, SetWant},
     outcome::{Outcome, Reason},
     *,
@@ -70,7 +71,7 @@ fn nothing_is_done_before_the_cluster_exists() {
     let envelope = Envelope {
         request_id: None,
         at: Timestamp(1),
-        by: "test".to_owned(),
+        by: Actor::claimed("test"),
         command: register(host(1)),
     };
     assert_eq!(
@@ -280,5 +281,5 @@ fn events_are_bounded_in_number_and_length() {
     assert_eq!(cluster.state.events().count(), event::EVENTS_MAX);
     let last = cluster.state.events().next_back().unwrap();
     assert!(last.text.len() <= event::EVENT_TEXT_BYTES_MAX);
-    assert_eq!((last.index, last.by.as_str()), (cluster.index, "test"));
+    assert_eq!((last.index, last.by.claim()), (cluster.index, "test"));
 }

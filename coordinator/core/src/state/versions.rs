@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use paasta_common::deployments::Deployments;
 use serde::{Deserialize, Serialize};
 
+use super::actor::Actor;
+
 /// The most bytes of one service's versions as text: 1,000 instances have room.
 pub const VERSIONS_BYTES_MAX: usize = 512 * 1024;
 
@@ -26,6 +28,6 @@ pub struct Versions {
 pub struct Source {
     /// Its name, without `refs/tags/`.
     pub tag: String,
-    /// Who pushed it, if they said so; empty otherwise.
-    pub by: String,
+    /// The author, as far as a caller named one.
+    pub by: Actor,
 }

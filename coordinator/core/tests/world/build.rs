@@ -16,6 +16,7 @@ use paasta_common::{
 use paasta_coordinator_core::plan::touched::Touched;
 use paasta_coordinator_core::state::{
     ClusterState,
+    actor::Actor,
     command::{Command, Envelope, Init, RegisterHost, SetInstance},
     outcome::Outcome,
 };
@@ -61,7 +62,7 @@ impl Cluster {
         let envelope = Envelope {
             request_id: request_id.map(str::to_owned),
             at: self.now,
-            by: "test".to_owned(),
+            by: Actor::claimed("test"),
             command,
         };
         self.state.apply(self.index, &envelope)

@@ -25,6 +25,7 @@ impl View<'_> {
                 .state
                 .instances()
                 .filter(|(_, known)| known.bounce.is_some() || known.pin.is_some())
+                .filter(|(id, _)| self.sight.covers_instance(id))
                 .map(|(id, _)| id.clone())
                 .collect(),
         };

@@ -1,6 +1,10 @@
 //! What happened lately, as the ring of the replicated state has it.
 
-use paasta_coordinator_core::state::event::{Event, EventKind, Subject};
+use paasta_common::id::{InstanceId, ServiceName};
+use paasta_coordinator_core::{
+    access::Sight,
+    state::event::{Event, EventKind, Subject},
+};
 use paasta_proto::v1;
 
 use super::View;
@@ -18,6 +22,7 @@ impl View<'_> {
         let wanted = |event: &&Event| {
             event.at.0 >= request.since_ms
                 && (request.instance.is_empty() || subject_is(&event.subject, &request.instance))
+                && is_seen(&event.subject, self.sight)
         };
         let newest = self.state.events().rev();
         let newer = newest.take_while(|event| event.index > request.after);
@@ -52,6 +57,20 @@ fn subject_is(subject: &Subject, instance: &str) -> bool {
     }
 }
 
+/// Whether a caller may see what an event is about: without all scopes, nothing but instances and
+/// services in them.
+fn is_seen(subject: &Subject, sight: &Sight) -> bool {
+    match (subject, sight) {
+        (_, Sight::Everything) => true,
+        (Subject::Instance(id), Sight::Within(_)) => sight.covers_instance(id),
+        (Subject::Config(scope), Sight::Within(_)) => match scope.parse::<InstanceId>() {
+            Ok(id) => sight.covers_instance(&id),
+            Err(_) => ServiceName::new(scope).is_ok_and(|service| sight.touches_service(&service)),
+        },
+        (Subject::Cluster | Subject::Host(_), Sight::Within(_)) => false,
+    }
+}
+
 fn event(event: &Event) -> v1::Event {
     let (instance, host) = match &event.subject {
         Subject::Instance(id) => (id.to_string(), String::new()),
@@ -62,7 +81,9 @@ fn event(event: &Event) -> v1::Event {
     v1::Event {
         index: event.index,
         at_ms: event.at.0,
-        by: event.by.clone(),
+        by: event.by.to_string(),
+        principal: event.by.identity().unwrap_or_default().to_owned(),
+        claimed: event.by.claim().to_owned(),
         kind: kind(event.kind).into(),
         kind_word: String::new(),
         instance,
@@ -82,5 +103,6 @@ fn kind(kind: EventKind) -> v1::EventKind {
         EventKind::Config => v1::EventKind::Config,
         EventKind::Alert => v1::EventKind::Alert,
         EventKind::Failure => v1::EventKind::Failure,
+        EventKind::Admin => v1::EventKind::Admin,
     }
 }

@@ -78,7 +78,7 @@ impl View<'_> {
             repositories_error: self
                 .repositories
                 .failing()
-                .next()
+                .find(|(service, _)| self.sight.touches_service(service))
                 .map(|(service, remote)| format!("{service}: {}", remote.error))
                 .unwrap_or_default(),
             stale: self.stale(stale),

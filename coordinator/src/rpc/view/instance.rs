@@ -235,7 +235,9 @@ fn overridden(known: &Override) -> v1::OverrideStatus {
         kind: words::override_kind(known.kind).into(),
         kind_word: String::new(),
         instances: known.kind.instances(),
-        by: known.by.clone(),
+        by: known.by.to_string(),
+        principal: known.by.identity().unwrap_or_default().to_owned(),
+        claimed: known.by.claim().to_owned(),
         since_ms: known.since.0,
     }
 }

@@ -95,7 +95,9 @@ impl View<'_> {
             .state
             .host(id)
             .and_then(|host| host.maintenance.clone());
-        let replicas = found.leaving.iter().map(|leaving| v1::LeavingReplica {
+        let seen = found.leaving.iter();
+        let seen = seen.filter(|leaving| self.sight.covers_instance(&leaving.instance));
+        let replicas = seen.map(|leaving| v1::LeavingReplica {
             id: leaving.id.to_string(),
             instance: leaving.instance.to_string(),
             app: leaving.app.to_string(),

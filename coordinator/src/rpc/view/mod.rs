@@ -18,6 +18,7 @@ use paasta_common::{
     time::Timestamp,
 };
 use paasta_coordinator_core::{
+    access::Sight,
     plan::{observed::Observed, report::Report},
     state::{ClusterState, problems::ProblemScope},
 };
@@ -56,6 +57,8 @@ pub struct View<'a> {
     pub drift: &'a [v1::SettingsDrift],
     /// The git repositories in trouble.
     pub repositories: &'a Troubled,
+    /// What the caller may see.
+    pub sight: &'a Sight,
     /// The time.
     pub now: Timestamp,
 }
@@ -140,7 +143,8 @@ impl View<'_> {
     /// # Errors
     /// [`RpcError::NotFound`] when it is not known.
     pub fn why(&self, id: &InstanceId) -> Result<v1::WhyResponse, RpcError> {
-        if self.state.instance(id).is_none() && !self.has_problems(id) {
+        let unknown = self.state.instance(id).is_none() && !self.has_problems(id);
+        if unknown || !self.sight.covers_instance(id) {
             return Err(not_found(&self.known(), "instance", &id.to_string()));
         }
         let events = v1::EventsRequest {
@@ -182,8 +186,9 @@ impl View<'_> {
     /// # Errors
     /// [`RpcError::NotFound`] when it is not known, or nothing was ever deployed.
     pub fn describe(&self, id: &InstanceId) -> Result<v1::DescribeResponse, RpcError> {
-        let Some(instance) = self.state.instance(id) else {
-            return Err(match self.has_problems(id) {
+        let seen = Some(id).filter(|id| self.sight.covers_instance(id));
+        let Some(instance) = seen.and_then(|id| self.state.instance(id)) else {
+            return Err(match seen.is_some() && self.has_problems(id) {
                 true => RpcError::NotFound {
                     what: format!("a deployed version of {id}"),
                     hint: format!("; `paasta why {id}` says why"),
@@ -215,7 +220,10 @@ impl View<'_> {
     /// # Errors
     /// [`RpcError::NotFound`] with close matches when there is none.
     pub fn instance_named(&self, name: &str) -> Result<InstanceId, RpcError> {
-        let known = |id: &InstanceId| self.state.instance(id).is_some() || self.has_problems(id);
+        let known = |id: &InstanceId| {
+            let is = self.state.instance(id).is_some() || self.has_problems(id);
+            is && self.sight.covers_instance(id)
+        };
         let id = name.parse().ok().filter(known);
         id.ok_or_else(|| not_found(&self.known(), "instance", name))
     }
@@ -225,7 +233,7 @@ impl View<'_> {
         self.known_of("")
     }
 
-    /// The same of one service, or of all when that is empty.
+    /// The same of one service, or of all when that is empty; as far as the caller may see it.
     fn known_of(&self, service: &str) -> BTreeSet<InstanceId> {
         let problems = self.state.problems().keys();
         let scopes = problems.filter_map(|scope| match scope {
@@ -236,6 +244,7 @@ impl View<'_> {
         instances
             .chain(scopes)
             .filter(|id| service.is_empty() || id.service.as_str() == service)
+            .filter(|id| self.sight.covers_instance(id))
             .cloned()
             .collect()
     }
@@ -251,6 +260,9 @@ impl View<'_> {
     /// The error, with the problem of the service's files for which no instance is known.
     fn explained(&self, error: RpcError, service: &str) -> RpcError {
         let scope = ServiceName::new(service).ok().map(ProblemScope::Service);
+        let scope = scope.filter(|_| {
+            ServiceName::new(service).is_ok_and(|name| self.sight.touches_service(&name))
+        });
         let problems = scope.and_then(|scope| self.state.problems().get(&scope));
         match (error, problems.and_then(|problems| problems.first())) {
             (RpcError::NotFound { what, hint }, Some(problem)) => RpcError::NotFound {
@@ -263,7 +275,10 @@ impl View<'_> {
 
     fn problems_of_services(&self, service: &str) -> Vec<v1::Problem> {
         let selected = |scope: &ProblemScope| match scope {
-            ProblemScope::Service(name) => service.is_empty() || name.as_str() == service,
+            ProblemScope::Service(name) => {
+                let chosen = service.is_empty() || name.as_str() == service;
+                chosen && self.sight.touches_service(name)
+            }
             ProblemScope::Instance(_) => false,
         };
         let of_services = self

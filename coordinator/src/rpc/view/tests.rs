@@ -138,6 +138,7 @@ fn golden_texts_are_made_of_what_the_view_answers() {
     let (cluster, observed) = bouncing();
     let planned = plan(&cluster.state, &observed, NOW);
     let view = View {
+        sight: &Sight::Everything,
         state: &cluster.state,
         observed: &observed,
         report: &planned.report,

@@ -113,6 +113,15 @@ fn reads() -> Vec<Row> {
         ),
         read("/paasta.v1.Joining/Hello", vec![Vec::new()]),
         read("/paasta.v1.Members/List", vec![Vec::new()]),
+        read("/paasta.v1.Principals/List", vec![Vec::new()]),
+        read(
+            "/paasta.v1.Principals/Audit",
+            vec![bytes(v1::AuditRequest {
+                limit: 1_000,
+                by: unknown(),
+                ..v1::AuditRequest::default()
+            })],
+        ),
         read("/paasta.v1.Operate/MaintenanceStatus", vec![Vec::new()]),
         read("/paasta.v1.Operate/BrakeStatus", vec![Vec::new()]),
         read(
@@ -276,6 +285,8 @@ fn writes() -> Vec<Row> {
                 host: String::new(),
             }),
         ),
+        write("/paasta.v1.Principals/Set", Vec::new()),
+        write("/paasta.v1.Principals/Remove", Vec::new()),
         write("/paasta.v1.Settings/Apply", Vec::new()),
     ]
 }

@@ -58,7 +58,7 @@ impl CreateToken {
             principal: self.principal.clone(),
             replace: self.replace,
             note: self.note.chars().take(NOTE_CHARS_MAX).collect(),
-            created_by: context.by.to_owned(),
+            created_by: context.by.clone(),
             created_at: context.at,
             revoked: None,
             last_key: None,

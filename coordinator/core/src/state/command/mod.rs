@@ -20,6 +20,7 @@ mod register_host;
 mod release_brake;
 mod remove_host;
 mod remove_instances;
+mod remove_principal;
 mod renew_node;
 mod reset_backoff;
 mod resume_bounce;
@@ -31,6 +32,7 @@ mod set_host_trouble;
 mod set_instance;
 mod set_override;
 mod set_pools;
+mod set_principal;
 mod set_problems;
 mod set_settings;
 mod set_space;
@@ -58,6 +60,7 @@ pub use register_host::RegisterHost;
 pub use release_brake::ReleaseBrake;
 pub use remove_host::RemoveHost;
 pub use remove_instances::{RemovalRule, RemoveInstances};
+pub use remove_principal::RemovePrincipal;
 pub use renew_node::RenewNode;
 pub use reset_backoff::ResetBackoff;
 pub use resume_bounce::ResumeBounce;
@@ -69,6 +72,7 @@ pub use set_host_trouble::SetHostTrouble;
 pub use set_instance::{Extent, SetInstance};
 pub use set_override::SetOverride;
 pub use set_pools::SetPools;
+pub use set_principal::SetPrincipal;
 pub use set_problems::SetProblems;
 pub use set_settings::SetSettings;
 pub use set_space::SetSpace;
@@ -82,6 +86,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClusterState,
+    actor::Actor,
     outcome::{Outcome, Reason},
 };
 
@@ -96,8 +101,8 @@ pub struct Envelope {
     pub request_id: Option<String>,
     /// When the leader proposed it.
     pub at: Timestamp,
-    /// Who asked for it: a certificate's name, or `planner`.
-    pub by: String,
+    /// Its author.
+    pub by: Actor,
     /// The command.
     pub command: Command,
 }
@@ -180,6 +185,10 @@ pub enum Command {
     RevokeToken(RevokeToken),
     /// A key that holds a name is replaced by a new one of the same holder.
     RenewNode(RenewNode),
+    /// A principal, and what it may see and change.
+    SetPrincipal(SetPrincipal),
+    /// A principal goes.
+    RemovePrincipal(RemovePrincipal),
 }
 
 /// The circumstances of a command, as its apply sees them.
@@ -187,7 +196,7 @@ pub enum Command {
 pub(super) struct Context<'a> {
     pub(super) index: u64,
     pub(super) at: Timestamp,
-    pub(super) by: &'a str,
+    pub(super) by: &'a Actor,
 }
 
 impl Command {
@@ -233,6 +242,8 @@ impl Command {
             Self::UseToken(command) => command.apply(state, context),
             Self::RevokeToken(command) => command.apply(state, context),
             Self::RenewNode(command) => command.apply(state, context),
+            Self::SetPrincipal(command) => command.apply(state, context),
+            Self::RemovePrincipal(command) => command.apply(state, context),
         }
     }
 }

@@ -61,7 +61,7 @@ impl SetOverride {
         let before = record.wanted();
         record.overridden = self.kind.map(|kind| Override {
             kind,
-            by: context.by.to_owned(),
+            by: context.by.clone(),
             since: context.at,
             index: context.index,
         });

@@ -54,7 +54,7 @@ impl SetSettings {
                     values: values.clone(),
                     previous: before.map(|before| Box::new(before.values)),
                     since: context.at,
-                    by: context.by.to_owned(),
+                    by: context.by.clone(),
                     why: self.why.clone(),
                     files,
                 };

@@ -41,7 +41,10 @@ impl SetVersions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{build::Cluster, state::command::Command, state::versions::Source};
+    use crate::{
+        build::Cluster,
+        state::{actor::Actor, command::Command, versions::Source},
+    };
 
     #[test]
     fn versions_come_change_and_go() {
@@ -50,7 +53,7 @@ mod tests {
         let set = |tag: &str| {
             let source = Source {
                 tag: tag.to_owned(),
-                by: String::new(),
+                by: Actor::default(),
             };
             Some(Box::new(Versions {
                 sources: [("all".to_owned(), source)].into(),
