@@ -11,7 +11,7 @@ use paasta_tests::tidy::{
 };
 
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
-const MAY_SLEEP: [(&str, &str); 24] = [
+const MAY_SLEEP: [(&str, &str); 25] = [
     (
         "agent/tests/docker/",
         "what dockerd, its files and /proc show wakes nobody; each loop has a deadline",
@@ -19,6 +19,10 @@ const MAY_SLEEP: [(&str, &str); 24] = [
     (
         "coordinator/tests/cluster/agent.rs",
         "an agent pauses before it tries the next coordinator, and takes its time where it is told to",
+    ),
+    (
+        "tests/src/sim/balancer.rs",
+        "a pretended load balancer takes its time, which is simulated",
     ),
     (
         "coordinator/tests/cluster/paced.rs",
