@@ -7,7 +7,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 # Test programs that need nothing but this machine's files and loopback.
-QUIET := cli identity links soa soak cluster store bad_hosts bounces newer paced placement program properties replication screens steps upkeep tidy reference
+QUIET := cli identity links soa soak cluster store bad_hosts bounces endpoints newer paced placement program properties proxies replication screens steps upkeep tidy reference
 # Faults on real coordinators: root, for mount namespaces.
 HOSTILE := hostile
 # Those that need Docker and root.

@@ -321,11 +321,8 @@ impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Capacity { missing, refusals } => {
-                write!(
-                    f,
-                    "{} cannot be placed: {refusals}",
-                    count(*missing, "replica")
-                )
+                let replicas = count(*missing, "replica");
+                write!(f, "{replicas} cannot be placed: {refusals}")
             }
             Self::OtherHost { replica, refusals } => {
                 write!(
