@@ -112,24 +112,14 @@ impl Agent {
             disk_limits: parts.settings.disk_limits,
         }));
         let steps = Arc::new(AtomicU64::new(0));
-        let watch = Watch {
-            engine: Arc::clone(&parts.engine),
-            host: parts.settings.host.to_string(),
-            step: Arc::clone(&steps),
-            inbox: inbox.clone(),
-            pace: parts.pace,
-        };
+        let watch = watch_of(&parts, &steps, &inbox);
         let sandboxes = Sandboxes::new(&parts.settings.sandboxes, parts.sandbox_budget_bytes);
         let mounts = PrivateMounts::new(parts.mounts.clone(), &parts.state_dir);
         let engine = &parts.engine;
         let clock = Arc::clone(&parts.clock);
         let captures = Captures::new(Arc::clone(engine), log_store(&parts), shutdown.clone());
         let logs = LogServer::new(&captures);
-        let exec = ExecServer::new(
-            Arc::clone(engine),
-            parts.settings.host.clone(),
-            ExecSettings::default(),
-        );
+        let exec = exec_server(&parts);
         let last_use_file = LastUseFile::new(&parts.state_dir);
         let actor = Actor {
             lanes: Lanes::new(
@@ -183,6 +173,22 @@ fn metered(parts: Parts, metrics: &Metrics) -> Parts {
     Parts {
         engine: Arc::new(engine),
         ..parts
+    }
+}
+
+/// Off, until it is set.
+fn exec_server(parts: &Parts) -> ExecServer {
+    let host = parts.settings.host.clone();
+    ExecServer::new(Arc::clone(&parts.engine), host, ExecSettings::default())
+}
+
+fn watch_of(parts: &Parts, steps: &Arc<AtomicU64>, inbox: &mpsc::Sender<Happened>) -> Watch {
+    Watch {
+        engine: Arc::clone(&parts.engine),
+        host: parts.settings.host.to_string(),
+        step: Arc::clone(steps),
+        inbox: inbox.clone(),
+        pace: parts.pace,
     }
 }
 

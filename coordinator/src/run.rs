@@ -479,21 +479,7 @@ fn build(
         followers: Followers::new(shutdown.clone()),
         rooms: rooms.clone(),
     };
-    let logs = LogsService {
-        admin: admin.clone(),
-        broker: sessions.logs.clone(),
-        leadership: led.clone(),
-        shutdown: shutdown.clone(),
-        places: Arc::new(Semaphore::new(READERS_MAX)),
-    };
-    let exec = ExecService {
-        admin: admin.clone(),
-        broker: sessions.exec.clone(),
-        leadership: led.clone(),
-        shutdown: shutdown.clone(),
-        enabled: options.system.coordinator.exec,
-        places: Places::default(),
-    };
+    let (logs, exec) = by_sessions(&options, &admin, &sessions, &led);
     let (operate, bounces, deploys, settings) = acting(&admin, &proposer);
     let members = members(&admin);
     let snapshots = SnapshotsService::new(
@@ -538,6 +524,31 @@ fn build(
         guard,
     };
     (leader, services)
+}
+
+/// The services that reach a host by its session.
+fn by_sessions(
+    options: &Options,
+    admin: &AdminService,
+    sessions: &Sessions,
+    led: &watch::Receiver<Option<Leadership>>,
+) -> (LogsService, ExecService) {
+    let logs = LogsService {
+        admin: admin.clone(),
+        broker: sessions.logs.clone(),
+        leadership: led.clone(),
+        shutdown: sessions.shutdown.clone(),
+        places: Arc::new(Semaphore::new(READERS_MAX)),
+    };
+    let exec = ExecService {
+        admin: admin.clone(),
+        broker: sessions.exec.clone(),
+        leadership: led.clone(),
+        shutdown: sessions.shutdown.clone(),
+        enabled: options.system.coordinator.exec,
+        places: Places::default(),
+    };
+    (logs, exec)
 }
 
 fn sessions(

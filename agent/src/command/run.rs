@@ -98,13 +98,7 @@ async fn serve(
     // Half at least is for dockerd, probes and logs.
     let room = raise_limit() / 2;
     let http = match http {
-        Some((at, tokens)) => Some(Endpoint {
-            listener: http::bind(at.address).await?,
-            at,
-            room,
-            tls: options.tls.as_ref().map(|(tls, _)| tls.clone()),
-            tokens,
-        }),
+        Some(http) => Some(endpoint(http, room, &options).await?),
         None => None,
     };
     let started = Agent::start(parts(&options, Arc::clone(&engine)), shutdown.clone());
@@ -159,6 +153,20 @@ async fn serve(
     }
     tracing::info!("agent stopped; containers go on");
     Ok(())
+}
+
+async fn endpoint(
+    (at, tokens): (HttpAddress, Option<PathBuf>),
+    room: usize,
+    options: &Options,
+) -> anyhow::Result<Endpoint> {
+    Ok(Endpoint {
+        listener: http::bind(at.address).await?,
+        at,
+        room,
+        tls: options.tls.as_ref().map(|(tls, _)| tls.clone()),
+        tokens,
+    })
 }
 
 fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {

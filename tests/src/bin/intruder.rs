@@ -37,6 +37,8 @@ use tonic::transport::Channel;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it waits as a host for work.
 const WORK: Duration = Duration::from_secs(15);
+/// For how long it goes on as a host that has work: until it is reported healthy, and shown so.
+const LINGER: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 /// The form of a message of consensus.
 const FORMAT: u8 = 1;
@@ -121,11 +123,11 @@ async fn run(args: &Args) -> Result<()> {
             let other = &grpc[(at + 1) % grpc.len()];
             say(Attack::Vote, address, vote(way, address, other).await)?;
         }
-        for (attack, id, pool) in [
-            (Attack::Register, "evil", "evil"),
-            (Attack::Impersonate, "h1", "default"),
+        for (attack, id, pool, linger) in [
+            (Attack::Register, "evil", "evil", LINGER),
+            (Attack::Impersonate, "h1", "default", Duration::ZERO),
         ] {
-            let got = host(way, &grpc, id, pool).await;
+            let got = host(way, &grpc, (id, pool), linger).await;
             say(attack, &grpc.join(","), got)?;
         }
     }
@@ -298,7 +300,12 @@ impl Dial for Dialler {
 }
 
 /// Speaks as a host, and runs in its imagination what it is sent: returns the environment of that.
-async fn host(way: Way, coordinators: &[String], id: &str, pool: &str) -> Result<String> {
+async fn host(
+    way: Way,
+    coordinators: &[String],
+    (id, pool): (&str, &str),
+    linger: Duration,
+) -> Result<String> {
     let dir = Path::new("/tmp").join(format!("{id}-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
     let dial: (Vec<String>, Arc<dyn Dial>) = (coordinators.to_vec(), Arc::new(Dialler(way)));
@@ -314,8 +321,7 @@ async fn host(way: Way, coordinators: &[String], id: &str, pool: &str) -> Result
         let containers = host.engine.containers();
         if let Some(found) = containers.values().next() {
             let env = format!("{:?}", found.spec.env);
-            // Long enough that it is reported healthy, and shown so.
-            sleep(WORK / 2).await;
+            sleep(linger).await;
             return Ok(env);
         }
         sleep(LOOK).await;
