@@ -3,6 +3,10 @@
 
 #[path = "control/clocks.rs"]
 mod clocks;
+#[path = "control/clusters.rs"]
+mod clusters;
+#[path = "control/plans.rs"]
+mod plans;
 #[path = "control/secrets.rs"]
 mod secrets;
 #[path = "../../cli/tests/cli/verbs.rs"]
@@ -52,6 +56,11 @@ fn free(count: usize) -> Result<Vec<String>> {
 impl Plane {
     /// A cluster that follows git.
     fn start(more: &str) -> Result<Self> {
+        Self::named("demo", more)
+    }
+
+    /// The same, of another name.
+    fn named(cluster: &str, more: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         for name in ["config", "soa"] {
             fs::create_dir(dir.path().join(name))?;
@@ -59,7 +68,7 @@ impl Plane {
         let (addresses, http) = (free(MEMBERS)?, free(MEMBERS)?);
         let soa = dir.path().join("soa");
         let yaml = format!(
-            "cluster: demo\ndocker_registry: localhost:1\nsoa_dir: {}\n\
+            "cluster: {cluster}\ndocker_registry: localhost:1\nsoa_dir: {}\n\
              deployments: {{every_seconds: 1}}\n{more}",
             soa.display()
         );
@@ -79,7 +88,7 @@ impl Plane {
         let members: Vec<String> = (0..MEMBERS)
             .map(|at| format!("{}={}", at + 1, plane.addresses[at]))
             .collect();
-        let mut words = vec!["cluster", "init", "--cluster", "demo"];
+        let mut words = vec!["cluster", "init", "--cluster", cluster];
         for member in &members {
             words.extend(["--member", member]);
         }
