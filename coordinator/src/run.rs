@@ -479,7 +479,7 @@ fn build(
         followers: Followers::new(shutdown.clone()),
         rooms: rooms.clone(),
     };
-    let (logs, exec) = by_sessions(&options, &admin, &sessions, &led);
+    let (logs, exec) = by_sessions((&options, &guard), &admin, &sessions, &led);
     let (operate, bounces, deploys, settings) = acting(&admin, &proposer);
     let members = members(&admin);
     let snapshots = SnapshotsService::new(
@@ -528,7 +528,7 @@ fn build(
 
 /// The services that reach a host by its session.
 fn by_sessions(
-    options: &Options,
+    (options, guard): (&Options, &Guard),
     admin: &AdminService,
     sessions: &Sessions,
     led: &watch::Receiver<Option<Leadership>>,
@@ -547,6 +547,7 @@ fn by_sessions(
         shutdown: sessions.shutdown.clone(),
         enabled: options.system.coordinator.exec,
         places: Places::default(),
+        audit: guard.audit().clone(),
     };
     (logs, exec)
 }

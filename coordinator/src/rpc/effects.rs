@@ -62,6 +62,8 @@ pub const EFFECTS: &[(&str, &[(&str, Effect)])] = &[
             ("History", Shows(read::<v1::HistoryRequest>)),
         ],
     ),
+    // A stream: its service reads the first message, checks the scope and records it.
+    ("paasta.v1.Exec", &[("Run", Apart)]),
     (
         "paasta.v1.Joining",
         &[

@@ -5,11 +5,10 @@ use std::{io, net::SocketAddr, time::Duration};
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, authority_server::AuthorityServer,
     bounces_server::BouncesServer, cluster_server::ClusterServer, deploys_server::DeploysServer,
-    exec_server::ExecServer,
-    joining_server::JoiningServer, logs_server::LogsServer, members_server::MembersServer,
-    operate_server::OperateServer, principals_server::PrincipalsServer,
-    settings_server::SettingsServer, snapshots_server::SnapshotsServer,
-    tokens_server::TokensServer,
+    exec_server::ExecServer, joining_server::JoiningServer, logs_server::LogsServer,
+    members_server::MembersServer, operate_server::OperateServer,
+    principals_server::PrincipalsServer, settings_server::SettingsServer,
+    snapshots_server::SnapshotsServer, tokens_server::TokensServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -27,9 +26,9 @@ use tower::layer::layer_fn;
 use super::{
     access::Access, admin::AdminService, agents::AgentsService, authority::AuthorityService,
     bounces::BouncesService, cluster::ClusterService, connections::Noted, deploys::DeploysService,
-    exec::ExecService, guard::Guard, joining::JoiningService, logs::LogsService, members::MembersService,
-    operate::OperateService, principals::PrincipalsService, settings::SettingsService,
-    snapshots::SnapshotsService, tokens::TokensService,
+    exec::ExecService, guard::Guard, joining::JoiningService, logs::LogsService,
+    members::MembersService, operate::OperateService, principals::PrincipalsService,
+    settings::SettingsService, snapshots::SnapshotsService, tokens::TokensService,
 };
 use crate::raft::{Consensus, RaftServer};
 

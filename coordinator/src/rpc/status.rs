@@ -175,7 +175,9 @@ impl From<RpcError> for Status {
                 ProposalError::Undecodable { .. } => Self::internal(text),
             },
             RpcError::Member(error) => Self::new(member_code(&error), text),
-            RpcError::Denied { .. } | RpcError::OtherHost { .. } | RpcError::ExecDenied { .. } => Self::permission_denied(text),
+            RpcError::Denied { .. } | RpcError::OtherHost { .. } | RpcError::ExecDenied { .. } => {
+                Self::permission_denied(text)
+            }
             RpcError::Refused(reason) => Self::new(refusal_code(&reason), text),
             RpcError::Keeper(KeeperError::NoKey) => Self::unavailable(text),
             RpcError::Keeper(_) => Self::internal(text),
