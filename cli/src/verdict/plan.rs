@@ -173,7 +173,7 @@ fn short(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use paasta_common::{
         id::AppId,
@@ -193,6 +193,7 @@ mod tests {
             bounce: BounceSpec::default(),
             replication_threshold: 50,
             team: None,
+            namespaces: BTreeMap::new(),
             monitoring: Monitoring::default(),
             autoscaling: None,
         }

@@ -137,6 +137,7 @@ impl Scene {
             read: &read,
             drift: &[],
             repositories: &Troubled::default(),
+            sight: &Sight::Everything,
             now: self.world.now(),
         })
     }
