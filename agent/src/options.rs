@@ -154,8 +154,14 @@ impl Options {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: None,
         };
+        let tls = match &ours.tls {
+            Some(files) => Some(tls(system, &host.id, files)?),
+            None => None,
+        };
+        // A certificate is of one cluster: this agent is in no other.
+        let of_certificate = || Some(tls.as_ref()?.0.identity().cluster().clone());
         Ok(Self {
-            cluster: system.cluster.clone(),
+            cluster: system.cluster.clone().or_else(of_certificate),
             settings,
             mounts: Mounts::new(system),
             coordinators: ours.coordinators.clone(),
@@ -176,10 +182,7 @@ impl Options {
                 disks: Duration::from_secs(ours.disk_look_seconds),
                 ..Pace::default()
             },
-            tls: match &ours.tls {
-                Some(files) => Some(tls(system, &host.id, files)?),
-                None => None,
-            },
+            tls,
             host,
             state_dir,
         })

@@ -30,7 +30,7 @@ Hosts:         maintenance, cleanup
 Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
                autoscale, backoff, brake
 Pipeline:      check, cook-image, itest, security-check, push-to-registry, pipeline
-Coordinators:  cluster, coordinator, settings, snapshot, generate-deployments
+Coordinators:  cluster, coordinator, settings, snapshot, generate-deployments, auth
 New services:  new-service, validate, local-run
 This program:  completions, man, version, help
 
@@ -130,6 +130,9 @@ pub enum Command {
     /// Show and change the operators' settings that decide what a container is
     #[command(subcommand)]
     Settings(cmd::settings::Command),
+    /// Take rights away, give them back, show your own certificate
+    #[command(subcommand)]
+    Auth(cmd::revoke::Command),
     /// Make a cluster, ask its coordinators
     #[command(subcommand)]
     Cluster(cmd::cluster::Command),

@@ -20,6 +20,7 @@ pub mod options;
 pub mod peers;
 pub mod propose;
 pub mod raft;
+pub mod refusals;
 pub mod rpc;
 pub mod run;
 pub mod sessions;

@@ -22,7 +22,7 @@ use paasta_process::{
 
 use crate::{
     leader::SMALL_REPLICAS,
-    raft::{RaftOptions, TlsDial},
+    raft::{PlainDial, RaftOptions, TlsDial},
     witness::Watched,
 };
 
@@ -104,19 +104,24 @@ impl Options {
     ///
     /// # Errors
     /// [`OptionsError`] names the key and what was expected.
-    pub fn new(system: SystemConfig, insecure: Option<Cidr>) -> Result<Self, OptionsError> {
-        let ours = &system.coordinator;
-        let node_id = ours.node_id.ok_or(OptionsError::NoNodeId)?;
-        let listen: SocketAddr = ours.listen.parse().map_err(|_| OptionsError::Listen {
-            value: ours.listen.clone(),
+    pub fn new(mut system: SystemConfig, insecure: Option<Cidr>) -> Result<Self, OptionsError> {
+        let node_id = system.coordinator.node_id.ok_or(OptionsError::NoNodeId)?;
+        let listen = &system.coordinator.listen;
+        let listen: SocketAddr = listen.parse().map_err(|_| OptionsError::Listen {
+            value: listen.clone(),
         })?;
-        let tls = match &ours.tls {
+        let tls = match &system.coordinator.tls {
             Some(files) => Some(tls(&system, node_id, files)?),
             None => {
                 listen::check_listen(listen, insecure)?;
                 None
             }
         };
+        if let (None, Some((tls, _))) = (&system.cluster, &tls) {
+            // A certificate is of one cluster: this coordinator is in no other.
+            system.cluster = Some(tls.identity().cluster().clone());
+        }
+        let ours = &system.coordinator;
         let http_listen = http_address("coordinator.http_listen", &ours.http_listen, insecure)?;
         let mut raft = RaftOptions {
             heartbeat_ms: ours.heartbeat_ms,
@@ -126,9 +131,12 @@ impl Options {
             cluster_name: system.cluster.as_ref().map(ToString::to_string),
             ..RaftOptions::new(node_id, &ours.advertise, &ours.data_dir)
         };
-        if let Some((tls, _)) = &tls {
-            raft.dial = Arc::new(TlsDial(tls.clone()));
-        }
+        raft.dial = match &tls {
+            Some((tls, _)) => Arc::new(TlsDial(tls.clone())),
+            None => Arc::new(PlainDial {
+                insecure_test_network: insecure,
+            }),
+        };
         let plan = PlanSettings {
             lease_ms: ours.lease_ms,
             lost_after_ms: ours.lost_after_ms,

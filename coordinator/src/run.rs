@@ -44,6 +44,8 @@ use crate::{
         looks::Looks,
         members::MembersService,
         operate::OperateService,
+        revocations::RevocationsService,
+        rights::Rights,
         server::{ServeError, Services, bind, serve},
         settings::SettingsService,
         snapshots::SnapshotsService,
@@ -151,6 +153,9 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     });
     let secure = tls.map(|(tls, _)| (tls, metrics.handshakes().clone()));
     let incoming = Connections::new(listener, limits, &counts, secure);
+    let sweeping = incoming
+        .peers()
+        .map(|peers| tokio::spawn(peers.sweep(coordinator.services.rights.clone())));
     let mut api = coordinator.api();
     api.connections.push(incoming.open());
     let reading = async {
@@ -162,8 +167,8 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     };
     let beating = tokio::spawn(metrics.beat());
     let (served, ()) = tokio::join!(Box::pin(coordinator.serve(incoming)), reading);
-    if let Some(following) = following {
-        following.abort();
+    for task in [following, sweeping].into_iter().flatten() {
+        task.abort();
     }
     beating.abort();
     served
@@ -229,6 +234,7 @@ impl Coordinator {
         let raft = RaftOptions {
             clock: cluster_clock.clone(),
             flush_timer: metrics.flush_timer(),
+            refusals: Some(metrics.refusals().clone()),
             ..options.raft.clone()
         };
         let rooms = Rooms::new(raft.data_dir.clone(), raft.volume.clone(), raft.io);
@@ -426,6 +432,11 @@ fn build(
         gate: gate.clone(),
         consensus: consensus.clone(),
         machine: machine.clone(),
+        revoker: options.tls.is_some().then(|| proposer.clone()),
+    };
+    let revocations = RevocationsService {
+        admin: admin.clone(),
+        proposer: proposer.clone(),
     };
     let snapshots = SnapshotsService::new(
         gate.clone(),
@@ -443,6 +454,12 @@ fn build(
         configured: options.system.cluster,
         rooms: rooms.clone(),
     };
+    let rights = Rights::new(
+        options.tls.is_some(),
+        leader.machine.clone(),
+        consensus.clone(),
+        leader.metrics.refusals().clone(),
+    );
     let services = Services {
         consensus: consensus.clone(),
         agents: AgentsService::new(gate, sessions, led),
@@ -455,6 +472,8 @@ fn build(
         deploys,
         settings,
         snapshots,
+        revocations,
+        rights,
     };
     (leader, services)
 }

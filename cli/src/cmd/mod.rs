@@ -49,6 +49,7 @@ pub mod new_service;
 pub mod pipeline;
 pub mod push_to_registry;
 pub mod quorum;
+pub mod revoke;
 pub mod security_check;
 pub mod settings;
 pub mod snapshot;
@@ -100,6 +101,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Brake(command) => brake::run(command, context).await,
         args::Command::Cleanup(args) => cleanup::run(&args, context).await,
         args::Command::Settings(command) => settings::run(command, context).await,
+        args::Command::Auth(command) => revoke::run(command, context).await,
         args::Command::Cluster(command) => cluster::run(command, context).await,
         args::Command::Coordinator(command) => coordinator::run(command, context).await,
         args::Command::Snapshot(command) => snapshot::run(command, context).await,
@@ -173,6 +175,19 @@ impl Context {
     /// # Errors
     /// One of them is missing or cannot be used, or the certificate is not valid now.
     pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let Some(files) = self.tls_files()? else {
+            return Ok(None);
+        };
+        let tls = Tls::read(&files, ClientCertificates::Required)?;
+        tls.credentials().check(SystemTime::now())?;
+        Ok(Some(tls))
+    }
+
+    /// The files of TLS that are named; nothing when none is.
+    ///
+    /// # Errors
+    /// One of them is not named.
+    pub fn tls_files(&self) -> anyhow::Result<Option<Files>> {
         let Global {
             tls_ca,
             tls_cert,
@@ -187,14 +202,11 @@ impl Context {
                  PAASTA_TLS_CERT and PAASTA_TLS_KEY): name all three files, or none"
             ),
         };
-        let files = Files {
+        Ok(Some(Files {
             ca: ca.clone(),
             certificate: certificate.clone(),
             key: key.clone(),
-        };
-        let tls = Tls::read(&files, ClientCertificates::Required)?;
-        tls.credentials().check(SystemTime::now())?;
-        Ok(Some(tls))
+        }))
     }
 
     /// The addresses of the coordinators of a cluster: those of `cli.clusters`, else those that are

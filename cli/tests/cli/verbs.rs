@@ -26,6 +26,13 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
     ("brake status", &[""]),
     ("brake release", &["--yes"]),
     ("cleanup", &["--dry-run", "", "--force"]),
+    (
+        "auth revoke",
+        &["agent/host1", "admin/alice --issued-before"],
+    ),
+    ("auth restore", &["agent/host1 --also-before"]),
+    ("auth revoked", &["", "--stale"]),
+    ("auth certificate", &[""]),
     ("settings diff", &["", "--from 1"]),
     ("settings apply", &["--from 1 --yes"]),
     (

@@ -24,6 +24,7 @@ use crate::{
     key::{self, FileError},
     leaf::{self, LeafError, Validity},
     name::Identity,
+    renewal,
 };
 
 /// Certificates in one file, at most: a bundle during a rotation, a chain with intermediates.
@@ -177,15 +178,47 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads the files.
+    /// Reads the files, and finishes a renewal that was cut short.
     ///
     /// # Errors
     /// [`CredentialsError`] names the file. The dates are for [`Credentials::check`].
     pub fn read(files: &Files) -> Result<Self, CredentialsError> {
-        let provider = Arc::new(ring::default_provider());
-        let roots = roots(&files.ca)?;
-        let what = files.certificate.display().to_string();
+        Self::read_as_they_are(files).or_else(|error| renewal::finish(files, error))
+    }
+
+    pub(crate) fn read_as_they_are(files: &Files) -> Result<Self, CredentialsError> {
         let chain = certificates(&files.certificate)?;
+        Self::new(roots(&files.ca)?, chain, &key::read_key(&files.key)?, files)
+    }
+
+    /// The same program with another certificate and key, in PEM; and with other authorities, unless
+    /// that text is empty.
+    ///
+    /// # Errors
+    /// [`CredentialsError`].
+    pub(crate) fn with(
+        &self,
+        certificate: &str,
+        key: &str,
+        authorities: &str,
+    ) -> Result<Self, CredentialsError> {
+        let issued = || "the certificate that was issued".to_owned();
+        let chain = parse(certificate.as_bytes(), issued())?;
+        let roots = match authorities {
+            "" => (*self.roots).clone(),
+            pem => store(parse(pem.as_bytes(), issued())?, &issued())?,
+        };
+        Self::new(roots, chain, key.as_bytes(), &self.files)
+    }
+
+    fn new(
+        roots: RootCertStore,
+        chain: Vec<CertificateDer<'static>>,
+        key: &[u8],
+        files: &Files,
+    ) -> Result<Self, CredentialsError> {
+        let provider = Arc::new(ring::default_provider());
+        let what = files.certificate.display().to_string();
         let leaf = &chain[0];
         let of_leaf = |source| CredentialsError::Identity {
             what: what.clone(),
@@ -194,7 +227,7 @@ impl Credentials {
         let identity = leaf::identity(leaf).map_err(of_leaf)?;
         let validity = leaf::validity(leaf).ok_or_else(|| of_leaf(LeafError::Unreadable))?;
         let key_name = files.key.display().to_string();
-        let key = PrivateKeyDer::from_pem_slice(&key::read_key(&files.key)?);
+        let key = PrivateKeyDer::from_pem_slice(key);
         let key = key.map_err(|source| CredentialsError::Pem {
             what: key_name.clone(),
             expected: "one private key",
@@ -220,6 +253,12 @@ impl Credentials {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The subject of the authority that signed the certificate; empty when it cannot be read.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        leaf::issuer(&self.certified.cert[0]).unwrap_or_default()
     }
 
     /// When the certificate may be used.
@@ -269,6 +308,9 @@ impl Credentials {
                 why,
             })
         };
+        if let Err(error) = leaf::proven(&self.certified.cert[0]) {
+            return Err(unusable(error.to_string()));
+        }
         let provider = Arc::clone(&self.provider);
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), provider).build();
@@ -296,23 +338,38 @@ impl Credentials {
 
 /// Reads a bundle of authorities.
 fn roots(path: &std::path::Path) -> Result<RootCertStore, CredentialsError> {
+    store(certificates(path)?, &path.display().to_string())
+}
+
+fn store(
+    certificates: Vec<CertificateDer<'static>>,
+    what: &str,
+) -> Result<RootCertStore, CredentialsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates {
         roots
             .add(certificate)
             .map_err(|source| CredentialsError::Certificate {
-                what: path.display().to_string(),
+                what: what.to_owned(),
                 source,
             })?;
     }
     Ok(roots)
 }
 
+/// A bundle of authorities, in PEM.
+pub(crate) fn roots_of(pem: &str) -> Result<RootCertStore, CredentialsError> {
+    let what = || "the bundle of authorities".to_owned();
+    store(parse(pem.as_bytes(), what())?, &what())
+}
+
 /// Reads a file of one certificate or more.
 fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
-    let what = path.display().to_string();
-    let bytes = key::read(path)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes)
+    parse(&key::read(path)?, path.display().to_string())
+}
+
+fn parse(bytes: &[u8], what: String) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes)
         .take(CERTIFICATES_MAX + 1)
         .collect();
     let certificates = certificates.map_err(|source| CredentialsError::Pem {

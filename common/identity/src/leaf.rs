@@ -11,6 +11,10 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 
 use crate::name::{Identity, IdentityError};
 
+/// The longest time for which a certificate of a program or a person may be valid: one that is
+/// revoked has to be remembered for so long.
+pub const LIFE_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
+
 /// Why a certificate names no identity.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LeafError {
@@ -20,6 +24,9 @@ pub enum LeafError {
     /// It has no name of this form, or several.
     #[error("it has {0} names of the form paasta://CLUSTER/ROLE/NAME, expected exactly one")]
     Names(usize),
+    /// It is valid for too long.
+    #[error("it is valid for {0} days, and at most {most} are accepted: issue it for a shorter time", most = LIFE_MAX.as_secs() / (24 * 3600))]
+    Life(u64),
     /// Its name is wrong.
     #[error(transparent)]
     Name(#[from] IdentityError),
@@ -70,6 +77,21 @@ pub(crate) fn identity(der: &CertificateDer<'_>) -> Result<Identity, LeafError> 
     }
 }
 
+/// The identity of a certificate, and when it may be used.
+///
+/// # Errors
+/// [`LeafError`], also when it is valid for longer than [`LIFE_MAX`].
+pub(crate) fn proven(der: &CertificateDer<'_>) -> Result<(Identity, Validity), LeafError> {
+    let identity = identity(der)?;
+    let validity = validity(der).ok_or(LeafError::Unreadable)?;
+    let life = validity.not_after.duration_since(validity.not_before);
+    let life = life.unwrap_or_default();
+    match life > LIFE_MAX {
+        true => Err(LeafError::Life(life.as_secs() / (24 * 3600))),
+        false => Ok((identity, validity)),
+    }
+}
+
 /// When a certificate may be used.
 pub(crate) fn validity(der: &CertificateDer<'_>) -> Option<Validity> {
     let certificate = parse(der)?;
@@ -78,6 +100,11 @@ pub(crate) fn validity(der: &CertificateDer<'_>) -> Option<Validity> {
         not_before: moment(validity.not_before.timestamp()),
         not_after: moment(validity.not_after.timestamp()),
     })
+}
+
+/// The subject of the authority that signed a certificate.
+pub(crate) fn issuer(der: &CertificateDer<'_>) -> Option<String> {
+    Some(parse(der)?.issuer().to_string())
 }
 
 /// The public key of a certificate with its algorithm (`SubjectPublicKeyInfo`).

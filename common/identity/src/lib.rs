@@ -6,10 +6,14 @@ pub mod accept;
 pub mod authority;
 pub mod connect;
 pub mod credentials;
+pub mod flood;
+pub mod late;
 pub mod name;
 pub mod peer;
 pub mod pin;
+pub mod plain;
 pub mod reason;
+pub mod renewal;
 pub mod tls;
 pub mod token;
 
@@ -19,7 +23,7 @@ mod verify;
 
 pub use credentials::{Credentials, CredentialsError, Files};
 pub use key::FileError;
-pub use leaf::{LeafError, Validity};
+pub use leaf::{LIFE_MAX, LeafError, Validity};
 pub use name::{Identity, IdentityError, Role};
 pub use peer::Peer;
 pub use tls::{ClientCertificates, Tls};

@@ -1,27 +1,45 @@
 //! The other end of a connection, as its certificate proves it.
 
-use crate::name::{Identity, Role};
+use std::time::SystemTime;
+
+use crate::{
+    leaf::Validity,
+    name::{Identity, Role},
+};
 
 /// The proven identity of the other end; `None` where it sent no certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    identity: Option<Identity>,
+    proven: Option<(Identity, Validity)>,
 }
 
 impl Peer {
-    pub(crate) fn new(identity: Option<Identity>) -> Self {
-        Self { identity }
+    pub(crate) fn new(proven: Option<(Identity, Validity)>) -> Self {
+        Self { proven }
     }
 
     /// Its identity, where it proved one.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
+        self.proven.as_ref().map(|(identity, _)| identity)
     }
 
     /// Its role, where it proved one.
     #[must_use]
     pub fn role(&self) -> Option<Role> {
         self.identity().map(Identity::role)
+    }
+
+    /// When its certificate may be used, where it showed one.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        self.proven.as_ref().map(|(_, validity)| *validity)
+    }
+
+    /// Whether its certificate has expired by `now`: a connection may outlive it.
+    #[must_use]
+    pub fn is_expired(&self, now: SystemTime) -> bool {
+        self.validity()
+            .is_some_and(|validity| now > validity.not_after)
     }
 }

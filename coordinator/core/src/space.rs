@@ -153,7 +153,9 @@ fn weight(command: &Command) -> Weight {
         | Command::SetSpace(_)
         | Command::SetWant(_)
         | Command::NoteAbsence(_)
-        | Command::Forget(_) => Weight::Mends,
+        | Command::Forget(_)
+        | Command::RevokeIdentity(_)
+        | Command::RestoreIdentity(_) => Weight::Mends,
         Command::RegisterHost(_)
         | Command::HostLost(_)
         | Command::HostBack(_)

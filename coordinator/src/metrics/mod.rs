@@ -19,7 +19,10 @@ use paasta_process::{
 };
 use tokio::sync::watch;
 
-use crate::{propose::ProposalError, raft::RaftStatus, rpc::view::View, store::FlushTimer};
+use crate::{
+    propose::ProposalError, raft::RaftStatus, refusals::Refusals as CallRefusals, rpc::view::View,
+    store::FlushTimer,
+};
 
 /// What a coordinator counts. Clones are the same.
 #[derive(Clone, Debug)]
@@ -38,6 +41,7 @@ pub struct Metrics {
     unrecognized_values: Counts,
     connections: Refusals,
     handshakes: Handshakes,
+    refusals: CallRefusals,
 }
 
 impl Default for Metrics {
@@ -112,6 +116,7 @@ impl Metrics {
             ),
             connections: Refusals::new(&meters),
             handshakes: Handshakes::new(&meters),
+            refusals: CallRefusals::new(&meters),
             meters,
         }
         .beginning_at_zero()
@@ -153,6 +158,11 @@ impl Metrics {
     /// Where TLS handshakes that failed are counted.
     pub fn handshakes(&self) -> &Handshakes {
         &self.handshakes
+    }
+
+    /// Where refused calls and ended connections are counted.
+    pub fn refusals(&self) -> &CallRefusals {
+        &self.refusals
     }
 
     /// Hears how long flushes of the log take.

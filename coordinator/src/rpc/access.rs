@@ -1,10 +1,12 @@
 //! Decides, before any service gets a call, for which identity it is made and whether that identity
 //! may make it. A coordinator that passes a call on names the identity that it found; from every
-//! other caller such a name is removed. Connections without TLS are not judged: they are on loopback.
+//! other caller such a name is removed. Where the endpoint has TLS, a call without a proven caller is
+//! refused; without TLS it is on loopback, and nothing is judged.
 
 use std::{
     str::FromStr as _,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -15,6 +17,7 @@ use tower::Service;
 
 use super::{
     peers::{CLIENT, FORWARDED, PRINCIPAL},
+    rights::{self, Rights},
     roles,
     status::RpcError,
 };
@@ -23,14 +26,17 @@ use crate::caller::{Caller, on_behalf_of};
 /// Characters of a refused method that are repeated, at most.
 const METHOD_MAX: usize = 128;
 
-/// Lets the calls through that the table of roles allows.
-#[derive(Clone, Debug)]
-pub struct Access<S>(S);
+/// Lets the calls through that the caller's standing and the table of roles allow.
+#[derive(Clone)]
+pub struct Access<S> {
+    inner: S,
+    rights: Rights,
+}
 
 impl<S> Access<S> {
     /// Before a service.
-    pub fn new(inner: S) -> Self {
-        Self(inner)
+    pub fn new(inner: S, rights: Rights) -> Self {
+        Self { inner, rights }
     }
 }
 
@@ -45,23 +51,39 @@ where
     type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let peer = Caller::of(request.extensions()).and_then(Caller::peer);
-        let Some(peer) = peer.cloned() else {
-            return self.0.call(request).boxed();
-        };
-        let path = request.uri().path().to_owned();
-        match judge(peer.identity(), request.headers_mut(), &path) {
-            Ok(principal) => on_behalf_of(principal, self.0.call(request)).boxed(),
+        match permit(&self.rights, &mut request) {
+            Ok(None) => self.inner.call(request).boxed(),
+            Ok(Some(principal)) => on_behalf_of(principal, self.inner.call(request)).boxed(),
             Err(error) => {
-                tracing::warn!(%error, "a call is refused");
+                if let Some(cause) = rights::cause(&error) {
+                    self.rights.refusals().call(cause, &error.to_string());
+                }
                 std::future::ready(Ok(error.into_http())).boxed()
             }
         }
     }
+}
+
+/// The identity for which the call is made, if it may make it now; `None` without TLS.
+fn permit(
+    rights: &Rights,
+    request: &mut http::Request<Body>,
+) -> Result<Option<Identity>, RpcError> {
+    let Some(peer) = rights.peer(Caller::of(request.extensions()))? else {
+        return Ok(None);
+    };
+    let standing = rights.standing(&peer, SystemTime::now())?;
+    let path = request.uri().path().to_owned();
+    rights.check_method(standing, peer.identity(), &path)?;
+    let principal = judge(peer.identity(), request.headers_mut(), &path)?;
+    if peer.identity() != Some(&principal) {
+        rights.check_named(&principal)?;
+    }
+    Ok(Some(principal))
 }
 
 /// The identity for which the call is made, if it may make it. The headers that only a coordinator

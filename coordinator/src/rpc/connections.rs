@@ -24,6 +24,7 @@ use tokio_stream::Stream;
 use tonic::{Status, body::Body, transport::server::Connected};
 use tower::Service;
 
+use super::rights::sweep::OpenPeers;
 use crate::caller::Caller;
 
 /// The preface of HTTP/2 and the head of the first frame of settings.
@@ -34,8 +35,8 @@ const GREETING: Greeting = Greeting(24 + 9);
 pub enum Connections {
     /// Without TLS.
     Plain(Acceptor),
-    /// After their handshakes.
-    Secure(Box<SecureAcceptor>),
+    /// After their handshakes, which are noted.
+    Secure(Box<SecureAcceptor>, OpenPeers),
 }
 
 impl Connections {
@@ -52,7 +53,8 @@ impl Connections {
             None => Self::Plain(acceptor),
             Some((tls, counts)) => {
                 let bounds = HandshakeLimits::default();
-                Self::Secure(Box::new(SecureAcceptor::new(acceptor, tls, bounds, counts)))
+                let acceptor = SecureAcceptor::new(acceptor, tls, bounds, counts);
+                Self::Secure(Box::new(acceptor), OpenPeers::default())
             }
         }
     }
@@ -61,7 +63,15 @@ impl Connections {
     pub fn open(&self) -> Arc<Open> {
         match self {
             Self::Plain(acceptor) => acceptor.open(),
-            Self::Secure(acceptor) => acceptor.acceptor().open(),
+            Self::Secure(acceptor, _) => acceptor.acceptor().open(),
+        }
+    }
+
+    /// The open connections with TLS; `None` without TLS.
+    pub fn peers(&self) -> Option<OpenPeers> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Secure(_, peers) => Some(peers.clone()),
         }
     }
 }
@@ -72,7 +82,10 @@ impl Stream for Connections {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let taken = match self.get_mut() {
             Self::Plain(acceptor) => acceptor.poll_next(context).map(Taken::Plain),
-            Self::Secure(acceptor) => acceptor.poll_next(context).map(Taken::Secure),
+            Self::Secure(acceptor, peers) => acceptor.poll_next(context).map(|secured| {
+                peers.opened(&secured.activity(), secured.peer());
+                Taken::Secure(secured)
+            }),
         };
         taken.map(|taken| Some(Ok(taken)))
     }

@@ -14,6 +14,8 @@ pub mod logs;
 pub mod looks;
 pub mod members;
 pub mod operate;
+pub mod revocations;
+pub mod rights;
 pub mod roles;
 pub mod server;
 pub mod settings;

@@ -92,6 +92,10 @@ pub const METHODS: &[(&str, &[Row])] = &[
         ],
     ),
     (
+        "paasta.v1.Revocations",
+        &[("Revoke", RULE), ("Restore", RULE), ("List", RULE)],
+    ),
+    (
         "paasta.v1.Settings",
         &[
             ("Own", &[Coordinator, Admin]),
@@ -227,6 +231,9 @@ mod tests {
             "/paasta.v1.Operate/ReleaseBrake",
             "/paasta.v1.Operate/Cleanup",
             "/paasta.v1.Bounces/ForceBounce",
+            "/paasta.v1.Revocations/Revoke",
+            "/paasta.v1.Revocations/Restore",
+            "/paasta.v1.Revocations/List",
             "/paasta.v1.Settings/Apply",
             "/paasta.v1.Snapshots/Save",
         ];

@@ -5,7 +5,8 @@ use std::{io, net::SocketAddr, time::Duration};
 use paasta_proto::v1::{
     admin_server::AdminServer, agents_server::AgentsServer, bounces_server::BouncesServer,
     cluster_server::ClusterServer, deploys_server::DeploysServer, logs_server::LogsServer,
-    members_server::MembersServer, operate_server::OperateServer, settings_server::SettingsServer,
+    members_server::MembersServer, operate_server::OperateServer,
+    revocations_server::RevocationsServer, settings_server::SettingsServer,
     snapshots_server::SnapshotsServer,
 };
 use tokio::{
@@ -23,8 +24,8 @@ use tower::layer::layer_fn;
 use super::{
     access::Access, admin::AdminService, agents::AgentsService, bounces::BouncesService,
     cluster::ClusterService, connections::Noted, deploys::DeploysService, logs::LogsService,
-    members::MembersService, operate::OperateService, settings::SettingsService,
-    snapshots::SnapshotsService,
+    members::MembersService, operate::OperateService, revocations::RevocationsService,
+    rights::Rights, settings::SettingsService, snapshots::SnapshotsService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -37,6 +38,11 @@ const CALLS_PER_CONNECTION: usize = 256;
 const STREAMS_PER_CONNECTION: u32 = 4096;
 /// Bytes of the headers of one call, at most.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// How long a connection with TLS lives before it is made anew, with new handshakes: what its
+/// certificates prove is never older.
+const CONNECTION_AGE: Duration = Duration::from_secs(3600);
+/// How long streams that are open then may go on.
+const CONNECTION_GRACE: Duration = Duration::from_secs(300);
 /// How long calls may take to end when the coordinator stops.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
@@ -64,6 +70,10 @@ pub struct Services {
     pub settings: SettingsService,
     /// Operators, saving the state.
     pub snapshots: SnapshotsService,
+    /// Operators, taking rights away.
+    pub revocations: RevocationsService,
+    /// Who may call them.
+    pub rights: Rights,
 }
 
 /// Why the endpoint could not be served.
@@ -124,6 +134,9 @@ where
     health
         .set_serving::<SnapshotsServer<SnapshotsService>>()
         .await;
+    health
+        .set_serving::<RevocationsServer<RevocationsService>>()
+        .await;
     health.set_serving::<RaftServer>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(paasta_proto::DESCRIPTORS)
@@ -143,16 +156,24 @@ where
         .add_service(OperateServer::new(services.operate))
         .add_service(SettingsServer::new(services.settings))
         .add_service(BouncesServer::new(services.bounces))
-        .add_service(SnapshotsServer::new(services.snapshots));
+        .add_service(SnapshotsServer::new(services.snapshots))
+        .add_service(RevocationsServer::new(services.revocations));
     let (stopping, consensus) = (shutdown.clone(), services.consensus.clone());
-    let serving = Server::builder()
+    let rights = services.rights;
+    let mut server = Server::builder();
+    if rights.is_secure() {
+        server = server
+            .max_connection_age(CONNECTION_AGE)
+            .max_connection_age_grace(CONNECTION_GRACE);
+    }
+    let serving = server
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .layer(layer_fn(Noted::new))
-        .layer(layer_fn(Access::new))
+        .layer(layer_fn(move |inner| Access::new(inner, rights.clone())))
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(incoming, async move {
             stopping.cancelled().await;

@@ -1,9 +1,14 @@
 //! The only place where an error becomes a gRPC status: the code tells a program what to do, the
 //! text tells an operator.
 
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, metadata::MetadataValue};
 
 use crate::propose::ProposalError;
+
+/// Marks the refusal of a caller whose identity is revoked, so that its program can say so.
+pub const REFUSAL: &str = "paasta-refusal";
+/// The value of [`REFUSAL`].
+const REVOKED: &str = "revoked";
 
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +106,38 @@ pub enum RpcError {
     /// The caller has no certificate.
     #[error("this call takes a certificate of the cluster, and the connection has none")]
     NoCertificate,
+    /// The caller's certificate has expired since its connection was made.
+    #[error("the certificate of {principal} has expired since this connection was made: renew it")]
+    Expired {
+        /// The identity.
+        principal: String,
+    },
+    /// The caller's identity is revoked.
+    #[error(
+        "{principal} is revoked{why}; an admin gives it rights again by `paasta auth restore {principal}`"
+    )]
+    Revoked {
+        /// The identity.
+        principal: String,
+        /// The operator's reason, as the rest of the sentence.
+        why: String,
+    },
+    /// The caller is a coordinator that was removed.
+    #[error(
+        "coordinator {id} was removed from this cluster: its certificate has no rights; bring its machine back under a new id (`paasta-coordinator rejoin`)"
+    )]
+    Removed {
+        /// Its id.
+        id: u64,
+    },
+    /// The caller is a coordinator that is no member.
+    #[error(
+        "coordinator {id} is no member of this cluster: it may take part in consensus and nothing else before `paasta coordinator add`"
+    )]
+    NotMember {
+        /// Its id.
+        id: u64,
+    },
     /// The coordinator stops.
     #[error("this coordinator is stopping; use another one")]
     Stopping,
@@ -134,7 +171,14 @@ impl From<RpcError> for Status {
             RpcError::Member(error) => Self::new(member_code(&error), text),
             RpcError::Denied { .. } | RpcError::OtherHost { .. } => Self::permission_denied(text),
             RpcError::NoMethod { .. } => Self::unimplemented(text),
-            RpcError::NoCertificate => Self::unauthenticated(text),
+            RpcError::NoCertificate | RpcError::Expired { .. } => Self::unauthenticated(text),
+            RpcError::Revoked { .. } => {
+                let mut status = Self::permission_denied(text);
+                let revoked = MetadataValue::from_static(REVOKED);
+                status.metadata_mut().insert(REFUSAL, revoked);
+                status
+            }
+            RpcError::Removed { .. } | RpcError::NotMember { .. } => Self::permission_denied(text),
             RpcError::IdTaken(_) => Self::already_exists(text),
             RpcError::Busy { .. } => Self::resource_exhausted(text),
             RpcError::Save { .. } => Self::internal(text),

@@ -95,6 +95,7 @@ impl Secure {
             "coordinator/1",
             "coordinator/2",
             "coordinator/3",
+            "coordinator/9",
             "agent/h1",
             "admin/alice",
             "deployer/ci",
@@ -196,6 +197,10 @@ impl Secure {
 
     pub(crate) fn address(&self, id: usize) -> String {
         format!("127.0.0.1:{}", self.ports[id - 1].0)
+    }
+
+    pub(crate) fn http_port(&self, id: usize) -> u16 {
+        self.ports[id - 1].1
     }
 
     /// A figure of a coordinator's metrics.

@@ -18,10 +18,10 @@ use tonic::{
 
 use crate::cluster::Secure;
 
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// A channel with the certificate of `ROLE/NAME`.
-async fn channel(cluster: &Secure, identity: &str, id: usize) -> Result<Channel> {
+pub(crate) async fn channel(cluster: &Secure, identity: &str, id: usize) -> Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", cluster.address(id)))?;
     let connector = cluster.tls(identity)?.connector(Expected::Any);
     Ok(endpoint
@@ -30,7 +30,7 @@ async fn channel(cluster: &Secure, identity: &str, id: usize) -> Result<Channel>
         .await?)
 }
 
-fn denied<T: std::fmt::Debug>(answer: Result<T, Status>, words: &str) -> Result<()> {
+pub(crate) fn denied<T: std::fmt::Debug>(answer: Result<T, Status>, words: &str) -> Result<()> {
     match answer {
         Err(status)
             if status.code() == Code::PermissionDenied && status.message().contains(words) =>

@@ -72,7 +72,8 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
-    pub(super) fn close(&self) {
+    /// Ends the connection, with every request on it.
+    pub fn close(&self) {
         self.closing.cancel();
     }
 

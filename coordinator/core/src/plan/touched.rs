@@ -89,7 +89,9 @@ impl Touched {
             | Command::NoteTroubles(_)
             | Command::SetHostTrouble(_)
             | Command::RefuseHost(_)
-            | Command::NoteClock(_) => {}
+            | Command::NoteClock(_)
+            | Command::RevokeIdentity(_)
+            | Command::RestoreIdentity(_) => {}
             Command::Init(_)
             | Command::RegisterHost(_)
             | Command::HostLost(_)

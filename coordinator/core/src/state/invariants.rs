@@ -15,6 +15,7 @@ use super::{
     instance::PinKind,
     problems::PROBLEMS_MAX,
     request::REQUESTS_MAX,
+    revoked::REVOKED_MAX,
 };
 
 /// Something that must not be.
@@ -185,6 +186,7 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
         ("hosts where an app failed", failed, FAILED_HOSTS_MAX),
         ("removed instances", departed.len(), DEPARTED_MAX),
         ("records of removed instances", records, RECORDS_MAX),
+        ("revoked identities", tables.revoked.len(), REVOKED_MAX),
     ];
     for (what, is, most) in bounds {
         if is > most {

@@ -23,6 +23,7 @@ pub mod problems;
 pub mod recovery;
 mod replicas;
 mod request;
+pub mod revoked;
 pub(crate) mod room;
 pub mod settings;
 mod stored;
@@ -53,6 +54,7 @@ use outcome::{Outcome, Reason};
 use paced::Paced;
 use problems::ProblemScope;
 use request::RequestRing;
+use revoked::{Holder, Revocation};
 use settings::Settings;
 use versions::Versions;
 
@@ -91,6 +93,8 @@ struct Tables {
     held_back: Option<HeldBack>,
     settings: Option<Settings>,
     paced: BTreeMap<InstanceId, Paced>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    revoked: BTreeMap<Holder, Revocation>,
     events: EventRing,
     requests: RequestRing,
 }
@@ -301,6 +305,12 @@ impl ClusterState {
     /// The instances that bounce, or are to, by a change that touches many.
     pub fn paced(&self) -> &BTreeMap<InstanceId, Paced> {
         &self.tables.paced
+    }
+
+    /// The identities that have no rights, or of which older certificates have none; at most
+    /// [`revoked::REVOKED_MAX`].
+    pub fn revoked(&self) -> &BTreeMap<Holder, Revocation> {
+        &self.tables.revoked
     }
 
     /// The settings of the cluster; none before the first leader adopted any.

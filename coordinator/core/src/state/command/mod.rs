@@ -20,7 +20,9 @@ mod release_brake;
 mod remove_host;
 mod remove_instances;
 mod reset_backoff;
+mod restore_identity;
 mod resume_bounce;
+mod revoke_identity;
 mod roll_back;
 mod set_alert;
 mod set_host_trouble;
@@ -53,7 +55,9 @@ pub use release_brake::ReleaseBrake;
 pub use remove_host::RemoveHost;
 pub use remove_instances::{RemovalRule, RemoveInstances};
 pub use reset_backoff::ResetBackoff;
+pub use restore_identity::RestoreIdentity;
 pub use resume_bounce::ResumeBounce;
+pub use revoke_identity::RevokeIdentity;
 pub use roll_back::RollBack;
 pub use set_alert::SetAlert;
 pub use set_host_trouble::SetHostTrouble;
@@ -160,6 +164,10 @@ pub enum Command {
     Bounce(Bounce),
     /// It is the turn of instances that bounce by a change that touches many.
     PaceBounces(PaceBounces),
+    /// An operator takes the rights of an identity away.
+    RevokeIdentity(RevokeIdentity),
+    /// An operator gives an identity its rights back.
+    RestoreIdentity(RestoreIdentity),
 }
 
 /// The circumstances of a command, as its apply sees them.
@@ -208,6 +216,8 @@ impl Command {
             Self::Forget(command) => command.apply(state, context),
             Self::Bounce(command) => command.apply(state, context),
             Self::PaceBounces(command) => command.apply(state, context),
+            Self::RevokeIdentity(command) => command.apply(state, context),
+            Self::RestoreIdentity(command) => command.apply(state, context),
         }
     }
 }
