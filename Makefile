@@ -11,7 +11,7 @@ QUIET := cli identity links soa soak cluster store bad_hosts bounces newer paced
 # Faults on real coordinators: root, for mount namespaces.
 HOSTILE := hostile
 # Those that need Docker and root.
-REAL := adoption binary control docker demo e2e hosts limits prometheus tls
+REAL := adoption binary control docker demo e2e hosts joining limits prometheus tls
 
 .DEFAULT_GOAL := help
 .PHONY: help build check fmt spell lint unit test test-one install bench sim planted hostile cases e2e demo demo-down docs schemas reference fix

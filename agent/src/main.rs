@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use paasta_agent::command::{
-    ExplainArgs, ImagesArgs, ReapArgs, RunArgs, explain, images, reap, run,
+    ExplainArgs, ImagesArgs, JoinArgs, ReapArgs, RunArgs, explain, images, join, reap, run,
 };
 use paasta_process::{
     chain::chain,
@@ -36,6 +36,8 @@ struct Cli {
 enum Verb {
     /// Run the agent until SIGTERM; its containers go on.
     Run(Box<RunArgs>),
+    /// Get an identity of a cluster by a join token. The key is made here and stays here.
+    Join(Box<JoinArgs>),
     /// Print the exact containers that an assignment leads to.
     Explain(Box<ExplainArgs>),
     /// Remove containers of this host that no replica accounts for, or only name them.
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
 fn obey(command: Verb) -> anyhow::Result<()> {
     let said = match command {
         Verb::Run(args) => return run(*args),
+        Verb::Join(args) => join(*args)?,
         Verb::Explain(args) => explain(*args)?,
         Verb::Reap(args) => reap(*args)?,
         Verb::Images(args) => images(*args)?,

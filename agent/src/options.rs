@@ -8,12 +8,12 @@ use std::{
 use paasta_agent_core::{collect::CollectSettings, settings::HostSettings};
 use paasta_common::{
     app::Resources,
-    config::{SystemConfig, TlsConfig},
+    config::SystemConfig,
     host::HostInfo,
     id::{ClusterName, HostId, IdError},
 };
 use paasta_identity::{
-    ClientCertificates, Files, Role, Tls,
+    ClientCertificates, Files, IdentityDir, Role, Tls,
     tls::{OtherOwner, TlsError},
 };
 use paasta_process::private;
@@ -63,6 +63,8 @@ pub struct Options {
     pub pace: Pace,
     /// TLS to the coordinators, with the files that it is from; plain text when absent.
     pub tls: Option<(Tls, Files)>,
+    /// Whether the certificate is one that the cluster made, and renews.
+    pub renews: bool,
 }
 
 /// An option that cannot be used.
@@ -121,14 +123,11 @@ impl Options {
     pub fn new(system: &SystemConfig) -> Result<Self, OptionsError> {
         let ours = &system.agent;
         let state_dir = state_dir(&ours.state_dir)?;
-        let first = ours
-            .coordinators
-            .first()
-            .ok_or(OptionsError::NoCoordinators)?;
-        let id = match &ours.host_id {
-            Some(id) => id.clone(),
-            None => HostId::new(&capacity::host_name()?)?,
-        };
+        let id = host_id(system)?;
+        let dir = IdentityDir::new(ours.identity_dir().as_ref());
+        let tls = tls(system, &id, &dir)?;
+        let coordinators = coordinators(system, &dir);
+        let first = coordinators.first().ok_or(OptionsError::NoCoordinators)?;
         let address = match &ours.address {
             Some(address) => address.clone(),
             None => capacity::address_towards(first)?,
@@ -154,17 +153,15 @@ impl Options {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: None,
         };
-        let tls = match &ours.tls {
-            Some(files) => Some(tls(system, &host.id, files)?),
-            None => None,
-        };
-        // A certificate is of one cluster: this agent is in no other.
-        let of_certificate = || Some(tls.as_ref()?.0.identity().cluster().clone());
         Ok(Self {
-            cluster: system.cluster.clone().or_else(of_certificate),
+            // What the certificate says need not be said twice.
+            cluster: system
+                .cluster
+                .clone()
+                .or_else(|| Some(tls.as_ref()?.0.identity().cluster().clone())),
             settings,
             mounts: Mounts::new(system),
-            coordinators: ours.coordinators.clone(),
+            coordinators,
             docker_socket: PathBuf::from(&ours.docker_socket),
             credentials: credentials(&system.dockercfg_location)?,
             port_range: ours.port_range,
@@ -183,6 +180,7 @@ impl Options {
                 ..Pace::default()
             },
             tls,
+            renews: ours.tls.is_none(),
             host,
             state_dir,
         })
@@ -218,21 +216,48 @@ fn offered(system: &SystemConfig, state_dir: &Path) -> Result<Resources, Capacit
     })
 }
 
-/// TLS with the configured files, which must be this host's own. Its dates are looked at when a
+/// The id of this host.
+///
+/// # Errors
+/// [`OptionsError`] when it is not configured and the host's name is none.
+pub fn host_id(system: &SystemConfig) -> Result<HostId, OptionsError> {
+    match &system.agent.host_id {
+        Some(id) => Ok(id.clone()),
+        None => Ok(HostId::new(&capacity::host_name()?)?),
+    }
+}
+
+/// The coordinators: those that are configured, or those that the host joined by.
+fn coordinators(system: &SystemConfig, dir: &IdentityDir) -> Vec<String> {
+    let ours = &system.agent;
+    let joined = || {
+        let text = std::fs::read_to_string(dir.coordinators()).ok()?;
+        let lines: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        (!lines.is_empty()).then_some(lines)
+    };
+    let joined = (!ours.coordinators_given).then(joined).flatten();
+    joined.unwrap_or_else(|| ours.coordinators.clone())
+}
+
+/// TLS with the configured files, or those of the identity, which must be this host's own. Its dates are looked at when a
 /// coordinator is dialled: an agent without coordinators goes on with what it runs.
 fn tls(
     system: &SystemConfig,
     host: &HostId,
-    config: &TlsConfig,
-) -> Result<(Tls, Files), OptionsError> {
-    let files = Files::from(config);
+    dir: &IdentityDir,
+) -> Result<Option<(Tls, Files)>, OptionsError> {
+    let files = match &system.agent.tls {
+        Some(config) => Files::from(config),
+        None if dir.is_complete() => dir.files(),
+        None => return Ok(None),
+    };
     let tls = Tls::read(&files, ClientCertificates::Required)?;
     let cluster = system.cluster.as_ref();
     tls.check_owner(cluster, Role::Agent, host.as_str())
         .map_err(
             |OtherOwner { expected, found }| OptionsError::OtherIdentity { expected, found },
         )?;
-    Ok((tls, files))
+    Ok(Some((tls, files)))
 }
 
 fn credentials(location: &str) -> Result<PathBuf, OptionsError> {

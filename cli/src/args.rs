@@ -30,7 +30,7 @@ Hosts:         maintenance, cleanup
 Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
                autoscale, backoff, brake
 Pipeline:      check, cook-image, itest, security-check, push-to-registry, pipeline
-Coordinators:  cluster, coordinator, settings, snapshot, generate-deployments, auth
+Coordinators:  cluster, coordinator, auth, token, settings, snapshot, generate-deployments
 New services:  new-service, validate, local-run
 This program:  completions, man, version, help
 
@@ -139,6 +139,9 @@ pub enum Command {
     /// Show, add, promote and remove coordinators
     #[command(subcommand)]
     Coordinator(cmd::coordinator::Command),
+    /// Make, list and revoke the join tokens of coordinators and agents
+    #[command(subcommand)]
+    Token(cmd::token::Command),
     /// Save the cluster's state, check a saved one
     #[command(subcommand)]
     Snapshot(cmd::snapshot::Command),

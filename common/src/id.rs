@@ -111,6 +111,10 @@ name!(
     MachineId, "machine id", machine_rule
 );
 name!(
+    /// The name of a join token; no secret.
+    TokenId, "token id", token_rule
+);
+name!(
     /// The id of one version of an instance, `S.I.gitXXXXXXXX.configXXXXXXXX`, every `_` of the
     /// names written `--` (PaaSTA's rule).
     AppId, "app id", app_rule
@@ -172,6 +176,18 @@ impl AppId {
             .split('.')
             .nth(3)
             .map_or("", |part| &part["config".len()..])
+    }
+}
+
+impl TokenId {
+    /// The name that the lowest 35 bits make: how a new one is drawn.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        let letter = |at: u32| match u8::try_from(bits >> (5 * at) & 31).unwrap_or(0) {
+            low @ 0..26 => char::from(b'a' + low),
+            high => char::from(b'2' + (high - 26)),
+        };
+        Self((0..7).map(letter).collect::<String>().into())
     }
 }
 
@@ -283,6 +299,14 @@ fn machine_rule(text: &str) -> Result<(), &'static str> {
     match text.len() == 32 && text.bytes().all(digits) {
         true => Ok(()),
         false => Err("it has 32 hexadecimal digits in lower case"),
+    }
+}
+
+fn token_rule(text: &str) -> Result<(), &'static str> {
+    let base32 = |byte: u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
+    match text.len() == 7 && text.bytes().all(base32) {
+        true => Ok(()),
+        false => Err("it has 7 characters of a to z and 2 to 7"),
     }
 }
 

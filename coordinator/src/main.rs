@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use paasta_common::config::SystemConfig;
 use paasta_coordinator::{
     options::Options,
     run::{RunError, run},
@@ -56,6 +57,10 @@ enum Verb {
         "",
     ))]
     CheckConfig(Box<RunArgs>),
+    /// Make a cluster of this coordinator, with an authority of its own, and print the first tokens.
+    Init(Box<command::init::Args>),
+    /// Get an identity of a cluster by a join token.
+    Join(Box<command::join::Args>),
     /// Begin the cluster again from a saved state, as a cluster of this coordinator alone.
     Restore(command::restore::Args),
     /// Begin the cluster again from what this coordinator has, when most of them are lost for good.
@@ -102,6 +107,8 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Verb::Run(args) => start(*args),
         Verb::CheckConfig(args) => check(*args),
+        Verb::Init(args) => offline(command::init::run(*args)),
+        Verb::Join(args) => offline(command::join::run(*args)),
         Verb::Restore(args) => offline(command::restore::run(&args)),
         Verb::Recover(args) => offline(command::recover::run(&args)),
         Verb::Rejoin(args) => offline(async { command::rejoin::run(&args) }),
@@ -120,7 +127,10 @@ fn main() -> ExitCode {
 
 fn start(args: RunArgs) -> anyhow::Result<()> {
     telemetry::init(args.log_format).context("logging")?;
-    let (options, warnings) = options(args, Strictness::Warn)?;
+    let (system, insecure, warnings) = system(args, Strictness::Warn)?;
+    // Before the runtime: what is read next depends on it.
+    alone(command::join::at_start(&system))?;
+    let options = Options::new(system, insecure)?;
     let options = options.within(raise_limit());
     for warning in warnings {
         tracing::warn!(%warning, "configuration");
@@ -140,6 +150,11 @@ fn start(args: RunArgs) -> anyhow::Result<()> {
 /// Runs a verb that needs no running coordinator; only its errors and warnings are logged.
 fn offline(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     telemetry::init(telemetry::LogFormat::Text).context("logging")?;
+    alone(work)
+}
+
+/// Runs work to its end on this thread.
+fn alone(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -149,13 +164,18 @@ fn offline(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
 
 fn check(args: RunArgs) -> anyhow::Result<()> {
     telemetry::init(args.log_format).context("logging")?;
-    let (options, _) = options(args, Strictness::Strict)?;
+    let (system, insecure, _) = system(args, Strictness::Strict)?;
+    let options = Options::new(system, insecure)?;
     let cluster = options.system.require_cluster();
     cluster.map_err(|problem| anyhow::anyhow!("{problem}"))?;
     Ok(())
 }
 
-fn options(args: RunArgs, strictness: Strictness) -> anyhow::Result<(Options, Vec<String>)> {
+/// The configuration with the flags over it, and what is wrong with it that is no error.
+fn system(
+    args: RunArgs,
+    strictness: Strictness,
+) -> anyhow::Result<(SystemConfig, Option<Cidr>, Vec<String>)> {
     let (mut system, warnings) = config::load(Some(&args.config_dir), strictness)?;
     let ours = &mut system.coordinator;
     if let Some(id) = args.node_id {
@@ -180,8 +200,8 @@ fn options(args: RunArgs, strictness: Strictness) -> anyhow::Result<(Options, Ve
     if let Some(soa_dir) = args.soa_dir {
         system.soa_dir = soa_dir;
     }
-    let options = Options::new(system, args.insecure_test_network)?;
-    Ok((options, warnings.iter().map(ToString::to_string).collect()))
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    Ok((system, args.insecure_test_network, warnings))
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use paasta_common::config::{SystemConfig, TlsConfig};
+use paasta_common::{config::SystemConfig, id::ClusterName};
 use paasta_coordinator_core::{plan::observed::PlanSettings, state::departed::RemovalGuard};
 use paasta_identity::{
-    ClientCertificates, Files, Role, Tls,
+    ClientCertificates, Files, Identity, IdentityDir, Role, Tls,
     credentials::OwnCertificateError,
     tls::{OtherOwner, TlsError},
 };
@@ -21,6 +21,7 @@ use paasta_process::{
 };
 
 use crate::{
+    keeper::{Keeper, KeeperError},
     leader::SMALL_REPLICAS,
     raft::{PlainDial, RaftOptions, TlsDial},
     witness::Watched,
@@ -43,6 +44,8 @@ pub struct Options {
     pub http_room: usize,
     /// TLS of gRPC, with the files that it is from; plain text when absent.
     pub tls: Option<(Tls, Files)>,
+    /// The authority's key; none where the operators make certificates themselves.
+    pub keeper: Keeper,
     /// Consensus and storage.
     pub raft: RaftOptions,
     /// Leases and brakes.
@@ -84,6 +87,9 @@ pub enum OptionsError {
     /// TLS cannot be used.
     #[error("coordinator.tls cannot be used")]
     Tls(#[from] TlsError),
+    /// The authority's key cannot be used.
+    #[error("the authority's key in coordinator.identity_dir cannot be used")]
+    Keeper(#[from] KeeperError),
     /// The certificate would be refused by every other coordinator.
     #[error("coordinator.tls cannot be used")]
     Certificate(#[from] Box<OwnCertificateError>),
@@ -105,23 +111,22 @@ impl Options {
     /// # Errors
     /// [`OptionsError`] names the key and what was expected.
     pub fn new(mut system: SystemConfig, insecure: Option<Cidr>) -> Result<Self, OptionsError> {
-        let node_id = system.coordinator.node_id.ok_or(OptionsError::NoNodeId)?;
-        let listen = &system.coordinator.listen;
-        let listen: SocketAddr = listen.parse().map_err(|_| OptionsError::Listen {
-            value: listen.clone(),
-        })?;
-        let tls = match &system.coordinator.tls {
-            Some(files) => Some(tls(&system, node_id, files)?),
-            None => {
-                listen::check_listen(listen, insecure)?;
-                None
-            }
-        };
-        if let (None, Some((tls, _))) = (&system.cluster, &tls) {
-            // A certificate is of one cluster: this coordinator is in no other.
-            system.cluster = Some(tls.identity().cluster().clone());
+        let secure = Secure::of(&system)?;
+        if let Some(identity) = secure.identity() {
+            // What the certificate says need not be said twice.
+            system.cluster.get_or_insert(identity.cluster().clone());
         }
         let ours = &system.coordinator;
+        let proven = secure.identity().and_then(|identity| identity.member());
+        let node_id = ours.node_id.or(proven).ok_or(OptionsError::NoNodeId)?;
+        let listen: SocketAddr = ours.listen.parse().map_err(|_| OptionsError::Listen {
+            value: ours.listen.clone(),
+        })?;
+        let Secure { tls, keeper } = secure;
+        match &tls {
+            Some((tls, _)) => check_owner(tls, system.cluster.as_ref(), node_id)?,
+            None => listen::check_listen(listen, insecure)?,
+        }
         let http_listen = http_address("coordinator.http_listen", &ours.http_listen, insecure)?;
         let mut raft = RaftOptions {
             heartbeat_ms: ours.heartbeat_ms,
@@ -156,6 +161,7 @@ impl Options {
             listen,
             http_listen,
             tls,
+            keeper,
             raft,
             plan,
             soa_dir: PathBuf::from(&system.soa_dir),
@@ -184,19 +190,61 @@ impl Options {
     }
 }
 
-/// TLS with the configured files, which must be this coordinator's own.
-fn tls(
-    system: &SystemConfig,
-    node_id: u64,
-    config: &TlsConfig,
-) -> Result<(Tls, Files), OptionsError> {
-    let files = Files::from(config);
-    let tls = Tls::read(&files, ClientCertificates::Required)?;
-    let cluster = system.cluster.as_ref();
+/// How long certificates are valid at most, in seconds, where that is to be shorter than usual: for
+/// tests of renewal.
+const LIFE_SECONDS: &str = "PAASTA_CERTIFICATE_LIFE_SECONDS";
+
+fn longest() -> Option<Duration> {
+    let seconds = std::env::var(LIFE_SECONDS).ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).max(Duration::from_secs(10)))
+}
+
+/// TLS of this coordinator, and the keeper of the authority's key.
+struct Secure {
+    tls: Option<(Tls, Files)>,
+    keeper: Keeper,
+}
+
+impl Secure {
+    /// By the configured files, or by the identity that `init` or `join` made. Strangers reach a
+    /// coordinator of a cluster that makes its own certificates, to join it; what they may call is
+    /// decided by call.
+    fn of(system: &SystemConfig) -> Result<Self, OptionsError> {
+        let ours = &system.coordinator;
+        if let Some(config) = &ours.tls {
+            let files = Files::from(config);
+            let tls = Tls::read(&files, ClientCertificates::Required)?;
+            return Ok(Self {
+                tls: Some((tls, files)),
+                keeper: Keeper::none(),
+            });
+        }
+        let dir = IdentityDir::new(ours.identity_dir().as_ref());
+        if !dir.is_complete() {
+            return Ok(Self {
+                tls: None,
+                keeper: Keeper::none(),
+            });
+        }
+        let files = dir.files();
+        let tls = Tls::read(&files, ClientCertificates::Optional)?;
+        Ok(Self {
+            keeper: Keeper::open(&dir, tls.identity().cluster())?.at_most(longest()),
+            tls: Some((tls, files)),
+        })
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        self.tls.as_ref().map(|(tls, _)| tls.identity())
+    }
+}
+
+/// The certificate must be this coordinator's own, and one that the others would take.
+fn check_owner(tls: &Tls, cluster: Option<&ClusterName>, node_id: u64) -> Result<(), OptionsError> {
     tls.check_owner(cluster, Role::Coordinator, &node_id.to_string())
         .map_err(
             |OtherOwner { expected, found }| OptionsError::OtherIdentity { expected, found },
         )?;
     tls.credentials().check(SystemTime::now())?;
-    Ok((tls, files))
+    Ok(())
 }

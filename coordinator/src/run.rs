@@ -22,6 +22,7 @@ use crate::{
     alerts::Alerts,
     desired::Desired,
     http::Api,
+    keeper::{Keeper, fetch::KeyFetcher},
     leader::{Leader, Leadership},
     logs::broker::LogBroker,
     machine::ClusterMachine,
@@ -31,15 +32,18 @@ use crate::{
     peers::Peers,
     propose::Proposer,
     raft::{ClusterClock, Consensus, RaftError, RaftOptions},
+    renewing,
     rpc::{
         admin::AdminService,
         agents::AgentsService,
+        authority::AuthorityService,
         bounces::BouncesService,
         cluster::ClusterService,
         connections::Connections,
         deploys::DeploysService,
         follow::Followers,
         gate::Gate,
+        joining::{JoinRate, JoiningService, Nonces},
         logs::{LogsService, READERS_MAX},
         looks::Looks,
         members::MembersService,
@@ -49,6 +53,7 @@ use crate::{
         server::{ServeError, Services, bind, serve},
         settings::SettingsService,
         snapshots::SnapshotsService,
+        tokens::TokensService,
     },
     sessions::Sessions,
     space::{Rooms, SpaceWatch},
@@ -143,10 +148,14 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
     let (limits, http_room) = (options.connections, options.http_room);
-    let tls = options.tls.clone();
+    let (tls, renews) = (options.tls.clone(), options.keeper.is_used());
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
     let metrics = coordinator.leader.metrics.clone();
     let counts = metrics.connections().clone();
+    let renewing = tls.clone().filter(|_| renews).map(|own| {
+        let consensus = coordinator.services.consensus.clone();
+        renewing::start(own, metrics.meters(), consensus)
+    });
     let following = tls.clone().map(|(tls, files)| {
         let expiry = Expiry::new(metrics.meters(), &tls);
         tokio::spawn(async move { tls.follow(files, expiry).await })
@@ -167,7 +176,7 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     };
     let beating = tokio::spawn(metrics.beat());
     let (served, ()) = tokio::join!(Box::pin(coordinator.serve(incoming)), reading);
-    for task in [following, sweeping].into_iter().flatten() {
+    for task in [following, sweeping, renewing].into_iter().flatten() {
         task.abort();
     }
     beating.abort();
@@ -202,6 +211,7 @@ pub struct Coordinator {
     configured: Option<ClusterName>,
     dir: String,
     space: SpaceWatch,
+    key: KeyFetcher,
     shutdown: CancellationToken,
 }
 
@@ -255,6 +265,12 @@ impl Coordinator {
             machine: machine.clone(),
             proposer: proposer.clone(),
         };
+        let key = KeyFetcher {
+            keeper: options.keeper.clone(),
+            machine: machine.clone(),
+            consensus: space.consensus.clone(),
+            peers: space.peers.clone(),
+        };
         let (leader, services) = build(options, clock, machine, proposer, &space.rooms, &shutdown);
         Ok(Self {
             leader,
@@ -262,6 +278,7 @@ impl Coordinator {
             configured,
             dir,
             space,
+            key,
             shutdown,
         })
     }
@@ -288,6 +305,7 @@ impl Coordinator {
         shutdown::ready();
         let leading = self.leader.run(shutdown.clone());
         let watching = self.space.follow(shutdown.clone());
+        let fetching = self.key.run(shutdown.clone());
         let serving = async {
             let result = serve(incoming, self.services, shutdown.clone()).await;
             shutdown.cancel();
@@ -304,8 +322,8 @@ impl Coordinator {
                 }
             }
         };
-        let ((), (), served, ended, checked) =
-            tokio::join!(leading, watching, serving, ending, checking);
+        let ((), (), (), served, ended, checked) =
+            tokio::join!(leading, watching, fetching, serving, ending, checking);
         counting.abort();
         consensus.shutdown().await;
         match ended {
@@ -445,6 +463,7 @@ fn build(
         Arc::clone(&sessions.clock),
         shutdown.clone(),
     );
+    let (joining, tokens, authority) = identities(&admin, &proposer, &options.keeper);
     let cluster = ClusterService {
         consensus: consensus.clone(),
         machine,
@@ -474,6 +493,9 @@ fn build(
         snapshots,
         revocations,
         rights,
+        joining,
+        tokens,
+        authority,
     };
     (leader, services)
 }
@@ -494,6 +516,34 @@ fn sessions(
         shutdown: shutdown.clone(),
         turns: Arc::default(),
     }
+}
+
+/// The services by which programs and persons get their identities.
+fn identities(
+    admin: &AdminService,
+    proposer: &Proposer,
+    keeper: &Keeper,
+) -> (JoiningService, TokensService, AuthorityService) {
+    let joining = JoiningService {
+        gate: admin.gate.clone(),
+        consensus: admin.consensus.clone(),
+        machine: admin.machine.clone(),
+        proposer: proposer.clone(),
+        keeper: keeper.clone(),
+        nonces: Nonces::default(),
+        rate: JoinRate::default(),
+    };
+    let tokens = TokensService {
+        gate: admin.gate.clone(),
+        machine: admin.machine.clone(),
+        proposer: proposer.clone(),
+        keeper: keeper.clone(),
+    };
+    let authority = AuthorityService {
+        consensus: admin.consensus.clone(),
+        keeper: keeper.clone(),
+    };
+    (joining, tokens, authority)
 }
 
 /// The services by which people change something: each sees what reading sees.

@@ -2,6 +2,7 @@
 
 mod explain;
 mod images;
+mod join;
 mod left;
 mod reap;
 mod removal;
@@ -9,6 +10,7 @@ mod run;
 
 pub use explain::{ExplainArgs, explain};
 pub use images::{ImagesArgs, images};
+pub use join::{JoinArgs, join};
 pub use reap::{ReapArgs, reap};
 pub use run::{RunArgs, run};
 
@@ -117,6 +119,7 @@ impl ConfigArgs {
         }
         if !self.coordinators.is_empty() {
             ours.coordinators = self.coordinators;
+            ours.coordinators_given = true;
         }
         Ok(system)
     }

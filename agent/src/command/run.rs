@@ -4,18 +4,20 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
-use paasta_identity::tls::Expiry;
+use paasta_identity::{renewal::Overdue, renewing, tls::Expiry};
 use paasta_process::help::examples;
 use paasta_process::{
     accept::raise_limit,
     clock::SystemClock,
     http::{self, http_address},
     listen::Cidr,
+    metrics::Meters,
     private, shutdown,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, left};
+use super::{ConfigArgs, join, left};
 use crate::{
     agent::{Agent, Parts, StartError},
     capacity,
@@ -53,6 +55,7 @@ pub struct RunArgs {
 /// When the configuration or the ledger cannot be used.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let system = args.config.load()?;
+    join::at_start(&system)?;
     let mut options = Options::new(&system)?;
     private::own(&options.state_dir, &THEIRS).context("agent.state_dir cannot be used")?;
     let machine = Machine::open(&options.state_dir, &options.host.id)?;
@@ -132,6 +135,7 @@ async fn serve(
             http::serve(acceptor, api.router(), reading).await;
         }
     });
+    let renewing = renew(&options, agent.handle.metrics.meters());
     let following = options.tls.map(|(tls, files)| {
         let expiry = Expiry::new(agent.handle.metrics.meters(), &tls);
         tokio::spawn(async move { tls.follow(files, expiry).await })
@@ -142,11 +146,24 @@ async fn serve(
     talking.await.context("the session failed")?;
     reading.await.context("the HTTP endpoint failed")?;
     left.await.context("the list of former containers failed")?;
-    if let Some(following) = following {
-        following.abort();
+    for task in [following, renewing].into_iter().flatten() {
+        task.abort();
     }
     tracing::info!("agent stopped; containers go on");
     Ok(())
+}
+
+/// Keeps this host's own certificate new, where the cluster made it.
+fn renew(options: &Options, meters: &Meters) -> Option<JoinHandle<()>> {
+    let (tls, files) = options.tls.clone().filter(|_| options.renews)?;
+    let (overdue, coordinators) = (Overdue::new(meters), options.coordinators.clone());
+    Some(tokio::spawn(async move {
+        let ask = |request: String| {
+            let (tls, files, coordinators) = (&tls, &files, &coordinators);
+            async move { renewing::ask(tls, files, coordinators, &request).await }
+        };
+        tls.keep_renewing(files.clone(), overdue, ask).await;
+    }))
 }
 
 fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {

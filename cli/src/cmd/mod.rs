@@ -54,6 +54,7 @@ pub mod security_check;
 pub mod settings;
 pub mod snapshot;
 pub mod status;
+pub mod token;
 pub mod validate;
 pub mod version;
 pub mod wait_for_deployment;
@@ -99,6 +100,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Maintenance(command) => maintenance::run(command, context).await,
         args::Command::Backoff(command) => backoff::run(command, context).await,
         args::Command::Brake(command) => brake::run(command, context).await,
+        args::Command::Token(command) => token::run(command, context).await,
         args::Command::Cleanup(args) => cleanup::run(&args, context).await,
         args::Command::Settings(command) => settings::run(command, context).await,
         args::Command::Auth(command) => revoke::run(command, context).await,

@@ -35,6 +35,7 @@ pub mod status;
 pub mod table;
 pub mod tails;
 pub mod time;
+pub mod tokens;
 pub mod validate;
 pub mod waiting;
 pub mod why;

@@ -244,13 +244,9 @@ async fn accept(acceptor: TlsAcceptor, within: Duration, guarded: Guarded) -> Ou
         Err(_) => return Err(HandshakeError::late()),
     };
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let proven = match certificates.first() {
-        // The verifier has read it already; it is not trusted to have.
-        Some(leaf) => {
-            Some(leaf::proven(leaf).map_err(|error| HandshakeError::of_tls(&error.into_tls()))?)
-        }
-        None => None,
-    };
+    // The verifier has read it already; it is not trusted to have.
+    let proven = certificates.first().map(leaf::proven).transpose();
+    let proven = proven.map_err(|error| HandshakeError::of_tls(&error.into_tls()))?;
     Ok(Secured {
         stream: Box::new(stream),
         activity,

@@ -5,16 +5,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use paasta_common::id::ClusterName;
+use paasta_common::{id::ClusterName, joining::KeyDigest};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateSigningRequestParams,
     DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SanType, SerialNumber,
 };
+use sha2::{Digest as _, Sha256};
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::{
     key::{self, FileError},
+    leaf,
     name::{Identity, Role, server_name},
     pin::Pin,
     verify::{SERVER, VerifierError, dns_name},
@@ -23,7 +25,7 @@ use crate::{
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A certificate is valid from so long before it is made: clocks differ.
-const BACKDATED: Duration = HOUR;
+pub const BACKDATED: Duration = HOUR;
 /// How long an authority's certificate is valid.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -53,6 +55,9 @@ pub enum AuthorityError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The key is another authority's.
+    #[error("the key is not that of the authority's certificate")]
+    OtherKey,
     /// A file is no PEM.
     #[error("{path}: expected a certificate or a key in PEM")]
     Pem {
@@ -74,6 +79,15 @@ pub struct Authority {
 pub struct Request {
     key: KeyPair,
     pem: String,
+}
+
+/// Bounds on the time in which a certificate is valid.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Term {
+    /// It is valid for this long at most; otherwise as long as its role's certificates are.
+    pub longest: Option<Duration>,
+    /// It is not valid before this moment, at which older ones became void.
+    pub not_before: Option<SystemTime>,
 }
 
 /// How long a certificate of this role is valid.
@@ -146,17 +160,38 @@ impl Authority {
             })
         };
         let pem = text(certificate, key::read(certificate)?)?;
-        let key = KeyPair::from_pem(&text(key, key::read_key(key)?)?)
-            .map_err(failed("the authority's key cannot be read"))?;
-        let der = CertificateDer::from_pem_slice(pem.as_bytes());
+        let key = text(key, key::read_key(key)?)?;
+        match Self::from_pem(cluster, &pem, &key) {
+            Err(AuthorityError::Pem { .. }) => Err(AuthorityError::Pem {
+                path: certificate.display().to_string(),
+            }),
+            read => read,
+        }
+    }
+
+    /// An authority of a certificate and its key, both in PEM.
+    ///
+    /// # Errors
+    /// [`AuthorityError`], also when the key is another one's.
+    pub fn from_pem(
+        cluster: &ClusterName,
+        certificate: &str,
+        key: &str,
+    ) -> Result<Self, AuthorityError> {
+        dns_name(cluster)?;
+        let key = KeyPair::from_pem(key).map_err(failed("the authority's key cannot be read"))?;
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes());
         let der = der.map_err(|_| AuthorityError::Pem {
-            path: certificate.display().to_string(),
+            path: "the authority's certificate".to_owned(),
         })?;
+        if leaf::public_key(&der) != Some(key.subject_public_key_info()) {
+            return Err(AuthorityError::OtherKey);
+        }
         let issuer = Issuer::from_ca_cert_der(&der, key);
         Ok(Self {
             cluster: cluster.clone(),
             issuer: issuer.map_err(failed("the authority's certificate cannot be read"))?,
-            pem,
+            pem: certificate.to_owned(),
             der,
         })
     }
@@ -166,8 +201,20 @@ impl Authority {
     /// # Errors
     /// [`FileError`], also when one of them is there already.
     pub fn write(&self, certificate: &Path, key: &Path) -> Result<(), FileError> {
-        key::write_key(key, &self.issuer.key().serialize_pem())?;
+        key::write_key(key, &self.key_pem())?;
         key::write_certificates(certificate, &self.pem)
+    }
+
+    /// Its private key, in PEM: for a file of its owner, and for another coordinator that signs.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterName {
+        &self.cluster
     }
 
     /// Its certificate, in PEM.
@@ -195,13 +242,27 @@ impl Authority {
         identity: &Identity,
         now: SystemTime,
     ) -> Result<String, AuthorityError> {
+        self.issue_within(request, identity, now, Term::default())
+    }
+
+    /// As [`Authority::issue`], within other bounds of time.
+    ///
+    /// # Errors
+    /// As [`Authority::issue`].
+    pub fn issue_within(
+        &self,
+        request: &str,
+        identity: &Identity,
+        now: SystemTime,
+        term: Term,
+    ) -> Result<String, AuthorityError> {
         if *identity.cluster() != self.cluster {
             return Err(AuthorityError::OtherCluster {
                 ours: self.cluster.clone(),
                 identity: identity.clone(),
             });
         }
-        let certificate = self.sign(request, identity, now);
+        let certificate = self.sign(request, identity, now, term);
         let certificate = certificate.map_err(failed("the request cannot be signed"))?;
         Ok(format!("{}{}", certificate.pem(), self.pem))
     }
@@ -211,9 +272,18 @@ impl Authority {
         request: &str,
         identity: &Identity,
         now: SystemTime,
+        term: Term,
     ) -> Result<Certificate, rcgen::Error> {
         let asked = CertificateSigningRequestParams::from_pem(request)?;
-        let mut params = params(&identity.short(), now, life(identity.role()));
+        let life = life(identity.role());
+        let life = term.longest.map_or(life, |longest| life.min(longest));
+        let mut params = params(&identity.short(), now, life);
+        // A short life is backdated by little, or it would be half over when it begins.
+        let backdated = BACKDATED.min(life / 10);
+        let from = term
+            .not_before
+            .map_or(now - backdated, |at| at.max(now - backdated));
+        params.not_before = from.into();
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -232,6 +302,18 @@ impl Authority {
     }
 }
 
+/// The digest of the public key that a request (in PEM) is for. The request must be signed by that
+/// key: what asks for a certificate has the private one.
+///
+/// # Errors
+/// [`AuthorityError`] when it is no request, or not signed by its key.
+pub fn key_of(request: &str) -> Result<KeyDigest, AuthorityError> {
+    let asked = CertificateSigningRequestParams::from_pem(request);
+    let asked = asked.map_err(failed("the certificate request cannot be used"))?;
+    let key = asked.public_key.subject_public_key_info();
+    Ok(KeyDigest(Sha256::digest(key).into()))
+}
+
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Authority({})", self.cluster)
@@ -244,7 +326,18 @@ impl Request {
     /// # Errors
     /// [`AuthorityError`].
     pub fn create() -> Result<Self, AuthorityError> {
-        let key = new_key()?;
+        Self::of(new_key()?)
+    }
+
+    /// A request for a key that was made before, in PEM.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] when it is no key.
+    pub fn of_key(pem: &str) -> Result<Self, AuthorityError> {
+        Self::of(KeyPair::from_pem(pem).map_err(failed("the key cannot be read"))?)
+    }
+
+    fn of(key: KeyPair) -> Result<Self, AuthorityError> {
         let request = CertificateParams::default().serialize_request(&key);
         let pem = request.and_then(|request| request.pem());
         let pem = pem.map_err(failed("a request cannot be made"))?;

@@ -26,7 +26,7 @@ use crate::{
     credentials::OwnCertificateError,
     leaf,
     name::Identity,
-    pin::{Pin, PinnedVerifier},
+    pin::{Dates, Pin, PinnedVerifier},
     reason::HandshakeError,
     tls::{Tls, TlsError, dialling},
     verify::dns_name,
@@ -89,6 +89,17 @@ impl Tls {
     ) -> Result<TlsStream<TcpStream>, ConnectError> {
         // Before TCP: a certificate that is over is no matter of the network.
         self.credentials().check(SystemTime::now())?;
+        self.connect(tcp(address).await?, expected).await
+    }
+
+    /// A connector that sends no certificate, to a coordinator of this program's cluster: for one
+    /// whose own has expired.
+    #[must_use]
+    pub fn stranger(&self) -> StrangerConnector {
+        StrangerConnector(self.clone())
+    }
+
+    async fn dial_without(&self, address: &str) -> Result<TlsStream<TcpStream>, ConnectError> {
         let unreached = |source| ConnectError::Tcp {
             address: address.to_owned(),
             source,
@@ -97,7 +108,9 @@ impl Tls {
         let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let tcp = tcp.map_err(unreached)?;
         tcp.set_nodelay(true).map_err(unreached)?;
-        self.connect(tcp, expected).await
+        let cluster = self.identity().cluster().clone();
+        let name = dns_name(&cluster).map_err(TlsError::from)?;
+        handshake(self.client_without()?, name, tcp).await
     }
 
     /// A connector for channels of tonic to `http://HOST:PORT`.
@@ -108,6 +121,18 @@ impl Tls {
             expected,
         }
     }
+}
+
+async fn tcp(address: &str) -> Result<TcpStream, ConnectError> {
+    let unreached = |source| ConnectError::Tcp {
+        address: address.to_owned(),
+        source,
+    };
+    let tcp = timeout(CONNECT, TcpStream::connect(address)).await;
+    let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let tcp = tcp.map_err(unreached)?;
+    tcp.set_nodelay(true).map_err(unreached)?;
+    Ok(tcp)
 }
 
 async fn handshake(
@@ -132,8 +157,16 @@ pub async fn join(
     tcp: TcpStream,
     pin: Pin,
 ) -> Result<(TlsStream<TcpStream>, Identity), ConnectError> {
+    pinned(tcp, pin, Dates::ByOwnClock).await
+}
+
+async fn pinned(
+    tcp: TcpStream,
+    pin: Pin,
+    dates: Dates,
+) -> Result<(TlsStream<TcpStream>, Identity), ConnectError> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = PinnedVerifier::new(pin, Arc::clone(&provider));
+    let verifier = PinnedVerifier::new(pin, Arc::clone(&provider), dates);
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(TlsError::Config)?
@@ -151,6 +184,31 @@ pub async fn join(
     let identity = named.unwrap_or(Err(leaf::LeafError::Unreadable));
     let identity = identity.map_err(|error| HandshakeError::of_tls(&error.into_tls()))?;
     Ok((stream, identity))
+}
+
+/// Connects channels of tonic by TLS without a certificate of this side.
+#[derive(Debug, Clone)]
+pub struct StrangerConnector(Tls);
+
+impl tower::Service<Uri> for StrangerConnector {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = ConnectError;
+    type Future = std::pin::Pin<
+        Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send + 'static>,
+    >;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let tls = self.0.clone();
+        Box::pin(async move {
+            let address = uri.authority().map(|authority| authority.as_str());
+            let stream = tls.dial_without(address.unwrap_or_default()).await?;
+            Ok(TokioIo::new(stream))
+        })
+    }
 }
 
 /// Connects channels of tonic by TLS.
@@ -176,6 +234,36 @@ impl tower::Service<Uri> for Connector {
         Box::pin(async move {
             let address = uri.authority().map(|authority| authority.as_str());
             let stream = tls.dial(address.unwrap_or_default(), expected).await?;
+            Ok(TokioIo::new(stream))
+        })
+    }
+}
+
+/// Connects channels of tonic to coordinators of the authority with a pin: for a program that has
+/// no certificate yet.
+#[derive(Debug, Clone)]
+pub(crate) struct PinnedConnector {
+    pub(crate) pin: Pin,
+    pub(crate) dates: Dates,
+}
+
+impl tower::Service<Uri> for PinnedConnector {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = ConnectError;
+    type Future = std::pin::Pin<
+        Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send + 'static>,
+    >;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (pin, dates) = (self.pin, self.dates);
+        Box::pin(async move {
+            let address = uri.authority().map(|authority| authority.as_str());
+            let tcp = tcp(address.unwrap_or_default()).await?;
+            let (stream, _) = pinned(tcp, pin, dates).await?;
             Ok(TokioIo::new(stream))
         })
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use paasta_common::config::TlsConfig;
+use paasta_common::{config::TlsConfig, joining::KeyDigest};
 use tokio_rustls::rustls::{
     self, RootCertStore,
     crypto::{CryptoProvider, ring},
@@ -173,6 +173,7 @@ pub struct Credentials {
     pub(crate) certified: Arc<CertifiedKey>,
     pub(crate) provider: Arc<CryptoProvider>,
     identity: Identity,
+    key: KeyDigest,
     validity: Validity,
     files: Files,
 }
@@ -225,6 +226,7 @@ impl Credentials {
             source,
         };
         let identity = leaf::identity(leaf).map_err(of_leaf)?;
+        let key_digest = leaf::key_digest(leaf).ok_or_else(|| of_leaf(LeafError::Unreadable))?;
         let validity = leaf::validity(leaf).ok_or_else(|| of_leaf(LeafError::Unreadable))?;
         let key_name = files.key.display().to_string();
         let key = PrivateKeyDer::from_pem_slice(key);
@@ -244,6 +246,7 @@ impl Credentials {
             certified: Arc::new(certified),
             provider,
             identity,
+            key: key_digest,
             validity,
             files: files.clone(),
         })
@@ -259,6 +262,12 @@ impl Credentials {
     #[must_use]
     pub fn issuer(&self) -> String {
         leaf::issuer(&self.certified.cert[0]).unwrap_or_default()
+    }
+
+    /// The digest of the certificate's public key.
+    #[must_use]
+    pub fn key_digest(&self) -> KeyDigest {
+        self.key
     }
 
     /// When the certificate may be used.

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use paasta_common::joining::KeyDigest;
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, KeyPair,
 };
@@ -73,8 +74,8 @@ pub struct Late {
     pub identity: Identity,
     /// When its validity began.
     pub not_before: SystemTime,
-    /// The SHA-256 digest of its public key.
-    pub key: [u8; 32],
+    /// The digest of its public key.
+    pub key: KeyDigest,
 }
 
 /// The name that a proof has: the digest of what is proven.
@@ -121,7 +122,11 @@ pub fn verify(
         CertificateDer::pem_slice_iter(certificate.as_bytes()).collect();
     let chain = chain.map_err(|_| LeafError::Unreadable)?;
     let (leaf, between) = chain.split_first().ok_or(LeafError::Unreadable)?;
-    let (identity, validity) = leaf::proven(leaf)?;
+    let leaf::Proven {
+        identity,
+        validity,
+        key,
+    } = leaf::proven(leaf)?;
     let ago = now.duration_since(validity.not_after).unwrap_or_default();
     if ago > LATE_MAX {
         let days = ago.as_secs() / (24 * 3600);
@@ -141,12 +146,12 @@ pub fn verify(
     verifier
         .verify_client_cert(leaf, between, at)
         .map_err(|error| refused(error.to_string()))?;
-    let key = leaf::public_key(leaf).ok_or(LeafError::Unreadable)?;
-    check_proof(&key, nonce, request, proof)?;
+    let whole_key = leaf::public_key(leaf).ok_or(LeafError::Unreadable)?;
+    check_proof(&whole_key, nonce, request, proof)?;
     Ok(Late {
         identity,
         not_before: validity.not_before,
-        key: Sha256::digest(&key).into(),
+        key,
     })
 }
 

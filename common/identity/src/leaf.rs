@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use paasta_common::joining::KeyDigest;
+use sha2::{Digest as _, Sha256};
 use tokio_rustls::rustls::{CertificateError, OtherError, pki_types::CertificateDer};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
@@ -77,18 +79,34 @@ pub(crate) fn identity(der: &CertificateDer<'_>) -> Result<Identity, LeafError> 
     }
 }
 
-/// The identity of a certificate, and when it may be used.
+/// What a certificate says of its holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proven {
+    /// The identity.
+    pub(crate) identity: Identity,
+    /// When it may be used.
+    pub(crate) validity: Validity,
+    /// The digest of its public key.
+    pub(crate) key: KeyDigest,
+}
+
+/// What a certificate says of its holder.
 ///
 /// # Errors
 /// [`LeafError`], also when it is valid for longer than [`LIFE_MAX`].
-pub(crate) fn proven(der: &CertificateDer<'_>) -> Result<(Identity, Validity), LeafError> {
+pub(crate) fn proven(der: &CertificateDer<'_>) -> Result<Proven, LeafError> {
     let identity = identity(der)?;
     let validity = validity(der).ok_or(LeafError::Unreadable)?;
+    let key = key_digest(der).ok_or(LeafError::Unreadable)?;
     let life = validity.not_after.duration_since(validity.not_before);
     let life = life.unwrap_or_default();
     match life > LIFE_MAX {
         true => Err(LeafError::Life(life.as_secs() / (24 * 3600))),
-        false => Ok((identity, validity)),
+        false => Ok(Proven {
+            identity,
+            validity,
+            key,
+        }),
     }
 }
 
@@ -110,6 +128,11 @@ pub(crate) fn issuer(der: &CertificateDer<'_>) -> Option<String> {
 /// The public key of a certificate with its algorithm (`SubjectPublicKeyInfo`).
 pub(crate) fn public_key(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
     Some(parse(der)?.public_key().raw.to_vec())
+}
+
+/// The digest of the public key of a certificate.
+pub(crate) fn key_digest(der: &CertificateDer<'_>) -> Option<KeyDigest> {
+    Some(KeyDigest(Sha256::digest(public_key(der)?).into()))
 }
 
 fn moment(unix: i64) -> SystemTime {

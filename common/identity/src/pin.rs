@@ -1,7 +1,10 @@
 //! The pin of an authority, and the verifier of a program that joins: it knows no certificate yet,
 //! only the digest of the authority's public key that its token holds.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use sha2::{Digest as _, Sha256};
 use tokio_rustls::rustls::{
@@ -52,11 +55,38 @@ impl Pin {
 pub(crate) struct PinnedVerifier {
     pin: Pin,
     provider: Arc<CryptoProvider>,
+    dates: Dates,
+}
+
+/// By which clock the dates of a coordinator's certificate are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dates {
+    /// This machine's.
+    ByOwnClock,
+    /// By none: only to ask a coordinator for its clock when this machine's seems to be wrong.
+    /// Nothing that it answers is used, and it gets no secret.
+    NotJudged,
 }
 
 impl PinnedVerifier {
-    pub(crate) fn new(pin: Pin, provider: Arc<CryptoProvider>) -> Self {
-        Self { pin, provider }
+    pub(crate) fn new(pin: Pin, provider: Arc<CryptoProvider>, dates: Dates) -> Self {
+        Self {
+            pin,
+            provider,
+            dates,
+        }
+    }
+
+    fn now(&self, end_entity: &CertificateDer<'_>, now: UnixTime) -> UnixTime {
+        match (self.dates, leaf::validity(end_entity)) {
+            (Dates::NotJudged, Some(validity)) => {
+                let after = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default();
+                let (first, last) = (after(validity.not_before), after(validity.not_after));
+                let now = Duration::from_secs(now.as_secs());
+                UnixTime::since_unix_epoch(now.max(first).min(last))
+            }
+            _ => now,
+        }
     }
 }
 
@@ -83,6 +113,7 @@ impl ServerCertVerifier for PinnedVerifier {
         let provider = Arc::clone(&self.provider);
         let verifier = CoordinatorVerifier::new(roots, provider, cluster, Expected::Any)
             .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let now = self.now(end_entity, now);
         verifier.verify(end_entity, intermediates, ocsp, now)
     }
 

@@ -1,6 +1,7 @@
 //! Renewing a program's own certificate: when, and how the new files take the place of the old ones.
-//! Who signs is asked by the caller. The new key is beside the old one (`KEY.next`) before the new
-//! certificate is in place, so that a crash between two steps leaves a pair that fits.
+//! Who signs is asked by the caller. The new key is beside the old one (`KEY.next`) before anything is
+//! asked: a request whose answer was lost is made again for the same key, as coordinators know it by
+//! then, and a crash between two steps leaves a pair that fits.
 
 use std::{
     ffi::OsString,
@@ -18,6 +19,7 @@ use tokio::time::sleep;
 use crate::{
     authority::{AuthorityError, Request},
     credentials::{Credentials, CredentialsError, Files},
+    key,
     leaf::Validity,
     tls::{Tls, TlsError},
 };
@@ -117,6 +119,23 @@ pub(crate) fn next_key(key: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The request that is under way, or a new one, whose key is on the disk.
+///
+/// # Errors
+/// [`RenewError`] when the key cannot be made or written.
+fn pending(files: &Files) -> Result<Request, RenewError> {
+    let next = next_key(&files.key);
+    if let Ok(key) = key::read_key(&next)
+        && let Ok(key) = String::from_utf8(key)
+        && let Ok(request) = Request::of_key(&key)
+    {
+        return Ok(request);
+    }
+    let request = Request::create()?;
+    atomic_file::write(&next, request.key_pem().as_bytes(), PRIVATE)?;
+    Ok(request)
+}
+
 /// Finishes a replacement that was cut short: the certificate is the new one, its key is still
 /// beside the old one.
 ///
@@ -148,7 +167,6 @@ pub(crate) fn finish(
 /// [`RenewError`] names the file; what is there then fits together.
 fn lay(files: &Files, request: &Request, renewed: &Renewed) -> Result<(), RenewError> {
     let next = next_key(&files.key);
-    atomic_file::write(&next, request.key_pem().as_bytes(), PRIVATE)?;
     // Trusted first: the new certificate may be of a new authority.
     if !renewed.authorities.is_empty() {
         atomic_file::write(&files.ca, renewed.authorities.as_bytes(), PUBLIC)?;
@@ -172,7 +190,7 @@ impl Tls {
         F: FnOnce(String) -> A,
         A: Future<Output = Result<Renewed, AskError>>,
     {
-        let request = Request::create()?;
+        let request = pending(files)?;
         let renewed = ask(request.pem().to_owned()).await?;
         // Beside the files first: an answer that is of no use replaces nothing.
         self.try_out(&request, &renewed)?;

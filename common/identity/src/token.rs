@@ -7,6 +7,7 @@
 use std::{fmt, str::FromStr};
 
 use data_encoding::BASE32_NOPAD_NOCASE;
+pub use paasta_common::joining::{Joiner, SecretDigest, TokenId};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -14,31 +15,12 @@ use crate::pin::{PIN_BYTES, Pin};
 
 const PREFIX: &str = "PAASTA1";
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-const ID_BYTES: usize = 4;
-const SECRET_BYTES: usize = 16;
-
-/// What a token lets in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joiner {
-    /// A coordinator.
-    Coordinator,
-    /// An agent.
-    Agent,
-    /// A person.
-    Person,
-}
-
-/// The name of a token; no secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TokenId([u8; ID_BYTES]);
+/// Bytes of a secret.
+pub const SECRET_BYTES: usize = 16;
 
 /// The secret of a token. Never printed by `Debug`.
 #[derive(Clone)]
 pub struct Secret([u8; SECRET_BYTES]);
-
-/// The SHA-256 digest of a secret: what a cluster stores.
-#[derive(Debug, Clone, Copy)]
-pub struct SecretHash([u8; 32]);
 
 /// A token. `Display` prints it with its secret.
 #[derive(Debug, Clone)]
@@ -68,16 +50,11 @@ pub enum TokenError {
     Checksum,
 }
 
-impl Joiner {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Coordinator, Self::Agent, Self::Person];
-
-    fn letter(self) -> char {
-        match self {
-            Self::Coordinator => 'c',
-            Self::Agent => 'a',
-            Self::Person => 'p',
-        }
+fn letter(joiner: Joiner) -> char {
+    match joiner {
+        Joiner::Coordinator => 'c',
+        Joiner::Agent => 'a',
+        Joiner::Person => 'p',
     }
 }
 
@@ -88,37 +65,35 @@ impl Token {
         Self {
             joiner,
             pin,
-            id: TokenId(rand::random()),
+            id: TokenId::from_bits(rand::random()),
             secret: Secret(rand::random()),
         }
     }
 }
 
 impl Secret {
-    /// Its digest.
+    /// A secret of these bytes.
     #[must_use]
-    pub fn hash(&self) -> SecretHash {
-        SecretHash(Sha256::digest(self.0).into())
-    }
-}
-
-impl SecretHash {
-    /// A stored digest.
-    #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub fn from_bytes(bytes: [u8; SECRET_BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes, to be stored.
+    /// Its bytes, for the coordinator that it is sent to.
     #[must_use]
-    pub fn to_bytes(self) -> [u8; 32] {
+    pub fn to_bytes(&self) -> [u8; SECRET_BYTES] {
         self.0
     }
 
-    /// Whether `secret` has this digest, in a time that does not depend on where they differ.
+    /// Its digest.
     #[must_use]
-    pub fn fits(&self, secret: &Secret) -> bool {
-        self.0.ct_eq(&secret.hash().0).into()
+    pub fn digest(&self) -> SecretDigest {
+        SecretDigest(Sha256::digest(self.0).into())
+    }
+
+    /// Whether it has this digest, in a time that does not depend on where they differ.
+    #[must_use]
+    pub fn fits(&self, digest: &SecretDigest) -> bool {
+        digest.0.ct_eq(&self.digest().0).into()
     }
 }
 
@@ -128,16 +103,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl fmt::Display for TokenId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base32(&self.0))
-    }
-}
-
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (letter, pin) = (self.joiner.letter(), base32(&self.pin.to_bytes()));
-        let (id, secret) = (self.id, base32(&self.secret.0));
+        let (letter, pin) = (letter(self.joiner), base32(&self.pin.to_bytes()));
+        let (id, secret) = (&self.id, base32(&self.secret.0));
         let sum = checksum(&format!("{letter}{pin}{id}{secret}"));
         let sum = char::from(ALPHABET[usize::from(sum)]);
         write!(f, "{PREFIX}-{letter}-{pin}-{id}-{secret}{sum}")
@@ -175,11 +144,11 @@ impl FromStr for Token {
         }
         let joiner = Joiner::ALL
             .into_iter()
-            .find(|joiner| letter.starts_with(joiner.letter()));
+            .find(|joiner| letter.starts_with(self::letter(*joiner)));
         Ok(Self {
             joiner: joiner.ok_or(TokenError::Form("its second part is not c, a or p"))?,
             pin: Pin::from_bytes(bytes::<PIN_BYTES>(pin)?),
-            id: TokenId(bytes(id)?),
+            id: TokenId::new(id).map_err(|error| TokenError::Form(error.rule))?,
             secret: Secret(bytes(secret)?),
         })
     }
@@ -222,7 +191,7 @@ mod tests {
         Token {
             joiner: Joiner::Agent,
             pin: Pin::from_bytes([7; PIN_BYTES]),
-            id: TokenId([1, 2, 3, 250]),
+            id: TokenId::from_bits(0x1_2345_6789),
             secret: Secret([9; SECRET_BYTES]),
         }
     }
@@ -237,7 +206,7 @@ mod tests {
             let read: Token = format!(" {text}\n").parse().unwrap();
             assert_eq!(read.to_string(), text);
             assert_eq!(read.joiner, joiner);
-            assert!(token.secret.hash().fits(&read.secret));
+            assert!(read.secret.fits(&token.secret.digest()));
         }
         assert!(!format!("{:?}", token()).contains(&base32(&[9; SECRET_BYTES])));
     }
@@ -273,17 +242,17 @@ mod tests {
 
     #[test]
     fn another_secret_does_not_fit() {
-        let hash = SecretHash::from_bytes(token().secret.hash().to_bytes());
-        assert!(hash.fits(&Secret([9; SECRET_BYTES])));
+        let digest = token().secret.digest();
+        assert!(Secret([9; SECRET_BYTES]).fits(&digest));
         let mut near = [9; SECRET_BYTES];
         near[SECRET_BYTES - 1] = 8;
-        assert!(!hash.fits(&Secret(near)));
+        assert!(!Secret(near).fits(&digest));
         let pin = Pin::from_bytes([0; PIN_BYTES]);
         let (one, two) = (
             Token::random(Joiner::Person, pin),
             Token::random(Joiner::Person, pin),
         );
-        assert!(!one.secret.hash().fits(&two.secret));
+        assert!(!two.secret.fits(&one.secret.digest()));
     }
 
     proptest! {

@@ -136,6 +136,13 @@ pub(super) static AGENT: Table = Table::warning(
         )
         .or(Word(AGENT_HTTP_DEFAULT)),
         Field::new(
+            "identity_dir",
+            Kind::Text,
+            "The directory of its certificate and key, where `tls` is not given: `join` writes \
+             them there.",
+        )
+        .or(Said("identity in state_dir")),
+        Field::new(
             "image_budget_bytes",
             Kind::Whole(Range::within(0.0, 100.0 * TIB)),
             "Bytes of the images of services; what nothing needs is removed to keep to it.",
@@ -153,6 +160,13 @@ pub(super) static AGENT: Table = Table::warning(
             "Seconds from its last use until an image may be removed.",
         )
         .or(Int(3_600)),
+        Field::new(
+            "join_token_file",
+            Kind::Text,
+            "A file with a join token. When it starts without an identity it joins with the token \
+             by the `coordinators`, then removes the file.",
+        )
+        .or(Said("none")),
         Field::new(
             "log_budget_bytes",
             Kind::Whole(Range::within(0.0, TIB)),
@@ -219,7 +233,8 @@ pub(super) static AGENT: Table = Table::warning(
         Field::new(
             "tls",
             Kind::Map(&TLS),
-            "The files of its TLS; without it coordinators are reached on loopback only.",
+            "The files of its TLS; without it those in identity_dir, and without these coordinators \
+             are reached on loopback only.",
         )
         .or(Said("none")),
     ],
@@ -302,13 +317,22 @@ pub struct AgentConfig {
     /// `image_keep_per_service`: so many images of each service stay, the last used, 0 to 1,000.
     /// Default 2.
     pub image_keep_per_service: u32,
-    /// `tls`: the files of its TLS. Default none: plain text, on loopback only.
+    /// `tls`: the files of its TLS. Default none: those in `identity_dir`, or plain text, on
+    /// loopback only.
     pub tls: Option<TlsConfig>,
+    /// `identity_dir`: where `join` writes its certificate and key. Default: `identity` in
+    /// `state_dir`.
+    pub identity_dir: Option<String>,
+    /// `join_token_file`: a join token to use at the first start. Default none.
+    pub join_token_file: Option<String>,
+    /// Whether `coordinators` was given: else an agent that joined knows them from then.
+    pub coordinators_given: bool,
 }
 
 impl AgentConfig {
     pub(super) fn decode(fields: &mut Record<'_, '_>) -> Self {
         let coordinators = fields.texts("coordinators").unwrap_or_default();
+        let given = !coordinators.is_empty();
         Self {
             host_id: fields.text("host_id").and_then(|id| HostId::new(&id).ok()),
             address: fields.text("address"),
@@ -351,7 +375,17 @@ impl AgentConfig {
             image_min_age_seconds: fields.whole("image_min_age_seconds").unwrap_or_default(),
             image_keep_per_service: fields.whole32("image_keep_per_service").unwrap_or_default(),
             tls: TlsConfig::decode(fields),
+            identity_dir: fields.text("identity_dir"),
+            join_token_file: fields.text("join_token_file"),
+            coordinators_given: given,
         }
+    }
+
+    /// The directory of its identity.
+    #[must_use]
+    pub fn identity_dir(&self) -> String {
+        let within = || format!("{}/identity", self.state_dir.trim_end_matches('/'));
+        self.identity_dir.clone().unwrap_or_else(within)
     }
 }
 

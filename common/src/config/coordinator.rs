@@ -77,6 +77,26 @@ pub(super) static COORDINATOR: Table = Table::warning(
         )
         .or(Word(COORDINATOR_HTTP_DEFAULT)),
         Field::new(
+            "identity_dir",
+            Kind::Text,
+            "The directory of its certificate and key, where `tls` is not given: `init` and `join` \
+             write them there.",
+        )
+        .or(Said("data_dir with .identity at its end")),
+        Field::new(
+            "join_addresses",
+            Kind::List(&Kind::Text),
+            "HOST:PORT of coordinators by which it joins with join_token_file.",
+        )
+        .or(Said("none")),
+        Field::new(
+            "join_token_file",
+            Kind::Text,
+            "A file with a join token. When it starts without an identity it joins with the token, \
+             then removes the file.",
+        )
+        .or(Said("none")),
+        Field::new(
             "lease_ms",
             Kind::Whole(Range::within(500.0, DAY_MS)),
             "Milliseconds for which an agent's session holds without news.",
@@ -152,7 +172,8 @@ pub(super) static COORDINATOR: Table = Table::warning(
         Field::new(
             "tls",
             Kind::Map(&TLS),
-            "The files of its TLS; without it gRPC is plain text, on loopback only.",
+            "The files of its TLS; without it those in identity_dir, and without these gRPC is plain \
+             text, on loopback only.",
         )
         .or(Said("none")),
     ],
@@ -217,8 +238,16 @@ pub struct CoordinatorConfig {
     /// `mass_failure_percent`: when more than this part of the hosts goes silent at once nothing
     /// is replaced, 1 to 100. Default 25.
     pub mass_failure_percent: u32,
-    /// `tls`: the files of its TLS. Default none: plain text, on loopback only.
+    /// `tls`: the files of its TLS. Default none: those in `identity_dir`, or plain text, on
+    /// loopback only.
     pub tls: Option<TlsConfig>,
+    /// `identity_dir`: where `init` and `join` write its certificate and key. Default: `data_dir`
+    /// with `.identity` at its end.
+    pub identity_dir: Option<String>,
+    /// `join_token_file`: a join token to use at the first start. Default none.
+    pub join_token_file: Option<String>,
+    /// `join_addresses`: `HOST:PORT` of coordinators to join by. Default none.
+    pub join_addresses: Vec<String>,
 }
 
 impl CoordinatorConfig {
@@ -251,9 +280,19 @@ impl CoordinatorConfig {
             lost_after_ms: fields.whole("lost_after_ms").unwrap_or_default(),
             mass_failure_percent: fields.whole32("mass_failure_percent").unwrap_or_default(),
             tls: TlsConfig::decode(fields),
+            identity_dir: fields.text("identity_dir"),
+            join_token_file: fields.text("join_token_file"),
+            join_addresses: fields.texts("join_addresses").unwrap_or_default(),
         };
         config.check(fields);
         config
+    }
+
+    /// The directory of its identity.
+    #[must_use]
+    pub fn identity_dir(&self) -> String {
+        let beside = || format!("{}.identity", self.data_dir.trim_end_matches('/'));
+        self.identity_dir.clone().unwrap_or_else(beside)
     }
 
     /// Timers that contradict each other make a cluster that elects for ever.

@@ -154,6 +154,8 @@ fn weight(command: &Command) -> Weight {
         | Command::SetWant(_)
         | Command::NoteAbsence(_)
         | Command::Forget(_)
+        | Command::SetAuthorities(_)
+        | Command::RevokeToken(_)
         | Command::RevokeIdentity(_)
         | Command::RestoreIdentity(_) => Weight::Mends,
         Command::RegisterHost(_)
@@ -170,6 +172,9 @@ fn weight(command: &Command) -> Weight {
         | Command::RefuseHost(_)
         | Command::SetHostTrouble(_)
         | Command::PaceBounces(_)
+        | Command::RenewNode(_)
+        | Command::CreateToken(_)
+        | Command::UseToken(_)
         | Command::Place(_)
         | Command::Bounce(_) => Weight::Keeps,
         Command::SetInstance(_)

@@ -1,6 +1,9 @@
 //! The verbs of `paasta-coordinator` that work on a data directory while no coordinator runs on it:
 //! what they take and what they say. What they do is in `paasta_coordinator::offline`.
 
+pub(crate) mod init;
+pub(crate) mod join;
+pub(crate) mod place;
 pub(crate) mod recover;
 pub(crate) mod rejoin;
 pub(crate) mod restore;

@@ -5,6 +5,7 @@
 //!
 //! What a store is made of is not known here (`crate::raft`, `crate::store`).
 
+pub mod init;
 pub mod recover;
 pub mod rejoin;
 pub mod restore;

@@ -68,7 +68,8 @@ where
     }
 }
 
-/// The identity for which the call is made, if it may make it now; `None` without TLS.
+/// The identity for which the call is made, if it may make it now; `None` without TLS, and for a
+/// stranger that may make it.
 fn permit(
     rights: &Rights,
     request: &mut http::Request<Body>,
@@ -80,21 +81,30 @@ fn permit(
     let path = request.uri().path().to_owned();
     rights.check_method(standing, peer.identity(), &path)?;
     let principal = judge(peer.identity(), request.headers_mut(), &path)?;
-    if peer.identity() != Some(&principal) {
-        rights.check_named(&principal)?;
+    if let Some(named) = &principal
+        && peer.identity() != Some(named)
+    {
+        rights.check_named(named)?;
     }
-    Ok(Some(principal))
+    Ok(principal)
 }
 
-/// The identity for which the call is made, if it may make it. The headers that only a coordinator
+/// The identity for which the call is made, if it may make it; `None` for a stranger at one of the
+/// methods by which a program or a person joins. The headers that only a coordinator
 /// may send are removed from the calls of all others.
 fn judge(
     proven: Option<&Identity>,
     headers: &mut HeaderMap,
     path: &str,
-) -> Result<Identity, RpcError> {
+) -> Result<Option<Identity>, RpcError> {
     let Some(proven) = proven else {
-        return Err(RpcError::NoCertificate);
+        for name in [PRINCIPAL, FORWARDED, CLIENT] {
+            headers.remove(name);
+        }
+        return match roles::OPEN.contains(&path) {
+            true => Ok(None),
+            false => Err(RpcError::NoCertificate),
+        };
     };
     let passed_on = headers.contains_key(FORWARDED);
     let said = headers.remove(PRINCIPAL);
@@ -111,7 +121,7 @@ fn judge(
     };
     let allowed = roles::allowed(path);
     if allowed.contains(&principal.role()) {
-        return Ok(principal);
+        return Ok(Some(principal));
     }
     let method: String = path
         .trim_start_matches('/')
@@ -167,7 +177,7 @@ mod tests {
     fn judged(proven: &str, pairs: &[(&'static str, &str)], path: &str) -> Result<String, String> {
         let mut headers = headers(pairs);
         judge(Some(&identity(proven)), &mut headers, path)
-            .map(|principal| principal.short())
+            .map(|principal| principal.unwrap().short())
             .map_err(|error| error.to_string())
     }
 
@@ -188,7 +198,7 @@ mod tests {
         }
         let mut forged = headers(&admin);
         let found = judge(Some(&identity("reader/bob")), &mut forged, STATUS).unwrap();
-        assert_eq!(found, identity("reader/bob"));
+        assert_eq!(found, Some(identity("reader/bob")));
         assert!(forged.is_empty(), "{forged:?}");
         // Not passed on, and not of this cluster, and nonsense.
         let alone = [(PRINCIPAL, "paasta://prod/admin/alice")];
@@ -227,6 +237,13 @@ mod tests {
             unknown,
             "this coordinator has no method paasta.v1.Operate/Explode; is it older than the caller?"
         );
+        let mut forged = headers(&[(FORWARDED, "1"), (PRINCIPAL, "paasta://prod/admin/alice")]);
+        for path in roles::OPEN {
+            assert_eq!(judge(None, &mut forged, path).unwrap(), None);
+            assert!(forged.is_empty(), "{forged:?}");
+        }
+        let renew = judge(None, &mut forged, "/paasta.v1.Joining/Renew");
+        assert!(matches!(renew, Err(RpcError::NoCertificate)));
         let stranger = judge(None, &mut HeaderMap::new(), STATUS).unwrap_err();
         assert!(matches!(stranger, RpcError::NoCertificate));
         assert_eq!(Status::from(stranger).code(), tonic::Code::Unauthenticated);

@@ -4,12 +4,14 @@
 pub mod access;
 pub mod admin;
 pub mod agents;
+pub mod authority;
 pub mod bounces;
 pub mod cluster;
 pub mod connections;
 pub mod deploys;
 pub mod follow;
 pub mod gate;
+pub mod joining;
 pub mod logs;
 pub mod looks;
 pub mod members;
@@ -21,6 +23,7 @@ pub mod server;
 pub mod settings;
 pub mod snapshots;
 pub mod status;
+pub mod tokens;
 pub mod view;
 
 use crate::peers;

@@ -43,6 +43,7 @@ pub const METHODS: &[(&str, &[Row])] = &[
             ("ForceBounce", RULE),
         ],
     ),
+    ("paasta.v1.Authority", &[("Key", PEERS)]),
     ("paasta.v1.Cluster", &[("Init", RULE), ("Node", LOOK)]),
     (
         "paasta.v1.Deploys",
@@ -52,6 +53,17 @@ pub const METHODS: &[(&str, &[Row])] = &[
             ("Remotes", LOOK),
             ("Override", DEPLOY),
             ("History", LOOK),
+        ],
+    ),
+    (
+        "paasta.v1.Joining",
+        &[
+            ("Hello", EVERY),
+            // The token decides. Coordinators pass it on for strangers.
+            ("Join", EVERY),
+            ("Renew", &[Coordinator, Agent]),
+            // The proof decides. Coordinators pass it on for strangers.
+            ("RenewLate", &[Coordinator]),
         ],
     ),
     ("paasta.v1.Logs", &[("Read", &[Admin, Deployer, Reader])]),
@@ -106,6 +118,10 @@ pub const METHODS: &[(&str, &[Row])] = &[
     // The state holds the environment of every service.
     ("paasta.v1.Snapshots", &[("Save", RULE)]),
     (
+        "paasta.v1.Tokens",
+        &[("Create", RULE), ("List", RULE), ("Revoke", RULE)],
+    ),
+    (
         "grpc.health.v1.Health",
         &[("Check", EVERY), ("Watch", EVERY)],
     ),
@@ -113,6 +129,13 @@ pub const METHODS: &[(&str, &[Row])] = &[
         "grpc.reflection.v1.ServerReflection",
         &[("ServerReflectionInfo", &[Admin, Deployer, Reader])],
     ),
+];
+
+/// The methods that a caller without a certificate may call: how it gets one.
+pub const OPEN: [&str; 3] = [
+    "/paasta.v1.Joining/Hello",
+    "/paasta.v1.Joining/Join",
+    "/paasta.v1.Joining/RenewLate",
 ];
 
 /// The roles that may call the method of this path, `/SERVICE/METHOD`; none for an unknown one.
@@ -209,10 +232,12 @@ mod tests {
             "/grpc.health.v1.Health/Check",
             "/grpc.health.v1.Health/Watch",
         ];
-        let health: BTreeSet<String> = health.map(str::to_owned).into();
-        assert_eq!(may(Metrics), health);
+        let every = health.into_iter().chain(OPEN);
+        let every: BTreeSet<String> = every.map(str::to_owned).collect();
+        assert_eq!(may(Metrics), every);
         let agent = may(Agent);
-        assert_eq!(agent.len(), health.len() + 1, "{agent:?}");
+        assert_eq!(agent.len(), every.len() + 2, "{agent:?}");
+        assert!(agent.contains("/paasta.v1.Joining/Renew"));
         assert!(agent.contains("/paasta.v1.Agents/Session"));
         for role in [Admin, Deployer, Reader] {
             let may = may(role);
@@ -236,6 +261,9 @@ mod tests {
             "/paasta.v1.Revocations/List",
             "/paasta.v1.Settings/Apply",
             "/paasta.v1.Snapshots/Save",
+            "/paasta.v1.Tokens/Create",
+            "/paasta.v1.Tokens/List",
+            "/paasta.v1.Tokens/Revoke",
         ];
         let deploys = [
             "/paasta.v1.Bounces/ResumeBounce",
@@ -249,6 +277,7 @@ mod tests {
         for path in deploys {
             assert_eq!(allowed(path), [Admin, Deployer], "{path}");
         }
+        assert_eq!(allowed("/paasta.v1.Authority/Key"), [Coordinator]);
         let reads = may(Reader);
         for path in writes.iter().chain(&deploys) {
             assert!(!reads.contains(*path), "{path}");

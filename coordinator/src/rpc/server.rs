@@ -3,11 +3,12 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use paasta_proto::v1::{
-    admin_server::AdminServer, agents_server::AgentsServer, bounces_server::BouncesServer,
-    cluster_server::ClusterServer, deploys_server::DeploysServer, logs_server::LogsServer,
-    members_server::MembersServer, operate_server::OperateServer,
-    revocations_server::RevocationsServer, settings_server::SettingsServer,
-    snapshots_server::SnapshotsServer,
+    admin_server::AdminServer, agents_server::AgentsServer, authority_server::AuthorityServer,
+    bounces_server::BouncesServer, cluster_server::ClusterServer, deploys_server::DeploysServer,
+    joining_server::JoiningServer, logs_server::LogsServer, members_server::MembersServer,
+    operate_server::OperateServer, revocations_server::RevocationsServer,
+    settings_server::SettingsServer, snapshots_server::SnapshotsServer,
+    tokens_server::TokensServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -19,13 +20,15 @@ use tonic::{
     service::Routes,
     transport::{Server, server::Connected},
 };
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::layer::layer_fn;
 
 use super::{
-    access::Access, admin::AdminService, agents::AgentsService, bounces::BouncesService,
-    cluster::ClusterService, connections::Noted, deploys::DeploysService, logs::LogsService,
-    members::MembersService, operate::OperateService, revocations::RevocationsService,
-    rights::Rights, settings::SettingsService, snapshots::SnapshotsService,
+    access::Access, admin::AdminService, agents::AgentsService, authority::AuthorityService,
+    bounces::BouncesService, cluster::ClusterService, connections::Noted, deploys::DeploysService,
+    joining::JoiningService, logs::LogsService, members::MembersService, operate::OperateService,
+    revocations::RevocationsService, rights::Rights, settings::SettingsService,
+    snapshots::SnapshotsService, tokens::TokensService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -74,6 +77,12 @@ pub struct Services {
     pub revocations: RevocationsService,
     /// Who may call them.
     pub rights: Rights,
+    /// Strangers and others that get certificates.
+    pub joining: JoiningService,
+    /// Operators, making join tokens.
+    pub tokens: TokensService,
+    /// Coordinators that get the authority's key.
+    pub authority: AuthorityService,
 }
 
 /// Why the endpoint could not be served.
@@ -106,20 +115,9 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Serves until `shutdown`, then lets calls under way end for a moment.
-///
-/// # Errors
-/// [`ServeError`].
-pub async fn serve<I, C>(
-    incoming: I,
-    services: Services,
-    shutdown: CancellationToken,
-) -> Result<(), ServeError>
-where
-    I: Stream<Item = io::Result<C>>,
-    C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (health, health_service) = tonic_health::server::health_reporter();
+/// The health service, which says of each service that it is served.
+async fn health() -> HealthServer<impl Health> {
+    let (health, service) = tonic_health::server::health_reporter();
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_serving::<AgentsServer<AgentsService>>().await;
     health.set_serving::<LogsServer<LogsService>>().await;
@@ -137,14 +135,35 @@ where
     health
         .set_serving::<RevocationsServer<RevocationsService>>()
         .await;
+    health.set_serving::<JoiningServer<JoiningService>>().await;
+    health.set_serving::<TokensServer<TokensService>>().await;
+    health
+        .set_serving::<AuthorityServer<AuthorityService>>()
+        .await;
     health.set_serving::<RaftServer>().await;
+    service
+}
+
+/// Serves until `shutdown`, then lets calls under way end for a moment.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve<I, C>(
+    incoming: I,
+    services: Services,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = io::Result<C>>,
+    C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(paasta_proto::DESCRIPTORS)
         .build_v1()
         .map_err(ServeError::Reflection)?;
     let mut routes = Routes::builder();
     routes
-        .add_service(health_service)
+        .add_service(health().await)
         .add_service(reflection)
         .add_service(services.consensus.service())
         .add_service(AgentsServer::new(services.agents))
@@ -157,7 +176,10 @@ where
         .add_service(SettingsServer::new(services.settings))
         .add_service(BouncesServer::new(services.bounces))
         .add_service(SnapshotsServer::new(services.snapshots))
-        .add_service(RevocationsServer::new(services.revocations));
+        .add_service(RevocationsServer::new(services.revocations))
+        .add_service(JoiningServer::new(services.joining))
+        .add_service(TokensServer::new(services.tokens))
+        .add_service(AuthorityServer::new(services.authority));
     let (stopping, consensus) = (shutdown.clone(), services.consensus.clone());
     let rights = services.rights;
     let mut server = Server::builder();

@@ -1,9 +1,10 @@
 //! The only place where an error becomes a gRPC status: the code tells a program what to do, the
 //! text tells an operator.
 
+use paasta_coordinator_core::state::outcome::Reason;
 use tonic::{Status, body::Body, metadata::MetadataValue};
 
-use crate::propose::ProposalError;
+use crate::{keeper::KeeperError, propose::ProposalError};
 
 /// Marks the refusal of a caller whose identity is revoked, so that its program can say so.
 pub const REFUSAL: &str = "paasta-refusal";
@@ -138,6 +139,21 @@ pub enum RpcError {
         /// Its id.
         id: u64,
     },
+    /// A join, a renewal or a token is refused.
+    #[error("{0}")]
+    Refused(Box<Reason>),
+    /// An expired certificate is not renewed.
+    #[error(transparent)]
+    Late(#[from] paasta_identity::late::LateError),
+    /// Nothing can be signed here.
+    #[error(transparent)]
+    Keeper(#[from] crate::keeper::KeeperError),
+    /// The caller is no coordinator with a vote.
+    #[error("{principal} gets no key: only a coordinator with a vote does")]
+    NoVoter {
+        /// The caller.
+        principal: String,
+    },
     /// The coordinator stops.
     #[error("this coordinator is stopping; use another one")]
     Stopping,
@@ -170,6 +186,10 @@ impl From<RpcError> for Status {
             },
             RpcError::Member(error) => Self::new(member_code(&error), text),
             RpcError::Denied { .. } | RpcError::OtherHost { .. } => Self::permission_denied(text),
+            RpcError::Refused(reason) => Self::new(refusal_code(&reason), text),
+            RpcError::Keeper(KeeperError::NoKey) => Self::unavailable(text),
+            RpcError::Keeper(_) => Self::internal(text),
+            RpcError::NoVoter { .. } => Self::permission_denied(text),
             RpcError::NoMethod { .. } => Self::unimplemented(text),
             RpcError::NoCertificate | RpcError::Expired { .. } => Self::unauthenticated(text),
             RpcError::Revoked { .. } => {
@@ -178,7 +198,9 @@ impl From<RpcError> for Status {
                 status.metadata_mut().insert(REFUSAL, revoked);
                 status
             }
-            RpcError::Removed { .. } | RpcError::NotMember { .. } => Self::permission_denied(text),
+            RpcError::Removed { .. } | RpcError::NotMember { .. } | RpcError::Late(_) => {
+                Self::permission_denied(text)
+            }
             RpcError::IdTaken(_) => Self::already_exists(text),
             RpcError::Busy { .. } => Self::resource_exhausted(text),
             RpcError::Save { .. } => Self::internal(text),
@@ -203,6 +225,16 @@ fn member_code(error: &crate::raft::MemberError) -> tonic::Code {
         Error::Taken { .. } => tonic::Code::AlreadyExists,
         Error::Refused(_) => tonic::Code::FailedPrecondition,
         Error::NotCaughtUp(_) | Error::TimedOut => tonic::Code::DeadlineExceeded,
+    }
+}
+
+fn refusal_code(reason: &Reason) -> tonic::Code {
+    match reason {
+        Reason::NameTaken { .. } | Reason::TokenExists { .. } => tonic::Code::AlreadyExists,
+        Reason::TooManyTokens { .. } | Reason::TooManyNodes { .. } => {
+            tonic::Code::ResourceExhausted
+        }
+        _ => tonic::Code::PermissionDenied,
     }
 }
 

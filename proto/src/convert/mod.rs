@@ -6,6 +6,7 @@ mod app;
 mod assignment;
 mod fence;
 mod host;
+mod joining;
 mod report;
 mod run;
 mod words;
@@ -14,6 +15,7 @@ pub use app::{app_from_wire, app_to_wire};
 pub use assignment::{apply_wire, assignment_to_wire, delta_to_wire};
 pub use fence::{fence_from_wire, fence_to_wire};
 pub use host::{host_from_wire, host_to_wire, resources_from_wire, resources_to_wire};
+pub use joining::{joiner_from_wire, joiner_to_wire};
 pub use report::{
     disk_limits_to_wire, host_part_to_wire, image_to_wire, replica_report_from_wire,
     replica_report_to_wire, report_from_wire, report_to_wire, run_end_from_wire, run_end_to_wire,

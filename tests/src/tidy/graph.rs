@@ -60,7 +60,7 @@ pub const LAYERS: [Layer; 10] = [
     },
     Layer {
         package: "paasta-identity",
-        may_use: &["paasta-common", "paasta-process"],
+        may_use: &["paasta-common", "paasta-process", "paasta-proto"],
         never: &["sled", "openraft", "bollard"],
     },
     Layer {

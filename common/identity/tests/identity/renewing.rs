@@ -33,8 +33,9 @@ async fn the_new_certificate_is_on_disk_and_in_use() {
     let tls = tls(&files);
     let before = tls.credentials().validity();
     let key = fs::read(&files.key).unwrap();
-    tls.renew_once(&files, |request| async {
-        Ok(sign(&pki, "agent/h", &request, SystemTime::now()))
+    tls.renew_once(&files, |request| {
+        let renewed = sign(&pki, "agent/h", &request, SystemTime::now());
+        async { Ok(renewed) }
     })
     .await
     .unwrap();

@@ -90,6 +90,11 @@ impl Touched {
             | Command::SetHostTrouble(_)
             | Command::RefuseHost(_)
             | Command::NoteClock(_)
+            | Command::SetAuthorities(_)
+            | Command::CreateToken(_)
+            | Command::UseToken(_)
+            | Command::RevokeToken(_)
+            | Command::RenewNode(_)
             | Command::RevokeIdentity(_)
             | Command::RestoreIdentity(_) => {}
             Command::Init(_)

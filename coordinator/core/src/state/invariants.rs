@@ -7,6 +7,7 @@ use paasta_common::assignment::Want;
 
 use super::{
     ClusterState,
+    auth::{NODES_MAX, TOKENS_MAX},
     departed::{DEPARTED_MAX, RECORDS_MAX},
     event::{EVENTS_MAX, FAILURES_MAX},
     failed::FAILED_HOSTS_MAX,
@@ -197,7 +198,19 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
             );
         }
     }
+    check_auth(state, found);
     check_owners(state, found);
+}
+
+/// I9: what decides who may be in the cluster is bounded.
+fn check_auth(state: &ClusterState, found: &mut Vec<Violation>) {
+    let (tokens, nodes) = (state.tokens().len(), state.nodes().len());
+    if tokens > TOKENS_MAX || nodes > NODES_MAX {
+        let what = format!(
+            "{tokens} join tokens and {nodes} names are kept, at most {TOKENS_MAX} and {NODES_MAX} may be"
+        );
+        violation(found, "I9", what);
+    }
 }
 
 /// I8, I9: what is kept beside an instance has that instance.

@@ -5,6 +5,7 @@
 pub mod absence;
 pub mod alert;
 mod assignment;
+pub mod auth;
 pub mod bounce;
 pub mod command;
 pub mod departed;
@@ -34,7 +35,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use paasta_common::{
     app::{AppSpec, Resources},
     assignment::{Tried, Want},
-    id::{AppId, ClusterName, HostId, InstanceId, ReplicaId, ServiceName},
+    id::{AppId, ClusterName, HostId, InstanceId, ReplicaId, ServiceName, TokenId},
+    identity::Identity,
     overcommit::Pools,
     problem::Problem,
     report::{Trouble, Troubles},
@@ -43,6 +45,7 @@ use paasta_common::{
 use serde::{Deserialize, Serialize};
 
 use alert::Alert;
+use auth::{Authorities, JoinToken, Node};
 use command::{Context, Envelope};
 use departed::{Departed, HeldBack};
 use event::{Event, EventKind, EventRing, Subject};
@@ -95,6 +98,12 @@ struct Tables {
     paced: BTreeMap<InstanceId, Paced>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     revoked: BTreeMap<Holder, Revocation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authority: Option<Authorities>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tokens: BTreeMap<TokenId, JoinToken>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    nodes: BTreeMap<Identity, Node>,
     events: EventRing,
     requests: RequestRing,
 }

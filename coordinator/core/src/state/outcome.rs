@@ -1,6 +1,9 @@
 //! What became of a command, said so that a program can act on it and an operator can read it.
 
-use paasta_common::id::{AppId, HostId, InstanceId, ReplicaId};
+use paasta_common::{
+    id::{AppId, HostId, InstanceId, ReplicaId, TokenId},
+    joining::Joiner,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::fit::Unfit;
@@ -213,6 +216,80 @@ pub enum Reason {
     NothingToRollBackTo {
         /// The instance.
         instance: InstanceId,
+    },
+    /// No such join token, or another secret.
+    #[error("there is no join token {id} with this secret; make one: `paasta token create`")]
+    UnknownToken {
+        /// The token's name.
+        id: TokenId,
+    },
+    /// A join token of this name exists.
+    #[error("there is a join token {id} already; try again")]
+    TokenExists {
+        /// The token's name.
+        id: TokenId,
+    },
+    /// The token was revoked.
+    #[error("join token {id} was revoked; make another: `paasta token create`")]
+    TokenRevoked {
+        /// The token's name.
+        id: TokenId,
+    },
+    /// The token's time is over.
+    #[error("join token {id} expired {minutes_ago} min ago; make another: `paasta token create`")]
+    TokenExpired {
+        /// The token's name.
+        id: TokenId,
+        /// How long ago, whole minutes.
+        minutes_ago: u64,
+    },
+    /// No use of the token is left.
+    #[error(
+        "join token {id} is used up; make one for each, or one for several: `paasta token create --uses N`"
+    )]
+    TokenUsedUp {
+        /// The token's name.
+        id: TokenId,
+    },
+    /// The token lets in something else.
+    #[error(
+        "join token {id} is for {takes}s, and not for {joiner}s: make another: `paasta token create {joiner}`"
+    )]
+    TokenOfOther {
+        /// The token's name.
+        id: TokenId,
+        /// What it lets in.
+        takes: Joiner,
+        /// What tried to join.
+        joiner: Joiner,
+    },
+    /// Another key holds the name.
+    #[error(
+        "{name} belongs to another key: give this machine a name of its own; if it replaces the other one, or has lost its key, join with a token that was made with --replace"
+    )]
+    NameTaken {
+        /// The name, as `ROLE/NAME`.
+        name: String,
+    },
+    /// There are too many tokens that can be used.
+    #[error("there are {most} join tokens that can be used, and there may be no more; revoke some")]
+    TooManyTokens {
+        /// How many there may be.
+        most: usize,
+    },
+    /// Too many names are held by keys.
+    #[error("{most} names are held by keys, and there may be no more; remove hosts that are gone")]
+    TooManyNodes {
+        /// How many there may be.
+        most: usize,
+    },
+    /// The certificates of the authorities are too many or too long.
+    #[error("expected 1 to {most} certificates of authorities of at most {bytes} bytes each")]
+    WrongAuthorities {
+        /// How many there may be.
+        most: usize,
+        /// How long each may be.
+        bytes: usize,
     },
 }
 

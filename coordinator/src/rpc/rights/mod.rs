@@ -21,10 +21,10 @@ use crate::{
     refusals::{Cause, Refusals},
 };
 
-/// The service of which a coordinator that is no member may call the methods: it joins by them, and
+/// The services of which a coordinator that is no member may call the methods: it joins by them, and
 /// a member that this coordinator has not heard of yet replicates by them. Consensus itself checks
 /// the cluster, the store and the sender of each message.
-const JOINING: &str = "/paasta.v1.RaftService/";
+const JOINING: [&str; 2] = ["/paasta.v1.RaftService/", "/paasta.v1.Joining/"];
 
 /// What an identity may do by what is known of it, apart from its role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +151,9 @@ impl Rights {
         path: &str,
     ) -> Result<(), RpcError> {
         match (standing, identity.and_then(Identity::member)) {
-            (Standing::Joining, Some(id)) if !path.starts_with(JOINING) => {
+            (Standing::Joining, Some(id))
+                if !JOINING.iter().any(|service| path.starts_with(service)) =>
+            {
                 Err(RpcError::NotMember { id })
             }
             _ => Ok(()),

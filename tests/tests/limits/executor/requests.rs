@@ -9,7 +9,11 @@ use prost::Message;
 use super::scene::{HOST, INSTANCE};
 
 /// Calls that no client makes: coordinators among themselves, and agents.
-const INTERNAL: [&str; 2] = ["paasta.v1.RaftService", "paasta.v1.Agents"];
+const INTERNAL: [&str; 3] = [
+    "paasta.v1.RaftService",
+    "paasta.v1.Agents",
+    "paasta.v1.Authority",
+];
 /// As long as a name may be.
 const NAME_BYTES: usize = 255;
 /// As many names as a request may hold.
@@ -107,6 +111,7 @@ fn reads() -> Vec<Row> {
                 ..v1::LogsRequest::default()
             })],
         ),
+        read("/paasta.v1.Joining/Hello", vec![Vec::new()]),
         read("/paasta.v1.Members/List", vec![Vec::new()]),
         read("/paasta.v1.Operate/MaintenanceStatus", vec![Vec::new()]),
         read("/paasta.v1.Operate/BrakeStatus", vec![Vec::new()]),
@@ -129,6 +134,7 @@ fn reads() -> Vec<Row> {
         read("/paasta.v1.Settings/Own", vec![Vec::new()]),
         read("/paasta.v1.Settings/Diff", vec![Vec::new()]),
         read("/paasta.v1.Snapshots/Save", vec![Vec::new()]),
+        read("/paasta.v1.Tokens/List", vec![Vec::new()]),
     ]);
     rows
 }
@@ -211,6 +217,25 @@ fn writes() -> Vec<Row> {
                 instance: unknown(),
                 action: v1::OverrideAction::Stop.into(),
                 ..v1::OverrideRequest::default()
+            }),
+        ),
+        write(
+            "/paasta.v1.Joining/Join",
+            bytes(v1::JoinRequest {
+                token: "abcd234".to_owned(),
+                secret: vec![7; 16],
+                joiner: v1::Joiner::Agent.into(),
+                name: "h".repeat(60),
+                request: "x".repeat(4 << 10),
+            }),
+        ),
+        write("/paasta.v1.Joining/Renew", Vec::new()),
+        write("/paasta.v1.Tokens/Create", Vec::new()),
+        write(
+            "/paasta.v1.Tokens/Revoke",
+            bytes(v1::RevokeTokenRequest {
+                asker: asker(),
+                id: "abcd234".to_owned(),
             }),
         ),
         write("/paasta.v1.Members/Add", Vec::new()),

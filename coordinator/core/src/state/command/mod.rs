@@ -2,6 +2,7 @@
 //! carries every time and id it needs, so that applying it is the same everywhere and for ever.
 
 mod bounce;
+mod create_token;
 mod drain_host;
 mod drop_instance;
 mod force_bounce;
@@ -19,12 +20,15 @@ mod register_host;
 mod release_brake;
 mod remove_host;
 mod remove_instances;
+mod renew_node;
 mod reset_backoff;
 mod restore_identity;
 mod resume_bounce;
 mod revoke_identity;
+mod revoke_token;
 mod roll_back;
 mod set_alert;
+mod set_authorities;
 mod set_host_trouble;
 mod set_instance;
 mod set_override;
@@ -35,8 +39,10 @@ mod set_space;
 mod set_versions;
 mod set_want;
 mod undrain_host;
+mod use_token;
 
 pub use bounce::{Bounce, BounceStep};
+pub use create_token::CreateToken;
 pub use drain_host::DrainHost;
 pub use drop_instance::DropInstance;
 pub use force_bounce::ForceBounce;
@@ -54,12 +60,15 @@ pub use register_host::RegisterHost;
 pub use release_brake::ReleaseBrake;
 pub use remove_host::RemoveHost;
 pub use remove_instances::{RemovalRule, RemoveInstances};
+pub use renew_node::RenewNode;
 pub use reset_backoff::ResetBackoff;
 pub use restore_identity::RestoreIdentity;
 pub use resume_bounce::ResumeBounce;
 pub use revoke_identity::RevokeIdentity;
+pub use revoke_token::RevokeToken;
 pub use roll_back::RollBack;
 pub use set_alert::SetAlert;
+pub use set_authorities::SetAuthorities;
 pub use set_host_trouble::SetHostTrouble;
 pub use set_instance::{Extent, SetInstance};
 pub use set_override::SetOverride;
@@ -70,6 +79,7 @@ pub use set_space::SetSpace;
 pub use set_versions::SetVersions;
 pub use set_want::SetWant;
 pub use undrain_host::UndrainHost;
+pub use use_token::{Use, UseToken};
 
 use paasta_common::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -168,6 +178,16 @@ pub enum Command {
     RevokeIdentity(RevokeIdentity),
     /// An operator gives an identity its rights back.
     RestoreIdentity(RestoreIdentity),
+    /// The authorities of the cluster.
+    SetAuthorities(SetAuthorities),
+    /// A join token is made.
+    CreateToken(CreateToken),
+    /// A key gets a name by a join token.
+    UseToken(UseToken),
+    /// A join token is revoked.
+    RevokeToken(RevokeToken),
+    /// A key that holds a name is replaced by a new one of the same holder.
+    RenewNode(RenewNode),
 }
 
 /// The circumstances of a command, as its apply sees them.
@@ -218,6 +238,11 @@ impl Command {
             Self::PaceBounces(command) => command.apply(state, context),
             Self::RevokeIdentity(command) => command.apply(state, context),
             Self::RestoreIdentity(command) => command.apply(state, context),
+            Self::SetAuthorities(command) => command.apply(state, context),
+            Self::CreateToken(command) => command.apply(state, context),
+            Self::UseToken(command) => command.apply(state, context),
+            Self::RevokeToken(command) => command.apply(state, context),
+            Self::RenewNode(command) => command.apply(state, context),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use paasta_common::{
     id::{HostId, ReplicaId},
+    identity::{Identity, Role},
     text::count_of,
 };
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,12 @@ impl RemoveHost {
             state.remove_replica(context, id);
         }
         state.tables.hosts.remove(&self.host);
+        // Its name is free for another machine.
+        let cluster = state.cluster().map(|cluster| cluster.name.clone());
+        let identity = cluster.map(|name| Identity::new(name, Role::Agent, self.host.as_str()));
+        if let Some(Ok(identity)) = identity {
+            state.tables.nodes.remove(&identity);
+        }
         state.note(
             context,
             EventKind::Host,

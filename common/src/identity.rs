@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use paasta_common::id::{ClusterName, HostId};
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ClusterName, HostId};
 
 /// The scheme of the text.
 const SCHEME: &str = "paasta://";
@@ -10,7 +12,8 @@ const SCHEME: &str = "paasta://";
 const TEXT_BYTES_MAX: usize = 512;
 
 /// What an identity is in its cluster. A closed set: a certificate with another word is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// A coordinator; its name is its member id.
     Coordinator,
@@ -27,7 +30,8 @@ pub enum Role {
 }
 
 /// `paasta://CLUSTER/ROLE/NAME`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Identity {
     cluster: ClusterName,
     role: Role,
@@ -177,6 +181,20 @@ impl FromStr for Identity {
     }
 }
 
+impl TryFrom<String> for Identity {
+    type Error = IdentityError;
+
+    fn try_from(text: String) -> Result<Self, IdentityError> {
+        text.parse()
+    }
+}
+
+impl From<Identity> for String {
+    fn from(identity: Identity) -> Self {
+        identity.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -228,6 +246,9 @@ mod tests {
         }
         let member: Identity = "paasta://prod/coordinator/7".parse().unwrap();
         assert_eq!(member.member(), Some(7));
+        let written = serde_json::to_string(&member).unwrap();
+        assert_eq!(written, "\"paasta://prod/coordinator/7\"");
+        assert_eq!(serde_json::from_str::<Identity>(&written).unwrap(), member);
         let agent: Identity = "paasta://prod/agent/7".parse().unwrap();
         assert_eq!(agent.member(), None, "a host that is called 7");
     }
