@@ -79,7 +79,9 @@ pub enum OptionsError {
         value: String,
     },
     /// Listening there is not allowed.
-    #[error("coordinator.listen takes coordinator.tls (docs/operate/tls.md)")]
+    #[error(
+        "coordinator.listen takes a certificate: `paasta-coordinator init` makes one for a new cluster, `paasta-coordinator join` gets one of a cluster, or coordinator.tls names one (docs/operate/tls.md)"
+    )]
     Refused(#[from] listen::ListenError),
     /// HTTP cannot be served there.
     #[error(transparent)]

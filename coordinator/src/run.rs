@@ -446,16 +446,9 @@ fn build(
         places: Arc::new(Semaphore::new(READERS_MAX)),
     };
     let (operate, bounces, deploys, settings) = acting(&admin, &proposer);
-    let members = MembersService {
-        gate: gate.clone(),
-        consensus: consensus.clone(),
-        machine: machine.clone(),
-        revoker: options.tls.is_some().then(|| proposer.clone()),
-    };
-    let revocations = RevocationsService {
-        admin: admin.clone(),
-        proposer: proposer.clone(),
-    };
+    let secure = options.tls.is_some();
+    let members = members(&admin, secure.then(|| proposer.clone()));
+    let revocations = revocations(&admin, &proposer);
     let snapshots = SnapshotsService::new(
         gate.clone(),
         consensus.clone(),
@@ -473,12 +466,7 @@ fn build(
         configured: options.system.cluster,
         rooms: rooms.clone(),
     };
-    let rights = Rights::new(
-        options.tls.is_some(),
-        leader.machine.clone(),
-        consensus.clone(),
-        leader.metrics.refusals().clone(),
-    );
+    let rights = rights(secure, &leader);
     let services = Services {
         consensus: consensus.clone(),
         agents: AgentsService::new(gate, sessions, led),
@@ -515,6 +503,33 @@ fn sessions(
         logs: LogBroker::default(),
         shutdown: shutdown.clone(),
         turns: Arc::default(),
+    }
+}
+
+fn members(admin: &AdminService, revoker: Option<Proposer>) -> MembersService {
+    MembersService {
+        gate: admin.gate.clone(),
+        consensus: admin.consensus.clone(),
+        machine: admin.machine.clone(),
+        revoker,
+    }
+}
+
+/// Judges the other ends of connections.
+fn rights(secure: bool, leader: &Leader) -> Rights {
+    Rights::new(
+        secure,
+        leader.machine.clone(),
+        leader.consensus.clone(),
+        leader.metrics.refusals().clone(),
+    )
+}
+
+/// The service by which operators take rights away.
+fn revocations(admin: &AdminService, proposer: &Proposer) -> RevocationsService {
+    RevocationsService {
+        admin: admin.clone(),
+        proposer: proposer.clone(),
     }
 }
 

@@ -15,11 +15,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use paasta_identity::{connect, token::Token};
 use paasta_proto::v1::TokenState;
 use paasta_tests::{
     cluster::operator::Said,
     run::{bounded, eventually},
 };
+
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 use cluster::Young;
 
@@ -254,6 +257,30 @@ fn lose_the_leader(young: &mut Young, agents: &str) -> Result<()> {
     ensure!(uses(young)? + 1 == before, "{} of {before}", uses(young)?);
     // The next leader signs as well.
     joined(&young.join_agent("h6", agents, &young.addresses())?)
+}
+
+/// Connections without a certificate are few: the oldest ends when there are too many.
+#[test]
+fn strangers_do_not_add_up() -> Result<()> {
+    let mut young = Young::new()?;
+    let made = young.init()?;
+    young.start(1)?;
+    young.leader(LIMIT)?;
+    let token: Token = token(&made, "a")?.parse()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let mut strangers = Vec::new();
+        for _ in 0..80 {
+            let tcp = TcpStream::connect(young.address(1)).await?;
+            strangers.push(connect::join(tcp, token.pin).await?.0);
+        }
+        let first = strangers.first_mut().context("there are 80")?;
+        let mut bytes = Vec::new();
+        let ended = tokio::time::timeout(LIMIT, first.read_to_end(&mut bytes)).await;
+        ensure!(ended.is_ok(), "the oldest stranger is still there");
+        anyhow::Ok(())
+    })?;
+    joined(&young.join_agent("h1", &token.to_string(), &[young.address(1)])?)
 }
 
 #[test]

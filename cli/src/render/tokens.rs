@@ -8,7 +8,7 @@ use paasta_proto::{
 use super::{
     Tone, View,
     lines::Lines,
-    table::{field, table},
+    table::{Field, field, table},
     time,
 };
 
@@ -19,10 +19,7 @@ pub fn render(answer: &ListTokensResponse, view: &View) -> String {
         lines.add("", "no join tokens; `paasta token create` makes one", 0);
         return lines.finish();
     }
-    let rows = answer
-        .tokens
-        .iter()
-        .map(|token| row(token, answer.now_ms, view));
+    let rows = answer.tokens.iter().map(|token| row(token, answer.now_ms));
     let head = [
         "ID",
         "FOR",
@@ -36,7 +33,7 @@ pub fn render(answer: &ListTokensResponse, view: &View) -> String {
     lines.finish()
 }
 
-fn row(token: &TokenInfo, now_ms: u64, view: &View) -> Vec<String> {
+fn row(token: &TokenInfo, now_ms: u64) -> Vec<Field> {
     let tone = match token.state() {
         TokenState::Usable => Tone::Good,
         _ => Tone::Faint,
@@ -52,7 +49,7 @@ fn row(token: &TokenInfo, now_ms: u64, view: &View) -> Vec<String> {
     vec![
         field(&token.id),
         field(joiner),
-        view.paint(tone, &state),
+        (state.into_owned(), Some(tone)),
         field(token.uses_left),
         field(time::distance(token.expires_ms, now_ms)),
         field(&token.created_by),

@@ -15,10 +15,8 @@ use crate::{
     key::{self, FileError},
 };
 
-/// The mode of a secret.
-const SECRET: u32 = 0o600;
-/// The mode of what is no secret.
-const OPEN: u32 = 0o644;
+/// The mode of its files.
+const MODE: u32 = 0o600;
 
 /// A directory of identity files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,25 +112,21 @@ impl IdentityDir {
         let there = self.0.exists();
         private::directory(&self.0).map_err(self.failed("create", &self.0))?;
         match self.0.parent() {
+            Some(above) if !there && above.as_os_str().is_empty() => {
+                self.give(&self.0, Path::new("."))
+            }
             Some(above) if !there => self.give(&self.0, above),
             _ => Ok(()),
         }
     }
 
-    /// Writes a secret.
+    /// Writes a file, which only its owner can read.
     ///
     /// # Errors
     /// [`DirectoryError`].
-    pub fn write_secret(&self, path: &Path, text: &str) -> Result<(), DirectoryError> {
-        self.write(path, text, SECRET)
-    }
-
-    /// Writes what is no secret.
-    ///
-    /// # Errors
-    /// [`DirectoryError`].
-    pub fn write_open(&self, path: &Path, text: &str) -> Result<(), DirectoryError> {
-        self.write(path, text, OPEN)
+    pub fn write(&self, path: &Path, text: &str) -> Result<(), DirectoryError> {
+        atomic_file::write(path, text.as_bytes(), MODE)?;
+        self.give(path, &self.0)
     }
 
     /// Reads a secret, which only its owner may be able to read; `None` when it is not there.
@@ -161,11 +155,6 @@ impl IdentityDir {
             }
             _ => Ok(()),
         }
-    }
-
-    fn write(&self, path: &Path, text: &str, mode: u32) -> Result<(), DirectoryError> {
-        atomic_file::write(path, text.as_bytes(), mode)?;
-        self.give(path, &self.0)
     }
 
     /// Gives a file to the owner of a directory; only root can, and only root must.

@@ -332,7 +332,7 @@ pub struct AgentConfig {
 impl AgentConfig {
     pub(super) fn decode(fields: &mut Record<'_, '_>) -> Self {
         let coordinators = fields.texts("coordinators").unwrap_or_default();
-        let given = !coordinators.is_empty();
+        let given = fields.node("coordinators").is_some();
         Self {
             host_id: fields.text("host_id").and_then(|id| HostId::new(&id).ok()),
             address: fields.text("address"),

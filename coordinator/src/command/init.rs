@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         .advertise
         .unwrap_or_else(|| system.coordinator.advertise.clone());
     let admin = match args.admin_dir {
-        Some(dir) => dir,
+        Some(dir) => std::path::absolute(dir).context("--admin-dir")?,
         None => admin_dir(&cluster)?,
     };
     let data_dir = PathBuf::from(&system.coordinator.data_dir);

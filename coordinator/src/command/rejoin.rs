@@ -43,5 +43,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ),
         format!("  3. paasta coordinator add {new}=HOST:PORT, then paasta coordinator promote {new}"),
     ]);
+    let identity = std::path::PathBuf::from(format!("{dir}.identity"));
+    if identity.exists() {
+        let identity = identity.display();
+        lines.push(format!(
+            "Before step 2, as the certificate in {identity} is that of {old}: move this directory aside, then paasta-coordinator join --node-id {new} --token TOKEN HOST:PORT"
+        ));
+    }
     say(&lines)
 }

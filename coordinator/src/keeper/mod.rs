@@ -152,8 +152,8 @@ impl Keeper {
         let authority = Authority::from_pem(cluster, certificate, key)?;
         if let Some(dir) = &self.dir {
             // A certificate without its key is no authority: the key comes last.
-            dir.write_open(&dir.authority(), certificate)?;
-            dir.write_secret(&dir.authority_key(), key)?;
+            dir.write(&dir.authority(), certificate)?;
+            dir.write(&dir.authority_key(), key)?;
         }
         self.authority.store(Some(Arc::new(authority)));
         Ok(())

@@ -214,9 +214,9 @@ fn certificate(
     let at = Timestamp(millis(what.now));
     let pem = keeper.sign(identity, request.pem(), at)?;
     let authority = keeper.certificate().ok_or(KeeperError::NoKey)?;
-    dir.write_open(&files.ca, &authority)?;
-    dir.write_secret(&files.key, &request.key_pem())?;
-    dir.write_open(&files.certificate, &pem)?;
+    dir.write(&files.ca, &authority)?;
+    dir.write(&files.key, &request.key_pem())?;
+    dir.write(&files.certificate, &pem)?;
     Ok(key_of(request.pem())?)
 }
 

@@ -2,10 +2,12 @@
 //! and what goes on on each, so that one without a call is told from one that is used.
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use paasta_identity::{
     Tls,
     accept::{HandshakeLimits, Handshakes, SecureAcceptor, Secured},
 };
-use paasta_process::accept::{Acceptor, Busy, Greeting, Guarded, Limits, Open, Refusals};
+use paasta_process::accept::{Acceptor, Activity, Busy, Greeting, Guarded, Limits, Open, Refusals};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpListener,
@@ -30,13 +32,18 @@ use crate::caller::Caller;
 /// The preface of HTTP/2 and the head of the first frame of settings.
 const GREETING: Greeting = Greeting(24 + 9);
 
+/// Connections without a certificate, at most.
+const STRANGERS_MAX: usize = 64;
+/// How long one lasts, at most.
+const STRANGER: Duration = Duration::from_secs(60);
+
 /// Connections as they come.
 #[derive(Debug)]
 pub enum Connections {
     /// Without TLS.
     Plain(Acceptor),
     /// After their handshakes, which are noted.
-    Secure(Box<SecureAcceptor>, OpenPeers),
+    Secure(Box<SecureAcceptor>, Strangers, OpenPeers),
 }
 
 impl Connections {
@@ -54,7 +61,11 @@ impl Connections {
             Some((tls, counts)) => {
                 let bounds = HandshakeLimits::default();
                 let acceptor = SecureAcceptor::new(acceptor, tls, bounds, counts);
-                Self::Secure(Box::new(acceptor), OpenPeers::default())
+                Self::Secure(
+                    Box::new(acceptor),
+                    Strangers::default(),
+                    OpenPeers::default(),
+                )
             }
         }
     }
@@ -63,7 +74,7 @@ impl Connections {
     pub fn open(&self) -> Arc<Open> {
         match self {
             Self::Plain(acceptor) => acceptor.open(),
-            Self::Secure(acceptor, _) => acceptor.acceptor().open(),
+            Self::Secure(acceptor, _, _) => acceptor.acceptor().open(),
         }
     }
 
@@ -71,8 +82,32 @@ impl Connections {
     pub fn peers(&self) -> Option<OpenPeers> {
         match self {
             Self::Plain(_) => None,
-            Self::Secure(_, peers) => Some(peers.clone()),
+            Self::Secure(_, _, peers) => Some(peers.clone()),
         }
+    }
+}
+
+/// The connections without a certificate: programs that join. They end after a minute, and the
+/// oldest one ends when there are too many: a join is over in seconds.
+#[derive(Debug, Default)]
+pub struct Strangers(VecDeque<Arc<Activity>>);
+
+impl Strangers {
+    fn note(&mut self, secured: &Secured) {
+        if secured.peer().identity().is_some() {
+            return;
+        }
+        let activity = secured.activity();
+        self.0.push_back(Arc::clone(&activity));
+        if self.0.len() > STRANGERS_MAX
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.close();
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(STRANGER).await;
+            activity.close();
+        });
     }
 }
 
@@ -82,10 +117,13 @@ impl Stream for Connections {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let taken = match self.get_mut() {
             Self::Plain(acceptor) => acceptor.poll_next(context).map(Taken::Plain),
-            Self::Secure(acceptor, peers) => acceptor.poll_next(context).map(|secured| {
-                peers.opened(&secured.activity(), secured.peer());
-                Taken::Secure(secured)
-            }),
+            Self::Secure(acceptor, strangers, peers) => {
+                acceptor.poll_next(context).map(|secured| {
+                    peers.opened(&secured.activity(), secured.peer());
+                    strangers.note(&secured);
+                    Taken::Secure(secured)
+                })
+            }
         };
         taken.map(|taken| Some(Ok(taken)))
     }

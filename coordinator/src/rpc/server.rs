@@ -20,7 +20,7 @@ use tonic::{
     service::Routes,
     transport::{Server, server::Connected},
 };
-use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::HealthReporter;
 use tower::layer::layer_fn;
 
 use super::{
@@ -115,9 +115,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
-/// The health service, which says of each service that it is served.
-async fn health() -> HealthServer<impl Health> {
-    let (health, service) = tonic_health::server::health_reporter();
+/// Every service is served from the beginning.
+async fn report_health(health: &HealthReporter) {
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_serving::<AgentsServer<AgentsService>>().await;
     health.set_serving::<LogsServer<LogsService>>().await;
@@ -141,7 +140,6 @@ async fn health() -> HealthServer<impl Health> {
         .set_serving::<AuthorityServer<AuthorityService>>()
         .await;
     health.set_serving::<RaftServer>().await;
-    service
 }
 
 /// Serves until `shutdown`, then lets calls under way end for a moment.
@@ -157,13 +155,15 @@ where
     I: Stream<Item = io::Result<C>>,
     C: Connected + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    report_health(&health).await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(paasta_proto::DESCRIPTORS)
         .build_v1()
         .map_err(ServeError::Reflection)?;
     let mut routes = Routes::builder();
     routes
-        .add_service(health().await)
+        .add_service(health_service)
         .add_service(reflection)
         .add_service(services.consensus.service())
         .add_service(AgentsServer::new(services.agents))

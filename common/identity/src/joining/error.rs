@@ -86,11 +86,3 @@ pub enum JoinError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
 }
-
-impl JoinError {
-    /// Whether trying again later may help without a person's doing anything.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::NoAnswer { .. } | Self::Clock { .. })
-    }
-}

@@ -87,7 +87,7 @@ fn request(dir: &IdentityDir) -> Result<Request, JoinError> {
         return Ok(Request::of_key(&pem)?);
     }
     let request = Request::create()?;
-    dir.write_secret(&path, &request.key_pem())?;
+    dir.write(&path, &request.key_pem())?;
     Ok(request)
 }
 
@@ -156,12 +156,12 @@ fn check(
 
 fn write(dir: &IdentityDir, request: &Request, answer: &JoinResponse) -> Result<(), JoinError> {
     let files = dir.files();
-    dir.write_open(&files.ca, &answer.authorities)?;
+    dir.write(&files.ca, &answer.authorities)?;
     let mut addresses = answer.coordinators.join("\n");
     addresses.push('\n');
-    dir.write_open(&dir.coordinators(), &addresses)?;
-    dir.write_secret(&files.key, &request.key_pem())?;
-    dir.write_open(&files.certificate, &answer.certificate)?;
+    dir.write(&dir.coordinators(), &addresses)?;
+    dir.write(&files.key, &request.key_pem())?;
+    dir.write(&files.certificate, &answer.certificate)?;
     dir.remove(&dir.new_key())?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Identities over real connections: what is accepted, and what is refused with which words.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clocks;
 mod files;
 mod half_open;
 mod handshakes;

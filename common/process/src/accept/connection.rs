@@ -72,7 +72,7 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
-    /// Ends the connection, with every request on it.
+    /// Ends the connection as if the other end had closed it.
     pub fn close(&self) {
         self.closing.cancel();
     }
