@@ -24,7 +24,7 @@ use crate::{
     audit::Place,
     keeper::{Keeper, KeeperError},
     leader::SMALL_REPLICAS,
-    raft::{RaftOptions, TlsDial},
+    raft::{PlainDial, RaftOptions, TlsDial},
     rpc::local,
     witness::Watched,
 };
@@ -147,9 +147,12 @@ impl Options {
             cluster_name: system.cluster.as_ref().map(ToString::to_string),
             ..RaftOptions::new(node_id, &ours.advertise, &ours.data_dir)
         };
-        if let Some((tls, _)) = &tls {
-            raft.dial = Arc::new(TlsDial(tls.clone()));
-        }
+        raft.dial = match &tls {
+            Some((tls, _)) => Arc::new(TlsDial(tls.clone())),
+            None => Arc::new(PlainDial {
+                insecure_test_network: insecure,
+            }),
+        };
         let plan = PlanSettings {
             lease_ms: ours.lease_ms,
             lost_after_ms: ours.lost_after_ms,
@@ -208,6 +211,15 @@ impl Options {
     }
 }
 
+/// How long certificates are valid at most, in seconds, where that is to be shorter than usual: for
+/// tests of renewal.
+const LIFE_SECONDS: &str = "PAASTA_CERTIFICATE_LIFE_SECONDS";
+
+fn longest() -> Option<Duration> {
+    let seconds = std::env::var(LIFE_SECONDS).ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).max(Duration::from_secs(10)))
+}
+
 /// TLS of this coordinator, and the keeper of the authority's key.
 struct Secure {
     tls: Option<(Tls, Files)>,
@@ -238,7 +250,7 @@ impl Secure {
         let files = dir.files();
         let tls = Tls::read(&files, ClientCertificates::Optional)?;
         Ok(Self {
-            keeper: Keeper::open(&dir, tls.identity().cluster())?,
+            keeper: Keeper::open(&dir, tls.identity().cluster())?.at_most(longest()),
             tls: Some((tls, files)),
         })
     }

@@ -173,7 +173,7 @@ fn short(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use paasta_common::{
         id::AppId,
@@ -195,6 +195,7 @@ mod tests {
             team: None,
             monitoring: Monitoring::default(),
             autoscaling: None,
+            namespaces: BTreeMap::new(),
         }
     }
 

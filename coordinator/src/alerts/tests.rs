@@ -10,6 +10,7 @@ use paasta_common::{
 };
 use paasta_coordinator_core::state::{
     ClusterState,
+    actor::Actor,
     command::{Command, Envelope, Init, SetAlert, SetInstance},
 };
 use tokio::{
@@ -75,7 +76,7 @@ pub(super) fn state(team: Option<&str>, critical: bool) -> ClusterState {
         let envelope = Envelope {
             request_id: None,
             at: Timestamp(index * 1_000),
-            by: "test".to_owned(),
+            by: Actor::system("test"),
             command,
         };
         assert!(state.apply(index, &envelope).is_ok());

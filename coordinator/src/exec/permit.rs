@@ -6,7 +6,11 @@ use paasta_common::id::InstanceId;
 use paasta_identity::{Identity, Role};
 use parking_lot::Mutex;
 
-use crate::rpc::status::RpcError;
+use crate::{
+    audit::{self, Audit, AuditOutcome},
+    caller::OnBehalf,
+    rpc::status::RpcError,
+};
 
 /// Commands at a time, of all callers.
 const COMMANDS_MAX: usize = 64;
@@ -16,13 +20,13 @@ const COMMANDS_PER_CALLER: usize = 8;
 const WORDS_SHOWN: usize = 1_000;
 
 /// The caller, if it may run a command in the instance's containers. The one place where that is
-/// decided beyond the table of roles.
+/// decided beyond the table of roles: the instance must be in the caller's scopes.
 ///
 /// # Errors
 /// [`RpcError::ExecDenied`].
 pub fn caller(
     enabled: bool,
-    principal: Option<Identity>,
+    OnBehalf { principal, sight }: OnBehalf,
     instance: &InstanceId,
 ) -> Result<Identity, RpcError> {
     let denied = |why: String| RpcError::ExecDenied { why };
@@ -37,6 +41,12 @@ pub fn caller(
                 .to_owned(),
         )
     })?;
+    if !sight.covers_instance(instance) {
+        return Err(denied(format!(
+            "{instance} is not in the scopes of {}: `paasta auth show` lists them",
+            principal.short()
+        )));
+    }
     match principal.role() {
         Role::Admin | Role::Deployer => Ok(principal),
         Role::Coordinator | Role::Agent | Role::Reader | Role::Metrics => Err(denied(format!(
@@ -111,8 +121,8 @@ pub struct Record<'a> {
     pub outcome: &'a str,
 }
 
-/// Writes the record. The one place for it.
-pub fn audit(record: &Record<'_>) {
+/// Writes the record, to the log and the audit log. The one place for it.
+pub fn audit(log: &Audit, record: &Record<'_>, outcome: AuditOutcome) {
     let command: String = format!("{:?}", record.command)
         .chars()
         .take(WORDS_SHOWN)
@@ -126,10 +136,46 @@ pub fn audit(record: &Record<'_>) {
         outcome = record.outcome,
         "exec"
     );
+    let identity = record.principal;
+    log.write(audit::Record {
+        service: record.instance.service.to_string(),
+        instance: record.instance.instance.to_string(),
+        user: identity.short(),
+        principal: identity.short(),
+        role: identity.role().to_string(),
+        host: record.host.clone(),
+        action: "Exec.Run".to_owned(),
+        action_details: format!("{}: replica {}, {command}", record.outcome, record.replica),
+        objects: vec![record.instance.to_string()],
+        objects_total: 1,
+        outcome,
+        ..log.record()
+    });
+}
+
+/// Records that a caller may not run a command.
+pub fn refused(log: &Audit, call: &OnBehalf, instance: &InstanceId, error: &RpcError) {
+    let principal = call.principal.as_ref().map(Identity::short);
+    let principal = principal.unwrap_or_default();
+    let record = audit::Record {
+        service: instance.service.to_string(),
+        instance: instance.instance.to_string(),
+        user: principal.clone(),
+        principal: principal.clone(),
+        action: "Exec.Run".to_owned(),
+        action_details: error.to_string(),
+        objects: vec![instance.to_string()],
+        objects_total: 1,
+        outcome: AuditOutcome::Denied,
+        ..log.record()
+    };
+    log.refuse(&principal, record);
 }
 
 #[cfg(test)]
 mod tests {
+    use paasta_coordinator_core::access::{Sight, scope::Scopes};
+
     use super::*;
 
     fn identity(text: &str) -> Identity {
@@ -140,7 +186,11 @@ mod tests {
     fn admins_and_deployers_may_where_it_is_on() {
         let instance: InstanceId = "web.main".parse().unwrap();
         let ask = |enabled, who: Option<&str>| {
-            caller(enabled, who.map(identity), &instance)
+            let call = OnBehalf {
+                principal: who.map(identity),
+                sight: Sight::Everything,
+            };
+            caller(enabled, call, &instance)
                 .map(|found| found.short())
                 .map_err(|error| error.to_string())
         };
@@ -150,6 +200,12 @@ mod tests {
             let refused = ask(true, Some(other)).unwrap_err();
             assert!(refused.contains(other), "{refused}");
         }
+        let elsewhere = OnBehalf {
+            principal: Some(identity("deployer/d")),
+            sight: Sight::Within(Scopes::new(["api"]).unwrap()),
+        };
+        let refused = caller(true, elsewhere, &instance).unwrap_err().to_string();
+        assert!(refused.contains("scopes of deployer/d"), "{refused}");
         assert!(ask(true, None).unwrap_err().contains("no TLS"));
         assert!(
             ask(false, Some("admin/a"))

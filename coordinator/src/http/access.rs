@@ -1,19 +1,29 @@
 //! The callers of each path. What is not in this table is answered to none; where a path asks what
 //! a method of gRPC asks, it takes the roles of that method.
 
+use std::{sync::Arc, time::SystemTime};
+
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use paasta_common::id::{InstanceId, ServiceName};
+use paasta_coordinator_core::access::Sight;
 use paasta_identity::{
-    Role,
-    web::{Access, Row},
+    Identity, Peer, Role,
+    web::{Access, Refusal, Row},
 };
 use paasta_process::accept::current_client;
 
 use super::Api;
-use crate::caller::on_behalf_of;
+use crate::{
+    caller::{OnBehalf, on_behalf_of},
+    rpc::{
+        rights::{self, Rights},
+        status::RpcError,
+    },
+};
 
 use Role::{Admin, Coordinator, Deployer, Metrics, Reader};
 
@@ -57,20 +67,90 @@ pub(super) const ROWS: &[Row] = &[
 pub(super) async fn admit(State(api): State<Api>, request: Request, next: Next) -> Response {
     let admitted = api.door.admit(&request);
     match admitted.await {
-        Ok(Some(principal)) => on_behalf_of(principal, next.run(request)).await,
+        Ok(Some(principal)) => match entitled(&api, principal, &request) {
+            Ok(call) => on_behalf_of(call, next.run(request)).await,
+            Err(refusal) => refused(refusal),
+        },
         Ok(None) => next.run(request).await,
-        Err(refusal) => {
-            let client = current_client().map(|client| client.to_string());
-            let client = client.unwrap_or_default();
-            tracing::debug!(client, %refusal, "an HTTP request is refused");
-            refusal.into_response()
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn refused(refusal: Refusal) -> Response {
+    let client = current_client().map(|client| client.to_string());
+    let client = client.unwrap_or_default();
+    tracing::debug!(client, %refusal, "an HTTP request is refused");
+    refusal.into_response()
+}
+
+/// What the caller may see, by its principal and that one's scopes: the same as by gRPC.
+fn entitled(api: &Api, principal: Identity, request: &Request) -> Result<OnBehalf, Refusal> {
+    let path = request.uri().path();
+    let refusal = |why: String| Refusal::NotEntitled {
+        principal: principal.short(),
+        asked: format!("{} {path}", request.method()),
+        why,
+    };
+    let peer = request.extensions().get::<Arc<Peer>>();
+    let peer = peer.filter(|peer| peer.identity() == Some(&principal));
+    if let Err(error) = standing(&api.rights, peer, &principal, path) {
+        if let Some(cause) = rights::cause(&error) {
+            api.rights.refusals().call(cause, &error.to_string());
         }
+        return Err(refusal(error.to_string()));
+    }
+    let found = {
+        let state = api.admin.machine.read();
+        let issued = peer.and_then(|peer| rights::issued(peer));
+        state.entitled(&principal, issued, api.admin.clock.now())
+    };
+    let sight = found.map_err(|why| refusal(why.to_string()))?;
+    if !covers(&sight, path) {
+        return Err(refusal("it is not in its scopes".to_owned()));
+    }
+    Ok(OnBehalf {
+        principal: Some(principal.clone()),
+        sight,
+    })
+}
+
+/// Whether the caller has rights now, by its certificate, or by a bearer token of its identity.
+fn standing(
+    rights: &Rights,
+    peer: Option<&Arc<Peer>>,
+    principal: &Identity,
+    path: &str,
+) -> Result<(), RpcError> {
+    let Some(peer) = peer else {
+        return rights.check_named(principal);
+    };
+    let standing = rights.standing(peer, SystemTime::now())?;
+    rights.check_method(standing, Some(principal), path)
+}
+
+/// Whether what the path names is in sight. A name that cannot be read is not.
+fn covers(sight: &Sight, path: &str) -> bool {
+    let Sight::Within(_) = sight else {
+        return true;
+    };
+    let Some(named) = path.strip_prefix("/v1/services/") else {
+        return true;
+    };
+    let mut names = named.split('/');
+    let service = names.next().unwrap_or_default();
+    match names.next().filter(|instance| !instance.is_empty()) {
+        Some(instance) => format!("{service}.{instance}")
+            .parse::<InstanceId>()
+            .is_ok_and(|id| sight.covers_instance(&id)),
+        None => ServiceName::new(service).is_ok_and(|name| sight.touches_service(&name)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use paasta_coordinator_core::access::scope::Scopes;
 
     use super::*;
     use crate::rpc::roles;
@@ -102,6 +182,26 @@ mod tests {
         let ours = ours.map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()));
         assert_eq!(ours.collect::<BTreeSet<_>>(), described);
         assert_eq!(ROWS.len(), described.len() + 3);
+    }
+
+    #[test]
+    fn a_path_is_seen_by_what_it_names() {
+        let scopes = |words: &[&str]| Sight::Within(Scopes::new(words.iter().copied()).unwrap());
+        let (web, main) = (scopes(&["web"]), scopes(&["web.main"]));
+        for (path, by_web, by_main) in [
+            ("/v1/services", true, true),
+            ("/v1/services/web", true, true),
+            ("/v1/services/api", false, false),
+            ("/v1/services/web/main/status", true, true),
+            ("/v1/services/web/other/status", true, false),
+            ("/v1/services/api/main/status", false, false),
+            ("/v1/services/we%62/main/status", false, false),
+            ("/v1/services//main/status", false, false),
+        ] {
+            assert_eq!(covers(&web, path), by_web, "{path}");
+            assert_eq!(covers(&main, path), by_main, "{path}");
+            assert!(covers(&Sight::Everything, path), "{path}");
+        }
     }
 
     #[test]

@@ -62,12 +62,15 @@ pub const EFFECTS: &[(&str, &[(&str, Effect)])] = &[
             ("History", Shows(read::<v1::HistoryRequest>)),
         ],
     ),
+    // A stream: its service reads the first message, checks the scope and records it.
+    ("paasta.v1.Exec", &[("Run", Apart)]),
     (
         "paasta.v1.Joining",
         &[
             ("Hello", Apart),
             ("Join", Changes(read::<v1::JoinRequest>)),
             ("Renew", Changes(read::<v1::RenewRequest>)),
+            ("RenewLate", Changes(read::<v1::RenewLateRequest>)),
         ],
     ),
     (
@@ -120,6 +123,14 @@ pub const EFFECTS: &[(&str, &[(&str, Effect)])] = &[
             ("Echo", Apart),
             ("InstallSnapshot", Apart),
             ("Introduce", Apart),
+        ],
+    ),
+    (
+        "paasta.v1.Revocations",
+        &[
+            ("Revoke", Changes(read::<v1::RevokeRequest>)),
+            ("Restore", Changes(read::<v1::RestoreRequest>)),
+            ("List", Apart),
         ],
     ),
     (

@@ -19,11 +19,12 @@ use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
 use super::{admin::AdminService, gate::Route, peers::forwarded, status::RpcError};
 use crate::{
-    caller::principal,
+    audit::{Audit, AuditOutcome},
+    caller::current,
     exec::{
         broker::ExecBroker,
         choose::{Wanted, choose},
-        permit::{Places, Record, audit, caller},
+        permit::{Places, Record, audit, caller, refused},
         pump::{Answers, Pump},
     },
     leader::Leadership,
@@ -52,6 +53,8 @@ pub struct ExecService {
     pub enabled: bool,
     /// What runs, by caller.
     pub places: Places,
+    /// The audit log.
+    pub audit: Audit,
 }
 
 impl ExecService {
@@ -65,7 +68,9 @@ impl ExecService {
         };
         let start = start_of(&mut requests).await?;
         let (instance, wanted) = parse(&start)?;
-        let principal = caller(self.enabled, principal(), &instance)?;
+        let call = current();
+        let principal = caller(self.enabled, call.clone(), &instance)
+            .inspect_err(|error| refused(&self.audit, &call, &instance, error))?;
         let place = self.places.take(&principal)?;
         let (replica, host) = {
             let state = self.admin.machine.read();
@@ -105,17 +110,18 @@ impl ExecService {
             replica: replica.to_string(),
             host: host.to_string(),
             start,
+            log: self.audit.clone(),
         };
         tokio::spawn(async move {
             let _place = place;
-            told.audit("begins");
+            told.audit("begins", AuditOutcome::Done);
             let outcome = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => moved(&answers),
                 () = leadership.ended.cancelled() => moved(&answers),
                 outcome = pump.run(requests) => outcome,
             };
-            told.audit(&outcome);
+            told.audit(&outcome, AuditOutcome::Done);
         });
         Ok(())
     }
@@ -184,18 +190,20 @@ struct Told {
     replica: String,
     host: String,
     start: ExecStart,
+    log: Audit,
 }
 
 impl Told {
-    fn audit(&self, outcome: &str) {
-        audit(&Record {
+    fn audit(&self, words: &str, outcome: AuditOutcome) {
+        let record = Record {
             principal: &self.principal,
             instance: &self.instance,
             replica: self.replica.clone(),
             host: self.host.clone(),
             command: &self.start.command,
-            outcome,
-        });
+            outcome: words,
+        };
+        audit(&self.log, &record, outcome);
     }
 }
 

@@ -296,6 +296,7 @@ impl Worker {
             cluster: "demo".to_owned(),
             takes_proof: false,
             takes_endpoints: self.balancer.is_some(),
+            runs_commands: false,
         };
         if let Some(balancer) = &self.balancer {
             balancer
@@ -355,7 +356,9 @@ impl Worker {
                     }
                     coordinator_message::Kind::Proof(_)
                     | coordinator_message::Kind::LogMore(_)
-                    | coordinator_message::Kind::LogCancel(_) => continue,
+                    | coordinator_message::Kind::LogCancel(_)
+                    | coordinator_message::Kind::ExecBegin(_)
+                    | coordinator_message::Kind::ExecInput(_) => continue,
                 },
                 Ok(_) => return,
             };

@@ -163,6 +163,8 @@ fn the_bounds_of_autoscaling_say_where_the_number_comes_from() {
             kind_word: String::new(),
             instances,
             by: "ann@desk".to_owned(),
+            principal: String::new(),
+            claimed: String::new(),
             since_ms: NOW - 60_000,
         })
     };

@@ -37,6 +37,8 @@ fn the_reason_comes_first_and_the_story_last() {
         index: 9,
         at_ms: NOW - 60_000,
         by: "coordinator 1".to_owned(),
+        principal: String::new(),
+        claimed: String::new(),
         kind: EventKind::Host.into(),
         kind_word: String::new(),
         instance: String::new(),

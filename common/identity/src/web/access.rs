@@ -70,6 +70,16 @@ pub enum Refusal {
         /// The roles that may.
         roles: String,
     },
+    /// Its principal does not let it.
+    #[error("{principal} may not call {asked}: {why}")]
+    NotEntitled {
+        /// The caller, `ROLE/NAME`.
+        principal: String,
+        /// The method and the path.
+        asked: String,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// The path has no row.
     #[error("{0} is in no row of the table of roles: no caller may have it")]
     NoRow(String),
@@ -81,7 +91,7 @@ impl Refusal {
             Self::Unproven(_) | Self::UnknownToken | Self::ExpiredToken { .. } | Self::NoTokens => {
                 401
             }
-            Self::Denied { .. } | Self::NoRow(_) => 403,
+            Self::Denied { .. } | Self::NotEntitled { .. } | Self::NoRow(_) => 403,
             Self::Tokens => 503,
         }
     }
