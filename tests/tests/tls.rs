@@ -116,6 +116,7 @@ fn a_cluster_speaks_tls_and_knows_its_own() -> Result<()> {
 fn a_certificate_without_rights_is_refused_while_its_connections_are_open() -> Result<()> {
     let mut cluster = Secure::up()?;
     let leader = cluster.leader(LIMIT)?;
+    people::grant_all(&cluster, leader)?;
     cluster.agent("h1", "h1", &[leader])?;
     cluster.connected("h1", LIMIT)?;
     revoking::words(&cluster, leader)?;

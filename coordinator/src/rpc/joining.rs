@@ -18,6 +18,7 @@ use paasta_coordinator_core::state::{
     ClusterState,
     command::{Command, RenewNode, UseToken},
     outcome::Outcome,
+    principal::PrincipalName,
 };
 use paasta_identity::{Identity, authority, late, token::Secret};
 use paasta_proto::{
@@ -131,7 +132,8 @@ impl JoiningService {
         })
     }
 
-    /// The moment before which certificates of an identity are void, if there is one.
+    /// The moment before which certificates of an identity are void, by a revocation or by its
+    /// principal, if there is one.
     ///
     /// # Errors
     /// [`RpcError::Revoked`] when the identity is revoked, or its certificate from `not_before`.
@@ -142,11 +144,15 @@ impl JoiningService {
     ) -> Result<Option<Timestamp>, RpcError> {
         let principal = identity.short();
         let state = self.machine.read();
+        let known = PrincipalName::new(identity.name()).ok();
+        let known = known.and_then(|name| state.principal(&name));
+        let known = known.filter(|known| known.role == identity.role());
+        let outdated = known.and_then(|known| known.not_before);
         let Some(one) = state.revoked().get(principal.as_str()) else {
-            return Ok(None);
+            return Ok(outdated);
         };
         if !one.whole && !not_before.is_some_and(|at| one.voids(at)) {
-            return Ok(Some(one.before));
+            return Ok(outdated.max(Some(one.before)));
         }
         let why = match one.reason.as_str() {
             "" => String::new(),
