@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use paasta_common::{config::SystemConfig, id::ClusterName};
+use paasta_common::{
+    config::{CoordinatorConfig, SystemConfig},
+    id::ClusterName,
+};
 use paasta_coordinator_core::{plan::observed::PlanSettings, state::departed::RemovalGuard};
 use paasta_identity::{
     ClientCertificates, Files, Identity, IdentityDir, Role, Tls,
@@ -160,14 +163,8 @@ impl Options {
             paced_percent: ours.paced_bounce_percent,
             ..PlanSettings::default()
         };
-        let connections = Limits {
-            total: ours.connections_max,
-            per_address: ours.connections_per_address.min(ours.connections_max),
-            handshake: HANDSHAKE,
-            idle: Duration::from_secs(ours.connection_idle_seconds),
-        };
         Ok(Self {
-            connections,
+            connections: connections(ours),
             http_room: http::CONNECTIONS_MAX,
             listen,
             http_listen,
@@ -188,11 +185,7 @@ impl Options {
                 dir: PathBuf::from(&ours.run_dir),
                 group: ours.admin_group.clone(),
             },
-            audit: Place {
-                dir: PathBuf::from(&ours.audit_dir),
-                file_bytes: ours.audit_file_mib << 20,
-                files: ours.audit_files,
-            },
+            audit: audit(ours),
             system,
             small_replicas: SMALL_REPLICAS,
             watched: Watched::default(),
@@ -268,4 +261,23 @@ fn check_owner(tls: &Tls, cluster: Option<&ClusterName>, node_id: u64) -> Result
         )?;
     tls.credentials().check(SystemTime::now())?;
     Ok(())
+}
+
+/// The bounds on connections of the gRPC endpoint.
+fn connections(ours: &CoordinatorConfig) -> Limits {
+    Limits {
+        total: ours.connections_max,
+        per_address: ours.connections_per_address.min(ours.connections_max),
+        handshake: HANDSHAKE,
+        idle: Duration::from_secs(ours.connection_idle_seconds),
+    }
+}
+
+/// Where the audit log is.
+fn audit(ours: &CoordinatorConfig) -> Place {
+    Place {
+        dir: PathBuf::from(&ours.audit_dir),
+        file_bytes: ours.audit_file_mib << 20,
+        files: ours.audit_files,
+    }
 }

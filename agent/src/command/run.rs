@@ -141,10 +141,7 @@ async fn serve(
         }
     });
     let renewing = renew(&options, agent.handle.metrics.meters());
-    let following = options.tls.map(|(tls, files)| {
-        let expiry = Expiry::new(agent.handle.metrics.meters(), &tls);
-        tokio::spawn(async move { tls.follow(files, expiry).await })
-    });
+    let following = follow(&options, agent.handle.metrics.meters());
     let talking = tokio::spawn(sessions.run(shutdown.clone()));
     shutdown::ready();
     agent.task.await.context("the agent failed")?;
@@ -170,6 +167,13 @@ async fn endpoint(
         tls: options.tls.as_ref().map(|(tls, _)| tls.clone()),
         tokens,
     })
+}
+
+/// Uses new files of TLS, where there are some, as they are laid over the old ones.
+fn follow(options: &Options, meters: &Meters) -> Option<JoinHandle<()>> {
+    let (tls, files) = options.tls.clone()?;
+    let expiry = Expiry::new(meters, &tls);
+    Some(tokio::spawn(async move { tls.follow(files, expiry).await }))
 }
 
 /// Keeps this host's own certificate new, where the cluster made it.
