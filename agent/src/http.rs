@@ -139,6 +139,12 @@ async fn readyz(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     {
         return Err(Problem::new(503, format!("nothing new is begun: {reason}")));
     }
+    if api.metrics.is_revoked() {
+        return Err(Problem::new(
+            503,
+            "the identity of this host is revoked, and coordinators refuse it; what runs here goes on",
+        ));
+    }
     match api.metrics.is_connected() {
         true => Ok(text("connected\n".to_owned())),
         false => Err(Problem::new(

@@ -56,6 +56,7 @@ pub struct Metrics {
 #[derive(Debug, Default)]
 struct Contact {
     connected: AtomicBool,
+    revoked: AtomicBool,
     last: Mutex<Option<Instant>>,
 }
 
@@ -177,9 +178,20 @@ impl Metrics {
     /// A coordinator welcomed this agent.
     pub fn welcomed(&self) {
         let none: &[&str] = &[];
+        self.contact.revoked.store(false, Ordering::Relaxed);
         self.sessions.with_label_values(none).inc();
         self.contact.connected.store(true, Ordering::Relaxed);
         self.heard();
+    }
+
+    /// A coordinator refused this agent, as its identity is revoked. Returns whether that is new.
+    pub fn revoked(&self) -> bool {
+        !self.contact.revoked.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the last that a coordinator said is that this agent's identity is revoked.
+    pub fn is_revoked(&self) -> bool {
+        self.contact.revoked.load(Ordering::Relaxed)
     }
 
     /// A coordinator said or took something.
@@ -256,6 +268,11 @@ impl Metrics {
             "paasta_agent_session_connected",
             "1 while a coordinator is connected.",
             truth(self.is_connected()),
+        );
+        page.gauge(
+            "paasta_agent_revoked",
+            "1 while coordinators refuse this host as its identity is revoked: what runs goes on, and nothing new comes.",
+            truth(self.is_revoked()),
         );
         let last = *self.contact.last.lock();
         page.gauge_if(

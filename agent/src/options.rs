@@ -66,6 +66,8 @@ pub struct Options {
     pub exec: ExecSettings,
     /// TLS to the coordinators, with the files that it is from; plain text when absent.
     pub tls: Option<(Tls, Files)>,
+    /// Whether the certificate is one that the cluster made, and renews.
+    pub renews: bool,
 }
 
 /// An option that cannot be used.
@@ -185,6 +187,7 @@ impl Options {
                 limit: Duration::from_secs(ours.exec_max_seconds),
             },
             tls,
+            renews: ours.tls.is_none(),
             host,
             state_dir,
         })

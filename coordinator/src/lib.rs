@@ -23,6 +23,8 @@ pub mod options;
 pub mod peers;
 pub mod propose;
 pub mod raft;
+pub mod refusals;
+pub mod renewing;
 pub mod rpc;
 pub mod run;
 pub mod sessions;

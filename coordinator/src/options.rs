@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use paasta_common::{config::SystemConfig, id::ClusterName};
+use paasta_common::{
+    config::{CoordinatorConfig, SystemConfig},
+    id::ClusterName,
+};
 use paasta_coordinator_core::{plan::observed::PlanSettings, state::departed::RemovalGuard};
 use paasta_identity::{
     ClientCertificates, Files, Identity, IdentityDir, Role, Tls,
@@ -24,7 +27,7 @@ use crate::{
     audit::Place,
     keeper::{Keeper, KeeperError},
     leader::SMALL_REPLICAS,
-    raft::{RaftOptions, TlsDial},
+    raft::{PlainDial, RaftOptions, TlsDial},
     rpc::local,
     witness::Watched,
 };
@@ -147,9 +150,12 @@ impl Options {
             cluster_name: system.cluster.as_ref().map(ToString::to_string),
             ..RaftOptions::new(node_id, &ours.advertise, &ours.data_dir)
         };
-        if let Some((tls, _)) = &tls {
-            raft.dial = Arc::new(TlsDial(tls.clone()));
-        }
+        raft.dial = match &tls {
+            Some((tls, _)) => Arc::new(TlsDial(tls.clone())),
+            None => Arc::new(PlainDial {
+                insecure_test_network: insecure,
+            }),
+        };
         let plan = PlanSettings {
             lease_ms: ours.lease_ms,
             lost_after_ms: ours.lost_after_ms,
@@ -157,14 +163,8 @@ impl Options {
             paced_percent: ours.paced_bounce_percent,
             ..PlanSettings::default()
         };
-        let connections = Limits {
-            total: ours.connections_max,
-            per_address: ours.connections_per_address.min(ours.connections_max),
-            handshake: HANDSHAKE,
-            idle: Duration::from_secs(ours.connection_idle_seconds),
-        };
         Ok(Self {
-            connections,
+            connections: connections(ours),
             http_room: http::CONNECTIONS_MAX,
             listen,
             http_listen,
@@ -185,11 +185,7 @@ impl Options {
                 dir: PathBuf::from(&ours.run_dir),
                 group: ours.admin_group.clone(),
             },
-            audit: Place {
-                dir: PathBuf::from(&ours.audit_dir),
-                file_bytes: ours.audit_file_mib << 20,
-                files: ours.audit_files,
-            },
+            audit: audit(ours),
             system,
             small_replicas: SMALL_REPLICAS,
             watched: Watched::default(),
@@ -206,6 +202,15 @@ impl Options {
         self.connections.per_address = self.connections.per_address.min(self.connections.total);
         self
     }
+}
+
+/// How long certificates are valid at most, in seconds, where that is to be shorter than usual: for
+/// tests of renewal.
+const LIFE_SECONDS: &str = "PAASTA_CERTIFICATE_LIFE_SECONDS";
+
+fn longest() -> Option<Duration> {
+    let seconds = std::env::var(LIFE_SECONDS).ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).max(Duration::from_secs(10)))
 }
 
 /// TLS of this coordinator, and the keeper of the authority's key.
@@ -238,7 +243,7 @@ impl Secure {
         let files = dir.files();
         let tls = Tls::read(&files, ClientCertificates::Optional)?;
         Ok(Self {
-            keeper: Keeper::open(&dir, tls.identity().cluster())?,
+            keeper: Keeper::open(&dir, tls.identity().cluster())?.at_most(longest()),
             tls: Some((tls, files)),
         })
     }
@@ -256,4 +261,23 @@ fn check_owner(tls: &Tls, cluster: Option<&ClusterName>, node_id: u64) -> Result
         )?;
     tls.credentials().check(SystemTime::now())?;
     Ok(())
+}
+
+/// The bounds on connections of the gRPC endpoint.
+fn connections(ours: &CoordinatorConfig) -> Limits {
+    Limits {
+        total: ours.connections_max,
+        per_address: ours.connections_per_address.min(ours.connections_max),
+        handshake: HANDSHAKE,
+        idle: Duration::from_secs(ours.connection_idle_seconds),
+    }
+}
+
+/// Where the audit log is.
+fn audit(ours: &CoordinatorConfig) -> Place {
+    Place {
+        dir: PathBuf::from(&ours.audit_dir),
+        file_bytes: ours.audit_file_mib << 20,
+        files: ours.audit_files,
+    }
 }

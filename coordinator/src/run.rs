@@ -1,68 +1,43 @@
 //! Builds the parts of a coordinator, joins them, and takes them down in order.
 
+mod parts;
+
 use std::{io, path::PathBuf, sync::Arc};
 
-use arc_swap::ArcSwap;
 use futures_util::stream;
 use paasta_common::id::ClusterName;
-use paasta_coordinator_core::plan::report::Report;
 use paasta_identity::{tls::Expiry, web::Door};
 use paasta_process::{
     clock::{Clock, SystemClock},
     http, private, shutdown,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::{Semaphore, watch},
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
 use crate::{
-    alerts::Alerts,
     audit::Audit,
-    desired::Desired,
-    exec::{broker::ExecBroker, permit::Places},
     http::{Api, Endpoint},
-    keeper::{Keeper, fetch::KeyFetcher},
-    leader::{Leader, Leadership},
-    logs::broker::LogBroker,
+    keeper::fetch::KeyFetcher,
+    leader::Leader,
     machine::ClusterMachine,
     metrics::Metrics,
-    observations::Observations,
     options::Options,
     peers::Peers,
     propose::Proposer,
     raft::{ClusterClock, Consensus, RaftError, RaftOptions},
+    renewing,
     rpc::{
-        admin::AdminService,
-        agents::AgentsService,
-        authority::AuthorityService,
-        bounces::BouncesService,
-        cluster::ClusterService,
         connections::Connections,
-        deploys::DeploysService,
-        exec::ExecService,
-        follow::Followers,
-        gate::Gate,
         guard::Guard,
-        joining::{JoinRate, JoiningService},
         local,
-        logs::{LogsService, READERS_MAX},
-        looks::Looks,
-        members::MembersService,
-        operate::OperateService,
-        principals::PrincipalsService,
         server::{ServeError, Services, bind, serve},
-        settings::SettingsService,
-        snapshots::SnapshotsService,
-        tokens::TokensService,
     },
-    sessions::Sessions,
     space::{Rooms, SpaceWatch},
     store::IoMode,
 };
+use parts::{About, build};
 
 /// Free bytes without which a coordinator does not start: its log grows by segments of 8 MiB.
 const START_BYTES: u64 = 16 << 20;
@@ -169,16 +144,23 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     tracing::info!(listen = %options.listen, ?http_listen, "coordinator runs");
     let local = local::connections(&options.local);
     let limits = options.connections;
-    let tls = options.tls.clone();
+    let (tls, renews) = (options.tls.clone(), options.keeper.is_used());
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
     let metrics = coordinator.leader.metrics.clone();
     let (counts, handshakes) = (metrics.connections().clone(), metrics.handshakes().clone());
+    let renewing = tls.clone().filter(|_| renews).map(|own| {
+        let consensus = coordinator.services.consensus.clone();
+        renewing::start(own, metrics.meters(), consensus)
+    });
     let following = tls.clone().map(|(tls, files)| {
         let expiry = Expiry::new(metrics.meters(), &tls);
         tokio::spawn(async move { tls.follow(files, expiry).await })
     });
     let secure = tls.map(|(tls, _)| (tls, metrics.handshakes().clone()));
     let incoming = Connections::new(listener, limits, &counts, secure);
+    let sweeping = incoming
+        .peers()
+        .map(|peers| tokio::spawn(peers.sweep(coordinator.services.rights.clone())));
     let mut api = coordinator.api();
     api.connections.push(incoming.open());
     let incoming = stream::select(incoming, local);
@@ -189,8 +171,8 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     };
     let beating = tokio::spawn(metrics.beat());
     let (served, ()) = tokio::join!(Box::pin(coordinator.serve(incoming)), reading);
-    if let Some(following) = following {
-        following.abort();
+    for task in [following, sweeping, renewing].into_iter().flatten() {
+        task.abort();
     }
     beating.abort();
     served
@@ -237,6 +219,7 @@ impl Coordinator {
             metrics: self.leader.metrics.clone(),
             connections: Vec::new(),
             door: Door::trusting(),
+            rights: self.services.rights.clone(),
         }
     }
 
@@ -258,9 +241,11 @@ impl Coordinator {
         let raft = RaftOptions {
             clock: cluster_clock.clone(),
             flush_timer: metrics.flush_timer(),
+            refusals: Some(metrics.refusals().clone()),
             ..options.raft.clone()
         };
         let (node, counts) = (raft.node_id, metrics.audit().clone());
+        let refusals = metrics.refusals().clone();
         let audit = match raft.io {
             // A simulation has no files.
             IoMode::Inline => Audit::off(),
@@ -293,7 +278,7 @@ impl Coordinator {
             consensus: space.consensus.clone(),
             peers: space.peers.clone(),
         };
-        let guard = Guard::new(machine.clone(), Arc::clone(&clock), audit);
+        let guard = Guard::new(machine.clone(), Arc::clone(&clock), audit, refusals);
         let about = About {
             machine,
             proposer,
@@ -416,221 +401,4 @@ async fn check_cluster(
             changed = applied.changed() => if changed.is_err() { return Ok(()) },
         }
     }
-}
-
-fn leader(
-    options: &Options,
-    leadership: watch::Sender<Option<Leadership>>,
-    machine: &ClusterMachine,
-    proposer: &Proposer,
-    peers: &Peers,
-) -> Leader {
-    let report = Arc::new(ArcSwap::from_pointee(Report::default()));
-    let (machine, proposer) = (machine.clone(), proposer.clone());
-    Leader {
-        consensus: proposer.consensus().clone(),
-        metrics: proposer.metrics().clone(),
-        observations: Observations::new(options.plan),
-        report: Arc::clone(&report),
-        leadership: Arc::new(leadership),
-        desired: Desired::new(machine.clone(), proposer.clone(), peers.clone(), options),
-        alerts: Alerts::new(machine.clone(), proposer.clone(), report, options),
-        small_replicas: options.small_replicas,
-        watched: options.watched.clone(),
-        machine,
-        proposer,
-    }
-}
-
-/// What a coordinator is built around.
-struct About {
-    machine: ClusterMachine,
-    proposer: Proposer,
-    guard: Guard,
-}
-
-fn build(
-    options: Options,
-    clock: Arc<dyn Clock>,
-    about: About,
-    rooms: &Rooms,
-    shutdown: &CancellationToken,
-) -> (Leader, Services) {
-    let About {
-        machine,
-        proposer,
-        guard,
-    } = about;
-    let consensus = proposer.consensus().clone();
-    let peers = Peers::new(Arc::clone(&options.raft.dial), options.raft.keepalive);
-    let looks = Looks::new(options.raft.io);
-    let gate = Gate::new(consensus.clone(), peers.clone(), looks);
-    let (leadership, led) = watch::channel(None);
-    let leader = leader(&options, leadership, &machine, &proposer, &peers);
-    let sessions = sessions(&options, &clock, &leader, shutdown);
-    let admin = AdminService {
-        gate: gate.clone(),
-        consensus: consensus.clone(),
-        machine: machine.clone(),
-        observations: leader.observations.clone(),
-        report: Arc::clone(&leader.report),
-        desired: leader.desired.clone(),
-        clock,
-        followers: Followers::new(shutdown.clone()),
-        rooms: rooms.clone(),
-    };
-    let (logs, exec) = by_sessions((&options, &guard), &admin, &sessions, &led);
-    let (operate, bounces, deploys, settings) = acting(&admin, &proposer);
-    let members = members(&admin);
-    let snapshots = SnapshotsService::new(
-        gate.clone(),
-        consensus.clone(),
-        machine.clone(),
-        Arc::clone(&sessions.clock),
-        shutdown.clone(),
-    );
-    let (joining, tokens, authority) = identities(&admin, &proposer, &options.keeper);
-    let principals = PrincipalsService {
-        admin: admin.clone(),
-        proposer: proposer.clone(),
-        audit: guard.audit().clone(),
-    };
-    let cluster = ClusterService {
-        consensus: consensus.clone(),
-        machine,
-        address: options.raft.address,
-        proposer,
-        peers,
-        configured: options.system.cluster,
-        rooms: rooms.clone(),
-    };
-    let services = Services {
-        consensus: consensus.clone(),
-        agents: AgentsService::new(gate, sessions, led),
-        admin,
-        logs,
-        exec,
-        cluster,
-        members,
-        operate,
-        bounces,
-        deploys,
-        settings,
-        snapshots,
-        joining,
-        tokens,
-        authority,
-        principals,
-        guard,
-    };
-    (leader, services)
-}
-
-/// The services that reach a host by its session.
-fn by_sessions(
-    (options, guard): (&Options, &Guard),
-    admin: &AdminService,
-    sessions: &Sessions,
-    led: &watch::Receiver<Option<Leadership>>,
-) -> (LogsService, ExecService) {
-    let logs = LogsService {
-        admin: admin.clone(),
-        broker: sessions.logs.clone(),
-        leadership: led.clone(),
-        shutdown: sessions.shutdown.clone(),
-        places: Arc::new(Semaphore::new(READERS_MAX)),
-    };
-    let exec = ExecService {
-        admin: admin.clone(),
-        broker: sessions.exec.clone(),
-        leadership: led.clone(),
-        shutdown: sessions.shutdown.clone(),
-        enabled: options.system.coordinator.exec,
-        places: Places::default(),
-        audit: guard.audit().clone(),
-    };
-    (logs, exec)
-}
-
-fn sessions(
-    options: &Options,
-    clock: &Arc<dyn Clock>,
-    leader: &Leader,
-    shutdown: &CancellationToken,
-) -> Sessions {
-    Sessions {
-        machine: leader.machine.clone(),
-        observations: leader.observations.clone(),
-        proposer: leader.proposer.clone(),
-        clock: Arc::clone(clock),
-        lease_ms: options.plan.lease_ms,
-        logs: LogBroker::default(),
-        exec: ExecBroker::default(),
-        shutdown: shutdown.clone(),
-        turns: Arc::default(),
-    }
-}
-
-fn members(admin: &AdminService) -> MembersService {
-    MembersService {
-        gate: admin.gate.clone(),
-        consensus: admin.consensus.clone(),
-        machine: admin.machine.clone(),
-    }
-}
-
-/// The services by which programs and persons get their identities.
-fn identities(
-    admin: &AdminService,
-    proposer: &Proposer,
-    keeper: &Keeper,
-) -> (JoiningService, TokensService, AuthorityService) {
-    let joining = JoiningService {
-        gate: admin.gate.clone(),
-        consensus: admin.consensus.clone(),
-        machine: admin.machine.clone(),
-        proposer: proposer.clone(),
-        keeper: keeper.clone(),
-        rate: JoinRate::default(),
-    };
-    let tokens = TokensService {
-        gate: admin.gate.clone(),
-        machine: admin.machine.clone(),
-        proposer: proposer.clone(),
-        keeper: keeper.clone(),
-    };
-    let authority = AuthorityService {
-        consensus: admin.consensus.clone(),
-        keeper: keeper.clone(),
-    };
-    (joining, tokens, authority)
-}
-
-/// The services by which people change something: each sees what reading sees.
-fn acting(
-    admin: &AdminService,
-    proposer: &Proposer,
-) -> (
-    OperateService,
-    BouncesService,
-    DeploysService,
-    SettingsService,
-) {
-    let operate = OperateService {
-        admin: admin.clone(),
-        proposer: proposer.clone(),
-    };
-    let bounces = BouncesService {
-        admin: admin.clone(),
-        proposer: proposer.clone(),
-    };
-    let deploys = DeploysService {
-        admin: admin.clone(),
-        proposer: proposer.clone(),
-    };
-    let settings = SettingsService {
-        admin: admin.clone(),
-        proposer: proposer.clone(),
-    };
-    (operate, bounces, deploys, settings)
 }

@@ -120,6 +120,7 @@ cmd_env() {
     # shellcheck disable=SC2016 # the shell that evaluates it expands it
     printf 'export PATH=%q:"$PATH"\n' "$BIN"
     printf 'export PAASTA_COORDINATORS=%q\n' "$COORDINATORS"
+    [[ -z $NETWORK ]] || printf 'export PAASTA_INSECURE_TEST_NETWORK=%q\n' "$NETWORK"
     printf 'export PAASTA_SYSTEM_CONFIG_DIR=%q\n' "$DEMO/config"
     printf 'export PAASTA_DEMO_SOA=%q\n' "$DEMO/soa"
     printf 'export PAASTA_DEMO_GIT=%q\n' "$DEMO/git"

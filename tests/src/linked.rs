@@ -60,7 +60,7 @@ impl Dial for LinkDial {
             address: address.to_owned(),
             why: "there is no link".to_owned(),
         })?;
-        PlainDial.dial(peer, &over.to_string(), keepalive)
+        PlainDial::default().dial(peer, &over.to_string(), keepalive)
     }
 }
 

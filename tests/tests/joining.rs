@@ -4,6 +4,8 @@
 
 #[path = "joining/cluster.rs"]
 mod cluster;
+#[path = "joining/renewing.rs"]
+mod renewing;
 
 use std::{
     fs,

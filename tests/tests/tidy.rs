@@ -17,6 +17,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "what a command writes that no caller reads must have nowhere to go for a while",
     ),
     (
+        "tests/tests/joining/renewing.rs",
+        "a certificate must expire while its host is off: its life is a minute",
+    ),
+    (
         "tests/src/bin/intruder.rs",
         "looks at what a host is sent until it has work, with a deadline",
     ),

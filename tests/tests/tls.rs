@@ -9,6 +9,8 @@ mod http;
 mod impostors;
 #[path = "tls/people.rs"]
 mod people;
+#[path = "tls/revoking.rs"]
+mod revoking;
 
 use std::{
     fs,
@@ -108,6 +110,20 @@ fn a_cluster_speaks_tls_and_knows_its_own() -> Result<()> {
     cluster.succeed("reader/bob", next, &["cluster", "node"])?;
     ensure!(cluster.leader(LIMIT)? == next, "nothing else has changed");
     Ok(())
+}
+
+#[test]
+fn a_certificate_without_rights_is_refused_while_its_connections_are_open() -> Result<()> {
+    let mut cluster = Secure::up()?;
+    let leader = cluster.leader(LIMIT)?;
+    people::grant_all(&cluster, leader)?;
+    cluster.agent("h1", "h1", &[leader])?;
+    cluster.connected("h1", LIMIT)?;
+    revoking::words(&cluster, leader)?;
+    revoking::no_member(&cluster, leader)?;
+    revoking::open_stream(&cluster, leader)?;
+    revoking::agent(&cluster, leader)?;
+    revoking::removed(&mut cluster, leader % 3 + 1, leader)
 }
 
 /// What is wrong with a caller's own certificate is said before anything is dialled.

@@ -4,15 +4,17 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
-use paasta_identity::{tls::Expiry, web::Door};
+use paasta_identity::{renewal::Overdue, renewing, tls::Expiry, web::Door};
 use paasta_process::help::examples;
 use paasta_process::{
     accept::raise_limit,
     clock::SystemClock,
     http::{self, HttpAddress, http_address},
     listen::Cidr,
+    metrics::Meters,
     private, shutdown,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, join, left};
@@ -138,18 +140,16 @@ async fn serve(
             http.serve(api, reading).await;
         }
     });
-    let following = options.tls.map(|(tls, files)| {
-        let expiry = Expiry::new(agent.handle.metrics.meters(), &tls);
-        tokio::spawn(async move { tls.follow(files, expiry).await })
-    });
+    let renewing = renew(&options, agent.handle.metrics.meters());
+    let following = follow(&options, agent.handle.metrics.meters());
     let talking = tokio::spawn(sessions.run(shutdown.clone()));
     shutdown::ready();
     agent.task.await.context("the agent failed")?;
     talking.await.context("the session failed")?;
     reading.await.context("the HTTP endpoint failed")?;
     left.await.context("the list of former containers failed")?;
-    if let Some(following) = following {
-        following.abort();
+    for task in [following, renewing].into_iter().flatten() {
+        task.abort();
     }
     tracing::info!("agent stopped; containers go on");
     Ok(())
@@ -167,6 +167,26 @@ async fn endpoint(
         tls: options.tls.as_ref().map(|(tls, _)| tls.clone()),
         tokens,
     })
+}
+
+/// Uses new files of TLS, where there are some, as they are laid over the old ones.
+fn follow(options: &Options, meters: &Meters) -> Option<JoinHandle<()>> {
+    let (tls, files) = options.tls.clone()?;
+    let expiry = Expiry::new(meters, &tls);
+    Some(tokio::spawn(async move { tls.follow(files, expiry).await }))
+}
+
+/// Keeps this host's own certificate new, where the cluster made it.
+fn renew(options: &Options, meters: &Meters) -> Option<JoinHandle<()>> {
+    let (tls, files) = options.tls.clone().filter(|_| options.renews)?;
+    let (overdue, coordinators) = (Overdue::new(meters), options.coordinators.clone());
+    Some(tokio::spawn(async move {
+        let ask = |request: String| {
+            let (tls, files, coordinators) = (&tls, &files, &coordinators);
+            async move { renewing::ask(tls, files, coordinators, &request).await }
+        };
+        tls.keep_renewing(files.clone(), overdue, ask).await;
+    }))
 }
 
 fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::BoxFuture;
-use paasta_identity::{Tls, connect::Expected};
+use paasta_identity::{Tls, connect::Expected, plain::PlainConnector};
 use paasta_process::listen::Cidr;
 use tonic::transport::{Channel, Endpoint};
 
@@ -104,7 +104,12 @@ impl Dial for PlainDial {
                 return Err(DialError::Insecure { address: first });
             }
             // The address that was checked, not the name, which may resolve to another next time.
-            let connected = endpoint(&first.to_string(), stale_after)?.connect().await;
+            let endpoint = endpoint(&first.to_string(), stale_after)?;
+            let insecure_test_network = self.insecure_test_network;
+            let connector = PlainConnector {
+                insecure_test_network,
+            };
+            let connected = endpoint.connect_with_connector(connector).await;
             connected.map_err(|error| unconnected(address, &error))
         })
     }

@@ -78,7 +78,7 @@ struct Talk {
 enum SessionError {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("the coordinator says {:?}: {}", .0.code(), .0.message())]
+    #[error("{}", said(.0))]
     Status(#[from] Box<tonic::Status>),
     #[error("the coordinator closed the stream")]
     Closed,
@@ -155,6 +155,7 @@ impl Sessions {
                     named = Some(to).filter(|to| !to.is_empty());
                 }
                 Err(error) => {
+                    self.note_revoked(&error);
                     // Every coordinator gives the same refusal, again and again: one line.
                     let text = error.to_string();
                     match text == last_error {
@@ -165,6 +166,20 @@ impl Sessions {
                 }
             }
             sleep(retry.next_delay()).await;
+        }
+    }
+
+    /// A host whose identity is revoked keeps what it runs, and says why nothing new comes.
+    fn note_revoked(&self, error: &SessionError) {
+        let SessionError::Status(status) = error else {
+            return;
+        };
+        if is_revoked(status) && self.agent.metrics.revoked() {
+            tracing::error!(
+                host = %self.host.id,
+                why = status.message(),
+                "the identity of this host is revoked: coordinators refuse it; its containers go on"
+            );
         }
     }
 
@@ -377,6 +392,26 @@ async fn next_answer(answers: &mut Option<Answers>) -> agent_message::Kind {
             agent_message::Kind::ProxyReport(convert::proxy_report_to_wire(&report))
         }
         None => std::future::pending().await,
+    }
+}
+
+/// Whether a coordinator refused this agent for its identity: the header is
+/// `paasta-refusal: revoked`.
+fn is_revoked(status: &tonic::Status) -> bool {
+    let refusal = status.metadata().get("paasta-refusal");
+    status.code() == tonic::Code::PermissionDenied
+        && refusal.is_some_and(|refusal| refusal == "revoked")
+}
+
+/// What a coordinator answered, or why it could not be asked.
+fn said(status: &tonic::Status) -> String {
+    match std::error::Error::source(status) {
+        Some(source) => paasta_process::chain::chain(source),
+        None => format!(
+            "the coordinator says {:?}: {}",
+            status.code(),
+            status.message()
+        ),
     }
 }
 

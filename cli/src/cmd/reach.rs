@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use paasta_common::{config::CliConfig, id::ClusterName};
 use paasta_identity::{
-    ClientCertificates, Files, Tls,
+    ClientCertificates, Credentials, Files, Tls,
     context::{self, Contexts},
 };
 use paasta_process::config;
@@ -82,13 +82,26 @@ impl Context {
     /// # Errors
     /// One of them is missing or cannot be used, or the certificate is not valid now.
     pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let Some(credentials) = self.credentials()? else {
+            return Ok(None);
+        };
+        credentials.check(SystemTime::now())?;
+        Ok(Some(Tls::new(credentials, ClientCertificates::Required)?))
+    }
+
+    /// The certificate and key that are named, else those of the context; `None` when neither has
+    /// any. The dates are not looked at.
+    ///
+    /// # Errors
+    /// One of the files is missing or cannot be used.
+    pub fn credentials(&self) -> anyhow::Result<Option<Credentials>> {
         let Global {
             tls_ca,
             tls_cert,
             tls_key,
             ..
         } = &self.global;
-        let credentials = match (tls_ca, tls_cert, tls_key) {
+        Ok(match (tls_ca, tls_cert, tls_key) {
             (None, None, None) => match self.used()? {
                 Some(used) => used.context.credentials(&used.path)?,
                 None => None,
@@ -99,18 +112,13 @@ impl Context {
                     certificate: certificate.clone(),
                     key: key.clone(),
                 };
-                Some(paasta_identity::Credentials::read(&files)?)
+                Some(Credentials::read(&files)?)
             }
             _ => anyhow::bail!(
                 "--tls-ca, --tls-cert and --tls-key go together (or PAASTA_TLS_CA, \
                  PAASTA_TLS_CERT and PAASTA_TLS_KEY): name all three files, or none"
             ),
-        };
-        let Some(credentials) = credentials else {
-            return Ok(None);
-        };
-        credentials.check(SystemTime::now())?;
-        Ok(Some(Tls::new(credentials, ClientCertificates::Required)?))
+        })
     }
 
     /// The coordinators of a cluster: those of its context unless an option names others, those of

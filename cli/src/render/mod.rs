@@ -29,6 +29,7 @@ pub mod remotes;
 pub mod replicas;
 pub mod replication;
 pub mod repository;
+pub mod revoked;
 pub mod saved;
 pub mod settings;
 pub mod short;

@@ -196,6 +196,7 @@ mod tests {
             namespaces: BTreeMap::new(),
             monitoring: Monitoring::default(),
             autoscaling: None,
+            namespaces: BTreeMap::new(),
         }
     }
 

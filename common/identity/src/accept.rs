@@ -1,6 +1,7 @@
 //! The server's side: connections of a listener after their handshakes. Handshakes have a
-//! deadline and a bound, in all and for each address. When there are too many, the oldest one ends:
-//! an honest handshake takes milliseconds, one that is held open does not.
+//! deadline and a bound, in all and for each address, and one address may not fail often. When there
+//! are too many, the oldest one ends: an honest handshake takes milliseconds, one that is held open
+//! does not.
 
 use std::{
     collections::VecDeque,
@@ -17,6 +18,7 @@ use paasta_process::{
     accept::{Acceptor, Activity, Guarded},
     http::{Accept, Accepted},
     metrics::{Counts, Meters},
+    throttle::Throttle,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -26,20 +28,21 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
+    flood::{FailureRate, Failures},
     leaf,
     peer::Peer,
     reason::{HandshakeError, Reason},
     tls::{Protocol, Tls},
 };
 
-/// Between two log lines of failed handshakes, at least.
-const LOG_EVERY: Duration = Duration::from_secs(1);
+/// Between two log lines of handshakes that failed for the same reason, at least.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Handshakes that are begun before those that are done are looked at again.
 const BEGUN_MAX: usize = 16;
 
 /// Bounds on handshakes that are under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HandshakeLimits {
     /// In all.
     pub total: usize,
@@ -47,6 +50,8 @@ pub struct HandshakeLimits {
     pub per_address: usize,
     /// How long one may take.
     pub within: Duration,
+    /// How many may fail, from one address.
+    pub failures: FailureRate,
 }
 
 impl Default for HandshakeLimits {
@@ -55,6 +60,10 @@ impl Default for HandshakeLimits {
             total: 256,
             per_address: 32,
             within: Duration::from_secs(5),
+            failures: FailureRate {
+                burst: 50.0,
+                per_second: 10.0,
+            },
         }
     }
 }
@@ -111,7 +120,8 @@ pub struct SecureAcceptor {
     running: JoinSet<Outcome>,
     /// The oldest first; as many as `limits.total`, at most.
     half_open: VecDeque<HalfOpen>,
-    logged: Option<Instant>,
+    failures: Failures,
+    logged: Throttle<Reason>,
 }
 
 impl SecureAcceptor {
@@ -125,7 +135,8 @@ impl SecureAcceptor {
             counts,
             running: JoinSet::new(),
             half_open: VecDeque::new(),
-            logged: None,
+            failures: Failures::new(limits.failures),
+            logged: Throttle::new(LOG_EVERY),
         }
     }
 
@@ -189,6 +200,10 @@ impl SecureAcceptor {
 
     fn begin(&mut self, guarded: Guarded) {
         let address = guarded.address();
+        if !self.failures.admits(address.ip(), Instant::now()) {
+            self.counts.count(Reason::TooFast);
+            return;
+        }
         let from = |one: &&HalfOpen| one.address.ip() == address.ip();
         if self.half_open.iter().filter(from).count() >= self.limits.per_address {
             self.counts.count(Reason::TooMany);
@@ -212,18 +227,25 @@ impl SecureAcceptor {
         });
     }
 
-    /// Counts every failure; logs one a second, at most, as strangers can cause any number.
+    /// Counts every failure; logs one of each reason in 10 s, at most, as strangers can cause any
+    /// number.
     fn failed(&mut self, address: Option<SocketAddr>, error: &HandshakeError) {
         self.counts.count(error.reason());
         let now = Instant::now();
-        if self.logged.is_some_and(|at| now - at < LOG_EVERY) {
-            return;
+        // One that says nothing costs nothing; how many there are is bounded.
+        if let Some(address) = address
+            && !matches!(error.reason(), Reason::Closed | Reason::Late)
+        {
+            self.failures.failed(address.ip(), now);
         }
-        self.logged = Some(now);
+        let Some(left_out) = self.logged.admit(&error.reason(), now) else {
+            return;
+        };
         let address = address.map(|address| address.to_string());
         tracing::warn!(
             address = address.unwrap_or_default(),
             reason = error.reason().as_str(),
+            left_out,
             %error,
             "a TLS handshake failed"
         );

@@ -81,6 +81,15 @@ pub struct Request {
     pem: String,
 }
 
+/// Bounds on the time in which a certificate is valid.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Term {
+    /// It is valid for this long at most; otherwise as long as its role's certificates are.
+    pub longest: Option<Duration>,
+    /// It is not valid before this moment, at which older ones became void.
+    pub not_before: Option<SystemTime>,
+}
+
 /// How long a certificate of this role is valid.
 #[must_use]
 pub fn life(role: Role) -> Duration {
@@ -233,13 +242,27 @@ impl Authority {
         identity: &Identity,
         now: SystemTime,
     ) -> Result<String, AuthorityError> {
+        self.issue_within(request, identity, now, Term::default())
+    }
+
+    /// As [`Authority::issue`], within other bounds of time.
+    ///
+    /// # Errors
+    /// As [`Authority::issue`].
+    pub fn issue_within(
+        &self,
+        request: &str,
+        identity: &Identity,
+        now: SystemTime,
+        term: Term,
+    ) -> Result<String, AuthorityError> {
         if *identity.cluster() != self.cluster {
             return Err(AuthorityError::OtherCluster {
                 ours: self.cluster.clone(),
                 identity: identity.clone(),
             });
         }
-        let certificate = self.sign(request, identity, now);
+        let certificate = self.sign(request, identity, now, term);
         let certificate = certificate.map_err(failed("the request cannot be signed"))?;
         Ok(format!("{}{}", certificate.pem(), self.pem))
     }
@@ -249,9 +272,18 @@ impl Authority {
         request: &str,
         identity: &Identity,
         now: SystemTime,
+        term: Term,
     ) -> Result<Certificate, rcgen::Error> {
         let asked = CertificateSigningRequestParams::from_pem(request)?;
-        let mut params = params(&identity.short(), now, life(identity.role()));
+        let life = life(identity.role());
+        let life = term.longest.map_or(life, |longest| life.min(longest));
+        let mut params = params(&identity.short(), now, life);
+        // A short life is backdated by little, or it would be half over when it begins.
+        let backdated = BACKDATED.min(life / 10);
+        let from = term
+            .not_before
+            .map_or(now - backdated, |at| at.max(now - backdated));
+        params.not_before = from.into();
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -92,6 +92,27 @@ impl Tls {
         self.connect(tcp(address).await?, expected).await
     }
 
+    /// A connector that sends no certificate, to a coordinator of this program's cluster: for one
+    /// whose own has expired.
+    #[must_use]
+    pub fn stranger(&self) -> StrangerConnector {
+        StrangerConnector(self.clone())
+    }
+
+    async fn dial_without(&self, address: &str) -> Result<TlsStream<TcpStream>, ConnectError> {
+        let unreached = |source| ConnectError::Tcp {
+            address: address.to_owned(),
+            source,
+        };
+        let tcp = timeout(CONNECT, TcpStream::connect(address)).await;
+        let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let tcp = tcp.map_err(unreached)?;
+        tcp.set_nodelay(true).map_err(unreached)?;
+        let cluster = self.identity().cluster().clone();
+        let name = dns_name(&cluster).map_err(TlsError::from)?;
+        handshake(self.client_without()?, name, tcp).await
+    }
+
     /// A connector for channels of tonic to `http://HOST:PORT`.
     #[must_use]
     pub fn connector(&self, expected: Expected) -> Connector {
@@ -167,6 +188,31 @@ async fn pinned(
 
 /// A connection by TLS.
 pub type Stream = TlsStream<TcpStream>;
+
+/// Connects channels of tonic by TLS without a certificate of this side.
+#[derive(Debug, Clone)]
+pub struct StrangerConnector(Tls);
+
+impl tower::Service<Uri> for StrangerConnector {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = ConnectError;
+    type Future = std::pin::Pin<
+        Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send + 'static>,
+    >;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let tls = self.0.clone();
+        Box::pin(async move {
+            let address = uri.authority().map(|authority| authority.as_str());
+            let stream = tls.dial_without(address.unwrap_or_default()).await?;
+            Ok(TokioIo::new(stream))
+        })
+    }
+}
 
 /// Connects channels of tonic by TLS.
 #[derive(Debug, Clone)]

@@ -24,6 +24,7 @@ use crate::{
     key::{self, FileError},
     leaf::{self, LeafError, Validity},
     name::Identity,
+    renewal,
 };
 
 /// Certificates in one file, at most: a bundle during a rotation, a chain with intermediates.
@@ -188,11 +189,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads the files.
+    /// Reads the files, and finishes a renewal that was cut short.
     ///
     /// # Errors
     /// [`CredentialsError`] names the file. The dates are for [`Credentials::check`].
     pub fn read(files: &Files) -> Result<Self, CredentialsError> {
+        Self::read_as_they_are(files).or_else(|error| renewal::finish(files, error))
+    }
+
+    pub(crate) fn read_as_they_are(files: &Files) -> Result<Self, CredentialsError> {
         let pems = Pems {
             ca: key::read(&files.ca)?,
             certificate: key::read(&files.certificate)?,
@@ -206,20 +211,49 @@ impl Credentials {
     /// # Errors
     /// [`CredentialsError`] has the name. The dates are for [`Credentials::check`].
     pub fn parse(names: &Files, pems: &Pems) -> Result<Self, CredentialsError> {
-        let files = names;
+        let roots = roots(&names.ca, &pems.ca)?;
+        let chain = certificates(&pems.certificate, names.certificate.display().to_string())?;
+        Self::new(roots, chain, &pems.key, names)
+    }
+
+    /// The same program with another certificate and key, in PEM; and with other authorities, unless
+    /// that text is empty.
+    ///
+    /// # Errors
+    /// [`CredentialsError`].
+    pub(crate) fn with(
+        &self,
+        certificate: &str,
+        key: &str,
+        authorities: &str,
+    ) -> Result<Self, CredentialsError> {
+        let issued = || "the certificate that was issued".to_owned();
+        let chain = certificates(certificate.as_bytes(), issued())?;
+        let roots = match authorities {
+            "" => (*self.roots).clone(),
+            pem => store(certificates(pem.as_bytes(), issued())?, &issued())?,
+        };
+        Self::new(roots, chain, key.as_bytes(), &self.files)
+    }
+
+    fn new(
+        roots: RootCertStore,
+        chain: Vec<CertificateDer<'static>>,
+        key: &[u8],
+        files: &Files,
+    ) -> Result<Self, CredentialsError> {
         let provider = Arc::new(ring::default_provider());
-        let roots = roots(&files.ca, &pems.ca)?;
         let what = files.certificate.display().to_string();
-        let chain = certificates(&files.certificate, &pems.certificate)?;
         let leaf = &chain[0];
         let of_leaf = |source| CredentialsError::Identity {
             what: what.clone(),
             source,
         };
-        let (identity, key_digest) = leaf::proven(leaf).map_err(of_leaf)?;
+        let identity = leaf::identity(leaf).map_err(of_leaf)?;
+        let key_digest = leaf::key_digest(leaf).ok_or_else(|| of_leaf(LeafError::Unreadable))?;
         let validity = leaf::validity(leaf).ok_or_else(|| of_leaf(LeafError::Unreadable))?;
         let key_name = files.key.display().to_string();
-        let key = PrivateKeyDer::from_pem_slice(&pems.key);
+        let key = PrivateKeyDer::from_pem_slice(key);
         let key = key.map_err(|source| CredentialsError::Pem {
             what: key_name.clone(),
             expected: "one private key",
@@ -246,6 +280,18 @@ impl Credentials {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// How errors name what they are from.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The subject of the authority that signed the certificate; empty when it cannot be read.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        leaf::issuer(&self.certified.cert[0]).unwrap_or_default()
     }
 
     /// The digest of the certificate's public key.
@@ -301,6 +347,9 @@ impl Credentials {
                 why,
             })
         };
+        if let Err(error) = leaf::proven(&self.certified.cert[0]) {
+            return Err(unusable(error.to_string()));
+        }
         let provider = Arc::clone(&self.provider);
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), provider).build();
@@ -328,21 +377,37 @@ impl Credentials {
 
 /// A bundle of authorities.
 fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, CredentialsError> {
+    let what = path.display().to_string();
+    store(certificates(pem, what.clone())?, &what)
+}
+
+fn store(
+    certificates: Vec<CertificateDer<'static>>,
+    what: &str,
+) -> Result<RootCertStore, CredentialsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path, pem)? {
+    for certificate in certificates {
         roots
             .add(certificate)
             .map_err(|source| CredentialsError::Certificate {
-                what: path.display().to_string(),
+                what: what.to_owned(),
                 source,
             })?;
     }
     Ok(roots)
 }
 
+/// A bundle of authorities, in PEM.
+pub(crate) fn roots_of(pem: &str) -> Result<RootCertStore, CredentialsError> {
+    let what = || "the bundle of authorities".to_owned();
+    store(certificates(pem.as_bytes(), what())?, &what())
+}
+
 /// The certificates in a text of one or more.
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
-    let what = path.display().to_string();
+fn certificates(
+    pem: &[u8],
+    what: String,
+) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem)
         .take(CERTIFICATES_MAX + 1)
         .collect();

@@ -13,6 +13,10 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 
 use crate::name::{Identity, IdentityError};
 
+/// The longest time for which a certificate of a program or a person may be valid: one that is
+/// revoked has to be remembered for so long.
+pub const LIFE_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
+
 /// Why a certificate names no identity.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LeafError {
@@ -22,6 +26,9 @@ pub enum LeafError {
     /// It has no name of this form, or several.
     #[error("it has {0} names of the form paasta://CLUSTER/ROLE/NAME, expected exactly one")]
     Names(usize),
+    /// It is valid for too long.
+    #[error("it is valid for {0} days, and at most {most} are accepted: issue it for a shorter time", most = LIFE_MAX.as_secs() / (24 * 3600))]
+    Life(u64),
     /// Its name is wrong.
     #[error(transparent)]
     Name(#[from] IdentityError),
@@ -72,6 +79,37 @@ pub(crate) fn identity(der: &CertificateDer<'_>) -> Result<Identity, LeafError> 
     }
 }
 
+/// What a certificate says of its holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proven {
+    /// The identity.
+    pub(crate) identity: Identity,
+    /// When it may be used.
+    pub(crate) validity: Validity,
+    /// The digest of its public key.
+    pub(crate) key: KeyDigest,
+}
+
+/// What a certificate says of its holder.
+///
+/// # Errors
+/// [`LeafError`], also when it is valid for longer than [`LIFE_MAX`].
+pub(crate) fn proven(der: &CertificateDer<'_>) -> Result<Proven, LeafError> {
+    let identity = identity(der)?;
+    let validity = validity(der).ok_or(LeafError::Unreadable)?;
+    let key = key_digest(der).ok_or(LeafError::Unreadable)?;
+    let life = validity.not_after.duration_since(validity.not_before);
+    let life = life.unwrap_or_default();
+    match life > LIFE_MAX {
+        true => Err(LeafError::Life(life.as_secs() / (24 * 3600))),
+        false => Ok(Proven {
+            identity,
+            validity,
+            key,
+        }),
+    }
+}
+
 /// When a certificate may be used.
 pub(crate) fn validity(der: &CertificateDer<'_>) -> Option<Validity> {
     let certificate = parse(der)?;
@@ -82,6 +120,11 @@ pub(crate) fn validity(der: &CertificateDer<'_>) -> Option<Validity> {
     })
 }
 
+/// The subject of the authority that signed a certificate.
+pub(crate) fn issuer(der: &CertificateDer<'_>) -> Option<String> {
+    Some(parse(der)?.issuer().to_string())
+}
+
 /// The public key of a certificate with its algorithm (`SubjectPublicKeyInfo`).
 pub(crate) fn public_key(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
     Some(parse(der)?.public_key().raw.to_vec())
@@ -90,15 +133,6 @@ pub(crate) fn public_key(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
 /// The digest of the public key of a certificate.
 pub(crate) fn key_digest(der: &CertificateDer<'_>) -> Option<KeyDigest> {
     Some(KeyDigest(Sha256::digest(public_key(der)?).into()))
-}
-
-/// The identity of a certificate, and the digest of its public key.
-///
-/// # Errors
-/// [`LeafError`].
-pub(crate) fn proven(der: &CertificateDer<'_>) -> Result<(Identity, KeyDigest), LeafError> {
-    let key = key_digest(der).ok_or(LeafError::Unreadable)?;
-    Ok((identity(der)?, key))
 }
 
 fn moment(unix: i64) -> SystemTime {

@@ -46,6 +46,8 @@ pub enum Reason {
     Evicted,
     /// Too many handshakes from its address were under way.
     TooMany,
+    /// Too many handshakes from its address failed.
+    TooFast,
     /// Anything else.
     Other,
 }
@@ -60,7 +62,7 @@ pub struct HandshakeError {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Expired,
         Self::NotYetValid,
         Self::UnknownAuthority,
@@ -79,6 +81,7 @@ impl Reason {
         Self::Late,
         Self::Evicted,
         Self::TooMany,
+        Self::TooFast,
         Self::Other,
     ];
 
@@ -104,6 +107,7 @@ impl Reason {
             Self::Late => "late",
             Self::Evicted => "evicted",
             Self::TooMany => "too-many",
+            Self::TooFast => "too-fast",
             Self::Other => "other",
         }
     }

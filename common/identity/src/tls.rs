@@ -250,6 +250,23 @@ impl Tls {
         Ok(())
     }
 
+    /// What a coordinator is dialled with by a program whose certificate has expired: it sends none.
+    pub(crate) fn client_without(&self) -> Result<ClientConfig, TlsError> {
+        let credentials = self.credentials();
+        let provider = Arc::clone(&credentials.provider);
+        let cluster = credentials.identity().cluster().clone();
+        let roots = Arc::clone(&credentials.roots);
+        let verifier =
+            CoordinatorVerifier::new(roots, Arc::clone(&provider), cluster, Expected::Any)?;
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Config)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(dialling(config))
+    }
+
     /// What a coordinator is dialled with.
     pub(crate) fn client(&self, expected: Expected) -> Result<ClientConfig, TlsError> {
         let credentials = self.credentials();

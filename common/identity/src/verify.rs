@@ -72,7 +72,8 @@ fn identity_in(
     certificate: &CertificateDer<'_>,
     cluster: &ClusterName,
 ) -> Result<Identity, rustls::Error> {
-    let found = leaf::identity(certificate).map_err(LeafError::into_tls)?;
+    let found = leaf::proven(certificate).map_err(LeafError::into_tls)?;
+    let found = found.identity;
     match found.cluster() == cluster {
         true => Ok(found),
         false => Err(Mismatch::Cluster {

@@ -25,3 +25,4 @@ pub mod shutdown;
 pub mod simulated;
 pub mod space;
 pub mod telemetry;
+pub mod throttle;

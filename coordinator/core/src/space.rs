@@ -153,10 +153,12 @@ fn weight(command: &Command) -> Weight {
         | Command::SetSpace(_)
         | Command::SetWant(_)
         | Command::NoteAbsence(_)
+        | Command::Forget(_)
         | Command::SetAuthorities(_)
         | Command::RevokeToken(_)
-        | Command::Forget(_)
-        | Command::RemovePrincipal(_) => Weight::Mends,
+        | Command::RemovePrincipal(_)
+        | Command::RevokeIdentity(_)
+        | Command::RestoreIdentity(_) => Weight::Mends,
         Command::RegisterHost(_)
         | Command::HostLost(_)
         | Command::HostBack(_)

@@ -1,6 +1,8 @@
 //! The callers of each path. What is not in this table is answered to none; where a path asks what
 //! a method of gRPC asks, it takes the roles of that method.
 
+use std::{sync::Arc, time::SystemTime};
+
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -9,13 +11,19 @@ use axum::{
 use paasta_common::id::{InstanceId, ServiceName};
 use paasta_coordinator_core::access::Sight;
 use paasta_identity::{
-    Identity, Role,
+    Identity, Peer, Role,
     web::{Access, Refusal, Row},
 };
 use paasta_process::accept::current_client;
 
 use super::Api;
-use crate::caller::{OnBehalf, on_behalf_of};
+use crate::{
+    caller::{OnBehalf, on_behalf_of},
+    rpc::{
+        rights::{self, Rights},
+        status::RpcError,
+    },
+};
 
 use Role::{Admin, Coordinator, Deployer, Metrics, Reader};
 
@@ -83,9 +91,18 @@ fn entitled(api: &Api, principal: Identity, request: &Request) -> Result<OnBehal
         asked: format!("{} {path}", request.method()),
         why,
     };
+    let peer = request.extensions().get::<Arc<Peer>>();
+    let peer = peer.filter(|peer| peer.identity() == Some(&principal));
+    if let Err(error) = standing(&api.rights, peer, &principal, path) {
+        if let Some(cause) = rights::cause(&error) {
+            api.rights.refusals().call(cause, &error.to_string());
+        }
+        return Err(refusal(error.to_string()));
+    }
     let found = {
         let state = api.admin.machine.read();
-        state.entitled(&principal, None, api.admin.clock.now())
+        let issued = peer.and_then(|peer| rights::issued(peer));
+        state.entitled(&principal, issued, api.admin.clock.now())
     };
     let sight = found.map_err(|why| refusal(why.to_string()))?;
     if !covers(&sight, path) {
@@ -95,6 +112,20 @@ fn entitled(api: &Api, principal: Identity, request: &Request) -> Result<OnBehal
         principal: Some(principal.clone()),
         sight,
     })
+}
+
+/// Whether the caller has rights now, by its certificate, or by a bearer token of its identity.
+fn standing(
+    rights: &Rights,
+    peer: Option<&Arc<Peer>>,
+    principal: &Identity,
+    path: &str,
+) -> Result<(), RpcError> {
+    let Some(peer) = peer else {
+        return rights.check_named(principal);
+    };
+    let standing = rights.standing(peer, SystemTime::now())?;
+    rights.check_method(standing, Some(principal), path)
 }
 
 /// Whether what the path names is in sight. A name that cannot be read is not.

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics::{Metrics, page},
-    rpc::{admin::AdminService, deploys::DeploysService},
+    rpc::{admin::AdminService, deploys::DeploysService, rights::Rights},
 };
 
 /// What the answers are made from. Cheap to clone.
@@ -51,6 +51,8 @@ pub struct Api {
     pub connections: Vec<Arc<Open>>,
     /// Whose requests are answered.
     pub door: Door,
+    /// Whether who is proven has rights now.
+    pub rights: Rights,
 }
 
 /// The endpoint: where it is, and with what it is served.

@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use paasta_common::{id::ClusterName, time::Timestamp};
 use paasta_identity::{
     Identity, IdentityDir,
-    authority::{Authority, AuthorityError},
+    authority::{Authority, AuthorityError, Term},
     directory::DirectoryError,
     pin::Pin,
 };
@@ -40,6 +40,8 @@ pub struct Keeper {
     authority: Arc<ArcSwapOption<Authority>>,
     /// Where the key is kept; `None` where the operators make certificates themselves.
     dir: Option<IdentityDir>,
+    /// What it signs is valid for so long at most.
+    longest: Option<Duration>,
 }
 
 impl Keeper {
@@ -62,7 +64,15 @@ impl Keeper {
         Ok(Self {
             authority: Arc::new(ArcSwapOption::new(authority)),
             dir: Some(dir.clone()),
+            longest: None,
         })
+    }
+
+    /// The same, signing for shorter times: a role's certificates are never valid for longer than
+    /// without this.
+    #[must_use]
+    pub fn at_most(self, longest: Option<Duration>) -> Self {
+        Self { longest, ..self }
     }
 
     /// Whether certificates are made by the cluster itself, here or on another coordinator.
@@ -100,8 +110,28 @@ impl Keeper {
         request: &str,
         now: Timestamp,
     ) -> Result<String, KeeperError> {
+        self.sign_after(identity, request, now, None)
+    }
+
+    /// As [`Keeper::sign`], for a certificate that is not valid before a moment at which older ones
+    /// of the identity were revoked.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub fn sign_after(
+        &self,
+        identity: &Identity,
+        request: &str,
+        now: Timestamp,
+        revoked: Option<Timestamp>,
+    ) -> Result<String, KeeperError> {
         let authority = self.authority.load_full().ok_or(KeeperError::NoKey)?;
-        Ok(authority.issue(request, identity, moment(now))?)
+        let term = Term {
+            longest: self.longest,
+            // A certificate says whole seconds.
+            not_before: revoked.map(|at| moment(at) + Duration::from_secs(1)),
+        };
+        Ok(authority.issue_within(request, identity, moment(now), term)?)
     }
 
     /// The private key in PEM, for another coordinator that signs.

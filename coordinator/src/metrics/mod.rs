@@ -20,8 +20,8 @@ use paasta_process::{
 use tokio::sync::watch;
 
 use crate::{
-    audit::AuditMeters, propose::ProposalError, raft::RaftStatus, rpc::view::View,
-    store::FlushTimer,
+    audit::AuditMeters, propose::ProposalError, raft::RaftStatus,
+    refusals::Refusals as CallRefusals, rpc::view::View, store::FlushTimer,
 };
 
 /// What a coordinator counts. Clones are the same.
@@ -42,6 +42,7 @@ pub struct Metrics {
     connections: Refusals,
     handshakes: Handshakes,
     audit: AuditMeters,
+    refusals: CallRefusals,
 }
 
 impl Default for Metrics {
@@ -117,6 +118,7 @@ impl Metrics {
             connections: Refusals::new(&meters),
             handshakes: Handshakes::new(&meters),
             audit: AuditMeters::new(&meters),
+            refusals: CallRefusals::new(&meters),
             meters,
         }
         .beginning_at_zero()
@@ -163,6 +165,11 @@ impl Metrics {
     /// Where TLS handshakes that failed are counted.
     pub fn handshakes(&self) -> &Handshakes {
         &self.handshakes
+    }
+
+    /// Where refused calls and ended connections are counted.
+    pub fn refusals(&self) -> &CallRefusals {
+        &self.refusals
     }
 
     /// Hears how long flushes of the log take.

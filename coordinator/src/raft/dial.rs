@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use paasta_identity::{Tls, connect::Expected};
+use paasta_identity::{Tls, connect::Expected, plain::PlainConnector};
+use paasta_process::listen::Cidr;
 use tonic::transport::{Channel, Endpoint};
 
 /// Bytes one stream may have in flight.
@@ -66,13 +67,20 @@ pub trait Dial: Send + Sync + 'static {
     fn dial(&self, peer: u64, address: &str, keepalive: &Keepalive) -> Result<Channel, DialError>;
 }
 
-/// Without encryption: for tests, and for a cluster of one on loopback.
+/// Without encryption: on loopback, and in a closed test network. Every other address is refused
+/// before anything is sent.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PlainDial;
+pub struct PlainDial {
+    /// The test network.
+    pub insecure_test_network: Option<Cidr>,
+}
 
 impl Dial for PlainDial {
     fn dial(&self, _peer: u64, address: &str, keepalive: &Keepalive) -> Result<Channel, DialError> {
-        Ok(endpoint(address, keepalive)?.connect_lazy())
+        let connector = PlainConnector {
+            insecure_test_network: self.insecure_test_network,
+        };
+        Ok(endpoint(address, keepalive)?.connect_with_connector_lazy(connector))
     }
 }
 

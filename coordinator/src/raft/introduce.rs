@@ -1,9 +1,14 @@
 //! The introduction of a coordinator, requested before it becomes a member: a wrong address, id or
 //! store would otherwise show only as a member that never takes part.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, error::Error as _, time::Duration};
 
 use futures_util::future::join_all;
+use paasta_identity::{
+    connect::ConnectError,
+    plain::{PlainError, SpeaksTls},
+};
+use paasta_process::chain::chain;
 use paasta_proto::v1::{IntroduceRequest, raft_service_client::RaftServiceClient};
 use tokio::time::timeout;
 use tonic::Code;
@@ -18,6 +23,39 @@ use crate::store::StoreId;
 
 /// How long a coordinator may take to say who it is.
 const ANSWER_WAIT: Duration = Duration::from_secs(3);
+/// The most characters of a coordinator's words that are repeated.
+const WORDS_MAX: usize = 600;
+
+/// Why a coordinator gave no introduction, where that is more than silence: TLS has failed on one of
+/// both sides, or it refused.
+fn refused(address: &str, status: &tonic::Status) -> Option<String> {
+    let mut causes = std::iter::successors(status.source(), |error| (*error).source());
+    if let Some(error) = causes.find(|error| speaks_for_itself(*error)) {
+        return Some(format!("{address}: {}", chain(error)));
+    }
+    match status.code() {
+        Code::PermissionDenied | Code::Unauthenticated => {
+            let words: String = status.message().chars().take(WORDS_MAX).collect();
+            Some(format!("the coordinator at {address} refuses: {words}"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether an error says in words of its own why nothing could be asked.
+fn speaks_for_itself(error: &(dyn std::error::Error + 'static)) -> bool {
+    let silent = |error: &ConnectError| matches!(error, ConnectError::Tcp { .. });
+    let plain = |error: &PlainError| matches!(error, PlainError::Tcp { .. });
+    error
+        .downcast_ref::<ConnectError>()
+        .is_some_and(|error| !silent(error))
+        || error
+            .downcast_ref::<PlainError>()
+            .is_some_and(|error| !plain(error))
+        || error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.get_ref().is_some_and(|inner| inner.is::<SpeaksTls>()))
+}
 
 /// The store of a coordinator, and the cluster that it takes part in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +95,8 @@ impl Consensus {
                      upgrade it first"
                 ));
             }
-            Ok(Err(_)) | Err(_) => return Err(silent()),
+            Ok(Err(status)) => return Err(refused(address, &status).unwrap_or_else(silent)),
+            Err(_) => return Err(silent()),
         };
         if answer.node != id {
             return Err(format!(

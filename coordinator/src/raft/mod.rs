@@ -69,6 +69,7 @@ pub use node::{Consensus, RaftServer};
 pub use options::{MAX_COMMAND_BYTES, RaftOptions};
 pub use pace::PACE_MAX;
 pub use pace::Pace;
+pub use roster::Membership;
 pub use runtime::{Runtime, fix_randomness};
 pub use seed::{Seed, seed};
 pub use state_machine::{SnapshotBuilder, StateMachine};

@@ -35,6 +35,7 @@ use super::{
     options::RaftOptions,
     pace::Pace,
     receive::Receiver,
+    roster::Membership,
     runtime::random_store_id,
     service::{MAX_MESSAGE_BYTES, RaftRpc},
     state_machine::StateMachine,
@@ -42,7 +43,10 @@ use super::{
     terms::{TERM_MAX, Terms},
     types::Raft,
 };
-use crate::store::{IoMode, Log, LogHandle, Store, StoreOptions};
+use crate::{
+    refusals::Refusals,
+    store::{IoMode, Log, LogHandle, Store, StoreOptions},
+};
 
 /// The consensus service for a tonic router; it has raised the message limits it needs.
 pub type RaftServer = RaftServiceServer<RaftRpc>;
@@ -70,6 +74,7 @@ pub(super) struct Inner {
     keepalive: Keepalive,
     receiver: Receiver,
     lease: Arc<Lease>,
+    refusals: Option<Refusals>,
     pace: Pace,
     status: watch::Receiver<RaftStatus>,
     /// Tasks that run as long as the node lives.
@@ -130,6 +135,7 @@ impl Consensus {
             keepalive: options.keepalive,
             receiver: Receiver::new(snapshots, options.io),
             lease,
+            refusals: options.refusals.clone(),
             pace,
             status,
             watchers: [watcher, measuring, builder],
@@ -158,6 +164,7 @@ impl Consensus {
             handover: Arc::clone(&inner.handover),
             receiver: inner.receiver.clone(),
             lease: Arc::clone(&inner.lease),
+            refusals: inner.refusals.clone(),
             closing: inner.closing.clone(),
         };
         RaftServiceServer::new(rpc)
@@ -283,6 +290,11 @@ impl Consensus {
         while !self.inner.log.is_closed() && Instant::now() < until {
             sleep(CLOSE_POLL).await;
         }
+    }
+
+    /// What a coordinator is by the members' configuration here.
+    pub fn membership(&self, id: u64) -> Membership {
+        self.inner.identity.roster.membership(id)
     }
 
     pub(super) fn raft(&self) -> &Raft {

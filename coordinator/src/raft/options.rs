@@ -13,7 +13,10 @@ use super::{
     pace::{PACE_MAX, Pace},
     terms::UNSEEN_ELECTIONS,
 };
-use crate::store::{FlushTimer, IoMode, OnVolume, StoreId};
+use crate::{
+    refusals::Refusals,
+    store::{FlushTimer, IoMode, OnVolume, StoreId},
+};
 
 /// The largest command that can be proposed, in bytes.
 pub const MAX_COMMAND_BYTES: usize = 4 << 20;
@@ -82,6 +85,8 @@ pub struct RaftOptions {
     pub io: IoMode,
     /// Hears how long flushes of the log take.
     pub flush_timer: FlushTimer,
+    /// Where forged messages of consensus are counted.
+    pub refusals: Option<Refusals>,
     /// The file system of `data_dir`.
     pub volume: OnVolume,
 }
@@ -115,12 +120,13 @@ impl RaftOptions {
             keepalive: Keepalive::default(),
             leadership_ms: None,
             clock: ClusterClock::default(),
-            dial: Arc::new(PlainDial),
+            dial: Arc::new(PlainDial::default()),
             fresh_store: None,
             unseen_elections: UNSEEN_ELECTIONS,
             pace_max_permille: PACE_MAX,
             io: IoMode::Threaded,
             flush_timer: FlushTimer::default(),
+            refusals: None,
             volume: OnVolume::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! The stores of the members by the configuration in force, and the reasons why members are refused
 //! or refuse this node. The reasons are bounded: one for each member, and one for all others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::RwLock;
 
@@ -10,11 +10,25 @@ use crate::store::StoreId;
 
 /// The most characters of a peer's words that are kept.
 const WORDS_MAX: usize = 600;
+/// The most removed members that are remembered: those with the highest ids.
+const REMOVED_MAX: usize = 256;
+
+/// What a coordinator is by the configuration in force here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// It is a voter or a learner.
+    Member,
+    /// It was one, since this node started. Its id is not used again.
+    Removed,
+    /// Neither: it may be joining, or this node has not heard of it yet.
+    Unknown,
+}
 
 /// The members' stores and refusals.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     members: RwLock<BTreeMap<u64, Option<StoreId>>>,
+    removed: RwLock<BTreeSet<u64>>,
     refusals: RwLock<BTreeMap<u64, String>>,
     /// The last refusal of one that is no member.
     outside: RwLock<(u64, String)>,
@@ -37,7 +51,25 @@ impl Roster {
         self.held
             .write()
             .retain(|member, _| now.contains_key(member));
-        *self.members.write() = now;
+        let mut removed = self.removed.write();
+        let before = std::mem::replace(&mut *self.members.write(), now.clone());
+        removed.extend(before.into_keys());
+        removed.retain(|member| !now.contains_key(member));
+        while removed.len() > REMOVED_MAX {
+            removed.pop_first();
+        }
+    }
+
+    /// What a coordinator is here.
+    pub(super) fn membership(&self, id: u64) -> Membership {
+        match (
+            self.members.read().contains_key(&id),
+            self.removed.read().contains(&id),
+        ) {
+            (true, _) => Membership::Member,
+            (false, true) => Membership::Removed,
+            (false, false) => Membership::Unknown,
+        }
     }
 
     /// The store of a member; `None` for a stranger, and for a member of which it is not known.

@@ -25,7 +25,10 @@ use super::{
     terms::Claims,
     types::{Raft, Snapshot, TypeConfig, Vote},
 };
-use crate::caller::{Caller, check_sender};
+use crate::{
+    caller::{Caller, check_sender},
+    refusals::{Cause, Refusals},
+};
 
 /// The largest message of this service, both ways: the records of one append are bounded to about
 /// 1 MiB, or to a single one of at most 4 MiB.
@@ -45,6 +48,7 @@ pub struct RaftRpc {
     pub(super) handover: Arc<Handover>,
     pub(super) receiver: Receiver,
     pub(super) lease: Arc<Lease>,
+    pub(super) refusals: Option<Refusals>,
     /// Ends the streams that would not end by themselves.
     pub(super) closing: CancellationToken,
 }
@@ -83,8 +87,13 @@ impl RaftRpc {
         caller: Option<&Caller>,
         message: &RaftPayload,
     ) -> Result<(), Status> {
-        check_sender(caller, message.from_node)
-            .map_err(|error| Status::permission_denied(error.to_string()))?;
+        if let Err(error) = check_sender(caller, message.from_node) {
+            let words = error.to_string();
+            if let Some(refusals) = &self.refusals {
+                refusals.call(Cause::ForgedSender, &words);
+            }
+            return Err(Status::permission_denied(words));
+        }
         self.identity.admit(message).await
     }
 

@@ -1,11 +1,13 @@
-//! Decides, before any service gets a call, for which identity it is made and whether its role may
-//! make it. A coordinator that passes a call on names the identity that it found; from every other
-//! caller such a name is removed. Connections without TLS are not judged: they are on loopback. What
-//! the principal and its scopes let it do is in [`super::guard`].
+//! Decides, before any service gets a call, for which identity it is made, whether that has rights
+//! at this moment, and whether its role may make it. A coordinator that passes a call on names the
+//! identity that it found; from every other caller such a name is removed. Where the endpoint has
+//! TLS, a call without a proven caller is refused; without TLS it is on loopback, and nothing is
+//! judged. What the principal and its scopes let it do is in [`super::guard`].
 
 use std::{
     str::FromStr as _,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -18,22 +20,28 @@ use tower::Service;
 use super::{
     guard::{Guard, Origin, method, shown},
     peers::{CLIENT, FORWARDED, PRINCIPAL},
+    rights::{self, Rights},
     roles,
     status::RpcError,
 };
-use crate::caller::Caller;
+use crate::caller::{Caller, LocalUser};
 
-/// Lets the calls through that the table of roles, and the guard, allow.
+/// Lets the calls through that the caller's standing, the table of roles, and the guard allow.
 #[derive(Clone)]
 pub struct Access<S> {
     inner: S,
     guard: Guard,
+    rights: Rights,
 }
 
 impl<S> Access<S> {
     /// Before a service.
-    pub fn new(inner: S, guard: Guard) -> Self {
-        Self { inner, guard }
+    pub fn new(inner: S, guard: Guard, rights: Rights) -> Self {
+        Self {
+            inner,
+            guard,
+            rights,
+        }
     }
 }
 
@@ -52,37 +60,19 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let Some(caller) = Caller::of(request.extensions()).cloned() else {
+        let mut origin = Origin::default();
+        let caller = Caller::of(request.extensions()).cloned();
+        if let Some(caller) = &caller {
+            origin.peer = caller.address();
+        }
+        let judged = match caller.as_ref().and_then(Caller::user) {
+            Some(user) => admit_local(&self.guard, user, &mut request, &mut origin),
+            None => permit(&self.rights, caller.as_ref(), &mut request, &mut origin),
+        };
+        if caller.is_none() && judged.is_ok() {
+            // A simulation's.
             return self.inner.call(request).boxed();
-        };
-        let mut origin = Origin {
-            peer: caller.address(),
-            ..Origin::default()
-        };
-        let judged = match (caller.user(), caller.peer()) {
-            (Some(user), _) => {
-                let path = request.uri().path().to_owned();
-                let headers = request.headers_mut();
-                for name in [PRINCIPAL, FORWARDED, CLIENT] {
-                    headers.remove(name);
-                }
-                self.guard
-                    .local(user, &mut origin)
-                    .and_then(|principal| may_call(Some(&principal), &path))
-            }
-            // On loopback, or inside a network of tests.
-            (None, None) => {
-                if request.headers().contains_key(FORWARDED) {
-                    origin.via = UNPROVEN.to_owned();
-                }
-                Ok(())
-            }
-            (None, Some(peer)) => {
-                let path = request.uri().path().to_owned();
-                identify(peer.identity(), request.headers_mut(), &mut origin)
-                    .and_then(|principal| may_call(principal.as_ref(), &path))
-            }
-        };
+        }
         // The service that is ready is used; its clone waits for the next call.
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
@@ -99,6 +89,50 @@ where
 
 /// The coordinator that passes a call on, as far as it is known without TLS.
 const UNPROVEN: &str = "a coordinator (claimed)";
+
+/// Whether a user of this host may make the call: the kernel proves who it is.
+fn admit_local(
+    guard: &Guard,
+    user: &LocalUser,
+    request: &mut http::Request<Body>,
+    origin: &mut Origin,
+) -> Result<(), RpcError> {
+    let path = request.uri().path().to_owned();
+    let headers = request.headers_mut();
+    for name in [PRINCIPAL, FORWARDED, CLIENT] {
+        headers.remove(name);
+    }
+    let principal = guard.local(user, origin)?;
+    may_call(Some(&principal), &path)
+}
+
+/// Whether the other end of a connection may make the call now, by its certificate and its role. All
+/// may where nothing is proven, as this coordinator has no TLS.
+fn permit(
+    rights: &Rights,
+    caller: Option<&Caller>,
+    request: &mut http::Request<Body>,
+    origin: &mut Origin,
+) -> Result<(), RpcError> {
+    let Some(peer) = rights.peer(caller)? else {
+        // On loopback, or inside a network of tests.
+        if request.headers().contains_key(FORWARDED) {
+            origin.via = UNPROVEN.to_owned();
+        }
+        return Ok(());
+    };
+    let path = request.uri().path().to_owned();
+    origin.principal = peer.identity().cloned();
+    let standing = rights.standing(&peer, SystemTime::now())?;
+    rights.check_method(standing, peer.identity(), &path)?;
+    let principal = identify(peer.identity(), request.headers_mut(), origin)?;
+    match &principal {
+        // Its certificate was looked at where it is connected.
+        Some(named) if peer.identity() != Some(named) => rights.check_named(named)?,
+        _ => origin.issued = rights::issued(&peer),
+    }
+    may_call(principal.as_ref(), &path)
+}
 
 /// Finds the identity for which the call is made; `None` for a stranger. The headers that only a
 /// coordinator may send are removed from the calls of all others.

@@ -26,7 +26,7 @@ use tokio_stream::Stream;
 use tonic::{Status, body::Body, transport::server::Connected};
 use tower::Service;
 
-use super::local::LocalStream;
+use super::{local::LocalStream, rights::sweep::OpenPeers};
 use crate::caller::Caller;
 
 /// The preface of HTTP/2 and the head of the first frame of settings.
@@ -42,8 +42,8 @@ const STRANGER: Duration = Duration::from_secs(60);
 pub enum Connections {
     /// Without TLS.
     Plain(Acceptor),
-    /// After their handshakes.
-    Secure(Box<SecureAcceptor>, Strangers),
+    /// After their handshakes, which are noted.
+    Secure(Box<SecureAcceptor>, Strangers, OpenPeers),
 }
 
 impl Connections {
@@ -61,7 +61,11 @@ impl Connections {
             Some((tls, counts)) => {
                 let bounds = HandshakeLimits::default();
                 let acceptor = SecureAcceptor::new(acceptor, tls, bounds, counts);
-                Self::Secure(Box::new(acceptor), Strangers::default())
+                Self::Secure(
+                    Box::new(acceptor),
+                    Strangers::default(),
+                    OpenPeers::default(),
+                )
             }
         }
     }
@@ -70,7 +74,15 @@ impl Connections {
     pub fn open(&self) -> Arc<Open> {
         match self {
             Self::Plain(acceptor) => acceptor.open(),
-            Self::Secure(acceptor, _) => acceptor.acceptor().open(),
+            Self::Secure(acceptor, _, _) => acceptor.acceptor().open(),
+        }
+    }
+
+    /// The open connections with TLS; `None` without TLS.
+    pub fn peers(&self) -> Option<OpenPeers> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Secure(_, _, peers) => Some(peers.clone()),
         }
     }
 }
@@ -105,10 +117,13 @@ impl Stream for Connections {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let taken = match self.get_mut() {
             Self::Plain(acceptor) => acceptor.poll_next(context).map(Taken::Plain),
-            Self::Secure(acceptor, strangers) => acceptor.poll_next(context).map(|secured| {
-                strangers.note(&secured);
-                Taken::Secure(secured)
-            }),
+            Self::Secure(acceptor, strangers, peers) => {
+                acceptor.poll_next(context).map(|secured| {
+                    peers.opened(&secured.activity(), secured.peer());
+                    strangers.note(&secured);
+                    Taken::Secure(secured)
+                })
+            }
         };
         taken.map(|taken| Some(Ok(taken)))
     }

@@ -70,6 +70,7 @@ pub const EFFECTS: &[(&str, &[(&str, Effect)])] = &[
             ("Hello", Apart),
             ("Join", Changes(read::<v1::JoinRequest>)),
             ("Renew", Changes(read::<v1::RenewRequest>)),
+            ("RenewLate", Changes(read::<v1::RenewLateRequest>)),
         ],
     ),
     (
@@ -122,6 +123,14 @@ pub const EFFECTS: &[(&str, &[(&str, Effect)])] = &[
             ("Echo", Apart),
             ("InstallSnapshot", Apart),
             ("Introduce", Apart),
+        ],
+    ),
+    (
+        "paasta.v1.Revocations",
+        &[
+            ("Revoke", Changes(read::<v1::RevokeRequest>)),
+            ("Restore", Changes(read::<v1::RestoreRequest>)),
+            ("List", Apart),
         ],
     ),
     (

@@ -23,12 +23,14 @@ use super::{
     effects::{Effect, effect},
     objects::{Asked, Object},
     passing::{Passing, Pending},
+    rights,
     status::RpcError,
 };
 use crate::{
     audit::{Audit, AuditOutcome, OBJECTS_MAX, Record},
     caller::{LocalUser, OnBehalf, on_behalf_of},
     machine::ClusterMachine,
+    refusals::Refusals,
 };
 
 /// Bytes of a request whose names are looked at: as many as a service reads.
@@ -70,15 +72,22 @@ struct Inner {
     machine: ClusterMachine,
     clock: Arc<dyn Clock>,
     audit: Audit,
+    refusals: Refusals,
 }
 
 impl Guard {
-    /// A guard by this state and clock, which records in `audit`.
-    pub fn new(machine: ClusterMachine, clock: Arc<dyn Clock>, audit: Audit) -> Self {
+    /// A guard by this state and clock, which records in `audit` and counts what it refuses.
+    pub fn new(
+        machine: ClusterMachine,
+        clock: Arc<dyn Clock>,
+        audit: Audit,
+        refusals: Refusals,
+    ) -> Self {
         Self(Arc::new(Inner {
             machine,
             clock,
             audit,
+            refusals,
         }))
     }
 
@@ -305,8 +314,11 @@ impl Guard {
             action_details: error.to_string(),
             ..record
         };
-        if self.audit().refuse(&caller, record) {
-            tracing::warn!(%error, peer = origin.peer, "a call is refused");
+        let noted = self.audit().refuse(&caller, record);
+        match rights::cause(error) {
+            Some(cause) => self.0.refusals.call(cause, &error.to_string()),
+            None if noted => tracing::warn!(%error, peer = origin.peer, "a call is refused"),
+            None => {}
         }
     }
 

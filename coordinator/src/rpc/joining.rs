@@ -3,28 +3,34 @@
 //! command, and its keeper signs. What refuses is in
 //! `paasta_coordinator_core::state::command::use_token`.
 
+mod nonces;
 mod rate;
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use paasta_common::{
     id::{ClusterName, TokenId},
     joining::{Joiner, KeyDigest},
+    time::Timestamp,
 };
 use paasta_coordinator_core::state::{
     ClusterState,
     command::{Command, RenewNode, UseToken},
     outcome::Outcome,
+    principal::PrincipalName,
 };
-use paasta_identity::{Identity, authority, token::Secret};
+use paasta_identity::{Identity, authority, late, token::Secret};
 use paasta_proto::{
     convert,
     v1::{
-        JoinRequest, JoinResponse, JoiningHelloRequest, JoiningHelloResponse, RenewRequest,
-        RenewResponse, joining_client::JoiningClient, joining_server::Joining,
+        JoinRequest, JoinResponse, JoiningHelloRequest, JoiningHelloResponse, RenewLateRequest,
+        RenewRequest, RenewResponse, joining_client::JoiningClient, joining_server::Joining,
     },
 };
 use tonic::{Request, Response, Status};
 
+pub use nonces::Nonces;
 pub use rate::JoinRate;
 
 use super::{gate::Gate, status::RpcError};
@@ -51,6 +57,8 @@ pub struct JoiningService {
     pub keeper: Keeper,
     /// Bounds the joins of strangers.
     pub rate: JoinRate,
+    /// What late renewals sign.
+    pub nonces: Nonces,
 }
 
 impl JoiningService {
@@ -67,10 +75,12 @@ impl JoiningService {
             using
         };
         let identity = using.identity.clone();
+        let revoked = self.revoked(&identity, None)?;
         self.propose(Command::UseToken(using)).await?;
+        let now = self.proposer.now();
         let certificate = self
             .keeper
-            .sign(&identity, &asked.request, self.proposer.now())?;
+            .sign_after(&identity, &asked.request, now, revoked)?;
         tracing::info!(%identity, token = asked.token, "a certificate was issued by a join token");
         Ok(JoinResponse {
             identity: identity.to_string(),
@@ -90,15 +100,84 @@ impl JoiningService {
             proven: digest("proven_key", &asked.proven_key)?,
             key: key_of(&asked.request)?,
         };
+        self.renewed(renewal, &asked.request).await
+    }
+
+    async fn renew_late_here(&self, asked: RenewLateRequest) -> Result<RenewResponse, RpcError> {
+        if !self.keeper.has_key() {
+            return Err(crate::keeper::KeeperError::NoKey.into());
+        }
+        let identity = asked.proven_identity.parse();
+        let identity: Identity =
+            identity.map_err(|error| bad("proven_identity", format!("{error}")))?;
+        let renewal = RenewNode {
+            identity,
+            proven: digest("proven_key", &asked.proven_key)?,
+            key: key_of(&asked.request)?,
+        };
+        self.renewed(renewal, &asked.request).await
+    }
+
+    /// Replicates that a key is replaced by that of a request, and signs the request.
+    async fn renewed(&self, renewal: RenewNode, request: &str) -> Result<RenewResponse, RpcError> {
+        let identity = renewal.identity.clone();
+        let revoked = self.revoked(&identity, None)?;
         self.propose(Command::RenewNode(renewal)).await?;
-        let certificate = self
-            .keeper
-            .sign(&identity, &asked.request, self.proposer.now())?;
+        let now = self.proposer.now();
+        let certificate = self.keeper.sign_after(&identity, request, now, revoked)?;
         tracing::info!(%identity, "a certificate was renewed");
         Ok(RenewResponse {
             certificate,
             authorities: self.authorities(),
         })
+    }
+
+    /// The moment before which certificates of an identity are void, by a revocation or by its
+    /// principal, if there is one.
+    ///
+    /// # Errors
+    /// [`RpcError::Revoked`] when the identity is revoked, or its certificate from `not_before`.
+    fn revoked(
+        &self,
+        identity: &Identity,
+        not_before: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, RpcError> {
+        let principal = identity.short();
+        let state = self.machine.read();
+        let known = PrincipalName::new(identity.name()).ok();
+        let known = known.and_then(|name| state.principal(&name));
+        let known = known.filter(|known| known.role == identity.role());
+        let outdated = known.and_then(|known| known.not_before);
+        let Some(one) = state.revoked().get(principal.as_str()) else {
+            return Ok(outdated);
+        };
+        if !one.whole && !not_before.is_some_and(|at| one.voids(at)) {
+            return Ok(outdated.max(Some(one.before)));
+        }
+        let why = match one.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        Err(RpcError::Revoked { principal, why })
+    }
+
+    /// What an expired certificate and its proof show, where the caller connects.
+    fn proven(&self, asked: &mut RenewLateRequest) -> Result<(), RpcError> {
+        if !self.nonces.take(&asked.nonce, Instant::now()) {
+            let words =
+                "it was not given by this coordinator within the last 60 s: say Hello first";
+            return Err(bad("nonce", words.to_owned()));
+        }
+        let proof = (asked.request.as_str(), asked.proof.as_str());
+        let authorities = self.authorities();
+        let now = SystemTime::now();
+        let late = late::verify(&authorities, &asked.certificate, &asked.nonce, proof, now)?;
+        let since = late.not_before.duration_since(UNIX_EPOCH);
+        let since = u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+        self.revoked(&late.identity, Some(Timestamp(since)))?;
+        asked.proven_identity = late.identity.to_string();
+        asked.proven_key = late.key.0.to_vec();
+        Ok(())
     }
 
     async fn propose(&self, command: Command) -> Result<(), RpcError> {
@@ -187,7 +266,7 @@ impl Joining for JoiningService {
         _: Request<JoiningHelloRequest>,
     ) -> Result<Response<JoiningHelloResponse>, Status> {
         let cluster = self.machine.read().cluster().cloned();
-        let nonce: [u8; 32] = rand::random();
+        let nonce = self.nonces.give(Instant::now());
         Ok(Response::new(JoiningHelloResponse {
             now_ms: self.proposer.now().0,
             cluster: cluster
@@ -213,6 +292,25 @@ impl Joining for JoiningService {
             tracing::warn!(reason = status.message(), "a join is refused");
         }
         answer
+    }
+
+    async fn renew_late(
+        &self,
+        mut request: Request<RenewLateRequest>,
+    ) -> Result<Response<RenewResponse>, Status> {
+        if !was_forwarded(&request) {
+            if !self.rate.take() {
+                let what = "too many programs join at the same time";
+                return Err(RpcError::Busy { what }.into());
+            }
+            self.proven(request.get_mut())?;
+        }
+        let there = |leader, asked| {
+            async move { JoiningClient::new(leader).renew_late(asked).await }.boxed()
+        };
+        self.gate
+            .act(request, |asked| self.renew_late_here(asked), there)
+            .await
     }
 
     async fn renew(

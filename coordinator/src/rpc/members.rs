@@ -4,6 +4,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::FutureExt;
+use paasta_coordinator_core::state::{
+    command::{Command, RevokeIdentity},
+    outcome::Outcome,
+    revoked::Holder,
+};
 use paasta_proto::v1::{
     AddMemberRequest, ChangeMembersResponse, ListMembersRequest, ListMembersResponse, Member,
     MemberRole, PromoteMemberRequest, RemoveMemberRequest, TransferLeaderRequest,
@@ -18,6 +23,7 @@ use super::{
 };
 use crate::{
     machine::ClusterMachine,
+    propose::Proposer,
     raft::{Consensus, MemberError, RaftStatus},
 };
 
@@ -40,6 +46,8 @@ pub struct MembersService {
     pub consensus: Consensus,
     /// The replicated state: the cluster's name.
     pub machine: ClusterMachine,
+    /// Where TLS is used: revokes what is removed.
+    pub revoker: Option<Proposer>,
 }
 
 impl MembersService {
@@ -123,10 +131,38 @@ impl MembersService {
         }
         let removed = self.consensus.remove(id, wait(asked.wait_ms)).await;
         removed.map_err(RpcError::from)?;
+        let rights = self.revoke(id).await;
         self.done(
             true,
-            format!("coordinator {id} was removed; its id must not be used again"),
+            format!("coordinator {id} was removed; its id must not be used again{rights}"),
         )
+    }
+
+    /// Takes the rights of a removed coordinator's certificate away for as long as that can be valid:
+    /// members know who was removed only since they started. Returns the rest of a sentence.
+    async fn revoke(&self, id: u64) -> String {
+        let Some(proposer) = &self.revoker else {
+            return String::new();
+        };
+        let by_hand = |why: String| {
+            format!(
+                "; its certificate could not be revoked ({why}): `paasta auth revoke coordinator/{id}` does it"
+            )
+        };
+        let holder = match Holder::new(&format!("coordinator/{id}")) {
+            Ok(holder) => holder,
+            Err(error) => return by_hand(error.to_string()),
+        };
+        let command = RevokeIdentity {
+            holder,
+            whole: true,
+            reason: "it was removed from the cluster".to_owned(),
+        };
+        match proposer.propose(Command::RevokeIdentity(command)).await {
+            Ok(Outcome::Refused(reason)) => by_hand(reason.to_string()),
+            Ok(_) => String::new(),
+            Err(error) => by_hand(error.to_string()),
+        }
     }
 
     async fn transfer_here(&self, asked: &TransferLeaderRequest) -> Changed {
@@ -276,7 +312,7 @@ fn tolerates(status: &RaftStatus) -> usize {
 }
 
 /// Refuses to take away a voter that is there when those left could not agree on anything.
-fn check_majority_after(status: &RaftStatus, gone: u64) -> Result<(), RpcError> {
+pub(super) fn check_majority_after(status: &RaftStatus, gone: u64) -> Result<(), RpcError> {
     if !status.voters.contains_key(&gone) {
         return Ok(());
     }

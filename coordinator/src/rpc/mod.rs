@@ -23,6 +23,8 @@ pub mod objects;
 pub mod operate;
 mod passing;
 pub mod principals;
+pub mod revocations;
+pub mod rights;
 pub mod roles;
 pub mod server;
 pub mod settings;

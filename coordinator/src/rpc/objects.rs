@@ -136,6 +136,10 @@ names! {
     AuthorityKeyRequest: |_it| None, vec![Object::Cluster("the authority's key".to_owned())];
     JoinRequest: |it| None, vec![token(&it.token), Object::Cluster(it.name)];
     RenewRequest: |_it| None, Vec::new();
+    // What it says of an identity is the caller's word until it is proven.
+    RenewLateRequest: |_it| None, Vec::new();
+    RevokeRequest: |it| it.asker, some(it.identity, Object::Cluster);
+    RestoreRequest: |it| it.asker, some(it.identity, Object::Cluster);
     CreateTokenRequest: |it| it.asker, some(it.principal, Object::Cluster);
     RevokeTokenRequest: |it| it.asker, vec![token(&it.id)];
     SetPrincipalRequest: |it| it.asker, vec![principal(&it.name)];

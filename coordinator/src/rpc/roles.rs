@@ -63,6 +63,8 @@ pub const METHODS: &[(&str, &[Row])] = &[
             // The token decides. Coordinators pass it on for strangers.
             ("Join", EVERY),
             ("Renew", &[Coordinator, Agent]),
+            // The proof decides. Coordinators pass it on for strangers.
+            ("RenewLate", &[Coordinator]),
         ],
     ),
     ("paasta.v1.Logs", &[("Read", &[Admin, Deployer, Reader])]),
@@ -112,6 +114,10 @@ pub const METHODS: &[(&str, &[Row])] = &[
         ],
     ),
     (
+        "paasta.v1.Revocations",
+        &[("Revoke", RULE), ("Restore", RULE), ("List", RULE)],
+    ),
+    (
         "paasta.v1.Settings",
         &[
             ("Own", &[Coordinator, Admin]),
@@ -136,7 +142,11 @@ pub const METHODS: &[(&str, &[Row])] = &[
 ];
 
 /// The methods that a caller without a certificate may call: how it gets one.
-pub const OPEN: [&str; 2] = ["/paasta.v1.Joining/Hello", "/paasta.v1.Joining/Join"];
+pub const OPEN: [&str; 3] = [
+    "/paasta.v1.Joining/Hello",
+    "/paasta.v1.Joining/Join",
+    "/paasta.v1.Joining/RenewLate",
+];
 
 /// The roles that may call the method of this path, `/SERVICE/METHOD`; none for an unknown one.
 pub fn allowed(path: &str) -> &'static [Role] {
@@ -260,6 +270,9 @@ mod tests {
             "/paasta.v1.Principals/Set",
             "/paasta.v1.Principals/Remove",
             "/paasta.v1.Principals/Audit",
+            "/paasta.v1.Revocations/Revoke",
+            "/paasta.v1.Revocations/Restore",
+            "/paasta.v1.Revocations/List",
             "/paasta.v1.Settings/Apply",
             "/paasta.v1.Snapshots/Save",
             "/paasta.v1.Tokens/Create",

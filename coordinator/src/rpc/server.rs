@@ -7,8 +7,9 @@ use paasta_proto::v1::{
     bounces_server::BouncesServer, cluster_server::ClusterServer, deploys_server::DeploysServer,
     exec_server::ExecServer, joining_server::JoiningServer, logs_server::LogsServer,
     members_server::MembersServer, operate_server::OperateServer,
-    principals_server::PrincipalsServer, settings_server::SettingsServer,
-    snapshots_server::SnapshotsServer, tokens_server::TokensServer,
+    principals_server::PrincipalsServer, revocations_server::RevocationsServer,
+    settings_server::SettingsServer, snapshots_server::SnapshotsServer,
+    tokens_server::TokensServer,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -28,7 +29,8 @@ use super::{
     bounces::BouncesService, cluster::ClusterService, connections::Noted, deploys::DeploysService,
     exec::ExecService, guard::Guard, joining::JoiningService, logs::LogsService,
     members::MembersService, operate::OperateService, principals::PrincipalsService,
-    settings::SettingsService, snapshots::SnapshotsService, tokens::TokensService,
+    revocations::RevocationsService, rights::Rights, settings::SettingsService,
+    snapshots::SnapshotsService, tokens::TokensService,
 };
 use crate::raft::{Consensus, RaftServer};
 
@@ -41,6 +43,11 @@ const CALLS_PER_CONNECTION: usize = 256;
 const STREAMS_PER_CONNECTION: u32 = 4096;
 /// Bytes of the headers of one call, at most.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// How long a connection with TLS lives before it is made anew, with new handshakes: what its
+/// certificates prove is never older.
+const CONNECTION_AGE: Duration = Duration::from_secs(3600);
+/// How long streams that are open then may go on.
+const CONNECTION_GRACE: Duration = Duration::from_secs(300);
 /// How long calls may take to end when the coordinator stops.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
@@ -70,6 +77,10 @@ pub struct Services {
     pub settings: SettingsService,
     /// Operators, saving the state.
     pub snapshots: SnapshotsService,
+    /// Operators, taking rights away.
+    pub revocations: RevocationsService,
+    /// Who may call them.
+    pub rights: Rights,
     /// Strangers and others that get certificates.
     pub joining: JoiningService,
     /// Operators, making join tokens.
@@ -129,6 +140,9 @@ async fn report_health(health: &HealthReporter) {
     health
         .set_serving::<SnapshotsServer<SnapshotsService>>()
         .await;
+    health
+        .set_serving::<RevocationsServer<RevocationsService>>()
+        .await;
     health.set_serving::<JoiningServer<JoiningService>>().await;
     health.set_serving::<TokensServer<TokensService>>().await;
     health
@@ -175,20 +189,30 @@ where
         .add_service(SettingsServer::new(services.settings))
         .add_service(BouncesServer::new(services.bounces))
         .add_service(SnapshotsServer::new(services.snapshots))
+        .add_service(RevocationsServer::new(services.revocations))
         .add_service(JoiningServer::new(services.joining))
         .add_service(TokensServer::new(services.tokens))
         .add_service(AuthorityServer::new(services.authority))
         .add_service(PrincipalsServer::new(services.principals));
     let guard = services.guard;
     let (stopping, consensus) = (shutdown.clone(), services.consensus.clone());
-    let serving = Server::builder()
+    let rights = services.rights;
+    let mut server = Server::builder();
+    if rights.is_secure() {
+        server = server
+            .max_connection_age(CONNECTION_AGE)
+            .max_connection_age_grace(CONNECTION_GRACE);
+    }
+    let serving = server
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .layer(layer_fn(Noted::new))
-        .layer(layer_fn(move |inner| Access::new(inner, guard.clone())))
+        .layer(layer_fn(move |inner| {
+            Access::new(inner, guard.clone(), rights.clone())
+        }))
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(incoming, async move {
             stopping.cancelled().await;

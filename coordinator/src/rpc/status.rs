@@ -2,9 +2,14 @@
 //! text tells an operator.
 
 use paasta_coordinator_core::state::outcome::Reason;
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, metadata::MetadataValue};
 
 use crate::{keeper::KeeperError, propose::ProposalError};
+
+/// Marks the refusal of a caller whose identity is revoked, so that its program can say so.
+pub const REFUSAL: &str = "paasta-refusal";
+/// The value of [`REFUSAL`].
+const REVOKED: &str = "revoked";
 
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -131,9 +136,44 @@ pub enum RpcError {
     /// The caller has no certificate.
     #[error("this call takes a certificate of the cluster, and the connection has none")]
     NoCertificate,
+    /// The caller's certificate has expired since its connection was made.
+    #[error("the certificate of {principal} has expired since this connection was made: renew it")]
+    Expired {
+        /// The identity.
+        principal: String,
+    },
+    /// The caller's identity is revoked.
+    #[error(
+        "{principal} is revoked{why}; an admin gives it rights again by `paasta auth restore {principal}`"
+    )]
+    Revoked {
+        /// The identity.
+        principal: String,
+        /// The operator's reason, as the rest of the sentence.
+        why: String,
+    },
+    /// The caller is a coordinator that was removed.
+    #[error(
+        "coordinator {id} was removed from this cluster: its certificate has no rights; bring its machine back under a new id (`paasta-coordinator rejoin`)"
+    )]
+    Removed {
+        /// Its id.
+        id: u64,
+    },
+    /// The caller is a coordinator that is no member.
+    #[error(
+        "coordinator {id} is no member of this cluster: it may take part in consensus and nothing else before `paasta coordinator add`"
+    )]
+    NotMember {
+        /// Its id.
+        id: u64,
+    },
     /// A join, a renewal or a token is refused.
     #[error("{0}")]
     Refused(Box<Reason>),
+    /// An expired certificate is not renewed.
+    #[error(transparent)]
+    Late(#[from] paasta_identity::late::LateError),
     /// Nothing can be signed here.
     #[error(transparent)]
     Keeper(#[from] crate::keeper::KeeperError),
@@ -185,7 +225,16 @@ impl From<RpcError> for Status {
             RpcError::HostLost | RpcError::ExecLost => Self::unavailable(text),
             RpcError::CallerLost => Self::aborted(text),
             RpcError::NoMethod { .. } => Self::unimplemented(text),
-            RpcError::NoCertificate => Self::unauthenticated(text),
+            RpcError::NoCertificate | RpcError::Expired { .. } => Self::unauthenticated(text),
+            RpcError::Revoked { .. } => {
+                let mut status = Self::permission_denied(text);
+                let revoked = MetadataValue::from_static(REVOKED);
+                status.metadata_mut().insert(REFUSAL, revoked);
+                status
+            }
+            RpcError::Removed { .. } | RpcError::NotMember { .. } | RpcError::Late(_) => {
+                Self::permission_denied(text)
+            }
             RpcError::IdTaken(_) => Self::already_exists(text),
             RpcError::Busy { .. } => Self::resource_exhausted(text),
             RpcError::Save { .. } | RpcError::Audit { .. } => Self::internal(text),

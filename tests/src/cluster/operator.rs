@@ -81,6 +81,16 @@ impl Operator {
         }
     }
 
+    /// The network of the coordinators, in which they are asked without TLS.
+    fn network(&self) -> String {
+        let first = self.coordinators.first().map_or("", String::as_str);
+        let host = first.rsplit_once(':').map_or(first, |(host, _)| host);
+        match host.rsplit_once('.') {
+            Some((network, _)) => format!("{network}.0/24"),
+            None => String::new(),
+        }
+    }
+
     /// Runs a command to its end, whatever its exit code.
     pub fn paasta(&self, arguments: &[&str]) -> Result<Said> {
         self.paasta_within(COMMAND_LIMIT, arguments)
@@ -107,6 +117,7 @@ impl Operator {
             .env("NO_COLOR", "1")
             // Contexts of whom the tests run for are none of theirs.
             .env("XDG_CONFIG_HOME", self.config_dir.with_file_name("home"))
+            .env("PAASTA_INSECURE_TEST_NETWORK", self.network())
             .output()
             .context("cannot run paasta")?;
         Ok(Said {

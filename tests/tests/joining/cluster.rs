@@ -32,6 +32,8 @@ pub(crate) struct Young {
     coordinators: BTreeMap<u64, Daemon>,
     agents: Vec<Daemon>,
     binaries: &'static Path,
+    /// How long certificates live, where that is to be short.
+    life: Option<Duration>,
 }
 
 fn free_port() -> Result<u16> {
@@ -61,11 +63,25 @@ impl Young {
             coordinators: BTreeMap::new(),
             agents: Vec::new(),
             binaries: binaries()?,
+            life: None,
         };
         for id in 1..=3 {
             young.configure(id, "")?;
         }
         Ok(young)
+    }
+
+    /// The same, whose certificates live for so long.
+    pub(crate) fn with_lives(mut self, life: Duration) -> Self {
+        self.life = Some(life);
+        self
+    }
+
+    pub(crate) fn stop_agents(&mut self) -> Result<()> {
+        for agent in self.agents.drain(..) {
+            agent.stop(COMMAND)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -189,12 +205,21 @@ impl Young {
     }
 
     fn daemon(&self, program: &str, name: &str, etc: &Path) -> Result<Daemon> {
+        let seconds = self.life.map_or(0, |life| life.as_secs());
+        let life = match seconds {
+            0 => Vec::new(),
+            seconds => vec![
+                "env".to_owned(),
+                format!("PAASTA_CERTIFICATE_LIFE_SECONDS={seconds}"),
+            ],
+        };
         let words = [
             self.program(program).display().to_string(),
             "run".to_owned(),
             "--config-dir".to_owned(),
             etc.display().to_string(),
         ];
+        let words: Vec<String> = life.into_iter().chain(words).collect();
         Daemon::start(name, &format!("join-{name}"), &words, &self.log(name))
     }
 

@@ -16,6 +16,7 @@ use paasta_coordinator::{
     rpc::view::View,
 };
 use paasta_coordinator_core::{
+    access::Sight,
     plan::{observed::Observed, report::Report, touched::Touched},
     state::{
         command::{Command, SetProblems},
@@ -136,6 +137,7 @@ impl Scene {
             raft: &raft,
             read: &read,
             drift: &[],
+            sight: &Sight::Everything,
             repositories: &Troubled::default(),
             sight: &Sight::Everything,
             now: self.world.now(),

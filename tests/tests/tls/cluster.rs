@@ -103,6 +103,7 @@ impl Secure {
             "coordinator/1",
             "coordinator/2",
             "coordinator/3",
+            "coordinator/9",
             "agent/h1",
             "admin/alice",
             "admin/zoe",

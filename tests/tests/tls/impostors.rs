@@ -18,7 +18,7 @@ use tonic::{
 
 use crate::cluster::Secure;
 
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// A channel with the certificate of `ROLE/NAME`.
 pub(crate) async fn channel(cluster: &Secure, identity: &str, id: usize) -> Result<Channel> {
@@ -30,7 +30,7 @@ pub(crate) async fn channel(cluster: &Secure, identity: &str, id: usize) -> Resu
         .await?)
 }
 
-fn denied<T: std::fmt::Debug>(answer: Result<T, Status>, words: &str) -> Result<()> {
+pub(crate) fn denied<T: std::fmt::Debug>(answer: Result<T, Status>, words: &str) -> Result<()> {
     match answer {
         Err(status)
             if status.code() == Code::PermissionDenied && status.message().contains(words) =>

@@ -1,20 +1,24 @@
-//! `paasta auth`: who may see and change what.
+//! `paasta auth`: who may see and change what, and whose certificates have no rights.
 
+pub mod certificate;
 pub mod grant;
 pub mod invite;
 pub mod list;
+pub mod restore;
 pub mod revoke;
+pub mod revoked;
 pub mod show;
 
 use paasta_proto::v1::{
-    ListPrincipalsRequest, ListPrincipalsResponse, NodeRequest, cluster_client::ClusterClient,
-    principals_client::PrincipalsClient,
+    ListPrincipalsRequest, ListPrincipalsResponse, NodeRequest, OperateResponse,
+    cluster_client::ClusterClient, principals_client::PrincipalsClient,
 };
 
-use super::Context;
+use super::{Context, operate};
 use crate::{
     client::{ANSWER_BYTES_MAX, request},
     exit::Exit,
+    render,
 };
 
 /// The exit codes of these verbs.
@@ -35,8 +39,14 @@ pub enum Command {
     Grant(grant::Args),
     /// Invite a person or program: make its principal, and a token for `paasta login`
     Invite(invite::Args),
-    /// Remove a principal: its certificates count for nothing any more
+    /// Remove a principal, or take away the rights of the certificates of ROLE/NAME
     Revoke(revoke::Args),
+    /// Give an identity its rights back
+    Restore(restore::Args),
+    /// List the identities that are revoked
+    Revoked(revoked::Args),
+    /// Show the certificate that this command uses, and what is wrong with it
+    Certificate(certificate::Args),
 }
 
 /// Runs a verb.
@@ -49,8 +59,19 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Show(args) => show::run(&args, context).await,
         Command::Grant(args) => grant::run(&args, context).await,
         Command::Invite(args) => invite::run(&args, context).await,
-        Command::Revoke(args) => revoke::run(&args, context).await,
+        Command::Revoke(args) => revoke::run(args, context).await,
+        Command::Restore(args) => restore::run(args, context).await,
+        Command::Revoked(args) => revoked::run(&args, context).await,
+        Command::Certificate(certificate::Args {}) => certificate::run(context),
     }
+}
+
+fn print(answer: &OperateResponse, context: &Context) -> anyhow::Result<Exit> {
+    match context.global.json {
+        true => context.print_json(answer)?,
+        false => context.print(&format!("{}\n", render::plain(&answer.text)))?,
+    }
+    Ok(operate::verdict(answer.outcome()))
 }
 
 async fn principals(context: &Context) -> anyhow::Result<ListPrincipalsResponse> {

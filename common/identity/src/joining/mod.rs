@@ -133,7 +133,8 @@ fn check(
     let wrong = |what: &'static str| JoinError::Answer { what };
     let leaf = CertificateDer::from_pem_slice(answer.certificate.as_bytes());
     let leaf = leaf.map_err(|_| wrong("its certificate is not PEM"))?;
-    let (identity, key) = leaf::proven(&leaf).map_err(|_| wrong("its certificate has no name"))?;
+    let leaf::Proven { identity, key, .. } =
+        leaf::proven(&leaf).map_err(|_| wrong("its certificate has no name"))?;
     if key != authority::key_of(request.pem())? {
         return Err(wrong("its certificate is for another key"));
     }

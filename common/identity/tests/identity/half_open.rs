@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use paasta_identity::{accept::HandshakeLimits, connect::Expected, reason::Reason};
+use paasta_identity::{
+    accept::HandshakeLimits, connect::Expected, flood::FailureRate, reason::Reason,
+};
 use paasta_process::accept::raise_limit;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -45,6 +47,7 @@ async fn one_address_has_few_and_each_has_a_deadline() {
         total: 100,
         per_address: 3,
         within: Duration::from_millis(500),
+        ..HandshakeLimits::default()
     };
     let server = Server::limited(pki.tls("coordinator/1"), limits).await;
     let mut silent = Vec::new();
@@ -62,4 +65,38 @@ async fn one_address_has_few_and_each_has_a_deadline() {
     }
     server.failed(Reason::Late).await;
     assert_eq!(server.counts.failed(Reason::TooMany), 2);
+}
+
+#[tokio::test]
+async fn an_address_whose_handshakes_fail_fast_is_closed_at_once() {
+    let pki = Pki::new("prod");
+    let other = Pki::new("prod");
+    let limits = HandshakeLimits {
+        failures: FailureRate {
+            burst: 5.0,
+            per_second: 0.01,
+        },
+        ..HandshakeLimits::default()
+    };
+    let server = Server::limited(pki.tls("coordinator/1"), limits).await;
+    let stranger = other.tls("agent/h");
+    let address = server.address.to_string();
+    for _ in 0..5 {
+        // The client side does not believe the server: it fails with an alert.
+        assert!(stranger.dial(&address, Expected::Any).await.is_err());
+    }
+    let closed = async {
+        while server.counts.failed(Reason::TooFast) == 0 {
+            let mut stream = connect([127, 0, 0, 1], server.address).await;
+            let ended = stream.read(&mut [0; 1]).await;
+            assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+        }
+    };
+    timeout(PATIENCE, closed).await.unwrap();
+    // Another address is not concerned.
+    let tcp = connect([127, 0, 0, 2], server.address).await;
+    pki.tls("agent/h")
+        .connect(tcp, Expected::Any)
+        .await
+        .unwrap();
 }

@@ -7,4 +7,5 @@ mod half_open;
 mod handshakes;
 mod joining;
 mod pki;
+mod renewing;
 mod strangers;

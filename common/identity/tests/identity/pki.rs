@@ -86,6 +86,8 @@ impl Pki {
         let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), key).unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = names;
+        params.not_before = (SystemTime::now() - HOUR).into();
+        params.not_after = (SystemTime::now() + DAY).into();
         params.extended_key_usages = purposes;
         let key = KeyPair::generate().unwrap();
         let signed = params.signed_by(&key, &issuer).unwrap();

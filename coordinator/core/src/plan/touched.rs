@@ -89,14 +89,16 @@ impl Touched {
             | Command::NoteTroubles(_)
             | Command::SetHostTrouble(_)
             | Command::RefuseHost(_)
+            | Command::NoteClock(_)
             | Command::SetAuthorities(_)
             | Command::CreateToken(_)
             | Command::UseToken(_)
             | Command::RevokeToken(_)
             | Command::RenewNode(_)
-            | Command::NoteClock(_)
             | Command::SetPrincipal(_)
-            | Command::RemovePrincipal(_) => {}
+            | Command::RemovePrincipal(_)
+            | Command::RevokeIdentity(_)
+            | Command::RestoreIdentity(_) => {}
             Command::Init(_)
             | Command::RegisterHost(_)
             | Command::HostLost(_)

@@ -17,6 +17,7 @@ use super::{
     principal::PRINCIPALS_MAX,
     problems::PROBLEMS_MAX,
     request::REQUESTS_MAX,
+    revoked::REVOKED_MAX,
 };
 
 /// Something that must not be.
@@ -188,6 +189,7 @@ fn check_bounds(state: &ClusterState, found: &mut Vec<Violation>) {
         ("removed instances", departed.len(), DEPARTED_MAX),
         ("records of removed instances", records, RECORDS_MAX),
         ("principals", tables.principals.len(), PRINCIPALS_MAX),
+        ("revoked identities", tables.revoked.len(), REVOKED_MAX),
     ];
     for (what, is, most) in bounds {
         if is > most {

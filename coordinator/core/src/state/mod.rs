@@ -26,6 +26,7 @@ pub mod problems;
 pub mod recovery;
 mod replicas;
 mod request;
+pub mod revoked;
 pub(crate) mod room;
 pub mod settings;
 mod stored;
@@ -59,6 +60,7 @@ use paced::Paced;
 use principal::{Principal, PrincipalName};
 use problems::ProblemScope;
 use request::RequestRing;
+use revoked::{Holder, Revocation};
 use settings::Settings;
 use versions::Versions;
 
@@ -97,6 +99,8 @@ struct Tables {
     held_back: Option<HeldBack>,
     settings: Option<Settings>,
     paced: BTreeMap<InstanceId, Paced>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    revoked: BTreeMap<Holder, Revocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authority: Option<Authorities>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -315,6 +319,12 @@ impl ClusterState {
     /// The instances that bounce, or are to, by a change that touches many.
     pub fn paced(&self) -> &BTreeMap<InstanceId, Paced> {
         &self.tables.paced
+    }
+
+    /// The identities that have no rights, or of which older certificates have none; at most
+    /// [`revoked::REVOKED_MAX`].
+    pub fn revoked(&self) -> &BTreeMap<Holder, Revocation> {
+        &self.tables.revoked
     }
 
     /// The settings of the cluster; none before the first leader adopted any.

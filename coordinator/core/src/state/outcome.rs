@@ -197,6 +197,14 @@ pub enum Reason {
         /// The instance.
         instance: InstanceId,
     },
+    /// No more identities can be revoked.
+    #[error(
+        "{most} identities are revoked, and no more may be: restore some (`paasta auth revoked` lists them), or have the authority replaced"
+    )]
+    TooManyRevoked {
+        /// How many may be.
+        most: u32,
+    },
     /// Nothing of it should run.
     #[error("{instance} is stopped or no longer declared: there is nothing to start anew")]
     NothingWanted {

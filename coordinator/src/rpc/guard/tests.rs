@@ -22,6 +22,7 @@ use crate::{
     audit::{AuditMeters, Place},
     codec,
     raft::Machine as _,
+    refusals::Refusals,
     rpc::roles::{METHODS, allowed},
 };
 
@@ -53,9 +54,11 @@ impl Scene {
         let machine = ClusterMachine::new();
         let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
         let place = place(dir.path());
-        let meters = AuditMeters::new(&Meters::default());
+        let meters = Meters::default();
+        let refusals = Refusals::new(&meters);
+        let meters = AuditMeters::new(&meters);
         let audit = Audit::start(place, 1, Arc::clone(&clock) as _, meters).unwrap();
-        let guard = Guard::new(machine.clone(), Arc::clone(&clock) as _, audit);
+        let guard = Guard::new(machine.clone(), Arc::clone(&clock) as _, audit, refusals);
         let mut scene = Self {
             guard,
             machine,

@@ -139,6 +139,7 @@ fn reads() -> Vec<Row> {
                 bytes(v1::CheckReplicationRequest { instances: names() }),
             ],
         ),
+        read("/paasta.v1.Revocations/List", vec![Vec::new()]),
         read("/paasta.v1.Settings/Own", vec![Vec::new()]),
         read("/paasta.v1.Settings/Diff", vec![Vec::new()]),
         read("/paasta.v1.Snapshots/Save", vec![Vec::new()]),
@@ -297,6 +298,22 @@ fn writes() -> Vec<Row> {
         ),
         write("/paasta.v1.Principals/Set", Vec::new()),
         write("/paasta.v1.Principals/Remove", Vec::new()),
+        write(
+            "/paasta.v1.Revocations/Revoke",
+            bytes(v1::RevokeRequest {
+                asker: asker(),
+                identity: unknown(),
+                ..v1::RevokeRequest::default()
+            }),
+        ),
+        write(
+            "/paasta.v1.Revocations/Restore",
+            bytes(v1::RestoreRequest {
+                asker: asker(),
+                identity: unknown(),
+                also_before: false,
+            }),
+        ),
         write("/paasta.v1.Settings/Apply", Vec::new()),
     ]
 }

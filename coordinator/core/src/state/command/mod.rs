@@ -23,7 +23,9 @@ mod remove_instances;
 mod remove_principal;
 mod renew_node;
 mod reset_backoff;
+mod restore_identity;
 mod resume_bounce;
+mod revoke_identity;
 mod revoke_token;
 mod roll_back;
 mod set_alert;
@@ -63,7 +65,9 @@ pub use remove_instances::{RemovalRule, RemoveInstances};
 pub use remove_principal::RemovePrincipal;
 pub use renew_node::RenewNode;
 pub use reset_backoff::ResetBackoff;
+pub use restore_identity::RestoreIdentity;
 pub use resume_bounce::ResumeBounce;
+pub use revoke_identity::RevokeIdentity;
 pub use revoke_token::RevokeToken;
 pub use roll_back::RollBack;
 pub use set_alert::SetAlert;
@@ -175,6 +179,10 @@ pub enum Command {
     Bounce(Bounce),
     /// It is the turn of instances that bounce by a change that touches many.
     PaceBounces(PaceBounces),
+    /// An operator takes the rights of an identity away.
+    RevokeIdentity(RevokeIdentity),
+    /// An operator gives an identity its rights back.
+    RestoreIdentity(RestoreIdentity),
     /// The authorities of the cluster.
     SetAuthorities(SetAuthorities),
     /// A join token is made.
@@ -237,6 +245,8 @@ impl Command {
             Self::Forget(command) => command.apply(state, context),
             Self::Bounce(command) => command.apply(state, context),
             Self::PaceBounces(command) => command.apply(state, context),
+            Self::RevokeIdentity(command) => command.apply(state, context),
+            Self::RestoreIdentity(command) => command.apply(state, context),
             Self::SetAuthorities(command) => command.apply(state, context),
             Self::CreateToken(command) => command.apply(state, context),
             Self::UseToken(command) => command.apply(state, context),

@@ -1,0 +1,234 @@
+//! Connections without TLS: to loopback, and to a closed test network that the operator names. Every
+//! other address is refused before anything is sent to it. Where the other side speaks TLS the error
+//! says so.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use paasta_process::listen::Cidr;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+
+/// How long a TCP connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How a TLS record of an alert begins: what a TLS server answers to plain text.
+const TLS_ALERT: [u8; 2] = [21, 3];
+
+/// Why there is no plain connection.
+#[derive(Debug, thiserror::Error)]
+pub enum PlainError {
+    /// Its name is not known.
+    #[error("{address} cannot be resolved")]
+    Resolve {
+        /// The address.
+        address: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Anyone on the way could read and change what is sent.
+    #[error(
+        "refusing to speak to {address} without TLS: it is not a loopback address; name this program's certificate (docs/operate/tls.md)"
+    )]
+    Insecure {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Nothing answers.
+    #[error("{address} cannot be reached")]
+    Tcp {
+        /// The address.
+        address: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The other side of a plain connection speaks TLS.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what listens at {0} speaks TLS, and this program was given no certificate: name its files (docs/operate/tls.md)"
+)]
+pub struct SpeaksTls(SocketAddr);
+
+/// Connects channels of tonic without TLS.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PlainConnector {
+    /// The network that counts as loopback.
+    pub insecure_test_network: Option<Cidr>,
+}
+
+impl PlainConnector {
+    /// Connects to `HOST:PORT`: to the address that was checked, not to the name, which may resolve
+    /// to another one the next time.
+    ///
+    /// # Errors
+    /// [`PlainError`] in words.
+    pub async fn dial(&self, address: &str) -> Result<PlainStream, PlainError> {
+        let unresolved = |source| PlainError::Resolve {
+            address: address.to_owned(),
+            source,
+        };
+        let found: Vec<SocketAddr> = lookup_host(address).await.map_err(unresolved)?.collect();
+        let mut failure = io::Error::from(io::ErrorKind::NotFound);
+        for address in found {
+            let ip = address.ip().to_canonical();
+            let named = self.insecure_test_network;
+            if !ip.is_loopback() && !named.is_some_and(|network| network.contains(ip)) {
+                return Err(PlainError::Insecure { address });
+            }
+            let connected = timeout(CONNECT, TcpStream::connect(address)).await;
+            match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(stream) => {
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "a connection sends late");
+                    }
+                    return Ok(PlainStream {
+                        stream,
+                        address,
+                        heard: false,
+                    });
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(PlainError::Tcp {
+            address: address.to_owned(),
+            source: failure,
+        })
+    }
+}
+
+impl tower::Service<Uri> for PlainConnector {
+    type Response = TokioIo<PlainStream>;
+    type Error = PlainError;
+    type Future =
+        Pin<Box<dyn Future<Output = Result<Self::Response, PlainError>> + Send + 'static>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), PlainError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let plain = *self;
+        Box::pin(async move {
+            let address = uri.authority().map(|authority| authority.as_str());
+            let stream = plain.dial(address.unwrap_or_default()).await?;
+            Ok(TokioIo::new(stream))
+        })
+    }
+}
+
+/// A connection without TLS.
+#[derive(Debug)]
+pub struct PlainStream {
+    stream: TcpStream,
+    address: SocketAddr,
+    /// Whether the other side has sent anything.
+    heard: bool,
+}
+
+impl AsyncRead for PlainStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let new = &buffer.filled()[before..];
+        if !self.heard && !new.is_empty() {
+            self.heard = true;
+            if new.starts_with(&TLS_ALERT) {
+                return Poll::Ready(Err(io::Error::other(SpeaksTls(self.address))));
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for PlainStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_off_loopback_is_refused_before_anything_is_sent() {
+        let plain = PlainConnector::default();
+        for address in ["192.0.2.7:7000", "[2001:db8::1]:7000", "0.0.0.0:7000"] {
+            let refused = plain.dial(address).await.unwrap_err();
+            assert!(matches!(refused, PlainError::Insecure { .. }), "{refused}");
+            assert!(refused.to_string().contains("without TLS"), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn loopback_and_the_named_network_are_dialled() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let plain = PlainConnector::default();
+        plain.dial(&address).await.unwrap();
+        let named = PlainConnector {
+            insecure_test_network: Some("192.0.2.0/24".parse().unwrap()),
+        };
+        named.dial(&address).await.unwrap();
+        let refused = named.dial("198.51.100.7:1").await.unwrap_err();
+        assert!(matches!(refused, PlainError::Insecure { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_side_that_speaks_tls_is_named() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&[21, 3, 3, 0, 2, 2, 10]).await.unwrap();
+        });
+        let plain = PlainConnector::default();
+        let mut stream = plain.dial(&address.to_string()).await.unwrap();
+        let error = stream.read(&mut [0; 16]).await.unwrap_err();
+        assert!(error.to_string().contains("speaks TLS"), "{error}");
+        server.await.unwrap();
+    }
+}
