@@ -7,11 +7,11 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 # Test programs that need nothing but this machine's files and loopback.
-QUIET := cli identity links soa soak cluster store bad_hosts bounces newer paced placement program properties replication screens steps upkeep tidy reference
+QUIET := balancing cli identity links soa soak cluster store bad_hosts bounces newer paced placement program properties replication screens steps upkeep tidy reference
 # Faults on real coordinators: root, for mount namespaces.
 HOSTILE := hostile
 # Those that need Docker and root.
-REAL := adoption binary control docker demo e2e hosts limits prometheus tls
+REAL := adoption binary control docker demo e2e hosts limits prometheus proxy tls
 
 .DEFAULT_GOAL := help
 .PHONY: help build check fmt spell lint unit test test-one install bench sim planted hostile cases e2e demo demo-down docs schemas reference fix

@@ -13,8 +13,13 @@ use paasta_process::{
     accept::Open,
     http::{Problem, text},
 };
+use tokio::sync::watch;
 
-use crate::{agent::Handle, metrics::Metrics};
+use crate::{
+    agent::Handle,
+    metrics::{Metrics, proxy_figures},
+    proxy::ProxyView,
+};
 
 /// What the answers are made from.
 #[derive(Clone)]
@@ -23,6 +28,8 @@ pub struct Api {
     pub agent: Handle,
     /// What it counts.
     pub metrics: Metrics,
+    /// The host's load balancer, when it has one.
+    pub proxy: Option<watch::Receiver<Arc<ProxyView>>>,
     /// What is open.
     pub connections: Vec<Arc<Open>>,
 }
@@ -41,6 +48,9 @@ impl Api {
 async fn metrics(State(api): State<Api>) -> Response {
     let view = api.agent.view.borrow().clone();
     let mut page = api.metrics.page(&view);
+    if let Some(proxy) = &api.proxy {
+        proxy_figures(&proxy.borrow(), &mut page);
+    }
     let open: Vec<&Open> = api.connections.iter().map(Arc::as_ref).collect();
     Open::measure(&open, &mut page);
     api.metrics.meters().answer(page)

@@ -22,6 +22,7 @@ use crate::{
     capacity::{self, CapacityError},
     lanes::Patience,
     mounts::Mounts,
+    proxy::ProxyParts,
     watch::Pace,
 };
 
@@ -61,6 +62,8 @@ pub struct Options {
     pub collect: CollectSettings,
     /// How often the engine is looked at.
     pub pace: Pace,
+    /// The host's load balancer, when it has one.
+    pub proxy: Option<ProxyParts>,
     /// TLS to the coordinators, with the files that it is from; plain text when absent.
     pub tls: Option<(Tls, Files)>,
 }
@@ -176,6 +179,10 @@ impl Options {
                 disks: Duration::from_secs(ours.disk_look_seconds),
                 ..Pace::default()
             },
+            proxy: ours
+                .proxy
+                .as_ref()
+                .map(|proxy| ProxyParts::new(proxy, &host, &state_dir)),
             tls: match &ours.tls {
                 Some(files) => Some(tls(system, &host.id, files)?),
                 None => None,

@@ -8,11 +8,13 @@ use paasta_identity::tls::Expiry;
 use paasta_process::help::examples;
 use paasta_process::{
     accept::raise_limit,
+    chain::chain,
     clock::SystemClock,
     http::{self, http_address},
     listen::Cidr,
     private, shutdown,
 };
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, left};
@@ -20,10 +22,12 @@ use crate::{
     agent::{Agent, Parts, StartError},
     capacity,
     engine::{Engine, docker::DockerEngine},
+    hacheck::Hacheck,
     http::Api,
     machine::Machine,
     options::Options,
-    session::{Dial, PlainDial, Sessions, TlsDial},
+    proxy::{Proxy, ProxyParts},
+    session::{Dial, PlainDial, ProxyLink, Sessions, TlsDial},
 };
 
 /// What containers see of the state directory, and what is in it is theirs.
@@ -62,6 +66,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         &system.agent.http_listen,
         args.insecure_test_network,
     )?;
+    let hacheck_listen = http_address(
+        "agent.hacheck_listen",
+        &system.agent.hacheck_listen,
+        args.insecure_test_network,
+    )?;
     let tls = options.tls.as_ref().map(|(tls, _)| tls.clone());
     let dial: Arc<dyn Dial> = match tls {
         Some(tls) => Arc::new(TlsDial(tls)),
@@ -76,14 +85,21 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         .context("the runtime cannot start")?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signals().context("signals cannot be handled")?;
-        serve(options, &machine, http_listen, dial, shutdown).await
+        serve(
+            options,
+            &machine,
+            (http_listen, hacheck_listen),
+            dial,
+            shutdown,
+        )
+        .await
     })
 }
 
 async fn serve(
     options: Options,
     machine: &Machine,
-    http_listen: Option<SocketAddr>,
+    (http_listen, hacheck_listen): (Option<SocketAddr>, Option<SocketAddr>),
     dial: Arc<dyn Dial>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -93,10 +109,8 @@ async fn serve(
     ));
     // Half at least is for dockerd, probes and logs.
     let http_room = raise_limit() / 2;
-    let http = match http_listen {
-        Some(address) => Some(http::bind(address).await?),
-        None => None,
-    };
+    let http = listen(http_listen).await?;
+    let hacheck = listen(hacheck_listen).await?;
     let started = Agent::start(parts(&options, Arc::clone(&engine)), shutdown.clone());
     if let Err(StartError::OtherHost { .. }) = started {
         left::report(&*engine, machine).await;
@@ -108,29 +122,23 @@ async fn serve(
             tokio::select! { biased; () = shutdown.cancelled() => {}, () = left::report(&*engine, &machine) => {} }
         })
     };
-    let sessions = Sessions {
-        agent: agent.handle.clone(),
-        boot_id: capacity::boot_id().context("the boot id cannot be read")?,
-        cluster: options.cluster.clone(),
-        coordinators: options.coordinators.clone(),
-        dial,
-        host: options.host.clone(),
-    };
+    let proxy = proxy(options.proxy.clone(), &agent, &shutdown);
+    let link = proxy.as_ref().map(link);
+    let sessions = sessions(&options, &agent, dial, link)?;
     let (host, capacity) = (&sessions.host.id, sessions.host.capacity);
     let http_listen = http.as_ref().and_then(|http| http.local_addr().ok());
     tracing::info!(%host, address = sessions.host.address, ?capacity, ?http_listen, "agent runs");
-    let mut api = Api {
+    let api = Api {
         metrics: agent.handle.metrics.clone(),
         agent: agent.handle.clone(),
+        proxy: proxy.as_ref().map(|proxy| proxy.view.clone()),
         connections: Vec::new(),
     };
-    let reading = shutdown.clone();
-    let reading = tokio::spawn(async move {
-        if let Some(listener) = http {
-            let acceptor = http::acceptor(listener, http_room, api.metrics.connections());
-            api.connections.push(acceptor.open());
-            http::serve(acceptor, api.router(), reading).await;
-        }
+    let checks = Hacheck::new(agent.handle.clone(), &options.state_dir);
+    let read = http.map(|listener| read(listener, http_room, api, shutdown.clone()));
+    let checked = hacheck.map(|listener| {
+        let acceptor = http::acceptor(listener, http_room / 4, agent.handle.metrics.connections());
+        tokio::spawn(http::serve(acceptor, checks.router(), shutdown.clone()))
     });
     let following = options.tls.map(|(tls, files)| {
         let expiry = Expiry::new(agent.handle.metrics.meters(), &tls);
@@ -140,13 +148,79 @@ async fn serve(
     shutdown::ready();
     agent.task.await.context("the agent failed")?;
     talking.await.context("the session failed")?;
-    reading.await.context("the HTTP endpoint failed")?;
+    for (task, failed) in [
+        (read, "the HTTP endpoint failed"),
+        (checked, "hacheck's endpoint failed"),
+        (
+            proxy.map(|proxy| proxy.task),
+            "the load balancer's keeper failed",
+        ),
+    ] {
+        if let Some(task) = task {
+            task.await.context(failed)?;
+        }
+    }
     left.await.context("the list of former containers failed")?;
     if let Some(following) = following {
         following.abort();
     }
     tracing::info!("agent stopped; containers go on");
     Ok(())
+}
+
+fn sessions(
+    options: &Options,
+    agent: &Agent,
+    dial: Arc<dyn Dial>,
+    proxy: Option<ProxyLink>,
+) -> anyhow::Result<Sessions> {
+    Ok(Sessions {
+        agent: agent.handle.clone(),
+        boot_id: capacity::boot_id().context("the boot id cannot be read")?,
+        cluster: options.cluster.clone(),
+        coordinators: options.coordinators.clone(),
+        dial,
+        host: options.host.clone(),
+        proxy,
+    })
+}
+
+fn read(
+    listener: TcpListener,
+    room: usize,
+    mut api: Api,
+    shutdown: CancellationToken,
+) -> JoinHandle<()> {
+    let acceptor = http::acceptor(listener, room, api.metrics.connections());
+    api.connections.push(acceptor.open());
+    tokio::spawn(http::serve(acceptor, api.router(), shutdown))
+}
+
+async fn listen(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    match address {
+        Some(address) => Ok(Some(http::bind(address).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Begins to keep the load balancer. Without its directories there is none, and replicas are seen
+/// to all the same.
+fn proxy(parts: Option<ProxyParts>, agent: &Agent, shutdown: &CancellationToken) -> Option<Proxy> {
+    let parts = parts?;
+    if let Err(error) = parts.prepare() {
+        let error = chain(&error);
+        tracing::error!(
+            error,
+            "this host has no load balancer: correct agent.proxy, and restart"
+        );
+        return None;
+    }
+    let own = agent.handle.view.clone();
+    Some(Proxy::start(parts, own, shutdown.clone()))
+}
+
+fn link(proxy: &Proxy) -> ProxyLink {
+    ProxyLink::new(proxy.orders.clone(), proxy.view.clone(), proxy.last.clone())
 }
 
 fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {

@@ -5,6 +5,7 @@
 mod ages;
 mod changes;
 mod dial;
+mod endpoints;
 mod proof;
 
 use std::{sync::Arc, time::Duration};
@@ -31,6 +32,8 @@ use crate::{
 use ages::Ages;
 use changes::Changes;
 pub use dial::{Dial, DialError, PlainDial, STALE_AFTER, TlsDial, endpoint};
+pub use endpoints::ProxyLink;
+use endpoints::{Endpoints, EndpointsError};
 use proof::Proof;
 
 /// Messages that wait for a slow coordinator, at most; then the session begins anew.
@@ -58,6 +61,8 @@ pub struct Sessions {
     pub coordinators: Vec<String>,
     /// Makes connections.
     pub dial: Arc<dyn Dial>,
+    /// The host's load balancer, when it has one.
+    pub proxy: Option<ProxyLink>,
 }
 
 /// What one session keeps.
@@ -92,6 +97,8 @@ enum SessionError {
     Stopping,
     #[error("the coordinator has not shown for {0:?} that a majority still answers it")]
     NoProof(Duration),
+    #[error("the endpoints are refused, and the last whole set stays in use: {0}")]
+    Endpoints(#[from] EndpointsError),
     #[error("the coordinator asks to reconnect: {reason}")]
     Reconnect { reason: String, address: String },
 }
@@ -224,6 +231,8 @@ impl Sessions {
         } = talk;
         let mut held: Option<Assignment> = None;
         let mut logs = self.agent.logs.session();
+        let mut endpoints = Endpoints::new(self.proxy.clone());
+        let mut proxy_reported_at = Instant::now();
         let mut noted_unrecognized = false;
         let mut sent_at = Instant::now();
         // Apart from the above: renewals must not put reports off, nor reports the asking for proof.
@@ -249,6 +258,10 @@ impl Sessions {
                     Some(coordinator_message::Kind::LogMore(more)) => logs.more(&more),
                     Some(coordinator_message::Kind::LogCancel(cancel)) => logs.cancel(cancel.id),
                     Some(coordinator_message::Kind::Proof(answer)) => proof.taken(&answer),
+                    Some(coordinator_message::Kind::Endpoints(message)) => {
+                        self.agent.metrics.heard();
+                        endpoints.take(message)?;
+                    }
                 },
                 () = proof.expired() => return Err(SessionError::NoProof(proof.lease)),
                 report = changes.next(reported_at + COALESCE) => {
@@ -259,6 +272,11 @@ impl Sessions {
                     self.agent.metrics.heard();
                     sent_at = Instant::now();
                     reported_at = sent_at;
+                }
+                report = endpoints.next(proxy_reported_at + COALESCE) => {
+                    send(outbox, agent_message::Kind::ProxyReport(report)).await?;
+                    proxy_reported_at = Instant::now();
+                    sent_at = proxy_reported_at;
                 }
                 () = sleep_until(proof.due(sent_at, renew_every)) => {
                     let seq = proof.ask();
@@ -327,6 +345,7 @@ impl Sessions {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             takes_proof: true,
+            takes_endpoints: self.proxy.is_some(),
         }
     }
 }

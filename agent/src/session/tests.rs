@@ -158,6 +158,7 @@ fn host() -> HostInfo {
 fn talk(world: &World, coordinators: &[SocketAddr]) -> CancellationToken {
     let stop = CancellationToken::new();
     let sessions = Sessions {
+        proxy: None,
         agent: world.agent.handle.clone(),
         host: host(),
         boot_id: "boot".to_owned(),
@@ -427,6 +428,7 @@ async fn the_next_address_is_tried_and_a_named_one_first() {
     let (address, mut peers) = coordinator(CancellationToken::new()).await;
     let dialled = Arc::new(OneListens(address, Mutex::default()));
     let sessions = Sessions {
+        proxy: None,
         agent: world.agent.handle.clone(),
         host: host(),
         boot_id: "boot".to_owned(),
@@ -484,6 +486,7 @@ async fn the_next_connection_goes_stale_with_the_lease_that_the_coordinator_chos
     let (address, mut peers) = coordinator(stop.clone()).await;
     let noted = Arc::new(Mutex::default());
     let sessions = Sessions {
+        proxy: None,
         agent: world.agent.handle.clone(),
         host: host(),
         boot_id: "boot".to_owned(),
