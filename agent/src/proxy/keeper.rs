@@ -423,6 +423,7 @@ impl Keeper {
             seen: &self.seen,
             file: self.file.as_deref(),
             busy: self.job.is_some(),
+            old_workers: self.processes.as_ref().map_or(0, |found| found.old.len()),
             now,
         };
         let plan = plan(&situation, &mut self.memory);
@@ -444,7 +445,8 @@ impl Keeper {
                 Action::Reload(config) => self.begin(config, true),
             }
         }
-        for line in lines(commands.iter().flat_map(words)) {
+        let words: Vec<String> = commands.iter().flat_map(words).collect();
+        for line in lines(words.iter().cloned()) {
             match ask(&self.process.api_socket, &line).await {
                 Ok(answer) => {
                     if let Some(words) = complaint(&answer) {
@@ -454,10 +456,25 @@ impl Keeper {
                 Err(error) => self.failed("a change of servers", &error),
             }
         }
+        self.old_workers_too(&words).await;
         // What became of it is looked at, and not assumed.
         self.looks
             .extend(commands.iter().map(|command| command.namespace.clone()));
         commands.len()
+    }
+
+    /// Sends changes to the workers that finish what they have: clients that keep a connection ask
+    /// there for some seconds more. A change that one of them has already is refused, which is fine.
+    async fn old_workers_too(&self, words: &[String]) {
+        let processes = self.processes.iter();
+        for old in processes.flat_map(|found| &found.old) {
+            let prefixed = words.iter().map(|words| format!("@!{old} {words}"));
+            for line in lines(prefixed) {
+                if let Err(error) = ask(&self.process.master(), &line).await {
+                    tracing::debug!(error = chain(&error), old, "an old worker takes no change");
+                }
+            }
+        }
     }
 
     fn begin(&mut self, config: Config, reload: bool) {

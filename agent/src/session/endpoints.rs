@@ -24,6 +24,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use super::COALESCE;
 use crate::proxy::{Order, ProxyView};
 
 /// What sessions share of the load balancer. Clones are the same.
@@ -84,6 +85,7 @@ pub(super) struct Endpoints {
     link: Option<ProxyLink>,
     collecting: Collecting,
     sent: Option<Sent>,
+    reported_at: Option<Instant>,
 }
 
 /// What the coordinator has of the load balancer.
@@ -101,6 +103,7 @@ impl Endpoints {
             link,
             collecting: Collecting::default(),
             sent: None,
+            reported_at: None,
         }
     }
 
@@ -122,9 +125,9 @@ impl Endpoints {
         Ok(())
     }
 
-    /// Waits until there is something to report, and then until `not_before`. Being dropped while
-    /// it waits loses nothing.
-    pub(super) async fn next(&mut self, not_before: Instant) -> v1::ProxyReport {
+    /// Waits until there is something to report. The first goes at once, and later changes within
+    /// [`COALESCE`] of the one before go in one message. Being dropped while it waits loses nothing.
+    pub(super) async fn next(&mut self) -> v1::ProxyReport {
         let Some(link) = self.link.clone() else {
             return std::future::pending().await;
         };
@@ -134,13 +137,15 @@ impl Endpoints {
             if let Some(state) = state(&link, &now)
                 && self.sent.as_ref() != Some(&state)
             {
-                if Instant::now() >= not_before {
-                    let report = difference(self.sent.as_ref(), &state);
-                    self.sent = Some(state);
-                    return report;
+                let not_before = self.reported_at.map(|at| at + COALESCE);
+                if let Some(at) = not_before.filter(|at| Instant::now() < *at) {
+                    sleep_until(at).await;
+                    continue;
                 }
-                sleep_until(not_before).await;
-                continue;
+                let report = difference(self.sent.as_ref(), &state);
+                self.sent = Some(state);
+                self.reported_at = Some(Instant::now());
+                return report;
             }
             if view.changed().await.is_err() {
                 return std::future::pending().await;

@@ -232,7 +232,6 @@ impl Sessions {
         let mut held: Option<Assignment> = None;
         let mut logs = self.agent.logs.session();
         let mut endpoints = Endpoints::new(self.proxy.clone());
-        let mut proxy_reported_at = Instant::now();
         let mut noted_unrecognized = false;
         let mut sent_at = Instant::now();
         // Apart from the above: renewals must not put reports off, nor reports the asking for proof.
@@ -258,10 +257,7 @@ impl Sessions {
                     Some(coordinator_message::Kind::LogMore(more)) => logs.more(&more),
                     Some(coordinator_message::Kind::LogCancel(cancel)) => logs.cancel(cancel.id),
                     Some(coordinator_message::Kind::Proof(answer)) => proof.taken(&answer),
-                    Some(coordinator_message::Kind::Endpoints(message)) => {
-                        self.agent.metrics.heard();
-                        endpoints.take(message)?;
-                    }
+                    Some(coordinator_message::Kind::Endpoints(some)) => endpoints.take(some)?,
                 },
                 () = proof.expired() => return Err(SessionError::NoProof(proof.lease)),
                 report = changes.next(reported_at + COALESCE) => {
@@ -273,10 +269,9 @@ impl Sessions {
                     sent_at = Instant::now();
                     reported_at = sent_at;
                 }
-                report = endpoints.next(proxy_reported_at + COALESCE) => {
+                report = endpoints.next() => {
                     send(outbox, agent_message::Kind::ProxyReport(report)).await?;
-                    proxy_reported_at = Instant::now();
-                    sent_at = proxy_reported_at;
+                    sent_at = Instant::now();
                 }
                 () = sleep_until(proof.due(sent_at, renew_every)) => {
                     let seq = proof.ask();

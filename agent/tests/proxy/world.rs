@@ -359,7 +359,11 @@ impl Load {
             }
         }
         assert!(asked > 0, "{text}");
-        println!("{asked} requests, {failed} failed");
+        let lines = text
+            .lines()
+            .filter(|line| line.contains("errors") || line.contains("Non-2xx"));
+        let errors = lines.collect::<Vec<_>>().join(";");
+        println!("{asked} requests, {failed} failed {errors}");
         (asked, failed)
     }
 }

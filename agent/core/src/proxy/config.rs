@@ -171,6 +171,8 @@ pub fn config(settings: &ProxySettings, served: &BTreeMap<&Namespace, &WantedNam
     }
 }
 
+/// Without `close-spread-time`: clients that keep a connection must leave an old worker soon, as it
+/// does not have the servers that come after it.
 fn globals(settings: &ProxySettings) -> String {
     let ProxySettings {
         max_connections,
@@ -194,8 +196,7 @@ fn globals(settings: &ProxySettings) -> String {
     format!(
         "global\n    maxconn {max_connections}\n    no strict-limits\n    nbthread {threads}\n    \
          stats socket {api_socket} mode 600 level admin\n    stats timeout 60s\n    \
-         hard-stop-after {hard_stop_seconds}s\n    close-spread-time 30s\n    \
-         mworker-max-reloads 5\n    spread-checks 50\n    tune.bufsize 32768\n    \
+         hard-stop-after {hard_stop_seconds}s\n    mworker-max-reloads 25\n    spread-checks 50\n    tune.bufsize 32768\n    \
          log {log_socket} len 2048 format raw local0 info\n{user}\
          defaults\n    log global\n    option dontlognull\n    option dontlog-normal\n    \
          timeout check 2s\n{stats}"

@@ -15,6 +15,11 @@ use super::{
 
 /// The shortest time from one reload to the next, in milliseconds.
 pub const RELOAD_EVERY_MS: u64 = 2_000;
+/// The same while many old workers finish what they have: each needs memory, and the master ends
+/// those that outlive too many reloads.
+pub const RELOAD_CROWDED_MS: u64 = 30_000;
+/// From so many old workers on there are many.
+pub const OLD_WORKERS_MAX: usize = 5;
 /// The shortest time from one write of the file to the next, in milliseconds, when only servers
 /// change.
 pub const WRITE_EVERY_MS: u64 = 1_000;
@@ -90,6 +95,8 @@ pub struct Situation<'a> {
     pub file: Option<&'a str>,
     /// A write or a reload is under way.
     pub busy: bool,
+    /// Workers that finish what they have.
+    pub old_workers: usize,
     /// The time.
     pub now: Timestamp,
 }
@@ -122,8 +129,12 @@ impl Memory {
         };
     }
 
-    fn reload_at(&self) -> Option<Timestamp> {
-        let pause = RELOAD_EVERY_MS << self.failures.min(5);
+    fn reload_at(&self, old_workers: usize) -> Option<Timestamp> {
+        let least = match old_workers < OLD_WORKERS_MAX {
+            true => RELOAD_EVERY_MS,
+            false => RELOAD_CROWDED_MS,
+        };
+        let pause = least.max(RELOAD_EVERY_MS << self.failures.min(5));
         Some(self.reloaded_at?.after_ms(pause.min(RETRY_MAX_MS)))
     }
 }
@@ -281,7 +292,7 @@ fn file(situation: &Situation<'_>, memory: &mut Memory, plan: &mut Plan, config:
         _ => Ok(()),
     };
     if situation.seen.fingerprint.as_ref() != Some(&config.fingerprint) {
-        return match due(memory.reload_at(), RETRY_MAX_MS) {
+        return match due(memory.reload_at(situation.old_workers), RETRY_MAX_MS) {
             Ok(()) => {
                 memory.reloaded_at = Some(now);
                 memory.written_at = Some(now);

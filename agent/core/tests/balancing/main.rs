@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use paasta_agent_core::proxy::{
     config::{ProblemKind, Problems, ProxyProblem, config, servable},
-    plan::{Action, Change, LEAVING_MAX_MS, Memory, Plan, Situation, plan},
+    plan::{Action, Change, LEAVING_MAX_MS, Memory, OLD_WORKERS_MAX, Plan, Situation, plan},
     report::{Backend, BackendState, report},
     seen,
     wanted::{Server, ServerName, Service, Wanted, WantedNamespace},
@@ -66,6 +66,7 @@ struct World {
     memory: Memory,
     now: Timestamp,
     refused: Problems,
+    old_workers: usize,
 }
 
 impl World {
@@ -75,6 +76,7 @@ impl World {
             memory: Memory::default(),
             now: Timestamp(1_000_000),
             refused: Problems::new(),
+            old_workers: 0,
         }
     }
 
@@ -87,6 +89,7 @@ impl World {
             seen: &seen,
             file: self.model.file.as_deref(),
             busy: false,
+            old_workers: self.old_workers,
             now: self.now,
         };
         plan(&situation, &mut self.memory)
@@ -213,6 +216,13 @@ fn reloads_are_two_seconds_apart_and_grow_rarer_when_they_fail() {
     );
     world.now = world.now.after_ms(2_000);
     assert!(matches!(world.plan(&two).actions[..], [Action::Reload(_)]));
+    world.old_workers = OLD_WORKERS_MAX;
+    let crowded = world.now.after_ms(28_000);
+    world.now = world.now.after_ms(2_000);
+    let three = set(&[("web.main", namespace(20_002, &[]))]);
+    assert_eq!(world.plan(&three).wake_at, Some(crowded.after_ms(2_000)));
+    world.old_workers = 0;
+    world.now = Timestamp(world.now.0 - 2_000);
     world.memory.reloaded(false);
     assert_eq!(world.plan(&two).wake_at, Some(world.now.after_ms(4_000)));
 }
