@@ -7,11 +7,11 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 # Test programs that need nothing but this machine's files and loopback.
-QUIET := cli identity links soa soak cluster store bad_hosts bounces endpoints newer paced placement program properties proxies replication screens steps upkeep tidy reference
+QUIET := balancing cli identity links soa soak cluster store bad_hosts bounces endpoints newer paced placement program properties proxies replication screens steps upkeep tidy reference
 # Faults on real coordinators: root, for mount namespaces.
 HOSTILE := hostile
 # Those that need Docker and root.
-REAL := adoption binary control docker demo e2e hosts limits packages prometheus tls joining exec intruder
+REAL := adoption binary control docker demo e2e hosts limits packages prometheus proxy tls joining exec intruder
 
 .DEFAULT_GOAL := help
 .PHONY: help build check fmt spell lint unit test test-one install bench sim planted hostile cases e2e demo demo-down dist docs schemas reference fix

@@ -20,10 +20,14 @@ use paasta_process::{
     accept::Open,
     http::{self, HttpAddress, Problem, text},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{agent::Handle, metrics::Metrics};
+use crate::{
+    agent::Handle,
+    metrics::{Metrics, proxy_figures},
+    proxy::ProxyView,
+};
 
 /// Figures of this process; on loopback also for processes that prove nothing.
 const MEASURE: Access = Access::Local(&[
@@ -48,6 +52,8 @@ pub struct Api {
     pub agent: Handle,
     /// What it counts.
     pub metrics: Metrics,
+    /// The host's load balancer, when it has one.
+    pub proxy: Option<watch::Receiver<Arc<ProxyView>>>,
     /// What is open.
     pub connections: Vec<Arc<Open>>,
     /// Whose requests are answered.
@@ -117,6 +123,9 @@ async fn nothing() -> Problem {
 async fn metrics(State(api): State<Api>) -> Response {
     let view = api.agent.view.borrow().clone();
     let mut page = api.metrics.page(&view);
+    if let Some(proxy) = &api.proxy {
+        proxy_figures(&proxy.borrow(), &mut page);
+    }
     let open: Vec<&Open> = api.connections.iter().map(Arc::as_ref).collect();
     Open::measure(&open, &mut page);
     api.metrics.meters().answer(page)

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use tokio::time::Instant;
 
-use crate::view::View;
+use crate::{proxy::ProxyView, view::View};
 
 static PHASES: [Phase; 7] = [
     Phase::Accepted,
@@ -282,6 +282,52 @@ impl Metrics {
         );
         page
     }
+}
+
+/// The figures of the host's load balancer.
+pub fn proxy_figures(view: &ProxyView, page: &mut Page) {
+    let counts = view.counts;
+    page.gauge(
+        "paasta_agent_proxy_degraded",
+        "1 while the host's load balancer, or a part of it, does not work: the last good state serves on where it can.",
+        truth(view.degraded.is_some()),
+    );
+    page.gauge(
+        "paasta_agent_proxy_namespaces",
+        "Namespaces that the host's load balancer serves.",
+        counts.namespaces as f64,
+    );
+    page.gauge(
+        "paasta_agent_proxy_problems",
+        "Namespaces that the host's load balancer does not serve as wanted: a port is taken, an option is refused.",
+        view.problems.len() as f64,
+    );
+    page.gauges(
+        "paasta_agent_proxy_servers",
+        "Servers of the host's load balancer, by state: up, out of service (maint), or failing (down).",
+        ["state"],
+        [
+            (["up"], counts.up as f64),
+            (["maint"], counts.maint as f64),
+            (["down"], counts.down as f64),
+        ]
+        .into_iter(),
+    );
+    page.gauge(
+        "paasta_agent_proxy_reloads",
+        "Reloads of the host's load balancer since the agent started.",
+        counts.reloads as f64,
+    );
+    page.gauge(
+        "paasta_agent_proxy_failed_reloads",
+        "Reloads of the host's load balancer that failed since the agent started: the configuration before serves on.",
+        counts.failed_reloads as f64,
+    );
+    page.gauge(
+        "paasta_agent_proxy_starts",
+        "Starts of the host's load balancer since the agent started; 0 where the running one was adopted.",
+        counts.starts as f64,
+    );
 }
 
 fn truth(so: bool) -> f64 {

@@ -23,6 +23,7 @@ use crate::{
     exec::ExecSettings,
     lanes::Patience,
     mounts::Mounts,
+    proxy::ProxyParts,
     watch::Pace,
 };
 
@@ -64,6 +65,8 @@ pub struct Options {
     pub pace: Pace,
     /// Whether and how commands of people are run in containers.
     pub exec: ExecSettings,
+    /// The host's load balancer, when it has one.
+    pub proxy: Option<ProxyParts>,
     /// TLS to the coordinators, with the files that it is from; plain text when absent.
     pub tls: Option<(Tls, Files)>,
     /// Whether the certificate is one that the cluster made, and renews.
@@ -186,6 +189,10 @@ impl Options {
                 enabled: ours.exec,
                 limit: Duration::from_secs(ours.exec_max_seconds),
             },
+            proxy: ours
+                .proxy
+                .as_ref()
+                .map(|proxy| ProxyParts::new(proxy, &host, &state_dir)),
             tls,
             renews: ours.tls.is_none(),
             host,

@@ -15,7 +15,7 @@ NEEDED=(
     flock:util-linux setsid:util-linux ps:procps git:git curl:curl jq:jq make:make gcc:gcc
     strace:strace prometheus:prometheus promtool:prometheus busybox:busybox-static
     mkfs.ext4:e2fsprogs mkfs.btrfs:btrfs-progs faketime:faketime
-    codespell:codespell systemd-analyze:systemd
+    codespell:codespell haproxy:haproxy wrk:wrk systemd-analyze:systemd
 )
 
 say() { printf '%s\n' "$*" >&2; }
@@ -36,15 +36,17 @@ explain_and_fail() {
     say "$2"
     say "on Debian or Ubuntu: sudo apt-get install --no-install-recommends $(tr '\n' ' ' <<<"$1")"
     say "elsewhere: a Docker engine (dockerd, containerd, runc), the docker-registry server,"
-    say "iproute2, iptables, util-linux, e2fsprogs, btrfs-progs, procps, git, curl, jq, make, gcc, strace, libfaketime, codespell, systemd, a static busybox, and prometheus with promtool"
+    say "iproute2, iptables, util-linux, e2fsprogs, btrfs-progs, procps, git, curl, jq, make, gcc, strace, libfaketime, codespell, haproxy, wrk, systemd, a static busybox, and prometheus with promtool"
     exit 1
 }
 
 install_packages() {
     local had_registry=no
     local had_prometheus=no
+    local had_haproxy=no
     ! command -v docker-registry >/dev/null || had_registry=yes
     ! command -v prometheus >/dev/null || had_prometheus=yes
+    ! command -v haproxy >/dev/null || had_haproxy=yes
     say "installing: $(tr '\n' ' ' <<<"$1")"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q >&2
@@ -55,6 +57,10 @@ install_packages() {
     # The package starts one on every address; the tests run their own.
     if [[ $had_prometheus == no && -d /run/systemd/system ]]; then
         systemctl disable --now prometheus >&2 || true
+    fi
+    # The package starts one with the machine's own configuration; each agent runs its own.
+    if [[ $had_haproxy == no && -d /run/systemd/system ]]; then
+        systemctl disable --now haproxy >&2 || true
     fi
     # The package starts a registry on port 5000 of every address; the demo runs its own.
     if [[ $had_registry == no && -d /run/systemd/system ]]; then

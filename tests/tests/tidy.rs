@@ -29,6 +29,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "what dockerd, its files and /proc show wakes nobody; each loop has a deadline",
     ),
     (
+        "agent/tests/proxy/world.rs",
+        "a server takes its time for an answer, as a slow service does",
+    ),
+    (
         "coordinator/tests/cluster/agent.rs",
         "an agent pauses before it tries the next coordinator, and takes its time where it is told to",
     ),

@@ -8,23 +8,27 @@ use paasta_identity::{renewal::Overdue, renewing, tls::Expiry, web::Door};
 use paasta_process::help::examples;
 use paasta_process::{
     accept::raise_limit,
+    chain::chain,
     clock::SystemClock,
     http::{self, HttpAddress, http_address},
     listen::Cidr,
     metrics::Meters,
     private, shutdown,
 };
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, join, left};
 use crate::{
     agent::{Agent, Parts, StartError},
     capacity,
+    endpoints::{self, EndpointLink},
     engine::{Engine, docker::DockerEngine},
+    hacheck::Hacheck,
     http::{Api, Endpoint},
     machine::Machine,
     options::Options,
+    proxy::{Proxy, ProxyParts},
     session::{Dial, PlainDial, Sessions, TlsDial},
 };
 
@@ -66,6 +70,12 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         options.tls.is_some(),
         args.insecure_test_network,
     )?;
+    let hacheck_listen = http_address(
+        "agent.hacheck_listen",
+        &system.agent.hacheck_listen,
+        false,
+        args.insecure_test_network,
+    )?;
     let tls = options.tls.as_ref().map(|(tls, _)| tls.clone());
     let dial: Arc<dyn Dial> = match tls {
         Some(tls) => Arc::new(TlsDial(tls)),
@@ -82,14 +92,14 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         let shutdown = shutdown::on_signals().context("signals cannot be handled")?;
         let tokens = system.agent.http_tokens_file.as_ref().map(PathBuf::from);
         let http = http_listen.map(|at| (at, tokens));
-        serve(options, &machine, http, dial, shutdown).await
+        serve(options, &machine, (http, hacheck_listen), dial, shutdown).await
     })
 }
 
 async fn serve(
     options: Options,
     machine: &Machine,
-    http: Option<(HttpAddress, Option<PathBuf>)>,
+    (http, hacheck): (Option<(HttpAddress, Option<PathBuf>)>, Option<HttpAddress>),
     dial: Arc<dyn Dial>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -103,6 +113,7 @@ async fn serve(
         Some(http) => Some(endpoint(http, room, &options).await?),
         None => None,
     };
+    let hacheck = listen(hacheck).await?;
     let started = Agent::start(parts(&options, Arc::clone(&engine)), shutdown.clone());
     if let Err(StartError::OtherHost { .. }) = started {
         left::report(&*engine, machine).await;
@@ -115,15 +126,8 @@ async fn serve(
             tokio::select! { biased; () = shutdown.cancelled() => {}, () = left::report(&*engine, &machine) => {} }
         })
     };
-    let sessions = Sessions {
-        agent: agent.handle.clone(),
-        boot_id: capacity::boot_id().context("the boot id cannot be read")?,
-        cluster: options.cluster.clone(),
-        coordinators: options.coordinators.clone(),
-        dial,
-        endpoints: None,
-        host: options.host.clone(),
-    };
+    let (proxy, endpoints) = proxy(options.proxy.clone(), &agent, &shutdown).unzip();
+    let sessions = sessions(&options, &agent, dial, endpoints)?;
     let (host, capacity) = (&sessions.host.id, sessions.host.capacity);
     let http_listen = http.as_ref();
     let http_listen = http_listen.and_then(|http| http.listener.local_addr().ok());
@@ -131,14 +135,14 @@ async fn serve(
     let api = Api {
         metrics: agent.handle.metrics.clone(),
         agent: agent.handle.clone(),
+        proxy: proxy.as_ref().map(|proxy| proxy.view.clone()),
         connections: Vec::new(),
         door: Door::trusting(),
     };
-    let reading = shutdown.clone();
-    let reading = tokio::spawn(async move {
-        if let Some(http) = http {
-            http.serve(api, reading).await;
-        }
+    let read = http.map(|http| tokio::spawn(http.serve(api, shutdown.clone())));
+    let checked = hacheck.map(|listener| {
+        let checks = Hacheck::new(agent.handle.clone(), &options.state_dir);
+        check(listener, room / 4, checks, &agent, shutdown.clone())
     });
     let renewing = renew(&options, agent.handle.metrics.meters());
     let following = follow(&options, agent.handle.metrics.meters());
@@ -146,7 +150,10 @@ async fn serve(
     shutdown::ready();
     agent.task.await.context("the agent failed")?;
     talking.await.context("the session failed")?;
-    reading.await.context("the HTTP endpoint failed")?;
+    let keeper = proxy.map(|proxy| proxy.task);
+    ended(read, "the HTTP endpoint failed").await?;
+    ended(checked, "hacheck's endpoint failed").await?;
+    ended(keeper, "the load balancer's keeper failed").await?;
     left.await.context("the list of former containers failed")?;
     for task in [following, renewing].into_iter().flatten() {
         task.abort();
@@ -187,6 +194,70 @@ fn renew(options: &Options, meters: &Meters) -> Option<JoinHandle<()>> {
         };
         tls.keep_renewing(files.clone(), overdue, ask).await;
     }))
+}
+
+fn sessions(
+    options: &Options,
+    agent: &Agent,
+    dial: Arc<dyn Dial>,
+    endpoints: Option<EndpointLink>,
+) -> anyhow::Result<Sessions> {
+    Ok(Sessions {
+        agent: agent.handle.clone(),
+        boot_id: capacity::boot_id().context("the boot id cannot be read")?,
+        cluster: options.cluster.clone(),
+        coordinators: options.coordinators.clone(),
+        dial,
+        endpoints,
+        host: options.host.clone(),
+    })
+}
+
+async fn ended(task: Option<JoinHandle<()>>, failed: &'static str) -> anyhow::Result<()> {
+    match task {
+        Some(task) => task.await.context(failed),
+        None => Ok(()),
+    }
+}
+
+async fn listen(at: Option<HttpAddress>) -> anyhow::Result<Option<TcpListener>> {
+    match at {
+        Some(at) => Ok(Some(http::bind(at.address).await?)),
+        None => Ok(None),
+    }
+}
+
+fn check(
+    listener: TcpListener,
+    room: usize,
+    checks: Hacheck,
+    agent: &Agent,
+    shutdown: CancellationToken,
+) -> JoinHandle<()> {
+    let acceptor = http::acceptor(listener, room, agent.handle.metrics.connections());
+    tokio::spawn(http::serve(acceptor, checks.router(), shutdown))
+}
+
+/// Begins to keep the load balancer. Without its directories there is none, and replicas are seen
+/// to all the same.
+fn proxy(
+    parts: Option<ProxyParts>,
+    agent: &Agent,
+    shutdown: &CancellationToken,
+) -> Option<(Proxy, EndpointLink)> {
+    let parts = parts?;
+    if let Err(error) = parts.prepare() {
+        let error = chain(&error);
+        tracing::error!(
+            error,
+            "this host has no load balancer: correct agent.proxy, and restart"
+        );
+        return None;
+    }
+    let own = agent.handle.view.clone();
+    let (sessions, link) = endpoints::link(parts.last_set());
+    let proxy = Proxy::start(parts, link, own, shutdown.clone());
+    Some((proxy, sessions))
 }
 
 fn parts(options: &Options, engine: Arc<dyn Engine>) -> Parts {

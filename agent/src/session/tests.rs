@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
+mod endpoints;
+
 use super::*;
 use crate::agent::tests::{World, assignment, unchecked};
 
@@ -156,6 +158,14 @@ fn host() -> HostInfo {
 }
 
 fn talk(world: &World, coordinators: &[SocketAddr]) -> CancellationToken {
+    talk_with(world, coordinators, None)
+}
+
+fn talk_with(
+    world: &World,
+    coordinators: &[SocketAddr],
+    endpoints: Option<EndpointLink>,
+) -> CancellationToken {
     let stop = CancellationToken::new();
     let sessions = Sessions {
         agent: world.agent.handle.clone(),
@@ -164,7 +174,7 @@ fn talk(world: &World, coordinators: &[SocketAddr]) -> CancellationToken {
         cluster: None,
         coordinators: coordinators.iter().map(ToString::to_string).collect(),
         dial: Arc::new(PlainDial::default()),
-        endpoints: None,
+        endpoints,
     };
     tokio::spawn(sessions.run(stop.clone()));
     stop

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     AGENT_HTTP_DEFAULT, COORDINATOR_LISTEN_DEFAULT, TEXTS,
-    listen::{LISTEN, http_listen},
+    listen::{LISTEN, http_listen, listen},
+    proxy::{PROXY, ProxyConfig},
     texts,
     tls::{PATH, TLS, TlsConfig},
 };
@@ -137,6 +138,12 @@ pub(super) static AGENT: Table = Table::warning(
         )
         .or(Said("0")),
         Field::new(
+            "hacheck_listen",
+            Kind::Shape(&LISTEN),
+            "ADDRESS:PORT of hacheck's protocol (hacheck's own port is 6666 or 3333), or off.",
+        )
+        .or(Word("off")),
+        Field::new(
             "host_id",
             Kind::Pattern(&HOST_ID),
             "This host's id, unique in the cluster.",
@@ -233,6 +240,12 @@ pub(super) static AGENT: Table = Table::warning(
         )
         .or(Said("[31000, 32000]")),
         Field::new(
+            "proxy",
+            Kind::Map(&PROXY),
+            "The host's load balancer; `{}` is one with all defaults.",
+        )
+        .or(Said("none")),
+        Field::new(
             "reap_age_seconds",
             Kind::Whole(Range::within(0.0, 86_400.0)),
             "Seconds until a container that no assignment accounts for is removed.",
@@ -276,6 +289,8 @@ pub struct AgentConfig {
     pub attributes: BTreeMap<String, String>,
     /// `docker_socket`: the path of dockerd's socket. Default `/var/run/docker.sock`.
     pub docker_socket: String,
+    /// `hacheck_listen`: `ADDRESS:PORT` of hacheck's protocol, or `off`. Default `off`.
+    pub hacheck_listen: String,
     /// `http_listen`: `ADDRESS:PORT` of `/metrics`, or `off`. Default `127.0.0.1:7403`.
     pub http_listen: String,
     /// `http_tokens_file`: the absolute path of the file of the bearer tokens of HTTP, by their
@@ -303,6 +318,8 @@ pub struct AgentConfig {
     pub exec_max_seconds: u64,
     /// `gpus`: whole GPUs offered. Default 0.
     pub gpus: Option<u64>,
+    /// `proxy`: the host's load balancer. Default none.
+    pub proxy: Option<ProxyConfig>,
     /// `reap_age_seconds`: an orphan container is removed when it is older than this, 0 to a
     /// day. Default 300.
     pub reap_age_seconds: u64,
@@ -370,6 +387,7 @@ impl AgentConfig {
             pool: fields.text("pool").unwrap_or_default(),
             attributes: texts(&fields.entries("attributes")),
             docker_socket: fields.text("docker_socket").unwrap_or_default(),
+            hacheck_listen: listen(fields, "hacheck_listen"),
             http_listen: http_listen(fields),
             http_tokens_file: fields.text("http_tokens_file"),
             state_dir: fields.text("state_dir").unwrap_or_default(),
@@ -390,6 +408,7 @@ impl AgentConfig {
             exec: fields.boolean("exec").unwrap_or_default(),
             exec_max_seconds: fields.whole("exec_max_seconds").unwrap_or_default(),
             gpus: fields.whole("gpus"),
+            proxy: ProxyConfig::decode(fields),
             reap_age_seconds: fields.whole("reap_age_seconds").unwrap_or_default(),
             max_parallel: fields.whole32("max_parallel").unwrap_or_default(),
             engine_timeout_seconds: fields.whole("engine_timeout_seconds").unwrap_or_default(),

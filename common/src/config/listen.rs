@@ -1,4 +1,4 @@
-//! The keys `http_listen`: an address, or `off`, which YAML reads as a boolean.
+//! The keys `http_listen` and `hacheck_listen`: an address, or `off`, which YAML reads as a boolean.
 
 use std::net::SocketAddr;
 
@@ -20,9 +20,14 @@ pub(super) static LISTEN: Shape = Shape {
 
 /// The text of the key; its default where it is not given.
 pub(super) fn http_listen(fields: &mut Record<'_, '_>) -> String {
-    match fields.good("http_listen") {
+    listen(fields, "http_listen")
+}
+
+/// The text of this key; its default where it is not given.
+pub(super) fn listen(fields: &mut Record<'_, '_>, key: &'static str) -> String {
+    match fields.good(key) {
         Some(node) => address(node).unwrap_or_default(),
-        None => fields.text("http_listen").unwrap_or_default(),
+        None => fields.text(key).unwrap_or_default(),
     }
 }
 

@@ -24,6 +24,7 @@ mod coordinator;
 mod deployments;
 mod listen;
 mod pools;
+mod proxy;
 mod table;
 mod tls;
 
@@ -34,6 +35,7 @@ pub use authors::{AuthorLimits, SHM_MAX_MB};
 pub use cluster::{ClusterSettings, Difference};
 pub use coordinator::CoordinatorConfig;
 pub use deployments::DeploymentsConfig;
+pub use proxy::{ProxyConfig, YOCALHOST};
 pub use table::SYSTEM;
 use table::{SETTINGS, TEXTS};
 pub use tls::TlsConfig;

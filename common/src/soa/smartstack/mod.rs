@@ -379,7 +379,7 @@ mod tests {
         assert_eq!((worker.options.proxy_port, worker.mode), (None, None));
         let bad = &found["bad"].as_ref().unwrap_err()[0];
         assert_eq!((bad.line, bad.field.as_str()), (Some(6), "bad.mode"));
-        assert!(bad.message.contains("http, https, tcp"), "{bad}");
+        assert!(bad.message.contains("http, https, http2, tcp"), "{bad}");
     }
 
     #[test]
