@@ -175,12 +175,7 @@ impl Options {
             patience: Patience::of(Duration::from_secs(ours.engine_timeout_seconds)),
             sandbox_budget_bytes: ours.sandbox_budget_bytes,
             log_budget_bytes: ours.log_budget_bytes,
-            collect: CollectSettings {
-                registry: system.docker_registry.clone().unwrap_or_default(),
-                budget_bytes: ours.image_budget_bytes,
-                min_age_ms: ours.image_min_age_seconds.saturating_mul(1_000),
-                keep_per_service: ours.image_keep_per_service as usize,
-            },
+            collect: collect(system),
             pace: Pace {
                 disks: Duration::from_secs(ours.disk_look_seconds),
                 ..Pace::default()
@@ -198,6 +193,17 @@ impl Options {
             host,
             state_dir,
         })
+    }
+}
+
+/// Which images are removed.
+fn collect(system: &SystemConfig) -> CollectSettings {
+    let ours = &system.agent;
+    CollectSettings {
+        registry: system.docker_registry.clone().unwrap_or_default(),
+        budget_bytes: ours.image_budget_bytes,
+        min_age_ms: ours.image_min_age_seconds.saturating_mul(1_000),
+        keep_per_service: ours.image_keep_per_service as usize,
     }
 }
 

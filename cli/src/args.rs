@@ -72,12 +72,11 @@ pub struct Global {
     )]
     #[arg(value_delimiter = ',', hide_env_values = true)]
     pub coordinators: Vec<Address>,
-    /// The local socket of a coordinator of this host [for root, where no coordinator is named:
-    /// admin.sock in coordinator.run_dir]
+    /// A coordinator's local socket [default, for root: admin.sock]
     #[arg(long, global = true, env = "PAASTA_SOCKET", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub socket: Option<PathBuf>,
-    /// The context to use: how a cluster is reached, see `paasta context` [default: the current one]
+    /// How the cluster is reached [default: the current context]
     #[arg(long, global = true, env = "PAASTA_CONTEXT", value_name = "NAME")]
     #[arg(hide_env_values = true)]
     pub context: Option<ContextName>,
@@ -102,8 +101,7 @@ pub struct Global {
     #[arg(long, global = true, env = "PAASTA_TLS_KEY", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub tls_key: Option<PathBuf>,
-    /// How long to try before giving up, as 10s or 1m; as by PaaSTA, for mark-for-deployment,
-    /// wait-for-deployment and itest the wait itself
+    /// How long to try, as 10s or 1m; of deployments and itest, to wait
     #[arg(long, global = true, value_name = "TIME", default_value = "10s")]
     #[arg(value_parser = wait)]
     pub timeout: Duration,

@@ -21,7 +21,7 @@ use paasta_coordinator_core::{
         outcome::Outcome,
     },
 };
-use paasta_identity::{Identity, Role as IdentityRole};
+use paasta_identity::Identity;
 use paasta_process::clock::Clock;
 use paasta_proto::{convert, v1};
 use tokio::sync::mpsc;
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 mod endpoints;
+mod owner;
 
 use crate::{
     exec::broker::ExecBroker,
@@ -209,7 +210,7 @@ impl Sessions {
             takes_endpoints,
             runs_commands,
         } = self.hello(inbox).await?;
-        check_host(principal, &info.id)?;
+        owner::check_host(principal, &info.id)?;
         self.claim(&info).await?;
         self.register(&info).await?;
         let number = self.observations.connect(&info.id, self.clock.now());
@@ -582,26 +583,6 @@ async fn within_opening(
 
 fn message(kind: v1::coordinator_message::Kind) -> v1::CoordinatorMessage {
     v1::CoordinatorMessage { kind: Some(kind) }
-}
-
-/// An agent speaks for the host that its certificate names, and for no other.
-fn check_host(principal: Option<&Identity>, host: &HostId) -> Result<(), Status> {
-    match principal {
-        Some(identity)
-            if identity.role() != IdentityRole::Agent || identity.name() != host.as_str() =>
-        {
-            let text = format!(
-                "its certificate is that of {}: correct `agent.host_id` there, or give the host a certificate of its own",
-                identity.short()
-            );
-            Err(RpcError::OtherHost {
-                host: host.to_string(),
-                message: text,
-            }
-            .into())
-        }
-        Some(_) | None => Ok(()),
-    }
 }
 
 fn protocol(host: &str, message: &str) -> Status {

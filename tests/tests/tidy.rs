@@ -13,6 +13,10 @@ use paasta_tests::tidy::{
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
 const MAY_SLEEP: &[(&str, &str)] = &[
     (
+        "common/identity/tests/identity/renewing.rs",
+        "looks at a certificate that another task replaces, with a deadline",
+    ),
+    (
         "tests/tests/exec.rs",
         "what a command writes that no caller reads must have nowhere to go for a while",
     ),

@@ -291,23 +291,14 @@ impl Sessions {
                     sent_at = Instant::now();
                     reported_at = sent_at;
                 }
-                answer = next_answer(&mut answers) => {
-                    send(outbox, answer).await?;
-                    sent_at = Instant::now();
-                }
                 () = sleep_until(proof.due(sent_at, renew_every)) => {
                     let seq = proof.ask();
                     send(outbox, self.renewal(seq)).await?;
                     self.agent.metrics.heard();
                     sent_at = Instant::now();
                 }
-                output = commands.next() => {
-                    send(outbox, agent_message::Kind::ExecOutput(output)).await?;
-                    sent_at = Instant::now();
-                }
-                // Last: what runs wrote holds up no report.
-                answer = logs.next() => {
-                    send(outbox, agent_message::Kind::LogAnswer(answer)).await?;
+                kind = beside(&mut answers, &mut commands, &mut logs) => {
+                    send(outbox, kind).await?;
                     sent_at = Instant::now();
                 }
             }
@@ -381,6 +372,21 @@ impl Sessions {
             takes_endpoints: self.endpoints.is_some(),
             runs_commands: self.agent.exec.is_enabled(),
         }
+    }
+}
+
+/// What is sent beside reports and renewals: answers of the load balancer, output of commands, and
+/// last, so that it holds nothing up, what runs wrote. Being dropped while it waits loses nothing.
+async fn beside(
+    answers: &mut Option<Answers>,
+    commands: &mut crate::exec::Commands,
+    logs: &mut crate::logs::serve::Answers,
+) -> agent_message::Kind {
+    tokio::select! {
+        biased;
+        answer = next_answer(answers) => answer,
+        output = commands.next() => agent_message::Kind::ExecOutput(output),
+        answer = logs.next() => agent_message::Kind::LogAnswer(answer),
     }
 }
 

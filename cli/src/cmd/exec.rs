@@ -37,7 +37,7 @@ const WAITING: usize = 4;
     &[
         "paasta exec hello.main -- ls -l /",
         "paasta exec hello.main -t -- sh",
-        "tar c file | paasta exec hello.main --replica r17 -- tar x -C /tmp",
+        "paasta exec hello.main --replica r17 -- cat /etc/hosts",
     ],
     exit::HELP,
 ))]

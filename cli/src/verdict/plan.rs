@@ -196,7 +196,6 @@ mod tests {
             namespaces: BTreeMap::new(),
             monitoring: Monitoring::default(),
             autoscaling: None,
-            namespaces: BTreeMap::new(),
         }
     }
 

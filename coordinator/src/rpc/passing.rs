@@ -16,6 +16,8 @@ use prost::Message as _;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 
+use super::status::{status_in, success};
+
 use super::guard::message;
 use crate::audit::{Audit, AuditOutcome, Record};
 
@@ -98,7 +100,7 @@ impl Passing {
         check: Option<Check>,
     ) -> Self {
         // An error without a body is in the headers.
-        if let Some(status) = Status::from_header_map(headers) {
+        if let Some(status) = status_in(headers) {
             conclude(&mut pending, &status, &[]);
         }
         Self {
@@ -131,8 +133,7 @@ impl Passing {
             self.said.extend_from_slice(&data[..data.len().min(room)]);
         }
         if let Some(trailers) = frame.trailers_ref() {
-            let status = Status::from_header_map(trailers);
-            let status = status.unwrap_or_else(|| Status::ok(""));
+            let status = status_in(trailers).unwrap_or_else(success);
             conclude(&mut self.pending, &status, &self.said);
         }
     }

@@ -139,7 +139,6 @@ impl Scene {
             drift: &[],
             sight: &Sight::Everything,
             repositories: &Troubled::default(),
-            sight: &Sight::Everything,
             now: self.world.now(),
         })
     }

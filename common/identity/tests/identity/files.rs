@@ -38,9 +38,10 @@ fn only_the_public_key_of_a_request_counts() {
     fs::write(&path, issued).unwrap();
     let text = text_of(&path);
     for words in [
-        "URI:paasta://prod/agent/h\n",
+        "URI:paasta://prod/agent/h",
+        "DNS:agent.prod.paasta.internal",
         "CN = agent/h",
-        "TLS Web Client Authentication\n",
+        "TLS Web Client Authentication, TLS Web Server Authentication",
         "CA:FALSE",
         "Digital Signature",
         "Authority Key Identifier",
@@ -48,8 +49,12 @@ fn only_the_public_key_of_a_request_counts() {
     ] {
         assert!(text.contains(words), "{words:?} in {text}");
     }
-    for absent in ["evil", "DNS:", "TLS Web Server", "rcgen"] {
+    for absent in ["evil", "DNS:coordinator", "rcgen"] {
         assert!(!text.contains(absent), "{absent:?} in {text}");
+    }
+    let reader = text_of(&pki.files("reader/bob").certificate);
+    for absent in ["DNS:", "TLS Web Server"] {
+        assert!(!reader.contains(absent), "{absent:?} in {reader}");
     }
     let coordinator = text_of(&pki.files("coordinator/1").certificate);
     assert!(coordinator.contains("DNS:coordinator.prod.paasta.internal"));
