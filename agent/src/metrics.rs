@@ -310,8 +310,7 @@ pub fn proxy_figures(view: &ProxyView, page: &mut Page) {
             (["up"], counts.up as f64),
             (["maint"], counts.maint as f64),
             (["down"], counts.down as f64),
-        ]
-        .into_iter(),
+        ],
     );
     page.gauge(
         "paasta_agent_proxy_reloads",

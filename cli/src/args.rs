@@ -89,7 +89,7 @@ pub struct Global {
     )]
     #[arg(hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
-    /// The certificates of the cluster's authorities, in PEM; with it connections use TLS
+    /// The cluster's authorities, in PEM; with it there is TLS
     #[arg(long, global = true, env = "PAASTA_TLS_CA", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub tls_ca: Option<PathBuf>,
@@ -97,7 +97,7 @@ pub struct Global {
     #[arg(long, global = true, env = "PAASTA_TLS_CERT", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub tls_cert: Option<PathBuf>,
-    /// Your certificate's private key, in PEM; a file that only you can read
+    /// Its private key, in PEM; a file that only you can read
     #[arg(long, global = true, env = "PAASTA_TLS_KEY", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub tls_key: Option<PathBuf>,

@@ -139,7 +139,7 @@ async fn an_own_replica_that_fails_its_check_leaves_before_any_coordinator_knows
     world.settle().await;
     let tell = |world: &World, health: Health| {
         world.set_own(|view| {
-            let report = report(2, two.at.port(), health.clone());
+            let report = report(2, two.at.port(), health);
             view.reports.insert(ReplicaId(2), report);
         });
     };

@@ -50,10 +50,10 @@ impl Context {
         timeout: Duration,
     ) -> anyhow::Result<Coordinators> {
         let local = addresses == [local()?];
-        let coordinators = Coordinators::new(addresses, timeout, self.tls()?);
+        // The kernel proves the caller: no context, and no certificate, is looked at.
         Ok(match self.socket()?.filter(|_| local) {
-            Some(socket) => coordinators.behind(socket),
-            None => coordinators,
+            Some(socket) => Coordinators::new(addresses, timeout, None).behind(socket),
+            None => Coordinators::new(addresses, timeout, self.tls()?),
         })
     }
 

@@ -66,6 +66,10 @@ impl Scene {
         let fields = "instances: 2, cpus: 0.1, mem: 64, cmd: exec sleep 100000, constraints: [[hostname, UNIQUE]]";
         scene.cluster.declare_with("web", 1, fields, 'c')?;
         scene.settled()?;
+        let grant = [
+            "auth", "grant", "ci", "--role", "deployer", "--scope", "web",
+        ];
+        scene.cluster.operator.succeed(&grant)?;
         Ok(scene)
     }
 

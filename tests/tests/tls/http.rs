@@ -119,6 +119,11 @@ fn http_off_loopback_takes_a_certificate_or_a_token() -> Result<()> {
     cluster.leader(LIMIT)?;
     cluster.agent("h1", "h1", &[1, 2, 3])?;
     cluster.connected("h1", LIMIT)?;
+    super::people::grant_all(&cluster, 1)?;
+    let grafana = [
+        "auth", "grant", "grafana", "--role", "reader", "--scope", "*",
+    ];
+    cluster.succeed("admin/alice", 1, &grafana)?;
     let name = "coordinator.demo.paasta.internal";
     for id in [1, 2] {
         let port = cluster.http_port(id);

@@ -282,7 +282,7 @@ fn locally(
     uid: u32,
     words: &[&str],
 ) -> Result<Output> {
-    let mut command = bounded(LIMIT, &program.display().to_string());
+    let mut command = bounded(LIMIT, program.display().to_string());
     command
         .env("PAASTA_SYSTEM_CONFIG_DIR", cluster.dir().join("etc"))
         .arg("--socket")

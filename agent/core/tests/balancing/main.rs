@@ -1,4 +1,5 @@
 //! Plans against a model of HAProxy, and what may stand in its configuration.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, net::SocketAddr};
 

@@ -239,5 +239,7 @@ fn the_shipped_files_show_every_key_and_the_real_defaults() {
     default.cluster.clone_from(&config.cluster);
     default.docker_registry.clone_from(&config.docker_registry);
     default.coordinator.node_id = config.coordinator.node_id;
+    // The shipped file names the addresses that are the default.
+    default.agent.coordinators_given = config.agent.coordinators_given;
     assert_eq!(config, default);
 }

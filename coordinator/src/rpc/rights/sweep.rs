@@ -16,10 +16,13 @@ use super::{Rights, cause};
 /// How often all open connections are looked at: a revocation takes effect on them within this time.
 pub const SWEEP: Duration = Duration::from_secs(5);
 
+/// A connection, as long as it is open, and its proven other end.
+type Open = (Weak<Activity>, Arc<Peer>);
+
 /// The open connections with TLS: as many as the endpoint may have, and those that were closed
 /// within the last [`SWEEP`]. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct OpenPeers(Arc<Mutex<Vec<(Weak<Activity>, Arc<Peer>)>>>);
+pub struct OpenPeers(Arc<Mutex<Vec<Open>>>);
 
 impl OpenPeers {
     /// A connection is open.
