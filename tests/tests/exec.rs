@@ -130,8 +130,9 @@ fn terminal(scene: &Scene) -> Result<()> {
         command.args(["60", "script", "-qec", &line]).arg(&shown);
         ran(command, typed)
     };
+    // The size comes after the start: a command may see it change.
     let said = on_terminal(
-        "test -t 0 && test -t 1 && stty size; read x; echo got-$x; exit 9",
+        "test -t 0 && test -t 1 && while [ \"$(stty size)\" = \"0 0\" ]; do sleep 0.1; done; stty size; read x; echo got-$x; exit 9",
         b"word\n",
     )?;
     let all = text(&said.stdout);
