@@ -34,12 +34,11 @@ Deploy:        mark-for-deployment, wait-for-deployment, rollback, start, stop, 
                list-deployments, get-latest-deployment, bounce
 Look:          status, watch, top, why, logs, events, history, list, list-clusters, info,
                check-replication, metastatus, exec
-Hosts:         maintenance, cleanup
+Hosts:         maintenance, cleanup     People: auth, login, audit
 Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-scale,
                autoscale, backoff, brake
 Pipeline:      check, cook-image, itest, security-check, push-to-registry, pipeline
 Coordinators:  cluster, coordinator, token, settings, snapshot, generate-deployments
-People:        auth, login, audit
 New services:  new-service, validate, plan, local-run
 This program:  context, completions, man, version, help
 
@@ -63,7 +62,7 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Coordinators to ask, in this order [default: those of the context, else cli.coordinators]
+    /// Coordinators to ask, in order [default: of context or files]
     #[arg(
         long,
         global = true,
@@ -89,7 +88,7 @@ pub struct Global {
     )]
     #[arg(hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
-    /// The cluster's authorities, in PEM; with it there is TLS
+    /// The cluster's authorities, in PEM
     #[arg(long, global = true, env = "PAASTA_TLS_CA", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub tls_ca: Option<PathBuf>,
@@ -97,7 +96,7 @@ pub struct Global {
     #[arg(long, global = true, env = "PAASTA_TLS_CERT", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub tls_cert: Option<PathBuf>,
-    /// Its private key, in PEM; a file that only you can read
+    /// Its private key; only you may read it
     #[arg(long, global = true, env = "PAASTA_TLS_KEY", value_name = "FILE")]
     #[arg(hide_env_values = true)]
     pub tls_key: Option<PathBuf>,
