@@ -248,7 +248,7 @@ fn a_shared_port_and_a_refused_namespace_hurt_only_that_namespace() {
     let kinds = plan
         .problems
         .iter()
-        .map(|(name, one)| (name.as_str(), one.kind.clone()));
+        .map(|(name, one)| (name.as_str(), one.kind));
     assert_eq!(
         kinds.collect::<Vec<_>>(),
         [
