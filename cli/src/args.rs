@@ -304,6 +304,9 @@ impl Global {
             (false, true) => self.context = None,
             (true, true) | (false, false) => {}
         }
+        if (typed("context") || typed("coordinators")) && !typed("socket") {
+            self.socket = None;
+        }
         if typed("context") {
             let files = [
                 ("tls_ca", &mut self.tls_ca),

@@ -7,6 +7,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod broker;
 pub mod caller;
 pub mod codec;
 pub mod desired;

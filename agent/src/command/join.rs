@@ -7,7 +7,7 @@ use clap::Args;
 use paasta_common::{config::SystemConfig, joining::Joiner};
 use paasta_identity::{
     IdentityDir,
-    joining::{Joined, Wanted, join as join_cluster, read_token},
+    joining::{self, Wanted},
     token::Token,
 };
 use paasta_process::help::examples;
@@ -40,7 +40,9 @@ pub fn join(args: JoinArgs) -> anyhow::Result<String> {
     let token: Token = args.token.parse()?;
     let system = args.config.load()?;
     let dir = identity_dir(&system);
-    let joined = runtime()?.block_on(with(&system, &dir, &token, &args.addresses))?;
+    let wanted = wanted(&system)?;
+    let joining = joining::join(&dir, &token, &wanted, &args.addresses);
+    let joined = runtime()?.block_on(joining)?;
     Ok(format!(
         "this is {} now; its files are in {}\nNext: systemctl start paasta-agent",
         joined.identity,
@@ -54,38 +56,28 @@ pub fn join(args: JoinArgs) -> anyhow::Result<String> {
 /// Those of a join. Without a file there is nothing to do.
 pub(super) fn at_start(system: &SystemConfig) -> anyhow::Result<()> {
     let ours = &system.agent;
-    let Some(file) = ours.join_token_file.as_deref().map(Path::new) else {
+    let Some(file) = ours
+        .join_token_file
+        .as_deref()
+        .filter(|_| ours.tls.is_none())
+    else {
         return Ok(());
     };
-    if ours.tls.is_some() || !file.exists() {
-        return Ok(());
-    }
-    let dir = identity_dir(system);
-    if !dir.is_complete() {
-        let token = read_token(file).context("agent.join_token_file")?;
-        let joined = runtime()?
-            .block_on(with(system, &dir, &token, &ours.coordinators))
-            .context("agent.join_token_file")?;
-        tracing::info!(identity = %joined.identity, "joined by the token in join_token_file");
-    }
-    std::fs::remove_file(file)
-        .with_context(|| format!("cannot remove the used join token {}", file.display()))
+    let (dir, wanted) = (identity_dir(system), || wanted(system));
+    let joining = joining::by_file(Path::new(file), &dir, wanted, &ours.coordinators);
+    runtime()?
+        .block_on(joining)
+        .context("agent.join_token_file")
 }
 
-async fn with(
-    system: &SystemConfig,
-    dir: &IdentityDir,
-    token: &Token,
-    addresses: &[String],
-) -> anyhow::Result<Joined> {
+fn wanted(system: &SystemConfig) -> anyhow::Result<Wanted> {
     if system.agent.tls.is_some() {
         bail!("agent.tls is set: this host has a certificate of its operators");
     }
-    let wanted = Wanted {
+    Ok(Wanted {
         joiner: Joiner::Agent,
         name: host_id(system)?.to_string(),
-    };
-    Ok(join_cluster(dir, token, &wanted, addresses).await?)
+    })
 }
 
 /// The directory of this host's identity.

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use paasta_identity::Tls;
 use paasta_process::help::examples;
 use paasta_proto::v1::{MetastatusRequest, MetastatusResponse, admin_client::AdminClient};
 use serde::Serialize;
@@ -107,7 +106,7 @@ async fn ask(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Ok(answer) => answer,
     };
     check_cluster(&args.clusters, &response.cluster)?;
-    let silent = silent(&response, context.tls()?).await?;
+    let silent = silent(&response, context).await?;
     let found = cluster::findings(&response, &silent);
     if context.global.json {
         context.print_json(&Answer {
@@ -146,17 +145,18 @@ async fn leaderless(context: &Context, error: anyhow::Error) -> anyhow::Result<E
 }
 
 /// The ids of the silent coordinators: as the leader knows it, or as found out from here.
-async fn silent(response: &MetastatusResponse, tls: Option<Tls>) -> anyhow::Result<BTreeSet<u64>> {
+/// By a local socket only one coordinator can be asked, and nothing is found out of the others.
+async fn silent(response: &MetastatusResponse, context: &Context) -> anyhow::Result<BTreeSet<u64>> {
+    let local = context.is_local()?;
     let mut silent = BTreeSet::new();
     let mut asked = JoinSet::new();
     for one in response.coordinators.iter().filter(|one| !one.leader) {
         match (one.last_answer_ms, one.address.parse()) {
             (Some(ms), _) if ms <= SILENT_AFTER_MS => {}
+            (None, _) if local => {}
             (None, Ok(address)) => {
-                let (id, tls) = (one.id, tls.clone());
-                asked.spawn(
-                    async move { (id, node::ask(address, ANSWER_WITHIN, tls).await.is_ok()) },
-                );
+                let (id, one) = (one.id, context.reaching(vec![address], ANSWER_WITHIN)?);
+                asked.spawn(async move { (id, node::ask(one).await.is_ok()) });
             }
             (Some(_), _) | (None, Err(_)) => {
                 silent.insert(one.id);

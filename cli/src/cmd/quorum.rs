@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use paasta_identity::Tls;
 use paasta_proto::v1::{
     MemberRole, MetastatusRequest, NodeResponse, NodeRole, admin_client::AdminClient,
 };
@@ -11,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{Context, cluster::node};
 use crate::{
-    client::{ANSWER_BYTES_MAX, Address, CallError, Coordinators, request},
+    client::{ANSWER_BYTES_MAX, Address, CallError, request},
     render,
 };
 
@@ -40,15 +39,14 @@ pub async fn explain(context: &Context, error: &anyhow::Error) -> Option<String>
 /// Asks every coordinator that is named, and every member that these know.
 pub async fn find(context: &Context) -> Option<Lost> {
     let mut lost = Lost::default();
-    let tls = context.tls().ok()?;
-    ask(&mut lost, context.addresses().ok()?, tls.as_ref()).await;
+    ask(&mut lost, context.addresses().ok()?, context).await;
     let speaks = lost.answers.iter().find(|(_, answer)| {
         answer
             .as_ref()
             .is_ok_and(|node| node.role() != NodeRole::Uninitialized)
     });
     let first = speaks?.0.parse().ok()?;
-    lost.voters = voters(first, tls.clone()).await;
+    lost.voters = voters(first, context).await;
     let known: Vec<u64> = lost.nodes().map(|node| node.id).collect();
     let unasked = lost
         .voters
@@ -57,18 +55,18 @@ pub async fn find(context: &Context) -> Option<Lost> {
     let unasked: Vec<Address> = unasked
         .filter_map(|(_, address)| address.parse().ok())
         .collect();
-    ask(&mut lost, unasked, tls.as_ref()).await;
+    ask(&mut lost, unasked, context).await;
     (!lost.has_leader()).then_some(lost)
 }
 
-async fn ask(lost: &mut Lost, addresses: Vec<Address>, tls: Option<&Tls>) {
+/// Asks these; an address that this operator's files of TLS cannot reach gets no answer.
+async fn ask(lost: &mut Lost, addresses: Vec<Address>, context: &Context) {
     let mut asked = JoinSet::new();
     for address in addresses {
-        let tls = tls.cloned();
-        asked.spawn(async move {
-            let name = address.to_string();
-            (name, node::ask(address, ANSWER_WITHIN, tls).await)
-        });
+        let name = address.to_string();
+        if let Ok(one) = context.reaching(vec![address], ANSWER_WITHIN) {
+            asked.spawn(async move { (name, node::ask(one).await) });
+        }
     }
     while let Some(answer) = asked.join_next().await {
         lost.answers.extend(answer.ok());
@@ -76,8 +74,11 @@ async fn ask(lost: &mut Lost, addresses: Vec<Address>, tls: Option<&Tls>) {
 }
 
 /// The members with a vote, as one coordinator knows them.
-async fn voters(address: Address, tls: Option<Tls>) -> BTreeMap<u64, String> {
-    let mut one = Coordinators::new(vec![address], ANSWER_WITHIN, tls).once();
+async fn voters(address: Address, context: &Context) -> BTreeMap<u64, String> {
+    let Ok(one) = context.reaching(vec![address], ANSWER_WITHIN) else {
+        return BTreeMap::new();
+    };
+    let mut one = one.once();
     let answer = one.call(|channel| async move {
         let mut admin = AdminClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
         let ask = MetastatusRequest { stale: true };

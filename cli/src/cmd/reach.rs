@@ -12,7 +12,7 @@ use paasta_identity::{
     ClientCertificates, Credentials, Files, Tls,
     context::{self, Contexts},
 };
-use paasta_process::config;
+use paasta_process::config::{self, Strictness};
 
 use super::{Context, fleet};
 use crate::{
@@ -49,12 +49,22 @@ impl Context {
         addresses: Vec<Address>,
         timeout: Duration,
     ) -> anyhow::Result<Coordinators> {
-        let local = addresses == [local()?];
-        // The kernel proves the caller: no context, and no certificate, is looked at.
-        Ok(match self.socket()?.filter(|_| local) {
-            Some(socket) => Coordinators::new(addresses, timeout, None).behind(socket),
-            None => Coordinators::new(addresses, timeout, self.tls()?),
-        })
+        if addresses == [local()?] {
+            // The kernel proves the caller: no context, and no certificate, is looked at.
+            let socket = self
+                .socket()?
+                .context("the local socket of the coordinator is gone")?;
+            return Ok(Coordinators::new(addresses, timeout, None).behind(socket));
+        }
+        Ok(Coordinators::new(addresses, timeout, self.tls()?))
+    }
+
+    /// Whether a coordinator of this host is asked, by its local socket.
+    ///
+    /// # Errors
+    /// A context cannot be read.
+    pub fn is_local(&self) -> anyhow::Result<bool> {
+        Ok(self.socket()?.is_some())
     }
 
     /// The local socket of a coordinator of this host: the one that is named, or that of root where
@@ -69,7 +79,12 @@ impl Context {
         if named || !nix::unistd::Uid::effective().is_root() || self.used()?.is_some() {
             return Ok(None);
         }
-        let Ok(system) = self.system() else {
+        let given = global.config_dir.as_deref();
+        if given.is_none() && !config::directory(None).exists() {
+            return Ok(None);
+        }
+        // Its warnings are printed where the configuration is read for itself.
+        let Ok((system, _)) = config::load(given, Strictness::Warn) else {
             return Ok(None);
         };
         let socket = PathBuf::from(system.coordinator.run_dir).join("admin.sock");

@@ -95,32 +95,37 @@ impl Tls {
     /// A connector that sends no certificate, to a coordinator of this program's cluster: for one
     /// whose own has expired.
     #[must_use]
-    pub fn stranger(&self) -> StrangerConnector {
-        StrangerConnector(self.clone())
-    }
-
-    async fn dial_without(&self, address: &str) -> Result<TlsStream<TcpStream>, ConnectError> {
-        let unreached = |source| ConnectError::Tcp {
-            address: address.to_owned(),
-            source,
-        };
-        let tcp = timeout(CONNECT, TcpStream::connect(address)).await;
-        let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let tcp = tcp.map_err(unreached)?;
-        tcp.set_nodelay(true).map_err(unreached)?;
-        let cluster = self.identity().cluster().clone();
-        let name = dns_name(&cluster).map_err(TlsError::from)?;
-        handshake(self.client_without()?, name, tcp).await
+    pub fn stranger(&self) -> Connector {
+        let tls = self.clone();
+        Connector::new(move |address| {
+            let tls = tls.clone();
+            async move {
+                let tcp = tcp(&address).await?;
+                let cluster = tls.identity().cluster().clone();
+                let name = dns_name(&cluster).map_err(TlsError::from)?;
+                handshake(tls.client_without()?, name, tcp).await
+            }
+        })
     }
 
     /// A connector for channels of tonic to `http://HOST:PORT`.
     #[must_use]
     pub fn connector(&self, expected: Expected) -> Connector {
-        Connector {
-            tls: self.clone(),
-            expected,
-        }
+        let tls = self.clone();
+        Connector::new(move |address| {
+            let tls = tls.clone();
+            async move { tls.dial(&address, expected).await }
+        })
     }
+}
+
+/// A connector to coordinators of the authority with a pin: for a program that has no certificate
+/// yet.
+pub(crate) fn pinned_connector(pin: Pin, dates: Dates) -> Connector {
+    Connector::new(move |address| async move {
+        let (stream, _) = pinned(tcp(&address).await?, pin, dates).await?;
+        Ok(stream)
+    })
 }
 
 async fn tcp(address: &str) -> Result<TcpStream, ConnectError> {
@@ -189,40 +194,24 @@ async fn pinned(
 /// A connection by TLS.
 pub type Stream = TlsStream<TcpStream>;
 
-/// Connects channels of tonic by TLS without a certificate of this side.
-#[derive(Debug, Clone)]
-pub struct StrangerConnector(Tls);
-
-impl tower::Service<Uri> for StrangerConnector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
-    type Error = ConnectError;
-    type Future = std::pin::Pin<
-        Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send + 'static>,
-    >;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let tls = self.0.clone();
-        Box::pin(async move {
-            let address = uri.authority().map(|authority| authority.as_str());
-            let stream = tls.dial_without(address.unwrap_or_default()).await?;
-            Ok(TokioIo::new(stream))
-        })
-    }
-}
+type Connecting = std::pin::Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
 
 /// Connects channels of tonic by TLS.
-#[derive(Debug, Clone)]
-pub struct Connector {
-    tls: Tls,
-    expected: Expected,
+#[derive(Clone)]
+pub struct Connector(Arc<dyn Fn(String) -> Connecting + Send + Sync>);
+
+impl Connector {
+    /// By a function that connects to `HOST:PORT`.
+    fn new<F>(dial: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Stream, ConnectError>> + Send + 'static,
+    {
+        Self(Arc::new(move |address| Box::pin(dial(address))))
+    }
 }
 
 impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<Stream>;
     type Error = ConnectError;
     type Future = std::pin::Pin<
         Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send + 'static>,
@@ -233,41 +222,8 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let (tls, expected) = (self.tls.clone(), self.expected);
-        Box::pin(async move {
-            let address = uri.authority().map(|authority| authority.as_str());
-            let stream = tls.dial(address.unwrap_or_default(), expected).await?;
-            Ok(TokioIo::new(stream))
-        })
-    }
-}
-
-/// Connects channels of tonic to coordinators of the authority with a pin: for a program that has
-/// no certificate yet.
-#[derive(Debug, Clone)]
-pub(crate) struct PinnedConnector {
-    pub(crate) pin: Pin,
-    pub(crate) dates: Dates,
-}
-
-impl tower::Service<Uri> for PinnedConnector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
-    type Error = ConnectError;
-    type Future = std::pin::Pin<
-        Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send + 'static>,
-    >;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (pin, dates) = (self.pin, self.dates);
-        Box::pin(async move {
-            let address = uri.authority().map(|authority| authority.as_str());
-            let tcp = tcp(address.unwrap_or_default()).await?;
-            let (stream, _) = pinned(tcp, pin, dates).await?;
-            Ok(TokioIo::new(stream))
-        })
+        let address = uri.authority().map(|authority| authority.as_str());
+        let dialling = (self.0)(address.unwrap_or_default().to_owned());
+        Box::pin(async move { Ok(TokioIo::new(dialling.await?)) })
     }
 }

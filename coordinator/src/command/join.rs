@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use paasta_common::{config::SystemConfig, joining::Joiner};
 use paasta_identity::{
-    IdentityDir,
-    joining::{Joined, Wanted, join, read_token},
+    joining::{self, Wanted},
     token::Token,
 };
 use paasta_process::help::examples;
@@ -38,7 +37,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let system = args.place.load()?;
     let token: Token = args.token.parse()?;
     let dir = identity_dir(&system);
-    let joined = with(&system, &dir, &token, &args.addresses).await?;
+    let joined = joining::join(&dir, &token, &wanted(&system)?, &args.addresses).await?;
     let (name, id) = (&joined.identity, joined.identity.name());
     say(&[
         format!(
@@ -55,7 +54,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 pub(crate) fn is_due(system: &SystemConfig) -> bool {
     let ours = &system.coordinator;
     let file = ours.join_token_file.as_deref().map(Path::new);
-    ours.tls.is_none() && file.is_some_and(Path::exists) && !identity_dir(system).is_complete()
+    ours.tls.is_none() && joining::is_due(file, &identity_dir(system))
 }
 
 /// Joins by the token in `join_token_file`, when there is no identity yet, and removes the file.
@@ -64,38 +63,27 @@ pub(crate) fn is_due(system: &SystemConfig) -> bool {
 /// Those of a join. Without a file there is nothing to do.
 pub(crate) async fn at_start(system: &SystemConfig) -> anyhow::Result<()> {
     let ours = &system.coordinator;
-    let Some(file) = ours.join_token_file.as_deref().map(Path::new) else {
+    let Some(file) = ours
+        .join_token_file
+        .as_deref()
+        .filter(|_| ours.tls.is_none())
+    else {
         return Ok(());
     };
-    if ours.tls.is_some() || !file.exists() {
-        return Ok(());
-    }
-    let dir = identity_dir(system);
-    if !dir.is_complete() {
-        let token = read_token(file).context("coordinator.join_token_file")?;
-        let joined = with(system, &dir, &token, &ours.join_addresses)
-            .await
-            .context("coordinator.join_token_file")?;
-        tracing::info!(identity = %joined.identity, "joined by the token in join_token_file");
-    }
-    std::fs::remove_file(file)
-        .with_context(|| format!("cannot remove the used join token {}", file.display()))
+    let (dir, wanted) = (identity_dir(system), || wanted(system));
+    joining::by_file(Path::new(file), &dir, wanted, &ours.join_addresses)
+        .await
+        .context("coordinator.join_token_file")
 }
 
-async fn with(
-    system: &SystemConfig,
-    dir: &IdentityDir,
-    token: &Token,
-    addresses: &[String],
-) -> anyhow::Result<Joined> {
+fn wanted(system: &SystemConfig) -> anyhow::Result<Wanted> {
     if system.coordinator.tls.is_some() {
         bail!("coordinator.tls is set: this coordinator has a certificate of its operators");
     }
     let id = system.coordinator.node_id;
     let id = id.context("which coordinator? give --node-id, or set coordinator.node_id: a number that was never used in this cluster")?;
-    let wanted = Wanted {
+    Ok(Wanted {
         joiner: Joiner::Coordinator,
         name: id.to_string(),
-    };
-    Ok(join(dir, token, &wanted, addresses).await?)
+    })
 }

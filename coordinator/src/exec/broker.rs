@@ -1,12 +1,11 @@
 //! Commands and what they write, over the sessions that there are. A host sends only what it was
 //! given room for; a caller may have only so much input under way.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use paasta_common::id::HostId;
 use paasta_proto::v1::{self, coordinator_message::Kind, exec_input, exec_output};
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
+
+use crate::broker::{self, Broker};
 
 /// Messages with data of one command that may be under way to its caller.
 pub const WINDOW: u32 = 8;
@@ -15,56 +14,20 @@ const OUTBOX_MAX: usize = 256;
 
 /// The sessions and the commands. Clones are the same.
 #[derive(Clone, Default)]
-pub struct ExecBroker {
-    inner: Arc<Mutex<Inner>>,
-}
-
-#[derive(Default)]
-struct Inner {
-    last: u64,
-    sessions: BTreeMap<HostId, Session>,
-    commands: BTreeMap<u64, Waiting>,
-}
-
-struct Session {
-    number: u64,
-    to_agent: mpsc::Sender<Kind>,
-}
-
-struct Waiting {
-    host: HostId,
-    session: u64,
-    outputs: mpsc::Sender<v1::ExecOutput>,
-}
+pub struct ExecBroker(Broker<v1::ExecOutput>);
 
 /// The writing half of a command. Dropped, the command is killed.
-pub struct Remote {
-    broker: ExecBroker,
-    id: u64,
-    /// Weak, so that a session that has ended is seen to have ended.
-    to_agent: mpsc::WeakSender<Kind>,
-}
+pub struct Remote(broker::Remote<v1::ExecOutput>);
 
 impl ExecBroker {
     /// A session begins whose agent runs commands: what is to be sent to it comes out here.
     pub fn connect(&self, host: &HostId, number: u64) -> mpsc::Receiver<Kind> {
-        let (to_agent, messages) = mpsc::channel(OUTBOX_MAX);
-        let mut inner = self.inner.lock();
-        let session = Session { number, to_agent };
-        if let Some(old) = inner.sessions.insert(host.clone(), session) {
-            inner.end(host, old.number);
-        }
-        messages
+        self.0.connect(host, number, OUTBOX_MAX)
     }
 
     /// A session has ended, and with it its commands.
     pub fn disconnect(&self, host: &HostId, number: u64) {
-        let mut inner = self.inner.lock();
-        let current = inner.sessions.get(host);
-        if current.is_some_and(|session| session.number == number) {
-            inner.sessions.remove(host);
-        }
-        inner.end(host, number);
+        self.0.disconnect(host, number);
     }
 
     /// Begins a command on a host; none when its agent is away or runs none.
@@ -73,76 +36,37 @@ impl ExecBroker {
         host: &HostId,
         command: v1::ExecBegin,
     ) -> Option<(Remote, mpsc::Receiver<v1::ExecOutput>)> {
-        let mut inner = self.inner.lock();
-        let session = inner.sessions.get(host)?;
-        let (number, to_agent) = (session.number, session.to_agent.clone());
-        inner.last += 1;
-        let id = inner.last;
-        let room = WINDOW;
-        let command = v1::ExecBegin {
-            id,
-            room,
-            ..command
-        };
-        to_agent.try_send(Kind::ExecBegin(command)).ok()?;
         // The data that there is room for, as many acknowledgements of input, and the end.
         let most = 2 * usize::try_from(WINDOW).unwrap_or(1) + 1;
-        let (outputs, received) = mpsc::channel(most);
-        let waiting = Waiting {
-            host: host.clone(),
-            session: number,
-            outputs,
-        };
-        inner.commands.insert(id, waiting);
-        drop(inner);
-        let remote = Remote {
-            broker: self.clone(),
-            id,
-            to_agent: to_agent.downgrade(),
-        };
-        Some((remote, received))
+        let begun = self.0.begin(host, most, |id| {
+            Kind::ExecBegin(v1::ExecBegin {
+                id,
+                room: WINDOW,
+                ..command
+            })
+        });
+        let (remote, outputs) = begun?;
+        Some((Remote(remote), outputs))
     }
 
     /// A message of a command came in over a session. One that is not awaited is dropped.
     pub fn output(&self, host: &HostId, session: u64, output: v1::ExecOutput) {
-        let mut inner = self.inner.lock();
-        let id = output.id;
-        let Some(waiting) = inner.commands.get(&id) else {
-            return;
-        };
-        if waiting.host != *host || waiting.session != session {
-            return;
-        }
         let ended = matches!(output.kind, Some(exec_output::Kind::End(_)));
-        // More than it had room for: what a host loses so is its own fault, and ends it.
-        let taken = waiting.outputs.try_send(output).is_ok();
-        if ended || !taken {
-            inner.commands.remove(&id);
-        }
-    }
-}
-
-impl Inner {
-    fn end(&mut self, host: &HostId, number: u64) {
-        self.commands
-            .retain(|_, waiting| waiting.host != *host || waiting.session != number);
+        self.0.take((host, session), output.id, output, ended);
     }
 }
 
 impl Remote {
     /// Sends a message for the command. False when there is no session any more that takes it.
     pub fn send(&self, kind: exec_input::Kind) -> bool {
-        let (id, kind) = (self.id, Some(kind));
-        let input = Kind::ExecInput(v1::ExecInput { id, kind });
-        let to_agent = self.to_agent.upgrade();
-        to_agent.is_some_and(|to_agent| to_agent.try_send(input).is_ok())
+        let (id, kind) = (self.0.id(), Some(kind));
+        self.0.send(Kind::ExecInput(v1::ExecInput { id, kind }))
     }
 }
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        let known = self.broker.inner.lock().commands.remove(&self.id);
-        if known.is_some() {
+        if self.0.end() {
             self.send(exec_input::Kind::Cancel(v1::ExecEof {}));
         }
     }

@@ -2,12 +2,11 @@
 //! for a host that is away, and an answer never for its reader: hosts send only what they were
 //! given room for.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use paasta_common::id::HostId;
 use paasta_proto::v1::{self, coordinator_message::Kind};
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
+
+use crate::broker::{Broker, Remote};
 
 /// Answers of one host that may be under way to one reader.
 pub const WINDOW: u32 = 4;
@@ -16,34 +15,11 @@ const OUTBOX_MAX: usize = 512;
 
 /// The sessions and the questions. Clones are the same.
 #[derive(Clone, Default)]
-pub struct LogBroker {
-    inner: Arc<Mutex<Inner>>,
-}
-
-#[derive(Default)]
-struct Inner {
-    last: u64,
-    sessions: BTreeMap<HostId, Session>,
-    questions: BTreeMap<u64, Waiting>,
-}
-
-struct Session {
-    number: u64,
-    to_agent: mpsc::Sender<Kind>,
-}
-
-struct Waiting {
-    host: HostId,
-    session: u64,
-    answers: mpsc::Sender<v1::LogAnswer>,
-}
+pub struct LogBroker(Broker<v1::LogAnswer>);
 
 /// One question to one host. Dropped, it is called off.
 pub struct Question {
-    broker: LogBroker,
-    id: u64,
-    /// Weak, so that a session that has ended is seen to have ended.
-    to_agent: mpsc::WeakSender<Kind>,
+    remote: Remote<v1::LogAnswer>,
     answers: mpsc::Receiver<v1::LogAnswer>,
     /// Room that the host was not told of yet.
     owed: u32,
@@ -52,86 +28,42 @@ pub struct Question {
 impl LogBroker {
     /// A session begins whose agent answers questions: what is to be sent to it comes out here.
     pub fn connect(&self, host: &HostId, number: u64) -> mpsc::Receiver<Kind> {
-        let (to_agent, messages) = mpsc::channel(OUTBOX_MAX);
-        let mut inner = self.inner.lock();
-        let session = Session { number, to_agent };
-        if let Some(old) = inner.sessions.insert(host.clone(), session) {
-            inner.end(host, old.number);
-        }
-        messages
+        self.0.connect(host, number, OUTBOX_MAX)
     }
 
     /// A session has ended, and with it what it was asked.
     pub fn disconnect(&self, host: &HostId, number: u64) {
-        let mut inner = self.inner.lock();
-        let current = inner.sessions.get(host);
-        if current.is_some_and(|session| session.number == number) {
-            inner.sessions.remove(host);
-        }
-        inner.end(host, number);
+        self.0.disconnect(host, number);
     }
 
     /// The hosts that can be asked now.
     pub fn hosts(&self) -> Vec<HostId> {
-        self.inner.lock().sessions.keys().cloned().collect()
+        self.0.hosts()
     }
 
-    /// Asks a host; none when it is away.
+    /// Asks a host; none when it is away, or takes no messages.
     pub fn ask(&self, host: &HostId, query: v1::LogQuery) -> Option<Question> {
-        let mut inner = self.inner.lock();
-        let session = inner.sessions.get(host)?;
-        let (number, to_agent) = (session.number, session.to_agent.clone());
-        inner.last += 1;
-        let id = inner.last;
-        let query = v1::LogQuery {
-            id,
-            answers: WINDOW,
-            ..query
-        };
-        // A session that does not take its messages is as good as away.
-        to_agent.try_send(Kind::LogQuery(query)).ok()?;
         // One more than there is room for: the last answer needs none.
         let room = usize::try_from(WINDOW).unwrap_or(1) + 1;
-        let (answers, received) = mpsc::channel(room);
-        let waiting = Waiting {
-            host: host.clone(),
-            session: number,
-            answers,
-        };
-        inner.questions.insert(id, waiting);
-        drop(inner);
+        let begun = self.0.begin(host, room, |id| {
+            Kind::LogQuery(v1::LogQuery {
+                id,
+                answers: WINDOW,
+                ..query
+            })
+        });
+        let (remote, answers) = begun?;
         Some(Question {
-            broker: self.clone(),
-            id,
-            to_agent: to_agent.downgrade(),
-            answers: received,
+            remote,
+            answers,
             owed: 0,
         })
     }
 
     /// An answer came in over a session. One that nobody waits for any more is dropped.
     pub fn answer(&self, host: &HostId, session: u64, answer: v1::LogAnswer) {
-        let mut inner = self.inner.lock();
-        let id = answer.id;
-        let Some(waiting) = inner.questions.get(&id) else {
-            return;
-        };
-        if waiting.host != *host || waiting.session != session {
-            return;
-        }
         let ended = answer.ended;
-        // More than it had room for: what a host loses so is its own fault, and ends it.
-        let taken = waiting.answers.try_send(answer).is_ok();
-        if ended || !taken {
-            inner.questions.remove(&id);
-        }
-    }
-}
-
-impl Inner {
-    fn end(&mut self, host: &HostId, number: u64) {
-        self.questions
-            .retain(|_, waiting| waiting.host != *host || waiting.session != number);
+        self.0.take((host, session), answer.id, answer, ended);
     }
 }
 
@@ -143,31 +75,24 @@ impl Question {
         if !answer.ended {
             self.owed += 1;
             let more = v1::LogMore {
-                id: self.id,
+                id: self.remote.id(),
                 answers: self.owed,
             };
             // A full outbox is tried again with the next answer.
-            if self.tell(Kind::LogMore(more)) {
+            if self.remote.send(Kind::LogMore(more)) {
                 self.owed = 0;
             }
         }
         Some(answer)
     }
-
-    /// Whether there is still a session that takes the message.
-    fn tell(&self, message: Kind) -> bool {
-        let to_agent = self.to_agent.upgrade();
-        to_agent.is_some_and(|to_agent| to_agent.try_send(message).is_ok())
-    }
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
-        let known = self.broker.inner.lock().questions.remove(&self.id);
-        if known.is_some() {
-            let cancel = v1::LogCancel { id: self.id };
-            // A full outbox: the answers that come will have nobody to go to.
-            self.tell(Kind::LogCancel(cancel));
+        if self.remote.end() {
+            let id = self.remote.id();
+            // A full outbox: the answers that come are dropped.
+            self.remote.send(Kind::LogCancel(v1::LogCancel { id }));
         }
     }
 }

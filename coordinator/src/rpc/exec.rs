@@ -17,7 +17,7 @@ use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
-use super::{admin::AdminService, gate::Route, peers::forwarded, status::RpcError};
+use super::{admin::AdminService, gate::Route, peers::forwarded, relay::relay, status::RpcError};
 use crate::{
     audit::{Audit, AuditOutcome},
     caller::current,
@@ -34,8 +34,6 @@ use crate::{
 const ANSWERS_WAITING: usize = 4;
 /// How long the caller may take to say what is to run, and the leader to take it.
 const OPENING: Duration = Duration::from_secs(10);
-/// How long a caller may take nothing of what is passed on to it.
-const CALLER_WAIT: Duration = Duration::from_secs(600);
 /// Bytes of all words of a command, at most.
 const COMMAND_BYTES_MAX: usize = 64 << 10;
 
@@ -138,30 +136,9 @@ impl ExecService {
         let mut leader = ExecClient::new(leader);
         let opened = leader.run(forwarded(Request::new(requests)));
         let opened = timeout(OPENING, opened).await;
-        let mut from_leader = opened.map_err(|_| RpcError::NoLeader)??.into_inner();
-        let shutdown = self.shutdown.clone();
-        tokio::spawn(async move {
-            loop {
-                let next = tokio::select! {
-                    biased;
-                    () = shutdown.cancelled() => Some(Err(RpcError::Stopping.into())),
-                    () = answers.closed() => return,
-                    next = from_leader.next() => next,
-                };
-                let next = match next {
-                    None => return,
-                    Some(Err(status)) if std::error::Error::source(&status).is_some() => {
-                        Err(RpcError::ExecLost.into())
-                    }
-                    Some(next) => next,
-                };
-                let last = next.is_err();
-                let sent = timeout(CALLER_WAIT, answers.send(next)).await;
-                if last || !matches!(sent, Ok(Ok(()))) {
-                    return;
-                }
-            }
-        });
+        let from_leader = opened.map_err(|_| RpcError::NoLeader)??.into_inner();
+        let lost = || RpcError::ExecLost.into();
+        relay(from_leader, answers, self.shutdown.clone(), lost);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Reading logs: checked here, read by [`crate::logs`] on the leader, passed on by every other
 //! coordinator.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc};
 
 use paasta_common::id::{HostId, ReplicaId};
 use paasta_proto::{
@@ -11,11 +11,8 @@ use paasta_proto::{
     },
     words,
 };
-use tokio::{
-    sync::{Semaphore, mpsc, watch},
-    time::timeout,
-};
-use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, transport::Channel};
 
@@ -23,6 +20,7 @@ use super::{
     admin::AdminService,
     gate::Route,
     peers::forwarded,
+    relay::relay,
     status::{RpcError, leader_lost},
 };
 use crate::{
@@ -40,8 +38,6 @@ pub const READERS_MAX: usize = 64;
 pub const LINES_MAX: u32 = 10_000;
 /// Messages that wait for a slow reader, at most.
 const PARTS_WAITING: usize = 4;
-/// How long a reader may take nothing of what is passed on to it.
-const READER_WAIT: Duration = Duration::from_secs(600);
 const COMPONENTS: [LogComponent; 4] = [
     LogComponent::Stdout,
     LogComponent::Stderr,
@@ -152,31 +148,9 @@ impl LogsService {
     /// Passes the leader's parts on, as fast as they are taken.
     async fn relay(&self, leader: Channel, asked: LogsRequest, out: Parts) -> Result<(), Status> {
         let request = forwarded(Request::new(asked));
-        let mut parts = LogsClient::new(leader).read(request).await?.into_inner();
-        let shutdown = self.shutdown.clone();
-        tokio::spawn(async move {
-            loop {
-                let next = tokio::select! {
-                    biased;
-                    () = shutdown.cancelled() => Some(Err(RpcError::Stopping.into())),
-                    () = out.closed() => return,
-                    next = parts.next() => next,
-                };
-                // A connection to the leader that broke is one that moved: ask again.
-                let next = match next {
-                    None => return,
-                    Some(Err(status)) if std::error::Error::source(&status).is_some() => {
-                        Err(leader_lost())
-                    }
-                    Some(next) => next,
-                };
-                let last = next.is_err();
-                let sent = timeout(READER_WAIT, out.send(next)).await;
-                if last || !matches!(sent, Ok(Ok(()))) {
-                    return;
-                }
-            }
-        });
+        let parts = LogsClient::new(leader).read(request).await?.into_inner();
+        // A connection to the leader that broke is one that moved: ask again.
+        relay(parts, out, self.shutdown.clone(), leader_lost);
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ pub mod objects;
 pub mod operate;
 mod passing;
 pub mod principals;
+mod relay;
 pub mod revocations;
 pub mod rights;
 pub mod roles;

@@ -276,6 +276,7 @@ fn refusal_code(reason: &Reason) -> tonic::Code {
 pub fn leader_lost() -> Status {
     RpcError::LeaderMoved.into()
 }
+
 /// The status of an answer in its headers or trailers.
 pub(super) fn status_in(headers: &http::HeaderMap) -> Option<Status> {
     Status::from_header_map(headers)

@@ -49,6 +49,7 @@ load_demo() {
         HOSTS=1 PREFIX=demo GATEWAY=127.0.0.1 REGISTRY=paasta-demo.local NETWORK=""
     fi
     COORDINATORS=$GATEWAY:7001,$GATEWAY:7002,$GATEWAY:7003
+    [[ -z $NETWORK ]] || export PAASTA_INSECURE_TEST_NETWORK=$NETWORK
 }
 
 load_demo_if_any() { [[ ! -f $DEMO/mode ]] || load_demo; }

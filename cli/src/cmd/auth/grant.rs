@@ -30,16 +30,9 @@ use crate::{
     EXITS,
 ))]
 pub struct Args {
-    /// The name in its certificate, paasta://CLUSTER/ROLE/NAME
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    /// What it may be
-    #[arg(long, value_name = "ROLE")]
-    pub role: Role,
-    /// SERVICE or SERVICE.INSTANCE, with * for any characters of one of the two
-    #[arg(long = "scope", value_name = "SCOPE,...", value_delimiter = ',')]
-    #[arg(required_if_eq_any([("role", "deployer"), ("role", "reader")]))]
-    pub scopes: Vec<String>,
+    /// The principal
+    #[command(flatten)]
+    pub principal: Principal,
     /// For how long, as 12h or 90days [default: until it is revoked]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub ttl: Option<Duration>,
@@ -51,6 +44,21 @@ pub struct Args {
         hide_default_value = true
     )]
     pub note: String,
+}
+
+/// A principal, as it is to be.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Principal {
+    /// The name in its certificate, paasta://CLUSTER/ROLE/NAME
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What it may be
+    #[arg(long, value_name = "ROLE")]
+    pub role: Role,
+    /// SERVICE or SERVICE.INSTANCE, with * for any characters of one of the two
+    #[arg(long = "scope", value_name = "SCOPE,...", value_delimiter = ',')]
+    #[arg(required_if_eq_any([("role", "deployer"), ("role", "reader")]))]
+    pub scopes: Vec<String>,
 }
 
 /// A role that a person or program may have.
@@ -96,7 +104,7 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// # Errors
 /// No coordinator answered.
 pub(super) async fn ask(args: &Args, context: &Context) -> anyhow::Result<OperateResponse> {
-    let role = match args.role {
+    let role = match args.principal.role {
         Role::Admin => PrincipalRole::Admin,
         Role::Deployer => PrincipalRole::Deployer,
         Role::Reader => PrincipalRole::Reader,
@@ -104,9 +112,9 @@ pub(super) async fn ask(args: &Args, context: &Context) -> anyhow::Result<Operat
     };
     let ask = SetPrincipalRequest {
         asker: Some(asker::new()),
-        name: args.name.clone(),
+        name: args.principal.name.clone(),
         role: role.into(),
-        scopes: args.scopes.clone(),
+        scopes: args.principal.scopes.clone(),
         expires_ms: args.ttl.map_or(0, from_now),
         not_before_ms: 0,
         note: args.note.clone(),

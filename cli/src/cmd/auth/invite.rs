@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use paasta_process::help::examples;
-use paasta_proto::v1::{self, CreateTokenRequest, RequestOutcome, tokens_client::TokensClient};
+use paasta_proto::v1::{self, CreateTokenRequest, RequestOutcome};
 
 use super::{
     EXITS,
-    grant::{self, Role},
+    grant::{self, Principal},
 };
 use crate::{
-    client::request,
-    cmd::{Context, asker},
+    cmd::{Context, asker, token},
     exit::Exit,
     render,
     terminal::note,
@@ -29,16 +28,9 @@ use crate::{
     EXITS,
 ))]
 pub struct Args {
-    /// The name in its certificate, paasta://CLUSTER/ROLE/NAME
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    /// What it may be
-    #[arg(long, value_name = "ROLE")]
-    pub role: Role,
-    /// SERVICE or SERVICE.INSTANCE, with * for any characters of one of the two
-    #[arg(long = "scope", value_name = "SCOPE,...", value_delimiter = ',')]
-    #[arg(required_if_eq_any([("role", "deployer"), ("role", "reader")]))]
-    pub scopes: Vec<String>,
+    /// The principal
+    #[command(flatten)]
+    pub principal: Principal,
     /// How long the token may be used, as 10m or 1h
     #[arg(long, value_name = "TIME", default_value = "1h")]
     #[arg(value_parser = humantime::parse_duration)]
@@ -59,9 +51,7 @@ pub struct Args {
 /// No coordinator answered, or the token was refused.
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let grant = grant::Args {
-        name: args.name.clone(),
-        role: args.role,
-        scopes: args.scopes.clone(),
+        principal: args.principal.clone(),
         ttl: None,
         note: args.note.clone(),
     };
@@ -79,24 +69,16 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         uses: 1,
         replace: false,
         note: args.note.clone(),
-        principal: format!("paasta://{cluster}/{}/{}", args.role.word(), args.name),
+        principal: format!(
+            "paasta://{cluster}/{}/{}",
+            args.principal.role.word(),
+            args.principal.name
+        ),
     };
-    let mut coordinators = context.coordinators()?;
-    let timeout = coordinators.timeout();
-    let answer = coordinators.call(|channel| {
-        let ask = request(ask.clone(), timeout);
-        async move { TokensClient::new(channel).create(ask).await }
-    });
-    let answer = answer.await?;
-    if context.global.json {
-        context.print_json(&answer)?;
-        return Ok(Exit::Ok);
-    }
-    context.print(&format!("{}\n", render::plain(&answer.token)))?;
-    note(&format!(
+    let words = format!(
         "{}; the token may be used once within {}: `paasta login TOKEN HOST:PORT`",
         render::plain(&granted.text),
         humantime::format_duration(args.ttl)
-    ));
-    Ok(Exit::Ok)
+    );
+    token::create::create(ask, &words, context).await
 }

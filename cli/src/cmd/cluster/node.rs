@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use paasta_identity::Tls;
 use paasta_proto::v1::{NodeRequest, NodeResponse, cluster_client::ClusterClient};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::{
-    client::{Address, Attempt, CallError, Coordinators, request},
+    client::{Attempt, CallError, Coordinators, request},
     cmd::Context,
     exit::Exit,
     render,
@@ -42,11 +41,10 @@ pub async fn run(context: &Context) -> anyhow::Result<Exit> {
 pub async fn show(context: &Context) -> anyhow::Result<Exit> {
     let addresses = context.addresses()?;
     let within = context.global.timeout.min(ANSWER_WITHIN);
-    let tls = context.tls()?;
     let mut asked = JoinSet::new();
     for (at, address) in addresses.iter().cloned().enumerate() {
-        let tls = tls.clone();
-        asked.spawn(async move { (at, ask(address, within, tls).await) });
+        let one = context.reaching(vec![address], within)?;
+        asked.spawn(async move { (at, ask(one).await) });
     }
     let mut answers = BTreeMap::new();
     while let Some(answer) = asked.join_next().await {
@@ -63,12 +61,8 @@ pub async fn show(context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// Asks one coordinator; the error says why there is no answer.
-pub(in crate::cmd) async fn ask(
-    address: Address,
-    within: Duration,
-    tls: Option<Tls>,
-) -> Result<NodeResponse, String> {
-    let mut one = Coordinators::new(vec![address], within, tls);
+pub(in crate::cmd) async fn ask(mut one: Coordinators) -> Result<NodeResponse, String> {
+    let within = one.timeout();
     let answer = one.call(|channel| async move {
         ClusterClient::new(channel)
             .node(request(NodeRequest {}, within))

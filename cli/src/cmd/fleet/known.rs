@@ -83,7 +83,7 @@ pub(in crate::cmd) fn timeout(context: &Context, clusters: usize) -> Duration {
 }
 
 fn is_explicit(options: &Global) -> bool {
-    options.context.is_some() || !options.coordinators.is_empty()
+    options.context.is_some() || options.socket.is_some() || !options.coordinators.is_empty()
 }
 
 /// The context to change something in one cluster: the one that is named, whose coordinators must

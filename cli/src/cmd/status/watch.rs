@@ -142,7 +142,7 @@ fn watched(what: &What, context: &Context) -> anyhow::Result<Vec<Watched>> {
     let targets = fleet::targets(context, &what.select.clusters)?;
     let several = targets.len() > 1;
     let one = |name: Option<String>, context: &Context| {
-        let coordinators = Coordinators::new(context.addresses()?, PATIENCE, context.tls()?);
+        let coordinators = context.reaching(context.addresses()?, PATIENCE)?;
         Ok(Watched {
             meant: match &name {
                 Some(name) => vec![name.clone()],

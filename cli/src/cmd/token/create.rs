@@ -80,6 +80,23 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         note: args.note.clone(),
         principal: String::new(),
     };
+    let times = paasta_common::text::count(u64::from(args.uses), "use");
+    let words = format!(
+        "{times} within {}; it is printed this once, and is a secret until it is used up",
+        humantime::format_duration(args.ttl)
+    );
+    create(ask, &words, context).await
+}
+
+/// Makes a token and prints it, with a note of these words beside it.
+///
+/// # Errors
+/// No coordinator answered, or it was refused.
+pub(crate) async fn create(
+    ask: CreateTokenRequest,
+    words: &str,
+    context: &Context,
+) -> anyhow::Result<Exit> {
     let mut coordinators = context.coordinators()?;
     let timeout = coordinators.timeout();
     let answer = coordinators.call(|channel| {
@@ -92,10 +109,6 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     context.print(&format!("{}\n", render::plain(&answer.token)))?;
-    let times = paasta_common::text::count(u64::from(args.uses), "use");
-    note(&format!(
-        "{times} within {}; it is printed this once, and is a secret until it is used up",
-        humantime::format_duration(args.ttl)
-    ));
+    note(words);
     Ok(Exit::Ok)
 }

@@ -15,7 +15,7 @@ use tonic::{
 use super::{JoinError, Wanted};
 use crate::{
     authority::BACKDATED,
-    connect::{ConnectError, PinnedConnector},
+    connect::{ConnectError, pinned_connector},
     pin::{Dates, Pin},
     reason::Reason,
     token::Token,
@@ -89,8 +89,9 @@ async fn channel(
     dates: Dates,
 ) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-    let connector = PinnedConnector { pin, dates };
-    endpoint.connect_with_connector(connector).await
+    endpoint
+        .connect_with_connector(pinned_connector(pin, dates))
+        .await
 }
 
 /// Why the handshake failed, if that is what failed.

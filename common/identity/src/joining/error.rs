@@ -21,6 +21,15 @@ pub enum JoinError {
         #[source]
         source: io::Error,
     },
+    /// The file with the token cannot be removed after its use.
+    #[error("cannot remove the used join token {}", path.display())]
+    UsedToken {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The token is for another kind of program.
     #[error(
         "the join token is for {token}s, and not for {program}s: make another: `paasta token create {program}`"

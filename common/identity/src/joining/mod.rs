@@ -166,11 +166,38 @@ fn write(dir: &IdentityDir, request: &Request, answer: &JoinResponse) -> Result<
     Ok(())
 }
 
-/// Reads a token from a file that configuration management laid.
+/// Whether a join by a file with a token is due: the file is there, and an identity is not.
+#[must_use]
+pub fn is_due(file: Option<&Path>, dir: &IdentityDir) -> bool {
+    file.is_some_and(Path::exists) && !dir.is_complete()
+}
+
+/// Joins by the token in a file that configuration management laid, where no identity is yet, and
+/// removes the file. Without the file there is nothing to do. `wanted` is used for a join only.
 ///
 /// # Errors
-/// [`JoinError`], which never holds the file's text.
-pub fn read_token(path: &Path) -> Result<Token, JoinError> {
+/// That of `wanted`, or [`JoinError`], which never holds the file's text.
+pub async fn by_file<E: From<JoinError>>(
+    file: &Path,
+    dir: &IdentityDir,
+    wanted: impl FnOnce() -> Result<Wanted, E>,
+    addresses: &[String],
+) -> Result<(), E> {
+    if !file.exists() {
+        return Ok(());
+    }
+    if is_due(Some(file), dir) {
+        let token = read_token(file)?;
+        let joined = join(dir, &token, &wanted()?, addresses).await?;
+        tracing::info!(identity = %joined.identity, "joined by the token in join_token_file");
+    }
+    std::fs::remove_file(file).map_err(|source| {
+        let path = file.to_owned();
+        E::from(JoinError::UsedToken { path, source })
+    })
+}
+
+fn read_token(path: &Path) -> Result<Token, JoinError> {
     let text = std::fs::read_to_string(path).map_err(|source| JoinError::TokenFile {
         path: path.to_owned(),
         source,
