@@ -5,6 +5,7 @@
 use std::{
     io,
     net::SocketAddr,
+    os::fd::AsRawFd as _,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -12,6 +13,7 @@ use std::{
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use nix::sys::socket::{MsgFlags, recv};
 use paasta_process::listen::Cidr;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -139,6 +141,23 @@ pub struct PlainStream {
     heard: bool,
 }
 
+impl PlainStream {
+    /// Why nothing can be written. A TLS server answers plain text with an alert and closes: the
+    /// next write fails, and the alert may be unread yet.
+    fn unwritable(&self, error: io::Error) -> io::Error {
+        let mut first = [0; TLS_ALERT.len()];
+        // Past the runtime, which may not have seen that there is something to read.
+        let read = (!self.heard).then(|| {
+            let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+            recv(self.stream.as_raw_fd(), &mut first, flags)
+        });
+        match read {
+            Some(Ok(_)) if first == TLS_ALERT => io::Error::other(SpeaksTls(self.address)),
+            _ => error,
+        }
+    }
+}
+
 impl AsyncRead for PlainStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -164,7 +183,8 @@ impl AsyncWrite for PlainStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        written.map_err(|error| self.unwritable(error))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,7 +200,8 @@ impl AsyncWrite for PlainStream {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        written.map_err(|error| self.unwritable(error))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -230,5 +251,28 @@ mod tests {
         let error = stream.read(&mut [0; 16]).await.unwrap_err();
         assert!(error.to_string().contains("speaks TLS"), "{error}");
         server.await.unwrap();
+    }
+
+    /// The alert is unread when the write fails.
+    #[tokio::test]
+    async fn a_side_that_speaks_tls_is_named_by_a_write_as_well() {
+        use tokio::io::AsyncWriteExt as _;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let plain = PlainConnector::default();
+        let mut stream = plain.dial(&address.to_string()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        server.write_all(&[21, 3, 3, 0, 2, 2, 10]).await.unwrap();
+        drop(server);
+        let error = timeout(CONNECT, async {
+            loop {
+                if let Err(error) = stream.write_all(b"PRI * HTTP/2.0").await {
+                    return error;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let error = error.await.unwrap();
+        assert!(error.to_string().contains("speaks TLS"), "{error}");
     }
 }

@@ -239,13 +239,22 @@ fn writes() -> Vec<Row> {
             }),
         ),
         write("/paasta.v1.Joining/Renew", Vec::new()),
-        write("/paasta.v1.Tokens/Create", Vec::new()),
         write(
+            "/paasta.v1.Joining/RenewLate",
+            bytes(v1::RenewLateRequest {
+                certificate: "x".repeat(4 << 10),
+                nonce: vec![7; 32],
+                ..v1::RenewLateRequest::default()
+            }),
+        ),
+        write("/paasta.v1.Tokens/Create", Vec::new()),
+        // What is refused is in the answer, as for every verb of `Operate`.
+        read(
             "/paasta.v1.Tokens/Revoke",
-            bytes(v1::RevokeTokenRequest {
+            vec![bytes(v1::RevokeTokenRequest {
                 asker: asker(),
                 id: "abcd234".to_owned(),
-            }),
+            })],
         ),
         write("/paasta.v1.Members/Add", Vec::new()),
         write("/paasta.v1.Members/Promote", Vec::new()),
