@@ -9,7 +9,8 @@ use std::{
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use paasta_agent::command::{
-    ExplainArgs, ImagesArgs, JoinArgs, ReapArgs, RunArgs, explain, images, join, reap, run,
+    CheckArgs, ExplainArgs, ImagesArgs, JoinArgs, ReapArgs, RunArgs, check, explain, images, join,
+    reap, run,
 };
 use paasta_process::{
     chain::chain,
@@ -38,6 +39,8 @@ struct Cli {
 enum Verb {
     /// Run the agent until SIGTERM; its containers go on.
     Run(Box<RunArgs>),
+    /// Check what the agent needs here: configuration, certificate, ports, Docker, coordinators.
+    Check(Box<CheckArgs>),
     /// Get an identity of a cluster by a join token. The key is made here and stays here.
     Join(Box<JoinArgs>),
     /// Print the exact containers that an assignment leads to.
@@ -61,7 +64,9 @@ fn main() -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|()| obey(cli.command));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // What is wrong is printed already.
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             // The last words, also where logging could not begin.
             let _ = writeln!(io::stderr(), "paasta-agent: {}", chain(error.as_ref()));
@@ -70,20 +75,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn obey(command: Verb) -> anyhow::Result<()> {
+/// Does what the command says; whether all is well.
+fn obey(command: Verb) -> anyhow::Result<bool> {
+    let mut is_well = true;
     let said = match command {
-        Verb::Run(args) => return run(*args),
+        Verb::Run(args) => return run(*args).map(|()| true),
+        Verb::Check(args) => {
+            let (findings, can_run) = check(*args)?;
+            is_well = can_run;
+            findings
+        }
         Verb::Join(args) => join(*args)?,
         Verb::Explain(args) => explain(*args)?,
         Verb::Reap(args) => reap(*args)?,
         Verb::Images(args) => images(*args)?,
         Verb::Man { directory } => {
             return help::man(Cli::command(), &directory)
-                .with_context(|| format!("cannot write to {}", directory.display()));
+                .with_context(|| format!("cannot write to {}", directory.display()))
+                .map(|()| true);
         }
     };
     writeln!(io::stdout(), "{}", said.trim_end())?;
-    Ok(())
+    Ok(is_well)
 }
 
 #[cfg(test)]

@@ -263,3 +263,55 @@ fn what_can_not_be_understood_is_named() {
         assert!(words.contains(named), "{flag} {value}: {words}");
     }
 }
+
+#[test]
+fn check_names_what_is_missing_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let (can_run, out, words) = said(agent(&state, "check"));
+    // Without dockerd and coordinators the agent runs, and waits for them.
+    assert!(can_run, "{out}{words}");
+    for part in [
+        "✓ configuration  host host1",
+        "! certificate",
+        "! docker         /nonexistent/docker.sock: ",
+        "Next: systemctl start docker",
+        "! coordinator    coordinator 127.0.0.1:1 cannot be reached",
+        "paasta-agent join --token",
+    ] {
+        assert!(out.contains(part), "{part:?} in\n{out}");
+    }
+    let mut strict = agent(&state, "check");
+    strict.args(["--strict", "--json"]);
+    let (can_run, out, _) = said(strict);
+    assert!(!can_run, "{out}");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let docker = found.as_array().unwrap().iter();
+    let docker = docker.filter(|one| one["what"] == "docker" && one["verdict"] == "warning");
+    assert_eq!(docker.count(), 1, "{out}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (yaml, part) in [
+        (
+            format!("agent: {{http_listen: \"{address}\"}}\n"),
+            "is in use by ",
+        ),
+        ("agent: {port_range: 7}\n".to_owned(), "agent.port_range"),
+    ] {
+        let etc = dir.path().join("etc");
+        std::fs::create_dir_all(&etc).unwrap();
+        std::fs::write(etc.join("paasta.yaml"), yaml).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paasta-agent"));
+        command.args(["check", "--host-id", "host1", "--address", "10.0.0.1"]);
+        command.args(["--coordinators", "127.0.0.1:1"]);
+        command.arg("--config-dir").arg(&etc);
+        command.arg("--state-dir").arg(&state);
+        let (can_run, out, _) = said(command);
+        let bad = out.lines().find(|line| line.starts_with("✗ "));
+        assert!(
+            !can_run && bad.is_some_and(|line| line.contains(part)),
+            "{part}: {out}"
+        );
+    }
+}

@@ -51,6 +51,12 @@ enum Verb {
         "",
     ))]
     Run(Box<RunArgs>),
+    /// Check what the coordinator needs here: configuration, certificate, ports, directories, room.
+    #[command(after_help = examples(
+        &["paasta-coordinator check", "paasta-coordinator check --strict --json"],
+        "",
+    ))]
+    Check(Box<CheckArgs>),
     /// Read the configuration, say what is wrong with it, and exit with 1 if anything is.
     #[command(after_help = examples(
         &["paasta-coordinator check-config --config-dir /etc/paasta"],
@@ -107,11 +113,21 @@ struct RunArgs {
     log_format: telemetry::LogFormat,
 }
 
+/// The flags of `check`.
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    flags: command::check::Flags,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     private::keep();
     let result = match cli.command {
         Verb::Run(args) => start(*args),
+        Verb::Check(args) => return look(*args),
         Verb::CheckConfig(args) => check(*args),
         Verb::Init(args) => offline(command::init::run(*args)),
         Verb::Join(args) => offline(command::join::run(*args)),
@@ -123,13 +139,31 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{}", chain(error.as_ref()));
-            match error.downcast_ref::<RunError>() {
-                Some(error) if error.is_final() => ExitCode::from(FINAL),
-                _ => ExitCode::FAILURE,
-            }
-        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    tracing::error!("{}", chain(error.as_ref()));
+    match error.downcast_ref::<RunError>() {
+        Some(error) if error.is_final() => ExitCode::from(FINAL),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// `check`: what is wrong is printed, and is the exit code.
+fn look(args: CheckArgs) -> ExitCode {
+    let mut can_run = false;
+    let checked = offline(async {
+        let read =
+            system(args.run, Strictness::Warn).map(|(system, _, warnings)| (system, warnings));
+        can_run = command::check::run(args.flags, read).await?;
+        Ok(())
+    });
+    match checked {
+        Ok(()) if can_run => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => failed(&error),
     }
 }
 

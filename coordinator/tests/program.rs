@@ -148,3 +148,51 @@ fn check(root: &Path) -> usize {
     }
     files
 }
+
+#[test]
+fn check_names_what_is_missing_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, soa) = (dir.path().join("data"), dir.path().join("soa"));
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    let yaml = format!(
+        "cluster: prod\nsoa_dir: {}\ncoordinator: {{listen: \"127.0.0.1:0\", http_listen: off, data_dir: {}}}\n",
+        soa.display(),
+        data.display()
+    );
+    let at = config(dir.path(), &[("a.yaml", &yaml)]);
+    let output = coordinator(&at, "check").output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{out}");
+    for part in [
+        "✓ configuration    coordinator 1 of cluster prod",
+        "! certificate      this coordinator has none",
+        "others can read it",
+        &format!("Next: chmod 0700 {}", data.display()),
+        &format!("! yelpsoa-configs  {}: ", soa.display()),
+        "✓ git ",
+    ] {
+        assert!(out.contains(part), "{part:?} in\n{out}");
+    }
+    let strict = coordinator(&at, "check").arg("--strict").output().unwrap();
+    assert_eq!(strict.status.code(), Some(1));
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("--listen={}", taken.local_addr().unwrap());
+    let output = coordinator(&at, "check").arg(listen).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let holder = format!("(pid {})", std::process::id());
+    assert!(
+        output.status.code() == Some(1) && out.contains(&holder),
+        "{out}"
+    );
+
+    let at = config(
+        dir.path(),
+        &[("a.yaml", "cluster: prod\ncoordinator: {listen: 7}\n")],
+    );
+    let output = coordinator(&at, "check").output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(out.starts_with("✗ configuration  "), "{out}");
+}

@@ -1,5 +1,6 @@
 //! What `paasta-agent` can be told to do, one file each.
 
+mod check;
 mod explain;
 mod images;
 mod join;
@@ -8,6 +9,7 @@ mod reap;
 mod removal;
 mod run;
 
+pub use check::{CheckArgs, check};
 pub use explain::{ExplainArgs, explain};
 pub use images::{ImagesArgs, images};
 pub use join::{JoinArgs, join};
@@ -86,19 +88,22 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 impl ConfigArgs {
     /// The files, with the flags over them.
     fn load(self) -> anyhow::Result<SystemConfig> {
+        let (system, warnings) = self.read()?;
+        for warning in warnings {
+            tracing::warn!(%warning, "configuration");
+        }
+        Ok(system)
+    }
+
+    /// The same, and what is wrong with the files that is no error.
+    fn read(self) -> anyhow::Result<(SystemConfig, Vec<String>)> {
         let directory = config::directory(self.config_dir.as_deref());
         let named = self.config_dir.is_some() || directory.exists();
-        let mut system = match named {
-            true => {
-                let (system, warnings) = config::load(self.config_dir.as_deref(), Strictness::Warn)
-                    .context("the configuration cannot be used")?;
-                for warning in warnings {
-                    tracing::warn!(%warning, "configuration");
-                }
-                system
-            }
+        let (mut system, warnings) = match named {
+            true => config::load(self.config_dir.as_deref(), Strictness::Warn)
+                .context("the configuration cannot be used")?,
             // Flags alone will do.
-            false => SystemConfig::default(),
+            false => Default::default(),
         };
         let ours = &mut system.agent;
         ours.host_id = self.host_id.or(ours.host_id.take());
@@ -121,7 +126,8 @@ impl ConfigArgs {
             ours.coordinators = self.coordinators;
             ours.coordinators_given = true;
         }
-        Ok(system)
+        let warnings = warnings.iter().map(ToString::to_string).collect();
+        Ok((system, warnings))
     }
 }
 

@@ -432,7 +432,7 @@ fn moment(at: SystemTime) -> String {
 }
 
 /// A span in its largest whole unit.
-fn span(span: Duration) -> String {
+pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..=119 => format!("{seconds} s"),

@@ -4,6 +4,7 @@
 
 pub mod accept;
 pub mod authority;
+pub mod checkup;
 pub mod connect;
 pub mod context;
 pub mod credentials;

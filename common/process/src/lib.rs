@@ -5,6 +5,7 @@ pub mod accept;
 pub mod atomic_file;
 pub mod backoff;
 pub mod chain;
+pub mod checkup;
 pub mod child;
 pub mod clock;
 pub mod config;

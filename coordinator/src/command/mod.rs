@@ -1,6 +1,7 @@
 //! The verbs of `paasta-coordinator` that work on a data directory while no coordinator runs on it:
 //! what they take and what they say. What they do is in `paasta_coordinator::offline`.
 
+pub(crate) mod check;
 pub(crate) mod init;
 pub(crate) mod join;
 pub(crate) mod place;
