@@ -8,13 +8,17 @@ export CARGO_TERM_COLOR ?= auto
 
 # Test programs that need nothing but this machine's files and loopback.
 QUIET := balancing cli identity links soa soak cluster store bad_hosts bounces endpoints newer paced placement program properties proxies replication screens steps upkeep tidy reference
-# Faults on real coordinators: root, for mount namespaces.
-HOSTILE := hostile
-# Those that need Docker and root.
-REAL := adoption binary control docker demo e2e hosts limits packages prometheus proxy tls joining exec intruder
+# Faults on real coordinators: root, for mount namespaces; and what loads them to their limits. They
+# measure times, and run alone.
+HOSTILE := hostile limits
+# Those that need Docker and root. In continuous integration two lines of them run side by side: those
+# that measure times one after the other, and those that wait most of theirs.
+TIMED := demo e2e hosts
+WAITING := adoption binary control docker exec intruder joining packages prometheus proxy tls
+REAL := $(TIMED) $(WAITING)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt spell lint unit test test-one install bench sim planted hostile cases e2e demo demo-down dist docs schemas reference fix
+.PHONY: help build check fmt spell lint unit test test-one install bench sim planted hostile cases e2e e2e-timed e2e-waiting demo demo-down dist docs schemas reference fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +45,7 @@ unit:
 	$(CARGO) test --workspace --locked --lib --bins $(QUIET:%=--test %)
 
 test: install ## Everything that continuous integration runs, Docker included; logs and times in target/stages
-	@tests/stages.sh fmt spell lint unit hostile e2e+planted+sim+docs
+	@tests/stages.sh fmt spell lint unit hostile e2e-timed,e2e-waiting+planted+sim+docs
 
 # `make test-one T=spread`, `make test-one T=failures P=e2e`; what needs Docker needs root.
 test-one: ## The tests whose names contain T; P is a test program, all of them without it
@@ -61,7 +65,7 @@ sim: ## Simulate whole clusters in virtual time: SEEDS seeds from SEED on
 planted: ## Show that the simulation repeats itself and finds a planted fault for each invariant
 	$(CARGO) test --workspace --locked --test sim
 
-hostile: build ## Faults on three real coordinators under a check of linearizability; prints what each costs (root)
+hostile: build ## Faults on three real coordinators under a check of linearizability, and their limits (root)
 	$(CARGO) test --workspace --locked $(HOSTILE:%=--test %) -- --nocapture --test-threads=1
 
 # The column of names; a word is part of one test's name only.
@@ -71,6 +75,13 @@ cases: build ## The cases from real life (tests/cases.txt), each with its right 
 
 e2e: build ## The tests on real processes, hosts and Docker (root)
 	$(CARGO) test --workspace --locked $(REAL:%=--test %) -- --test-threads=1
+
+# The two lines of it that `make test` runs side by side.
+e2e-timed: build
+	$(CARGO) test --workspace --locked $(TIMED:%=--test %) -- --test-threads=1
+
+e2e-waiting: build
+	$(CARGO) test --workspace --locked $(WAITING:%=--test %) -- --test-threads=2
 
 dist: ## Make the Debian packages, the static tarball, the SBOM and checksums, in target/dist/out
 	deploy/packages/dist.sh
