@@ -40,7 +40,7 @@ Emergencies:   emergency-stop, emergency-start, emergency-restart, emergency-sca
 Pipeline:      check, cook-image, itest, security-check, push-to-registry, pipeline
 Coordinators:  cluster, coordinator, token, settings, snapshot, generate-deployments
 New services:  new-service, validate, plan, local-run
-This program:  context, completions, man, version, help
+This program:  context, config, completions, man, version, help
 
 {options}
 {after-help}";
@@ -160,6 +160,9 @@ pub enum Command {
     /// Show and change the operators' settings that decide what a container is
     #[command(subcommand)]
     Settings(cmd::settings::Command),
+    /// Show the system configuration of this machine, and where each setting is given
+    #[command(subcommand)]
+    Config(cmd::config::Command),
     /// Show, choose, add and remove contexts: how each cluster is reached
     #[command(subcommand)]
     Context(cmd::context::Command),
@@ -265,22 +268,26 @@ impl Args {
         let args = Self::from_arg_matches(&matches);
         let mut args = args.map_err(|error| error.format(&mut Self::command()))?;
         args.global.settle(&matches);
-        args.settle_timeout()?;
+        args.settle_timeout(&matches)?;
         Ok(args)
     }
 }
 
 impl Args {
-    /// Gives `--timeout` its meaning: as by PaaSTA, for some verbs it is how long they wait.
-    fn settle_timeout(&mut self) -> Result<(), clap::Error> {
+    /// Gives `--timeout` its meaning: as by PaaSTA, for some verbs it is how long they wait, unless
+    /// their own option says that.
+    fn settle_timeout(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         if !self.global.timeout_given {
             return Ok(());
         }
+        let verb = matches.subcommand().map(|(_, verb)| verb);
+        let own = |name| verb.and_then(|verb| verb.value_source(name));
+        let waits_by = |name| own(name) != Some(ValueSource::CommandLine);
         let given = self.global.timeout;
         let wait = match &mut self.command {
-            Command::MarkForDeployment(args) => &mut args.patience.within,
-            Command::WaitForDeployment(args) => &mut args.patience.within,
-            Command::Itest(args) => &mut args.limit,
+            Command::MarkForDeployment(args) if waits_by("within") => &mut args.patience.within,
+            Command::WaitForDeployment(args) if waits_by("within") => &mut args.patience.within,
+            Command::Itest(args) if waits_by("limit") => &mut args.limit,
             _ if given > TIMEOUT_MAX => {
                 let message = "--timeout: give a time between 1ms and 1h";
                 return Err(Self::command().error(ErrorKind::ValueValidation, message));
@@ -409,6 +416,15 @@ mod tests {
         match waits.command {
             Command::WaitForDeployment(args) => {
                 assert_eq!(args.patience.within, Duration::from_secs(7_200));
+            }
+            other => panic!("{other:?}"),
+        }
+        let both = read("paasta --timeout 30 wait-for-deployment -s a -l b -k c -t 25");
+        let both = both.expect("a wait");
+        assert_eq!(both.global.timeout, Duration::from_secs(30));
+        match both.command {
+            Command::WaitForDeployment(args) => {
+                assert_eq!(args.patience.within, Duration::from_secs(25));
             }
             other => panic!("{other:?}"),
         }

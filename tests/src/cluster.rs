@@ -190,6 +190,33 @@ impl Cluster {
         self.dir.join("config")
     }
 
+    /// That of the agent of host `index`.
+    fn agent_config_dir(&self, index: usize) -> PathBuf {
+        let own = self.dir.join(format!("config-{index}"));
+        if own.exists() {
+            return own;
+        }
+        self.config_dir()
+    }
+
+    /// Gives the agent of host `index` a configuration of its own: what all have, and these lines. It
+    /// counts from its next start on.
+    pub fn configure_agent(&self, index: usize, lines: &str) -> Result<()> {
+        let own = self.dir.join(format!("config-{index}"));
+        fs::create_dir_all(&own)?;
+        for file in fs::read_dir(self.config_dir())? {
+            let file = file?;
+            fs::copy(file.path(), own.join(file.file_name()))?;
+        }
+        fs::write(own.join("zz-own.yaml"), lines)?;
+        Ok(())
+    }
+
+    /// The directory of what a test of this cluster makes.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Starts coordinator `id`; fails when it runs.
     pub fn start_coordinator(&mut self, id: usize) -> Result<()> {
         ensure!(
@@ -242,7 +269,7 @@ impl Cluster {
         vec![
             self.program("paasta-agent").display().to_string(),
             verb.to_owned(),
-            format!("--config-dir={}", self.config_dir().display()),
+            format!("--config-dir={}", self.agent_config_dir(index).display()),
             format!("--host-id={host_id}"),
             format!("--address={}", host.ip),
             format!("--docker-socket={}", host.socket.display()),

@@ -9,6 +9,8 @@
 
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/balanced.rs"]
+mod balanced;
 #[path = "e2e/claims.rs"]
 mod claims;
 #[path = "e2e/clocks.rs"]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use paasta_common::config::SystemConfig;
-use paasta_process::config::{self, Strictness};
+use paasta_process::config::{self as files, Strictness};
 use serde::Serialize;
 
 use crate::{
@@ -28,6 +28,7 @@ pub mod check_replication;
 pub mod cleanup;
 pub mod cluster;
 pub mod completions;
+pub mod config;
 pub mod context;
 pub mod cook_image;
 pub mod coordinator;
@@ -117,6 +118,7 @@ pub async fn run(command: args::Command, context: &mut Context) -> anyhow::Resul
         args::Command::Auth(command) => auth::run(command, context).await,
         args::Command::Login(args) => login::run(&args, context).await,
         args::Command::Audit(args) => audit::run(&args, context).await,
+        args::Command::Config(command) => config::run(&command, context),
         args::Command::Context(command) => context::run(command, context),
         args::Command::Cluster(command) => cluster::run(command, context).await,
         args::Command::Coordinator(command) => coordinator::run(command, context).await,
@@ -178,10 +180,10 @@ impl Context {
     /// The directory that was named is not there, or a file in it is wrong.
     pub fn system(&self) -> anyhow::Result<SystemConfig> {
         let given = self.global.config_dir.as_deref();
-        if given.is_none() && !config::directory(None).exists() {
+        if given.is_none() && !files::directory(None).exists() {
             return Ok(SystemConfig::default());
         }
-        let (system, warnings) = config::load(given, Strictness::Warn)?;
+        let (system, warnings) = files::load(given, Strictness::Warn)?;
         for warning in warnings {
             self.note(&warning.to_string());
         }

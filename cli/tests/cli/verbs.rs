@@ -46,6 +46,7 @@ pub(crate) const VERBS: &[(&str, &[&str])] = &[
     ("audit", &["", "--refused --about SERVICE"]),
     ("settings diff", &["", "--from 1"]),
     ("settings apply", &["--from 1 --yes"]),
+    ("config show", &["", "--all --origin"]),
     ("context list", &[""]),
     ("context show", &["", "--json"]),
     ("context use", &["demo"]),

@@ -91,6 +91,23 @@ pub fn load(
     given: Option<&Path>,
     strictness: Strictness,
 ) -> Result<(SystemConfig, Vec<Problem>), ConfigError> {
+    let (merged, mut problems) = merged(given)?;
+    let (config, mut found) = SystemConfig::decode(&merged);
+    problems.append(&mut found);
+    let fatal =
+        |problem: &Problem| strictness == Strictness::Strict || problem.severity == Severity::Error;
+    match problems.iter().any(fatal) {
+        true => Err(ConfigError::Problems(Problems(problems))),
+        false => Ok((config, problems)),
+    }
+}
+
+/// What the files say together, each value with its place, and what is wrong with the files. What
+/// the values mean is not looked at.
+///
+/// # Errors
+/// [`ConfigError::Directory`] when the directory cannot be read.
+pub fn merged(given: Option<&Path>) -> Result<(Node, Vec<Problem>), ConfigError> {
     let directory = directory(given);
     let mut files = Vec::new();
     find(&directory, 0, &mut files).map_err(|source| ConfigError::Directory {
@@ -109,14 +126,7 @@ pub fn load(
             Err(problem) => problems.push(problem),
         }
     }
-    let (config, mut found) = SystemConfig::decode(&merged);
-    problems.append(&mut found);
-    let fatal =
-        |problem: &Problem| strictness == Strictness::Strict || problem.severity == Severity::Error;
-    match problems.iter().any(fatal) {
-        true => Err(ConfigError::Problems(Problems(problems))),
-        false => Ok((config, problems)),
-    }
+    Ok((merged, problems))
 }
 
 /// A machine belongs to one cluster: a second file that says which is one too many, even if the

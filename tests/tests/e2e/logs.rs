@@ -65,6 +65,7 @@ impl Follower {
             .args(["--coordinators", &coordinators.join(",")])
             .args(["logs", "-s", "hello", "-i", "main,worker", "-f", "--json"])
             .args(["--component", "stdout,stderr", "-n", "1000"])
+            .env("PAASTA_INSECURE_TEST_NETWORK", cluster.network())
             .stdin(Stdio::null())
             .stdout(File::create(&out)?)
             .stderr(File::create(&notes)?)
