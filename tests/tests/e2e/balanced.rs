@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use paasta_proto::v1::InstanceStatus;
 use paasta_tests::cluster::Cluster;
 use paasta_tests::run::{eventually, text};
 
@@ -51,7 +52,7 @@ fn balance(story: &Story, cluster: &mut Cluster) -> Result<()> {
             run.display()
         );
         cluster.configure_agent(host, &lines)?;
-        cluster.stop_agent(host)?;
+        cluster.kill_agent(host)?;
         cluster.start_agent(host)?;
     }
     Ok(())
@@ -76,7 +77,9 @@ fn bounce(story: &Story, cluster: &mut Cluster) -> Result<usize> {
     for at in 1..=count {
         story.phase(&format!("bounce {at} of {count}"));
         let before = ids(cluster, MAIN)?;
-        cluster.service.release()?;
+        let sha = cluster.service.release()?;
+        let wanted = |status: &InstanceStatus| status.git_sha == sha;
+        cluster.wait_until(SOON, MAIN, "the new version", wanted)?;
         match at % 4 {
             2 => restart_agents(story, cluster)?,
             3 => lose_the_leader(story, cluster)?,
