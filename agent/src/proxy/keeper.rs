@@ -8,7 +8,7 @@ mod tests;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use paasta_agent_core::proxy::{
-    config::{Problems, ProxySettings, servable},
+    config::{Problems, ProxyProblemKind, ProxySettings, servable},
     plan::Memory,
     report::report,
     seen::{Processes, Seen},
@@ -251,7 +251,10 @@ impl Keeper {
                 .as_ref()
                 .is_none_or(|base| !Arc::ptr_eq(base, &newest))
         {
-            (self.announced, self.unreachable) = standing::servers_of(&newest);
+            let (announced, unreachable) = standing::servers_of(&newest);
+            let before = std::mem::replace(&mut self.announced, announced);
+            self.unreachable = unreachable;
+            self.release(&before);
             self.base = Some(newest);
             self.is_fresh = true;
             self.overlaid = None;
@@ -267,6 +270,18 @@ impl Keeper {
             self.rendered.forget();
         }
         self.changed();
+    }
+
+    /// What HAProxy refused is tried again once it is announced otherwise.
+    fn release(&mut self, before: &Wanted) {
+        let (before, now) = (&before.namespaces, &self.announced.namespaces);
+        let refused = self.refused.len();
+        self.refused.retain(|name, problem| {
+            problem.kind != ProxyProblemKind::Refused || before.get(name) == now.get(name)
+        });
+        if self.refused.len() != refused {
+            self.rendered.forget();
+        }
     }
 
     /// What plan and report depend on is not as it was.
@@ -443,7 +458,10 @@ impl Keeper {
             .extend(self.seen.frontends.iter().map(|(_, port)| *port));
         let fresh = served.filter(|(_, port)| !self.mine.contains(port));
         let refused = &self.refused;
-        let untested = fresh.filter(|(name, _)| due || !refused.contains_key(name));
+        let untested = fresh.filter(|(name, _)| match refused.get(name) {
+            Some(problem) => due && problem.kind != ProxyProblemKind::Refused,
+            None => true,
+        });
         let untested: Vec<(Namespace, u16)> = untested.collect();
         let found = ports::taken(&self.settings.addresses, untested.iter().cloned());
         for (name, _) in &untested {

@@ -53,6 +53,27 @@ fn set(number: u64) -> EndpointSet {
     }
 }
 
+/// The same with a namespace that HAProxy does not have yet, at this port.
+fn with_new(number: u64, port: u16) -> EndpointSet {
+    let mut set = set(number);
+    let options = NamespaceOptions {
+        proxy_port: Some(port),
+        ..NamespaceOptions::default()
+    };
+    let namespace = NamespaceSet {
+        options: Arc::new(options),
+        endpoints: BTreeMap::new(),
+    };
+    let name = "new.main".parse().unwrap();
+    set.namespaces.insert(name, Arc::new(namespace));
+    set
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 fn own(health: Option<Health>) -> Arc<View> {
     let report = |health| ReplicaReport {
         id: ReplicaId(1),
@@ -225,4 +246,46 @@ async fn an_idle_keeper_renders_once() {
     assert!(scene.keeper.job.is_some(), "the file is written");
     // While that is under way, and after it, nothing is rendered again.
     assert_eq!((scene.rounds(20).await, scene.state()), (2, (Some(3), 1)));
+}
+
+#[tokio::test]
+async fn a_namespace_that_haproxy_refuses_is_left_out_until_it_is_another_one() {
+    let dir = tempfile::Builder::new().prefix("kp").tempdir().unwrap();
+    let mut scene = scene(dir.path());
+    let (name, port): (Namespace, u16) = ("new.main".parse().unwrap(), free_port());
+    scene.sets.send_replace(Some(Arc::new(with_new(2, port))));
+    scene.rounds(1).await;
+    let rendered = |scene: &mut Scene| {
+        let keeper = &mut scene.keeper;
+        let config = keeper
+            .rendered
+            .of(&keeper.settings, &keeper.wanted, &keeper.refused);
+        config.text.contains("frontend new.main")
+    };
+    assert!(scene.keeper.job.is_some() && rendered(&mut scene));
+    let refused = |blamed| JobEnd {
+        written: None,
+        reload: true,
+        processes: None,
+        failure: Some("parsing [haproxy.cfg.new:40]".to_owned()),
+        blamed,
+    };
+    scene.keeper.job = None;
+    scene.keeper.job_ended(refused(Some(name.clone())));
+    // Looks at ports and newer sets that have it as it is change nothing.
+    for number in 3..6 {
+        scene
+            .sets
+            .send_replace(Some(Arc::new(with_new(number, port))));
+        scene.rounds(2).await;
+        scene.keeper.ports_at = None;
+        let kind = scene.keeper.problems.get(&name).map(|problem| problem.kind);
+        assert_eq!(kind, Some(ProxyProblemKind::Refused));
+        assert!(!rendered(&mut scene));
+    }
+    scene
+        .sets
+        .send_replace(Some(Arc::new(with_new(6, free_port()))));
+    scene.rounds(1).await;
+    assert!(!scene.keeper.problems.contains_key(&name) && rendered(&mut scene));
 }
