@@ -19,6 +19,7 @@ use paasta_common::time::Timestamp;
 use paasta_process::{atomic_file, chain::chain};
 use parking_lot::Mutex;
 use serde::Deserialize;
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::agent::Handle;
 
@@ -33,7 +34,10 @@ const STATE_HEADER: &str = "x-haproxy-server-state";
 #[derive(Clone)]
 pub struct Hacheck {
     agent: Handle,
+    /// Held for moments only: checks read it.
     spool: Arc<Mutex<Spool>>,
+    /// Held by the one change that is written.
+    writing: Arc<AsyncMutex<()>>,
     file: PathBuf,
 }
 
@@ -57,6 +61,7 @@ impl Hacheck {
         Self {
             agent,
             spool: Arc::new(Mutex::new(spool)),
+            writing: Arc::default(),
             file,
         }
     }
@@ -94,14 +99,15 @@ impl Hacheck {
         judge(&view.reports, &self.spool.lock(), &service, port, now)
     }
 
-    /// Changes the spool and writes it, all of it or nothing.
-    fn change(&self, service: String, port: u16, form: Form) -> Answer {
+    /// Changes the spool and writes it, all of it or nothing. Once it is begun, it is done also for a
+    /// caller that goes away.
+    async fn change(&self, service: String, port: u16, form: Form) -> Answer {
         let Ok(service) = CheckedService::try_from(service) else {
             return bad("the name of the service");
         };
+        let writing = Arc::clone(&self.writing).lock_owned().await;
         let now = self.agent.clock.now();
-        let mut held = self.spool.lock();
-        let mut next = held.clone();
+        let mut next = self.spool.lock().clone();
         next.expire(now);
         let changed = match (form.status.as_str(), form.reason) {
             ("up", _) => {
@@ -124,13 +130,25 @@ impl Hacheck {
         if let Err(error) = changed {
             return refused(503, error.to_string());
         }
+        let hacheck = self.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let _writing = writing;
+            hacheck.write(next)
+        });
+        written
+            .await
+            .unwrap_or_else(|error| refused(500, error.to_string()))
+    }
+
+    /// Replaces the file, then the spool that checks read.
+    fn write(&self, next: Spool) -> Answer {
         let bytes = match serde_json::to_vec(&next) {
             Ok(bytes) => bytes,
             Err(error) => return refused(500, error.to_string()),
         };
         match atomic_file::write(&self.file, &bytes, 0o600) {
             Ok(_) => {
-                *held = next;
+                *self.spool.lock() = next;
                 refused(200, String::new())
             }
             Err(error) => refused(500, chain(&error)),
@@ -212,7 +230,72 @@ async fn set(
     let form = form.and_then(|form| format!("/?{form}").parse::<Uri>().ok());
     let form = form.and_then(|uri| Query::<Form>::try_from_uri(&uri).ok());
     respond(match form {
-        Some(Query(form)) => hacheck.change(service, port, form),
+        Some(Query(form)) => hacheck.change(service, port, form).await,
         None => bad("a form without status"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::tests::World;
+
+    fn form(reason: &str) -> Form {
+        Form {
+            status: "down".to_owned(),
+            reason: Some(reason.to_owned()),
+            expiration: None,
+            creation: None,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn changes_at_the_same_time_are_all_kept_and_are_all_in_the_file() {
+        let world = World::new();
+        let hacheck = Hacheck::new(world.agent.handle.clone(), world.dir.path());
+        let changes = (1..=20).map(|port| {
+            let hacheck = hacheck.clone();
+            tokio::spawn(async move {
+                let answer = hacheck.change("web.main".to_owned(), port, form("later"));
+                answer.await.status
+            })
+        });
+        let changes: Vec<_> = changes.collect();
+        for change in changes {
+            assert_eq!(change.await.unwrap(), 200);
+        }
+        let service = CheckedService::try_from("web.main".to_owned()).unwrap();
+        let now = hacheck.agent.clock.now();
+        let held = read(&hacheck.file).unwrap();
+        for port in 1..=20 {
+            assert_eq!(
+                spooled(&hacheck.spool.lock(), &service, port, now).status,
+                503
+            );
+            assert_eq!(spooled(&held, &service, port, now).status, 503);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn checks_are_answered_while_a_change_is_written_and_a_change_without_its_file_is_none() {
+        let world = World::new();
+        let hacheck = Hacheck::new(world.agent.handle.clone(), world.dir.path());
+        // One that is being written.
+        let writing = Arc::clone(&hacheck.writing).lock_owned().await;
+        let next = hacheck.change("web.main".to_owned(), 1, form("later"));
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(50), next).await;
+        assert!(waited.is_err(), "it waits for its turn");
+        let checked = hacheck.check("web.main".to_owned(), 1, &HeaderMap::new());
+        assert_eq!(checked.status, 503, "{}", checked.text);
+        drop(writing);
+        // The file's place is taken by a directory.
+        std::fs::create_dir(&hacheck.file).unwrap();
+        let answer = hacheck
+            .change("web.main".to_owned(), 1, form("later"))
+            .await;
+        assert_eq!(answer.status, 500, "{}", answer.text);
+        let service = CheckedService::try_from("web.main".to_owned()).unwrap();
+        let now = hacheck.agent.clock.now();
+        assert_eq!(spooled(&hacheck.spool.lock(), &service, 1, now).status, 200);
+    }
 }

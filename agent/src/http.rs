@@ -1,7 +1,7 @@
 //! What an agent says over HTTP: `/metrics`, `/healthz`, `/readyz`. It reads only. Which callers may
 //! have which path is one table; what is not in it is answered to none.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -12,15 +12,14 @@ use axum::{
 };
 use paasta_common::report::{HostPart, Runtime};
 use paasta_identity::{
-    Role, Tls,
-    accept::{HandshakeLimits, SecureAcceptor},
-    web::{Access, Door, Row},
+    Role,
+    web::{Access, Door, Endpoint, Row},
 };
 use paasta_process::{
     accept::Open,
-    http::{self, HttpAddress, Problem, text},
+    http::{Problem, text},
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -60,39 +59,16 @@ pub struct Api {
     pub door: Door,
 }
 
-/// The endpoint: where it is, and with what it is served.
-pub struct Endpoint {
-    /// What is listened on.
-    pub listener: TcpListener,
-    /// As it was configured.
-    pub at: HttpAddress,
-    /// Connections for which there are file descriptors.
-    pub room: usize,
-    /// TLS of this agent, where it has some.
-    pub tls: Option<Tls>,
-    /// The file of bearer tokens.
-    pub tokens: Option<PathBuf>,
-}
-
-impl Endpoint {
-    /// Serves the paths until `shutdown`.
-    pub async fn serve(self, mut api: Api, shutdown: CancellationToken) {
-        let acceptor = http::acceptor(self.listener, self.room, api.metrics.connections());
-        api.connections.push(acceptor.open());
-        let Some(tls) = self.tls else {
-            return http::serve(acceptor, api.router(), shutdown).await;
-        };
-        api.door = Door::new(self.at.secure, ROWS, &tls, self.tokens);
-        api.door.check().await;
-        match self.at.secure {
-            true => {
-                let (limits, counts) = (HandshakeLimits::default(), api.metrics.handshakes());
-                let secure = SecureAcceptor::new(acceptor, tls, limits, counts.clone()).http();
-                http::serve(secure, api.router(), shutdown).await;
-            }
-            false => http::serve(acceptor, api.router(), shutdown).await,
-        }
-    }
+/// Serves the paths until `shutdown`.
+pub async fn serve(endpoint: Endpoint, mut api: Api, shutdown: CancellationToken) {
+    let metrics = api.metrics.clone();
+    let counts = (metrics.connections(), metrics.handshakes().clone());
+    let router = move |open, door| {
+        api.connections.push(open);
+        api.door = door;
+        api.router()
+    };
+    endpoint.serve(ROWS, counts, router, shutdown).await;
 }
 
 impl Api {

@@ -33,15 +33,8 @@ pub fn view() -> View {
     }
 }
 
-/// Writes to standard output. A reader that went away, as in `paasta list | head`, is no failure.
-///
-/// # Errors
-/// Any other reason why nothing can be written.
-pub fn print(text: &str) -> io::Result<()> {
-    print_on(text).map(drop)
-}
-
-/// The same, and says whether anybody still reads.
+/// Writes to standard output, and returns whether it is still read. A reader that went away, as in
+/// `paasta list | head`, is no failure.
 ///
 /// # Errors
 /// Any other reason why nothing can be written.

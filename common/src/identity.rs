@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ClusterName, HostId};
+use crate::{
+    id::{ClusterName, HostId},
+    text::beginning,
+};
 
 /// The scheme of the text.
 const SCHEME: &str = "paasta://";
@@ -165,7 +168,7 @@ impl FromStr for Identity {
 
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let refused = |rule: String| IdentityError {
-            text: text.chars().take(TEXT_BYTES_MAX).collect(),
+            text: beginning(text, TEXT_BYTES_MAX).to_owned(),
             rule,
         };
         if text.len() > TEXT_BYTES_MAX {

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::text::beginning;
+
 /// The longest reference without its tag and digest, in bytes, as Docker bounds it.
 pub const NAME_MAX: usize = 255;
 /// The longest tag, in bytes.
@@ -54,7 +56,7 @@ impl ImageName {
     /// The first rule of the grammar that the text breaks.
     pub fn new(text: &str) -> Result<Self, ImageNameError> {
         let refuse = |why| ImageNameError {
-            shown: text.chars().take(SHOWN_MAX).collect(),
+            shown: beginning(text, SHOWN_MAX).to_owned(),
             why,
         };
         let digest = text.find('@').map(|at| at + 1);
@@ -158,7 +160,7 @@ impl Registry {
     pub fn new(text: &str) -> Result<Self, ImageNameError> {
         let trimmed = text.strip_suffix('/').unwrap_or(text);
         let refuse = |why| ImageNameError {
-            shown: text.chars().take(SHOWN_MAX).collect(),
+            shown: beginning(text, SHOWN_MAX).to_owned(),
             why,
         };
         if trimmed.contains('@') || trimmed.is_empty() {

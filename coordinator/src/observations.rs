@@ -120,7 +120,7 @@ impl Observations {
     /// Takes in how far the clock of the host is ahead of this one, milliseconds; negative when it
     /// is behind.
     pub fn clock(&self, host: &HostId, session: u64, ahead_ms: i64) {
-        if self.sessions.lock().newest.get(host) != Some(&session) {
+        if !self.is_newest(host, session) {
             return;
         }
         let mut observed = self.observed.write();
@@ -150,7 +150,7 @@ impl Observations {
     /// Whether the host has a load balancer. What it had in effect for another session is unknown:
     /// it answers anew.
     pub fn subscribe(&self, host: &HostId, session: u64, takes_endpoints: bool) {
-        if self.sessions.lock().newest.get(host) != Some(&session) {
+        if !self.is_newest(host, session) {
             return;
         }
         if let Some(known) = self.observed.write().hosts.get_mut(host) {
@@ -161,7 +161,7 @@ impl Observations {
     /// Endpoints were sent to the host: the last message of number `sent`, none when there was none
     /// in this call, and nothing is left up to the number `looked`.
     pub fn sent(&self, host: &HostId, session: u64, sent: Option<u64>, looked: Option<u64>) {
-        if self.sessions.lock().newest.get(host) != Some(&session) {
+        if !self.is_newest(host, session) {
             return;
         }
         let mut observed = self.observed.write();
@@ -181,7 +181,7 @@ impl Observations {
         (report, leader): (ProxyReport, (u64, u64)),
         now: Timestamp,
     ) -> bool {
-        if self.sessions.lock().newest.get(host) != Some(&session) {
+        if !self.is_newest(host, session) {
             return false;
         }
         let mut observed = self.observed.write();
@@ -258,7 +258,7 @@ impl Observations {
 
     /// The session ended; the lease runs on.
     pub fn disconnect(&self, host: &HostId, session: u64) {
-        if self.sessions.lock().newest.get(host) != Some(&session) {
+        if !self.is_newest(host, session) {
             return;
         }
         if let Some(known) = self.observed.write().hosts.get_mut(host) {
@@ -277,7 +277,7 @@ impl Observations {
         now: Timestamp,
         change: impl FnOnce(&mut HostObserved) -> Vec<ReplicaId>,
     ) -> bool {
-        if self.sessions.lock().newest.get(host) != Some(&session) {
+        if !self.is_newest(host, session) {
             return false;
         }
         let mut observed = self.observed.write();
@@ -312,6 +312,11 @@ impl Observations {
         drop(touched);
         self.notify();
         true
+    }
+
+    /// Whether no newer session of the host has taken this one's place.
+    fn is_newest(&self, host: &HostId, session: u64) -> bool {
+        self.sessions.lock().newest.get(host) == Some(&session)
     }
 
     fn notify(&self) {

@@ -6,10 +6,14 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use futures_util::stream;
 use paasta_common::id::ClusterName;
-use paasta_identity::{tls::Expiry, web::Door};
+use paasta_identity::{
+    tls::Expiry,
+    web::{Door, Endpoint},
+};
 use paasta_process::{
     clock::{Clock, SystemClock},
-    http, private, shutdown,
+    http::BindError,
+    private, shutdown,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
@@ -18,7 +22,7 @@ use tonic::transport::server::Connected;
 
 use crate::{
     audit::Audit,
-    http::{Api, Endpoint},
+    http::{self, Api},
     keeper::fetch::KeyFetcher,
     leader::Leader,
     machine::ClusterMachine,
@@ -82,7 +86,7 @@ pub enum RunError {
     },
     /// The HTTP endpoint.
     #[error(transparent)]
-    Http(#[from] http::BindError),
+    Http(#[from] BindError),
     /// The audit log cannot be begun.
     #[error("cannot start the thread that writes the audit log")]
     Audit {
@@ -129,13 +133,11 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     })?;
     let listener = bind(options.listen).await?;
     let http = match options.http_listen {
-        Some(at) => Some(Endpoint {
-            listener: http::bind(at.address).await?,
-            at,
-            room: options.http_room,
-            tls: options.tls.as_ref().map(|(tls, _)| tls.clone()),
-            tokens: options.http_tokens.clone(),
-        }),
+        Some(at) => {
+            let tls = options.tls.as_ref().map(|(tls, _)| tls.clone());
+            let tokens = options.http_tokens.clone();
+            Some(Endpoint::bind(at, options.http_room, tls, tokens).await?)
+        }
         None => None,
     };
     let http_listen = http
@@ -147,7 +149,7 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     let (tls, renews) = (options.tls.clone(), options.keeper.is_used());
     let coordinator = Coordinator::start(options, Arc::new(SystemClock), shutdown.clone()).await?;
     let metrics = coordinator.leader.metrics.clone();
-    let (counts, handshakes) = (metrics.connections().clone(), metrics.handshakes().clone());
+    let counts = metrics.connections().clone();
     let renewing = tls.clone().filter(|_| renews).map(|own| {
         let consensus = coordinator.services.consensus.clone();
         renewing::start(own, metrics.meters(), consensus)
@@ -166,7 +168,7 @@ async fn run_to_the_end(options: Options, shutdown: CancellationToken) -> Result
     let incoming = stream::select(incoming, local);
     let reading = async {
         if let Some(http) = http {
-            http.serve(api, &counts, handshakes, shutdown).await;
+            http::serve(http, api, shutdown).await;
         }
     };
     let beating = tokio::spawn(metrics.beat());

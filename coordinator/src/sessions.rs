@@ -11,7 +11,8 @@ use std::{
 };
 
 use paasta_common::{
-    assignment::Assignment, host::HostInfo, id::HostId, report::HostReport, time::Timestamp,
+    assignment::Assignment, host::HostInfo, id::HostId, report::HostReport, text::beginning,
+    time::Timestamp,
 };
 use paasta_coordinator_core::{
     claim::claim,
@@ -260,7 +261,7 @@ impl Sessions {
             return Err(RpcError::Uninitialized.into());
         };
         if !hello.cluster.is_empty() && hello.cluster != ours.name.as_str() {
-            let theirs: String = hello.cluster.chars().take(NAME_SHOWN).collect();
+            let theirs = beginning(&hello.cluster, NAME_SHOWN);
             let text = format!(
                 "its configuration names cluster {theirs:?}, and this is cluster {}: correct `cluster` or `agent.coordinators` there",
                 ours.name

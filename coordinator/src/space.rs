@@ -260,9 +260,8 @@ impl SpaceWatch {
     }
 
     async fn ask_all(&self, status: &RaftStatus) {
-        let members = status.voters.iter().chain(&status.learners);
-        let others = members.filter(|(id, _)| **id != status.node_id);
-        let asking = others.map(|(id, address)| self.ask(*id, address));
+        let others = status.addresses().filter(|(id, _)| *id != status.node_id);
+        let asking = others.map(|(id, address)| self.ask(id, address));
         for (id, room) in futures_util::future::join_all(asking).await {
             if let Some(room) = room {
                 let mut known = self.rooms.inner.known.write();

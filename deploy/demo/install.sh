@@ -41,12 +41,10 @@ explain_and_fail() {
 }
 
 install_packages() {
-    local had_registry=no
-    local had_prometheus=no
-    local had_haproxy=no
-    ! command -v docker-registry >/dev/null || had_registry=yes
-    ! command -v prometheus >/dev/null || had_prometheus=yes
-    ! command -v haproxy >/dev/null || had_haproxy=yes
+    local daemon new=()
+    for daemon in docker-registry prometheus haproxy; do
+        command -v "$daemon" >/dev/null || new+=("$daemon")
+    done
     say "installing: $(tr '\n' ' ' <<<"$1")"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q >&2
@@ -54,17 +52,12 @@ install_packages() {
     apt-get install -q -y --no-install-recommends $1 >&2
     # From Debian 13 on the client is a package of its own.
     command -v docker >/dev/null || apt-get install -q -y --no-install-recommends docker-cli >&2 || true
-    # The package starts one on every address; the tests run their own.
-    if [[ $had_prometheus == no && -d /run/systemd/system ]]; then
-        systemctl disable --now prometheus >&2 || true
-    fi
-    # The package starts one with the machine's own configuration; each agent runs its own.
-    if [[ $had_haproxy == no && -d /run/systemd/system ]]; then
-        systemctl disable --now haproxy >&2 || true
-    fi
-    # The package starts a registry on port 5000 of every address; the demo runs its own.
-    if [[ $had_registry == no && -d /run/systemd/system ]]; then
-        systemctl disable --now docker-registry >&2 || true
+    # These packages start a daemon, on every address or with the machine's own configuration; the
+    # demo, the tests and each agent run their own.
+    if [[ -d /run/systemd/system ]]; then
+        for daemon in "${new[@]}"; do
+            systemctl disable --now "$daemon" >&2 || true
+        done
     fi
 }
 

@@ -7,6 +7,7 @@ use paasta_common::{
     assignment::AssignedReplica,
     container::{CAP_DROP, ContainerSpec, PortBinding},
     id::{HostId, ReplicaId},
+    text::beginning,
 };
 
 use crate::{
@@ -241,8 +242,7 @@ fn capabilities(asked: &[String]) -> (Vec<String>, Vec<String>) {
 fn hostname(host: &HostId, task: &str) -> String {
     let short = host.as_str().split('.').next().unwrap_or_default();
     let room = HOSTNAME_MAX.saturating_sub(task.len() + 1);
-    let short: String = short.chars().take(room).collect();
-    let short = short.replace('_', "-");
+    let short = beginning(short, room).replace('_', "-");
     format!("{}-{task}", short.trim_matches('-'))
 }
 

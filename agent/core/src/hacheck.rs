@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use paasta_common::{
     id::ReplicaId,
     report::{Health, Phase, ReplicaReport},
+    text::beginning,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -119,7 +120,7 @@ impl Spool {
         port: u16,
         mut down: Down,
     ) -> Result<(), SpoolFull> {
-        down.reason = down.reason.chars().take(REASON_MAX).collect();
+        down.reason = beginning(&down.reason, REASON_MAX).to_owned();
         let key = (service, port);
         match self.0.get(&key) {
             Some(before) if before.reason == down.reason => down.since = before.since,

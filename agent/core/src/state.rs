@@ -320,12 +320,7 @@ impl Record {
     pub fn say(&mut self, topic: Topic, message: impl Into<String>) {
         self.topic = topic;
         let mut message = message.into();
-        if message.len() > MESSAGE_MAX {
-            let end = (0..=MESSAGE_MAX)
-                .rev()
-                .find(|at| message.is_char_boundary(*at));
-            message.truncate(end.unwrap_or(0));
-        }
+        message.truncate(message.floor_char_boundary(MESSAGE_MAX));
         self.message = message;
     }
 }

@@ -4,7 +4,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
-use paasta_identity::{renewal::Overdue, renewing, tls::Expiry, web::Door};
+use paasta_identity::{
+    renewal::Overdue,
+    renewing,
+    tls::Expiry,
+    web::{Door, Endpoint},
+};
 use paasta_process::help::examples;
 use paasta_process::{
     accept::raise_limit,
@@ -25,7 +30,7 @@ use crate::{
     endpoints::{self, EndpointLink},
     engine::{Engine, docker::DockerEngine},
     hacheck::Hacheck,
-    http::{Api, Endpoint},
+    http::Api,
     machine::Machine,
     options::Options,
     proxy::{Proxy, ProxyParts},
@@ -139,7 +144,7 @@ async fn serve(
         connections: Vec::new(),
         door: Door::trusting(),
     };
-    let read = http.map(|http| tokio::spawn(http.serve(api, shutdown.clone())));
+    let read = http.map(|http| tokio::spawn(crate::http::serve(http, api, shutdown.clone())));
     let checked = hacheck.map(|listener| {
         let checks = Hacheck::new(agent.handle.clone(), &options.state_dir);
         check(listener, room / 4, checks, &agent, shutdown.clone())
@@ -167,13 +172,8 @@ async fn endpoint(
     room: usize,
     options: &Options,
 ) -> anyhow::Result<Endpoint> {
-    Ok(Endpoint {
-        listener: http::bind(at.address).await?,
-        at,
-        room,
-        tls: options.tls.as_ref().map(|(tls, _)| tls.clone()),
-        tokens,
-    })
+    let tls = options.tls.as_ref().map(|(tls, _)| tls.clone());
+    Ok(Endpoint::bind(at, room, tls, tokens).await?)
 }
 
 /// Uses new files of TLS, where there are some, as they are laid over the old ones.

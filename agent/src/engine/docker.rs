@@ -255,8 +255,7 @@ fn told(error: Error) -> EngineError {
     let (EngineError::Missing(words) | EngineError::Refused(words) | EngineError::Silent(words)) =
         &mut told;
     if words.len() > WORDS_MAX {
-        let end = (0..=WORDS_MAX).rev().find(|at| words.is_char_boundary(*at));
-        words.truncate(end.unwrap_or(0));
+        words.truncate(words.floor_char_boundary(WORDS_MAX));
         words.push_str("...");
     }
     told

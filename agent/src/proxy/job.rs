@@ -16,7 +16,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     /// The configuration.
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     /// The set that it is from, as the coordinators sent it.
     pub(super) set: Option<Arc<EndpointSet>>,
     /// Whether it is loaded.
@@ -54,7 +54,7 @@ impl Job {
             blamed: None,
         };
         match write(&process, &files, &config, set).await {
-            Ok(()) => end.written = Some(config.text),
+            Ok(()) => end.written = Some(config.text.clone()),
             Err(error) => {
                 end.blamed = blamed(&error, &config.text);
                 end.failure = Some(error);

@@ -1,20 +1,21 @@
 //! The task that owns the load balancer: it sees to it that HAProxy runs, compares, and has done
 //! what the core decides.
 
+mod planning;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use paasta_agent_core::proxy::{
-    config::{Config, Problems, ProxyProblem, ProxyProblemKind, ProxySettings, config, servable},
-    plan::{Action, Command, Memory, Plan, Situation, plan},
+    config::{Problems, ProxyProblemKind, ProxySettings, servable},
+    plan::Memory,
     report::report,
     seen::{Processes, Seen},
     wanted::Wanted,
 };
 use paasta_common::{endpoints::EndpointSet, id::ReplicaId, smartstack::Namespace};
-use paasta_process::{
-    chain::chain,
-    clock::{Clock, SystemClock},
-};
+use paasta_process::chain::chain;
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -24,12 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Counts, ProxyParts, ProxyView,
-    api::ask,
-    commands::{complaint, lines, words},
     files::Files,
-    job::{self, Job, JobEnd},
+    job::{self, JobEnd},
     log, observe, own, ports,
     process::{Process, runs},
+    rendered::Rendered,
     standing,
 };
 use crate::{endpoints::ProxyLink, view::View};
@@ -66,6 +66,14 @@ pub(super) struct Keeper {
     unreachable: BTreeSet<ReplicaId>,
     /// The same with this host's own replicas as they are now.
     wanted: Wanted,
+    /// The state of them that is in it.
+    overlaid: Option<Arc<View>>,
+    /// What the configuration is made from has an effect once it is rendered again.
+    rendered: Rendered,
+    /// Nothing that a plan depends on is other than at the last one, but for the time.
+    is_planned: bool,
+    /// Nothing that the report depends on is other than at the last one.
+    is_reported: bool,
     processes: Option<Processes>,
     /// It ran before this agent did, and may be ahead of the set on the disk.
     is_adopted: bool,
@@ -79,7 +87,8 @@ pub(super) struct Keeper {
     ports_at: Option<Instant>,
     memory: Memory,
     job: Option<JoinHandle<JobEnd>>,
-    loading: Option<Arc<Wanted>>,
+    /// What the worker that a reload starts has at first.
+    loading: Option<Wanted>,
     starts: u32,
     start_at: Instant,
     problems: Problems,
@@ -123,6 +132,10 @@ impl Keeper {
             wanted: announced.clone(),
             announced,
             unreachable,
+            overlaid: None,
+            rendered: Rendered::default(),
+            is_planned: false,
+            is_reported: false,
             processes: None,
             is_adopted: false,
             seen: Seen::default(),
@@ -217,6 +230,9 @@ impl Keeper {
                 return;
             }
             self.look_at_ports();
+            if !self.is_plan_due() {
+                break;
+            }
             let plan = self.plan();
             let commands = self.act(plan).await;
             if commands == 0 {
@@ -235,12 +251,43 @@ impl Keeper {
                 .as_ref()
                 .is_none_or(|base| !Arc::ptr_eq(base, &newest))
         {
-            (self.announced, self.unreachable) = standing::servers_of(&newest);
+            let (announced, unreachable) = standing::servers_of(&newest);
+            let before = std::mem::replace(&mut self.announced, announced);
+            self.unreachable = unreachable;
+            self.release(&before);
             self.base = Some(newest);
             self.is_fresh = true;
+            self.overlaid = None;
         }
         let own = Arc::clone(&self.own.borrow_and_update());
-        self.wanted = own::overlaid(&self.announced, &own);
+        let before = self.overlaid.replace(Arc::clone(&own));
+        if before.is_some_and(|before| Arc::ptr_eq(&before, &own)) {
+            return;
+        }
+        let wanted = own::overlaid(&self.announced, &own);
+        if wanted != self.wanted {
+            self.wanted = wanted;
+            self.rendered.forget();
+        }
+        self.changed();
+    }
+
+    /// What HAProxy refused is tried again once it is announced otherwise.
+    fn release(&mut self, before: &Wanted) {
+        let (before, now) = (&before.namespaces, &self.announced.namespaces);
+        let refused = self.refused.len();
+        self.refused.retain(|name, problem| {
+            problem.kind != ProxyProblemKind::Refused || before.get(name) == now.get(name)
+        });
+        if self.refused.len() != refused {
+            self.rendered.forget();
+        }
+    }
+
+    /// What plan and report depend on is not as it was.
+    fn changed(&mut self) {
+        self.is_planned = false;
+        self.is_reported = false;
     }
 
     /// Whether HAProxy runs; it is adopted or started when it does not.
@@ -254,6 +301,7 @@ impl Keeper {
             tracing::error!(?processes, "the load balancer has ended");
             self.processes = None;
             self.looked_at = None;
+            self.changed();
         }
         if let Some(job) = self.job.take() {
             // It waits for a master that is no more. A file is replaced whole or not at all.
@@ -285,6 +333,7 @@ impl Keeper {
         }
         self.processes = Some(found);
         self.looked_at = None;
+        self.changed();
         true
     }
 
@@ -294,14 +343,17 @@ impl Keeper {
         self.mine.clear();
         self.ports_at = None;
         self.settings.stats = self.parts.settings.stats.filter(|at| ports::is_free(*at));
+        self.rendered.forget();
+        self.changed();
         self.look_at_ports();
-        let (served, _) = servable(&self.settings, &self.wanted, &self.refused);
-        let config: Config = config(&self.settings, &served);
+        let config = self
+            .rendered
+            .of(&self.settings, &self.wanted, &self.refused);
         let file = self.files.config();
         let known = self.base.is_some() || self.file.is_none();
         if known {
             match job::write(&self.process, &self.files, &config, None).await {
-                Ok(()) => self.file = Some(config.text),
+                Ok(()) => self.file = Some(config.text.clone()),
                 Err(error) => {
                     tracing::error!(error, "the load balancer's configuration is not written");
                     self.failure = Some(error);
@@ -345,7 +397,11 @@ impl Keeper {
         if due && self.job.is_none() {
             self.refresh_processes().await;
             let processes = self.processes.clone().unwrap_or(processes);
-            self.seen = observe::everything(&self.process, &processes).await?;
+            let seen = observe::everything(&self.process, &processes).await?;
+            if seen != self.seen {
+                self.seen = seen;
+                self.changed();
+            }
             let ended = Instant::now();
             (self.looked_at, self.look_took) = (Some(ended), ended - began);
             // It has run well for a while.
@@ -358,6 +414,7 @@ impl Keeper {
         if looks.is_empty() {
             return Ok(());
         }
+        self.changed();
         observe::some(&self.process, &processes, &looks, &mut self.seen).await
     }
 
@@ -365,6 +422,7 @@ impl Keeper {
         if let Ok(found) = self.process.processes().await
             && found.worker.is_some()
         {
+            self.is_planned &= self.processes.as_ref() == Some(&found);
             self.processes = Some(found);
         }
     }
@@ -382,25 +440,15 @@ impl Keeper {
             let (there, missing) = ports::usable(&self.parts.settings.addresses);
             if there != self.settings.addresses {
                 tracing::info!(?there, ?missing, "addresses of the load balancer");
+                self.settings.addresses = there;
+                self.rendered.forget();
+                self.changed();
             }
-            self.settings.addresses = there;
-            let stats = self.settings.stats.is_none().then(|| {
-                format!(
-                    "another program listens on {:?}, so the load balancer has no statistics: set \
-                     agent.proxy.stats_port, and restart HAProxy",
-                    self.parts.settings.stats
-                )
-            });
-            let missing = (!missing.is_empty()).then(|| {
-                let one = missing.iter().map(ToString::to_string).collect::<Vec<_>>();
-                format!(
-                    "this host has no address {0}, so no client finds a service there: \
-                     `ip addr add {0}/32 dev lo`, or correct agent.proxy.addresses",
-                    one.join(", ")
-                )
-            });
-            self.missing = missing.or(stats);
+            self.missing = ports::complaint(&missing, &self.settings, &self.parts.settings);
+        } else if self.is_planned {
+            return;
         }
+        let before = self.refused.clone();
         let (served, _) = servable(&self.settings, &self.wanted, &Problems::new());
         let served = served.into_iter().filter_map(|(name, namespace)| {
             let port = namespace.options.proxy_port?;
@@ -410,7 +458,10 @@ impl Keeper {
             .extend(self.seen.frontends.iter().map(|(_, port)| *port));
         let fresh = served.filter(|(_, port)| !self.mine.contains(port));
         let refused = &self.refused;
-        let untested = fresh.filter(|(name, _)| due || !refused.contains_key(name));
+        let untested = fresh.filter(|(name, _)| match refused.get(name) {
+            Some(problem) => due && problem.kind != ProxyProblemKind::Refused,
+            None => true,
+        });
         let untested: Vec<(Namespace, u16)> = untested.collect();
         let found = ports::taken(&self.settings.addresses, untested.iter().cloned());
         for (name, _) in &untested {
@@ -422,110 +473,15 @@ impl Keeper {
         self.refused.extend(found);
         let wanted = &self.wanted.namespaces;
         self.refused.retain(|name, _| wanted.contains_key(name));
-    }
-
-    fn plan(&mut self) -> Plan {
-        if self.base.is_none() || self.is_adopted && !self.is_fresh {
-            // What is there stays until a whole set of a coordinator says otherwise.
-            return Plan::default();
+        if self.refused != before {
+            self.rendered.forget();
+            self.changed();
         }
-        let now = SystemClock.now();
-        let situation = Situation {
-            settings: &self.settings,
-            wanted: &self.wanted,
-            refused: &self.refused,
-            seen: &self.seen,
-            file: self.file.as_deref(),
-            busy: self.job.is_some(),
-            old_workers: self.processes.as_ref().map_or(0, |found| found.old.len()),
-            now,
-        };
-        let plan = plan(&situation, &mut self.memory);
-        self.wake_at = plan
-            .wake_at
-            .map(|at| Instant::now() + Duration::from_millis(at.since_ms(now)));
-        plan
-    }
-
-    /// Does what was planned. Returns how many commands were sent.
-    async fn act(&mut self, plan: Plan) -> usize {
-        self.problems = plan.problems;
-        self.looks = plan.looks;
-        let mut commands: Vec<Command> = Vec::new();
-        for action in plan.actions {
-            match action {
-                Action::Command(command) => commands.push(command),
-                Action::Write(config) => self.begin(config, false),
-                Action::Reload(config) => self.begin(config, true),
-            }
-        }
-        let words: Vec<String> = commands.iter().flat_map(words).collect();
-        for line in lines(words.into_iter()) {
-            match ask(&self.process.api_socket, &line).await {
-                Ok(answer) => {
-                    if let Some(words) = complaint(&answer) {
-                        tracing::warn!(haproxy = words, "a change of servers was refused");
-                    }
-                }
-                Err(error) => self.failed("a change of servers", &error),
-            }
-        }
-        // What became of it is looked at, and not assumed.
-        self.looks
-            .extend(commands.iter().map(|command| command.namespace.clone()));
-        commands.len()
-    }
-
-    fn begin(&mut self, config: Config, reload: bool) {
-        let job = Job {
-            config,
-            set: self.base.clone(),
-            reload,
-        };
-        if reload {
-            self.loading = Some(Arc::new(self.wanted.clone()));
-        }
-        let (process, files) = (self.process.clone(), self.files.clone());
-        self.job = Some(tokio::spawn(job.run(process, files)));
-    }
-
-    fn job_ended(&mut self, end: JobEnd) {
-        if let Some(text) = end.written {
-            self.file = Some(text);
-        }
-        if end.reload {
-            self.memory.reloaded(end.failure.is_none());
-            self.counts.reloads += 1;
-            self.counts.failed_reloads += u64::from(end.failure.is_some());
-            if end.failure.is_some() {
-                self.mine.clear();
-            }
-            // The next look shows the worker that serves now, before anything else is said of it.
-            self.looked_at = None;
-            self.ports_at = None;
-            self.loading = None;
-        }
-        if let Some(processes) = end.processes {
-            self.processes = Some(processes);
-        }
-        if let Some(namespace) = end.blamed {
-            let detail = end.failure.clone().unwrap_or_default();
-            let kind = ProxyProblemKind::Refused;
-            let problem = ProxyProblem { kind, detail };
-            self.refused.insert(namespace, problem);
-        }
-        if let Some(failure) = &end.failure {
-            tracing::error!(
-                failure,
-                "the load balancer's configuration is not in effect"
-            );
-        }
-        self.reload_failure = end.failure;
     }
 
     fn publish(&mut self) {
         let seen = &self.seen;
-        let loading = self.loading.as_deref();
+        let loading = self.loading.as_ref();
         let before = Arc::clone(&self.published.borrow());
         let base = self.base.as_ref().filter(|_| self.is_fresh);
         let version = base.map(|base| base.version);
@@ -536,9 +492,11 @@ impl Keeper {
         // Without a process nothing is served, which is known, too.
         let (version, backends) = match (&self.processes, self.looked_at) {
             (Some(_), None) => (before.version, before.backends.clone()),
+            (Some(_), Some(_)) if self.is_reported => (version, before.backends.clone()),
             (Some(_), Some(_)) => (version, of(seen, loading)),
             (None, _) => (version, of(&Seen::default(), None)),
         };
+        self.is_reported = self.processes.is_some() && self.looked_at.is_some();
         let failure = self.failure.clone().or_else(|| self.reload_failure.clone());
         let view = ProxyView {
             version,

@@ -12,7 +12,10 @@ mod observe;
 mod own;
 mod ports;
 mod process;
+mod rendered;
 mod setup;
+#[cfg(test)]
+mod sizes;
 mod standing;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};

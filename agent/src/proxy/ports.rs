@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpListener},
 };
 
-use paasta_agent_core::proxy::config::{Problems, ProxyProblem, ProxyProblemKind};
+use paasta_agent_core::proxy::config::{Problems, ProxyProblem, ProxyProblemKind, ProxySettings};
 use paasta_common::smartstack::Namespace;
 
 /// The namespaces among these whose port cannot be bound on one of the addresses.
@@ -34,6 +34,28 @@ pub(super) fn taken(
         }
     }
     problems
+}
+
+/// What is to be said of addresses that this host does not have, else of statistics that there are
+/// none of.
+pub(super) fn complaint(
+    missing: &BTreeSet<IpAddr>,
+    effective: &ProxySettings,
+    configured: &ProxySettings,
+) -> Option<String> {
+    if !missing.is_empty() {
+        let each: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        return Some(format!(
+            "this host has no address {0}, so no client finds a service there: \
+             `ip addr add {0}/32 dev lo`, or correct agent.proxy.addresses",
+            each.join(", ")
+        ));
+    }
+    let taken = configured.stats.filter(|_| effective.stats.is_none())?;
+    Some(format!(
+        "another program listens on {taken}, so the load balancer has no statistics: set \
+         agent.proxy.stats_port, and restart HAProxy"
+    ))
 }
 
 /// Whether nothing listens there.

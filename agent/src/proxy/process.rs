@@ -14,6 +14,7 @@ use nix::{
     unistd::Pid,
 };
 use paasta_agent_core::proxy::seen::{self, Processes, Unreadable};
+use paasta_common::text::beginning;
 use tokio::{
     process::Command,
     time::{Instant, sleep, timeout},
@@ -31,7 +32,7 @@ const START_LOG: &str = "start.log";
 const LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks at a process that starts.
 const LOOK: Duration = Duration::from_millis(20);
-/// How much of HAProxy's own words an error repeats, in bytes.
+/// How much of HAProxy's own words an error repeats, in characters.
 const WORDS_MAX: usize = 2_000;
 
 /// HAProxy's program and the places of its files.
@@ -298,5 +299,5 @@ fn alerts(words: &str) -> String {
         true => words.trim().to_owned(),
         false => found.join("; "),
     };
-    text.chars().take(WORDS_MAX).collect()
+    beginning(&text, WORDS_MAX).to_owned()
 }

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use clap::CommandFactory as _;
-use paasta_common::typo::close_matches;
+use paasta_common::{text::beginning, typo::close_matches};
 
 use crate::{args::Args, exit::Exit, terminal::note};
 
@@ -215,7 +215,7 @@ fn unknown(verb: &str) -> String {
         true => close_matches(verb, names).join(", "),
         false => String::new(),
     };
-    let verb: String = verb.chars().take(40).collect();
+    let verb = beginning(verb, 40);
     match near.is_empty() {
         true => format!("there is no command {verb:?}; paasta --help lists all"),
         false => format!("there is no command {verb:?}; did you mean {near}?"),

@@ -1,16 +1,19 @@
 //! `paasta audit`: what was done, by what caller, with which outcome.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use paasta_process::help::examples;
-use paasta_proto::v1::{AuditRecord, AuditRequest, principals_client::PrincipalsClient};
+use paasta_process::{
+    clock::{Clock, SystemClock},
+    help::examples,
+};
+use paasta_proto::v1::{
+    AuditRecord, AuditRequest, AuditResponse, principals_client::PrincipalsClient,
+};
+use tokio::task::JoinSet;
 
 use super::Context;
 use crate::{
-    client::{ANSWER_BYTES_MAX, request},
+    client::{ANSWER_BYTES_MAX, CallError, Coordinators, request},
     exit::Exit,
     render,
     terminal::note,
@@ -72,25 +75,27 @@ pub struct Args {
 /// No coordinator answered, or standard output is gone.
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let ask = AuditRequest {
-        since_ms: args.since.map_or(0, ago),
+        since_ms: args
+            .since
+            .map_or(0, |span| SystemClock.now().before(span).0),
         limit: args.limit,
         refused: args.refused,
         by: args.by.clone(),
         object: args.about.clone(),
     };
+    // Side by side: one that is away holds up no other.
+    let mut asking = JoinSet::new();
+    for (at, address) in context.addresses()?.into_iter().enumerate() {
+        let coordinators = context.reaching(vec![address.clone()], context.global.timeout)?;
+        let ask = ask.clone();
+        asking.spawn(async move { (at, address, one(ask, coordinators.once()).await) });
+    }
+    let mut answers = asking.join_all().await;
+    answers.sort_by_key(|(at, ..)| *at);
     let (mut records, mut failed) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
-    for address in context.addresses()? {
-        let coordinators = context.reaching(vec![address.clone()], context.global.timeout)?;
-        let mut coordinators = coordinators.once();
-        let timeout = coordinators.timeout();
-        let answer = coordinators.call(|channel| {
-            let mut client =
-                PrincipalsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-            let ask = request(ask.clone(), timeout);
-            async move { client.audit(ask).await }
-        });
-        match answer.await {
+    for (_, address, answer) in answers {
+        match answer {
             // One coordinator may be named by two addresses.
             Ok(answer) if !seen.insert(answer.coordinator) => {}
             Ok(answer) => records.extend(answer.records),
@@ -118,6 +123,20 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
+/// The records of one coordinator.
+async fn one(
+    ask: AuditRequest,
+    mut coordinators: Coordinators,
+) -> Result<AuditResponse, CallError> {
+    let timeout = coordinators.timeout();
+    let answer = coordinators.call(|channel| {
+        let mut client = PrincipalsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let ask = request(ask.clone(), timeout);
+        async move { client.audit(ask).await }
+    });
+    answer.await
+}
+
 /// By time; without what a coordinator passed on, where that coordinator's own record is there.
 fn once_each(mut records: Vec<AuditRecord>) -> Vec<AuditRecord> {
     let direct: BTreeSet<(String, String)> = records
@@ -130,14 +149,6 @@ fn once_each(mut records: Vec<AuditRecord>) -> Vec<AuditRecord> {
     });
     records.sort_by_key(|one| (one.at_ms, one.coordinator));
     records
-}
-
-/// The moment so long ago, milliseconds since the Unix epoch.
-fn ago(time: Duration) -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.saturating_sub(time).as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use paasta_common::joining::Joiner;
 use paasta_identity::{
     IdentityDir,
+    context::user_directory,
     joining::{Wanted, join},
     token::Token,
 };
@@ -80,9 +81,7 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 fn default_dir() -> anyhow::Result<PathBuf> {
-    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
-    let config = config.filter(|dir| dir.is_absolute()).or_else(home);
-    let config = config.context("neither XDG_CONFIG_HOME nor HOME is set: give --dir")?;
-    Ok(config.join("paasta/login"))
+    let own = user_directory();
+    let own = own.context("neither XDG_CONFIG_HOME nor HOME is an absolute path: give --dir")?;
+    Ok(own.join("login"))
 }

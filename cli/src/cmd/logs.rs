@@ -4,7 +4,7 @@ use anyhow::bail;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use paasta_process::{backoff::Retry, help::examples};
 use paasta_proto::{
-    v1::{LogComponent, LogsPart, LogsRequest, logs_client::LogsClient},
+    v1::{LogComponent, LogLine, LogsPart, LogsRequest, logs_client::LogsClient},
     words,
 };
 use tokio::time::sleep;
@@ -13,6 +13,7 @@ use tonic::{Code, Request, Status, Streaming};
 use super::{
     Context,
     fleet::{self, Join},
+    output::Output,
 };
 use crate::{
     client::{ANSWER_BYTES_MAX, Coordinators},
@@ -157,7 +158,7 @@ async fn ask(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 last_ns = line.at_ns;
                 retry.reset();
             }
-            if !context.output.write(&lines.take(part.lines))? {
+            if !show(&mut lines, part.lines, &context.output)? {
                 return Ok(Exit::Ok);
             }
         };
@@ -171,8 +172,21 @@ async fn ask(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             Some(status) => bail!("the logs broke off: {}", status.message()),
         }
     }
-    context.output.write(&lines.finish())?;
+    context.output.write_at(last_ns, &lines.finish())?;
     Ok(if whole { Exit::Ok } else { Exit::Unwell })
+}
+
+/// Prints lines; beside other clusters each on its own, as theirs may come between. False when no
+/// process reads them any more.
+fn show(lines: &mut Lines, found: Vec<LogLine>, output: &Output) -> anyhow::Result<bool> {
+    if !output.is_kept() {
+        return output.write(&lines.take(found));
+    }
+    for line in found {
+        let at_ns = line.at_ns;
+        output.write_at(at_ns, &lines.take(vec![line]))?;
+    }
+    Ok(true)
 }
 
 /// The components that are here: kills for memory are among the lines of deploy, and builds log to

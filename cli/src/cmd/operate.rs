@@ -80,6 +80,18 @@ where
     Ok(worst)
 }
 
+/// Prints the answer to one request, and returns its exit code.
+///
+/// # Errors
+/// Standard output is gone.
+pub(super) fn print(answer: &OperateResponse, context: &Context) -> anyhow::Result<Exit> {
+    match context.global.json {
+        true => context.print_json(answer)?,
+        false => context.print(&format!("{}\n", crate::render::plain(&answer.text)))?,
+    }
+    Ok(verdict(answer.outcome()))
+}
+
 /// The exit code of an outcome: what was so already is as good as done.
 pub(super) fn verdict(outcome: RequestOutcome) -> Exit {
     match outcome {

@@ -32,10 +32,27 @@ pub enum Output {
 pub struct Kept {
     /// Its text.
     pub text: String,
+    /// Its lines of a moment each, in nanoseconds since the Unix epoch.
+    pub lines: Vec<(u64, String)>,
+    /// Bytes of text and lines, with what a line takes beside its text.
+    bytes: usize,
     /// Its JSON.
     pub json: Option<serde_json::Value>,
     /// Its notes, in their order.
     pub notes: Vec<String>,
+}
+
+impl Kept {
+    fn take_room(&mut self, bytes: usize) -> anyhow::Result<()> {
+        if self.bytes + bytes > KEPT_BYTES_MAX {
+            bail!(
+                "more than {} MiB to show beside other clusters: choose one by -c",
+                KEPT_BYTES_MAX >> 20
+            );
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
 }
 
 impl Output {
@@ -48,13 +65,32 @@ impl Output {
             return terminal::print_on(text).context(GONE);
         };
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.text.len() + text.len() > KEPT_BYTES_MAX {
-            bail!(
-                "more than {} MiB to show beside other clusters: choose one by -c",
-                KEPT_BYTES_MAX >> 20
-            );
-        }
+        kept.take_room(text.len())?;
         kept.text.push_str(text);
+        Ok(true)
+    }
+
+    /// Whether it is kept, to be shown beside that of other clusters.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+
+    /// Prints a line of a moment: where lines are kept, those of all clusters are shown in the order
+    /// of time. False when no process reads them any more.
+    ///
+    /// # Errors
+    /// As [`Output::print`].
+    pub fn write_at(&self, at_ns: u64, line: &[u8]) -> anyhow::Result<bool> {
+        let Self::Kept(kept) = self else {
+            return self.write(line);
+        };
+        if line.is_empty() {
+            return Ok(true);
+        }
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take_room(line.len() + size_of::<(u64, String)>())?;
+        let line = String::from_utf8_lossy(line).into_owned();
+        kept.lines.push((at_ns, line));
         Ok(true)
     }
 

@@ -1,6 +1,9 @@
 //! `paasta plan`: what a yelpsoa-configs directory would change in the cluster. Nothing is written.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use paasta_common::{
@@ -161,7 +164,7 @@ impl Planner {
         let mut services = self.soa.services()?;
         services.retain(|service| only.is_none_or(|only| only == service));
         let (mut changes, mut compared) = (Vec::new(), 0);
-        let mut declared = Vec::new();
+        let mut declared = BTreeSet::new();
         for service in &services {
             let load = self.soa.load(service, &self.cluster, &self.system);
             if !load.complete {
@@ -170,7 +173,7 @@ impl Planner {
             for (instance, config) in load.instances {
                 let id = InstanceId::new(service.clone(), instance);
                 compared += 1;
-                declared.push(id.to_string());
+                declared.insert(id.to_string());
                 let before = self.known.get(&id.to_string());
                 let wanted = before.map_or(0, |before| before.wanted);
                 match config {
@@ -209,11 +212,11 @@ impl Planner {
     }
 
     /// What the cluster runs and the directory does not declare.
-    fn removed(&self, declared: &[String]) -> Vec<Change> {
+    fn removed(&self, declared: &BTreeSet<String>) -> Vec<Change> {
         let gone = self
             .known
             .iter()
-            .filter(|(id, one)| !declared.contains(id) && !one.undeclared);
+            .filter(|(id, one)| !declared.contains(*id) && !one.undeclared);
         gone.map(|(id, one)| Change {
             instance: id.clone(),
             act: Act::Remove,

@@ -1,5 +1,7 @@
 //! How far a deploy is, instance by instance: bars on a terminal, lines elsewhere.
 
+use paasta_common::text::beginning;
+
 use super::{Tone, View, plain};
 use crate::verdict::deploy::Arrival;
 
@@ -25,7 +27,7 @@ pub fn bar(name: &str, arrival: &Arrival, view: &View) -> String {
     let room = view
         .width
         .map_or(usize::MAX, |width| width.saturating_sub(BAR as usize + 3));
-    let text: String = text.trim_end().chars().take(room).collect();
+    let text = beginning(text.trim_end(), room);
     format!("{}{text}", view.paint(tone, &drawn))
 }
 

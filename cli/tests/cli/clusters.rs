@@ -41,6 +41,24 @@ fn cluster(name: &str, ids: &[&str]) -> Fake {
     })
 }
 
+/// A cluster with a line at each of these seconds.
+fn logging(name: &str, seconds: &[u64]) -> Fake {
+    let line = |second: &u64| LogLine {
+        at_ns: 1_763_903_405_000_000_000 + second * 1_000_000_000,
+        component: LogComponent::Stdout.into(),
+        cluster: name.to_owned(),
+        message: format!("{name} {second}").into_bytes(),
+        ..LogLine::default()
+    };
+    Fake::start(Script {
+        instances: vec![instance("hello.main")],
+        logs: seconds.iter().map(line).collect(),
+        page: 10,
+        cluster: name.to_owned(),
+        ..Script::default()
+    })
+}
+
 /// In which order these stand in the text.
 fn in_order(text: &str, words: &[&str]) {
     let places: Vec<_> = words.iter().map(|word| text.find(word)).collect();
@@ -91,7 +109,24 @@ fn all_clusters_are_asked_and_shown_in_the_order_of_their_names() {
     let logs = home.run(&["logs", "-s", "hello", "-r"]).exits(0);
     assert_eq!(logs.stdout, "a line of east\na line of west\n");
 
-    // The cluster that is named is the one that is changed.
+    // The lines of all clusters are in the order of time.
+    let (one, other) = (logging("early", &[1, 3, 5]), logging("late", &[2, 3, 4]));
+    let home = Home::new();
+    home.add("early", &one.address);
+    home.add("late", &other.address);
+    let logs = home.run(&["logs", "-s", "hello", "-r"]).exits(0);
+    assert_eq!(
+        logs.stdout,
+        "early 1\nlate 2\nearly 3\nlate 3\nlate 4\nearly 5\n"
+    );
+}
+
+#[test]
+fn the_cluster_that_is_named_is_the_one_that_is_changed() {
+    let (east, west) = (cluster("east", &[]), cluster("west", &["hello.main"]));
+    let home = Home::new();
+    home.add("west", &west.address);
+    home.add("east", &east.address);
     let other = home
         .run(&[
             "emergency-stop",

@@ -211,12 +211,6 @@ impl Authority {
         self.issuer.key().serialize_pem()
     }
 
-    /// The cluster.
-    #[must_use]
-    pub fn cluster(&self) -> &ClusterName {
-        &self.cluster
-    }
-
     /// Its certificate, in PEM.
     #[must_use]
     pub fn pem(&self) -> &str {

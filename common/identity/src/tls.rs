@@ -11,8 +11,11 @@ use paasta_common::id::ClusterName;
 use paasta_process::metrics::{Level, Meters};
 use tokio::time::interval;
 use tokio_rustls::rustls::{
-    self, ClientConfig, ServerConfig, client::Resumption, server::NoServerSessionStorage,
-    sign::SingleCertAndKey, version::TLS13,
+    self, ClientConfig, ConfigBuilder, ServerConfig,
+    client::{Resumption, WantsClientCert},
+    server::NoServerSessionStorage,
+    sign::SingleCertAndKey,
+    version::TLS13,
 };
 
 use crate::{
@@ -252,36 +255,36 @@ impl Tls {
 
     /// What a coordinator is dialled with by a program whose certificate has expired: it sends none.
     pub(crate) fn client_without(&self) -> Result<ClientConfig, TlsError> {
-        let credentials = self.credentials();
-        let provider = Arc::clone(&credentials.provider);
-        let cluster = credentials.identity().cluster().clone();
-        let roots = Arc::clone(&credentials.roots);
-        let verifier =
-            CoordinatorVerifier::new(roots, Arc::clone(&provider), cluster, Expected::Any)?;
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])
-            .map_err(TlsError::Config)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+        let config = self.verifying(Expected::Any)?.with_no_client_auth();
         Ok(dialling(config))
     }
 
     /// What a coordinator is dialled with.
     pub(crate) fn client(&self, expected: Expected) -> Result<ClientConfig, TlsError> {
+        let own = SingleCertAndKey::from(Arc::clone(&self.credentials().certified));
+        let config = self
+            .verifying(expected)?
+            .with_client_cert_resolver(Arc::new(own));
+        Ok(dialling(config))
+    }
+
+    /// A client of TLS 1.3 that verifies a coordinator of this cluster, and what it proves itself
+    /// still to be said.
+    fn verifying(
+        &self,
+        expected: Expected,
+    ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
         let credentials = self.credentials();
         let provider = Arc::clone(&credentials.provider);
         let cluster = credentials.identity().cluster().clone();
         let roots = Arc::clone(&credentials.roots);
         let verifier = CoordinatorVerifier::new(roots, Arc::clone(&provider), cluster, expected)?;
-        let own = SingleCertAndKey::from(Arc::clone(&credentials.certified));
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Config)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(Arc::new(own));
-        Ok(dialling(config))
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        Ok(config)
     }
 }
 

@@ -8,7 +8,10 @@ pub mod push;
 
 use std::{collections::BTreeMap, io, process::ExitStatus, time::Duration};
 
-use paasta_common::url::{Url, scrub};
+use paasta_common::{
+    text::beginning,
+    url::{Url, scrub},
+};
 
 use self::{
     call::{Call, REMOTE},
@@ -128,10 +131,9 @@ fn refs(url: &Url, output: &str) -> Result<Refs, GitError> {
     for line in output.lines() {
         let hex = |sha: &str| sha.len() >= 40 && sha.bytes().all(|b| b.is_ascii_hexdigit());
         let Some((sha, name)) = line.split_once('\t').filter(|(sha, _)| hex(sha)) else {
-            let line: String = line.chars().take(LINE_CHARS_MAX).collect();
             return Err(GitError::Line {
                 url: url.clone(),
-                line: scrub(&line),
+                line: scrub(beginning(line, LINE_CHARS_MAX)),
             });
         };
         match name.strip_suffix("^{}") {

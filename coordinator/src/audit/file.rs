@@ -50,7 +50,7 @@ impl Place {
     ///
     /// # Errors
     /// What the file system says; a file that is not there has no records.
-    pub(super) fn newest(
+    pub(crate) fn newest(
         &self,
         limit: usize,
         wanted: impl Fn(&Record) -> bool,

@@ -1,7 +1,5 @@
 //! One line of the audit log. The first eight fields are those of PaaSTA's audit line.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use paasta_common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -78,39 +76,12 @@ pub enum AuditOutcome {
     Lost,
 }
 
-impl AuditOutcome {
-    /// Every outcome.
-    pub const ALL: [Self; 7] = [
-        Self::Done,
-        Self::Unchanged,
-        Self::Denied,
-        Self::Refused,
-        Self::Failed,
-        Self::Unknown,
-        Self::Lost,
-    ];
-
-    /// The word in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Unchanged => "unchanged",
-            Self::Denied => "denied",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::Unknown => "unknown",
-            Self::Lost => "lost",
-        }
-    }
-}
-
 impl Record {
     /// A record of this moment about nothing yet.
     pub fn at(now: Timestamp) -> Self {
-        let moment = UNIX_EPOCH.checked_add(Duration::from_millis(now.0));
-        let timestamp = moment.map(|moment| humantime::format_rfc3339_millis(moment).to_string());
+        let timestamp = humantime::format_rfc3339_millis(now.into());
         Self {
-            timestamp: timestamp.unwrap_or_default(),
+            timestamp: timestamp.to_string(),
             at_ms: now.0,
             service: "N/A".to_owned(),
             instance: "N/A".to_owned(),

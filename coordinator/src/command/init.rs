@@ -1,14 +1,14 @@
 //! `paasta-coordinator init`.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, bail};
 use paasta_common::id::ClusterName;
 use paasta_coordinator::offline::init::{Init, Made, init};
-use paasta_identity::IdentityDir;
+use paasta_identity::{IdentityDir, context::user_directory};
 use paasta_process::help::examples;
 
 use super::{
@@ -97,13 +97,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn admin_dir(cluster: &ClusterName) -> anyhow::Result<PathBuf> {
-    let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let config = match (given("XDG_CONFIG_HOME"), given("HOME")) {
-        (Some(dir), _) => PathBuf::from(dir),
-        (None, Some(home)) => Path::new(&home).join(".config"),
-        (None, None) => bail!("neither HOME nor XDG_CONFIG_HOME is set: give --admin-dir"),
-    };
-    Ok(config.join("paasta/identities").join(cluster.as_str()))
+    let own = user_directory()
+        .context("neither XDG_CONFIG_HOME nor HOME is an absolute path: give --admin-dir")?;
+    Ok(own.join("identities").join(cluster.as_str()))
 }
 
 fn words(

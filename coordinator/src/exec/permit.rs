@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use paasta_common::id::InstanceId;
+use paasta_common::{
+    id::{HostId, InstanceId, ReplicaId},
+    text::beginning,
+};
 use paasta_identity::{Identity, Role};
 use parking_lot::Mutex;
 
 use crate::{
     audit::{self, Audit, AuditOutcome},
     caller::OnBehalf,
-    rpc::status::RpcError,
+    rpc::{guard::shown, status::RpcError},
 };
 
 /// Commands at a time, of all callers.
@@ -104,77 +107,90 @@ impl Drop for Place {
     }
 }
 
-/// A command that begins, or its end.
+/// A command in a container, for its records.
 #[derive(Debug)]
-pub struct Record<'a> {
+pub struct Command {
     /// The caller.
-    pub principal: &'a Identity,
+    pub principal: Identity,
     /// The instance.
-    pub instance: &'a InstanceId,
+    pub instance: InstanceId,
     /// The replica.
-    pub replica: String,
+    pub replica: ReplicaId,
     /// Its host.
-    pub host: String,
+    pub host: HostId,
     /// The program and its arguments.
-    pub command: &'a [String],
-    /// `begins`, or how it ended.
-    pub outcome: &'a str,
+    pub words: Vec<String>,
 }
 
-/// Writes the record, to the log and the audit log. The one place for it.
-pub fn audit(log: &Audit, record: &Record<'_>, outcome: AuditOutcome) {
-    let command: String = format!("{:?}", record.command)
-        .chars()
-        .take(WORDS_SHOWN)
-        .collect();
-    tracing::info!(
-        principal = record.principal.short(),
-        instance = %record.instance,
-        replica = record.replica,
-        host = record.host,
-        command,
-        outcome = record.outcome,
-        "exec"
-    );
-    let identity = record.principal;
-    log.write(audit::Record {
-        service: record.instance.service.to_string(),
-        instance: record.instance.instance.to_string(),
-        user: identity.short(),
-        principal: identity.short(),
-        role: identity.role().to_string(),
-        host: record.host.clone(),
-        action: "Exec.Run".to_owned(),
-        action_details: format!("{}: replica {}, {command}", record.outcome, record.replica),
-        objects: vec![record.instance.to_string()],
-        objects_total: 1,
-        outcome,
-        ..log.record()
-    });
+impl Command {
+    /// Writes that it begins, or how it ended, to the log and the audit log. The one place for it.
+    pub fn audit(&self, log: &Audit, outcome: &str) {
+        let mut words = format!("{:?}", self.words);
+        words.truncate(beginning(&words, WORDS_SHOWN).len());
+        tracing::info!(
+            principal = self.principal.short(),
+            instance = %self.instance,
+            replica = %self.replica,
+            host = %self.host,
+            command = words,
+            outcome,
+            "exec"
+        );
+        let cluster = self.principal.cluster().to_string();
+        let details = format!("{outcome}: replica {}, {words}", self.replica);
+        log.write(audit::Record {
+            host: self.host.to_string(),
+            action_details: details,
+            outcome: AuditOutcome::Done,
+            ..record(log, cluster, Some(&self.principal), &self.instance)
+        });
+    }
 }
 
-/// Records that a caller may not run a command.
-pub fn refused(log: &Audit, call: &OnBehalf, instance: &InstanceId, error: &RpcError) {
-    let principal = call.principal.as_ref().map(Identity::short);
-    let principal = principal.unwrap_or_default();
+/// Records that a caller may not run a command. `cluster` is empty before it is made.
+pub fn refused(
+    log: &Audit,
+    cluster: String,
+    caller: Option<&Identity>,
+    instance: &InstanceId,
+    error: &RpcError,
+) {
     let record = audit::Record {
+        action_details: error.to_string(),
+        outcome: AuditOutcome::Denied,
+        ..record(log, cluster, caller, instance)
+    };
+    let user = record.user.clone();
+    log.refuse(&user, record);
+}
+
+/// A record of a command of which nothing has come yet.
+fn record(
+    log: &Audit,
+    cluster: String,
+    caller: Option<&Identity>,
+    instance: &InstanceId,
+) -> audit::Record {
+    let principal = caller.map(shown).unwrap_or_default();
+    audit::Record {
+        cluster,
         service: instance.service.to_string(),
         instance: instance.instance.to_string(),
         user: principal.clone(),
-        principal: principal.clone(),
+        principal,
+        role: caller.map_or_else(String::new, |one| one.role().to_string()),
         action: "Exec.Run".to_owned(),
-        action_details: error.to_string(),
         objects: vec![instance.to_string()],
         objects_total: 1,
-        outcome: AuditOutcome::Denied,
         ..log.record()
-    };
-    log.refuse(&principal, record);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use paasta_common::time::Timestamp;
     use paasta_coordinator_core::access::{Sight, scope::Scopes};
+    use paasta_process::{clock::ManualClock, metrics::Meters};
 
     use super::*;
 
@@ -212,6 +228,44 @@ mod tests {
                 .unwrap_err()
                 .contains("coordinator.exec")
         );
+    }
+
+    #[test]
+    fn records_have_the_cluster_and_name_callers_as_other_calls_do() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let place = audit::Place {
+            dir: dir.path().to_owned(),
+            file_bytes: 1 << 20,
+            files: 2,
+        };
+        let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
+        let meters = audit::AuditMeters::new(&Meters::default());
+        let log = Audit::start(place.clone(), 1, clock, meters).unwrap();
+        let instance: InstanceId = "web.main".parse().unwrap();
+        let command = Command {
+            principal: identity("admin/local.root"),
+            instance: instance.clone(),
+            replica: ReplicaId(7),
+            host: "h1".parse().unwrap(),
+            words: vec!["é".repeat(WORDS_SHOWN)],
+        };
+        command.audit(&log, "begins");
+        let denied = RpcError::ExecDenied {
+            why: "off".to_owned(),
+        };
+        let reader = identity("reader/r");
+        refused(&log, "prod".to_owned(), Some(&reader), &instance, &denied);
+        drop(log);
+        let records = place.newest(10, |_| true).unwrap();
+        let columns = |one: &audit::Record| {
+            let each = [&one.cluster, &one.user, &one.principal, &one.role];
+            each.map(String::clone)
+        };
+        let found: Vec<_> = records.iter().map(columns).collect();
+        let local = ["prod", "local/root", "local/root", "admin"].map(str::to_owned);
+        let other = ["prod", "reader/r", "reader/r", "reader"].map(str::to_owned);
+        assert_eq!(found, [local, other]);
+        assert_eq!(records[0].host, "h1");
     }
 
     #[test]

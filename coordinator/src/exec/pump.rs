@@ -11,7 +11,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
 use super::broker::{Remote, WINDOW};
-use crate::rpc::status::RpcError;
+use crate::rpc::status::{RpcError, bad};
 
 /// How long a caller may take nothing.
 const CALLER_WAIT: Duration = Duration::from_secs(600);
@@ -109,7 +109,7 @@ where
         let kind = match request?.kind {
             Some(exec_request::Kind::Stdin(stdin)) => {
                 if stdin.data.len() > STDIN_BYTES_MAX {
-                    return Err(bad("stdin", "at most 32 KiB fit in a message"));
+                    return Err(bad("stdin", "at most 32 KiB fit in a message").into());
                 }
                 let one = credit.acquire().await.map_err(|_| RpcError::Stopping)?;
                 one.forget();
@@ -118,7 +118,7 @@ where
             Some(exec_request::Kind::Eof(eof)) => exec_input::Kind::Eof(eof),
             Some(exec_request::Kind::Resize(size)) => exec_input::Kind::Resize(size),
             Some(exec_request::Kind::Start(_)) => {
-                return Err(bad("start", "the command was begun already"));
+                return Err(bad("start", "the command was begun already").into());
             }
             None => continue,
         };
@@ -127,9 +127,4 @@ where
         }
     }
     std::future::pending().await
-}
-
-fn bad(field: &'static str, message: &str) -> Status {
-    let message = message.to_owned();
-    RpcError::BadRequest { field, message }.into()
 }

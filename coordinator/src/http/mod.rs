@@ -12,7 +12,7 @@ mod answer;
 mod health;
 mod v1;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -21,16 +21,11 @@ use axum::{
     response::Response,
     routing::get,
 };
-use paasta_identity::{
-    Tls,
-    accept::{HandshakeLimits, Handshakes, SecureAcceptor},
-    web::Door,
-};
+use paasta_identity::web::{Door, Endpoint};
 use paasta_process::{
-    accept::{Open, Refusals, current_client},
-    http::{self, HttpAddress, Problem},
+    accept::{Open, current_client},
+    http::Problem,
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -55,45 +50,16 @@ pub struct Api {
     pub rights: Rights,
 }
 
-/// The endpoint: where it is, and with what it is served.
-pub struct Endpoint {
-    /// What is listened on.
-    pub listener: TcpListener,
-    /// As it was configured.
-    pub at: HttpAddress,
-    /// Connections for which there are file descriptors.
-    pub room: usize,
-    /// TLS of this coordinator, where it has some.
-    pub tls: Option<Tls>,
-    /// The file of bearer tokens.
-    pub tokens: Option<PathBuf>,
-}
-
-impl Endpoint {
-    /// Serves the API until `shutdown`.
-    pub async fn serve(
-        self,
-        mut api: Api,
-        counts: &Refusals,
-        handshakes: Handshakes,
-        shutdown: CancellationToken,
-    ) {
-        let acceptor = http::acceptor(self.listener, self.room, counts);
-        api.connections.push(acceptor.open());
-        let Some(tls) = self.tls else {
-            return http::serve(acceptor, api.router(), shutdown).await;
-        };
-        api.door = Door::new(self.at.secure, access::ROWS, &tls, self.tokens);
-        api.door.check().await;
-        match self.at.secure {
-            true => {
-                let limits = HandshakeLimits::default();
-                let secure = SecureAcceptor::new(acceptor, tls, limits, handshakes).http();
-                http::serve(secure, api.router(), shutdown).await;
-            }
-            false => http::serve(acceptor, api.router(), shutdown).await,
-        }
-    }
+/// Serves the API until `shutdown`.
+pub async fn serve(endpoint: Endpoint, mut api: Api, shutdown: CancellationToken) {
+    let metrics = api.metrics.clone();
+    let counts = (metrics.connections(), metrics.handshakes().clone());
+    let router = move |open, door| {
+        api.connections.push(open);
+        api.door = door;
+        api.router()
+    };
+    endpoint.serve(access::ROWS, counts, router, shutdown).await;
 }
 
 impl Api {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use paasta_process::chain::chain;
 use paasta_proto::v1::{AuthorityKeyRequest, authority_client::AuthorityClient};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -109,8 +110,4 @@ impl KeyFetcher {
         let key = answer.map_err(|status| status.message().to_owned())?;
         String::from_utf8(key.into_inner().key).map_err(|_| "the key is no text".to_owned())
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    paasta_process::chain::chain(error)
 }

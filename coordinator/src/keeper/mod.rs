@@ -6,7 +6,7 @@ pub mod fetch;
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwapOption;
@@ -129,9 +129,9 @@ impl Keeper {
         let term = Term {
             longest: self.longest,
             // A certificate says whole seconds.
-            not_before: revoked.map(|at| moment(at) + Duration::from_secs(1)),
+            not_before: revoked.map(|at| SystemTime::from(at) + Duration::from_secs(1)),
         };
-        Ok(authority.issue_within(request, identity, moment(now), term)?)
+        Ok(authority.issue_within(request, identity, now.into(), term)?)
     }
 
     /// The private key in PEM, for another coordinator that signs.
@@ -158,9 +158,4 @@ impl Keeper {
         self.authority.store(Some(Arc::new(authority)));
         Ok(())
     }
-}
-
-/// A moment of the cluster's time, as certificates have it.
-fn moment(at: Timestamp) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(at.0)
 }

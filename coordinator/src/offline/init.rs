@@ -219,7 +219,7 @@ fn certificate(
         return Ok(found.key_digest());
     }
     let request = Request::create()?;
-    let at = Timestamp(millis(what.now));
+    let at = Timestamp::from(what.now);
     let pem = keeper.sign(identity, request.pem(), at)?;
     let authority = keeper.certificate().ok_or(KeeperError::NoKey)?;
     dir.write(&files.ca, &authority)?;
@@ -284,7 +284,7 @@ fn state(
     authority: String,
     (identity, key): (Identity, KeyDigest),
 ) -> Result<ClusterState, InitError> {
-    let at = Timestamp(millis(what.now));
+    let at = Timestamp::from(what.now);
     let token = |token: &Token, uses| {
         Command::CreateToken(CreateToken {
             id: token.id.clone(),
@@ -338,11 +338,4 @@ fn state(
         }
     }
     Ok(state)
-}
-
-fn millis(at: SystemTime) -> u64 {
-    let since = at
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, error::Error as _, time::Duration};
 
 use futures_util::future::join_all;
+use paasta_common::text::beginning;
 use paasta_identity::{
     connect::ConnectError,
     plain::{PlainError, SpeaksTls},
@@ -35,7 +36,7 @@ fn refused(address: &str, status: &tonic::Status) -> Option<String> {
     }
     match status.code() {
         Code::PermissionDenied | Code::Unauthenticated => {
-            let words: String = status.message().chars().take(WORDS_MAX).collect();
+            let words = beginning(status.message(), WORDS_MAX);
             Some(format!("the coordinator at {address} refuses: {words}"))
         }
         _ => None,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use paasta_common::text::beginning;
 use parking_lot::RwLock;
 
 use super::types::StoredMembership;
@@ -98,7 +99,7 @@ impl Roster {
 
     /// A member was refused, or refused this node. Logged when it is new.
     pub(super) fn refused(&self, member: u64, words: &str) {
-        let words: String = words.chars().take(WORDS_MAX).collect();
+        let words = beginning(words, WORDS_MAX).to_owned();
         if !self.members.read().contains_key(&member) {
             let mut outside = self.outside.write();
             if *outside != (member, words.clone()) {

@@ -114,6 +114,12 @@ impl Role {
 }
 
 impl RaftStatus {
+    /// Every member with its address: those with a vote, then those without.
+    pub fn addresses(&self) -> impl Iterator<Item = (u64, &str)> {
+        let members = self.voters.iter().chain(&self.learners);
+        members.map(|(id, address)| (*id, address.as_str()))
+    }
+
     pub(super) fn from_metrics(metrics: &Metrics, identity: &Identity, lease: &Lease) -> Self {
         let members = metrics.membership_config.membership();
         let voting: Vec<u64> = members.voter_ids().collect();

@@ -13,8 +13,8 @@ use tonic::{Request, Response, Status, transport::Channel};
 
 use super::{
     admin::AdminService,
-    operate::{ANSWER_BYTES_MAX, REASON_BYTES_MAX, asked_by, bad, said, text},
-    status::RpcError,
+    operate::{ANSWER_BYTES_MAX, REASON_BYTES_MAX, asked_by, said, text},
+    status::{RpcError, bad},
 };
 use crate::propose::Proposer;
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     peers::{Peers, forwarded, was_forwarded},
-    status::RpcError,
+    status::{RpcError, bad},
     view::words,
 };
 use crate::{
@@ -50,7 +50,6 @@ pub struct ClusterService {
 
 impl ClusterService {
     fn checked(&self, request: &InitRequest) -> Result<ClusterName, RpcError> {
-        let bad = |field, message: String| RpcError::BadRequest { field, message };
         let name = ClusterName::new(&request.cluster)
             .map_err(|error| bad("cluster", error.to_string()))?;
         if let Some(configured) = &self.configured
@@ -100,13 +99,13 @@ impl ClusterService {
             if let Some(cluster) = self.machine.read().cluster() {
                 return match cluster.name == *name {
                     true => Ok(cluster.id.clone()),
-                    false => Err(RpcError::BadRequest {
-                        field: "cluster",
-                        message: format!(
+                    false => Err(bad(
+                        "cluster",
+                        format!(
                             "this coordinator is of cluster {}, not of {name}; nothing was changed",
                             cluster.name
                         ),
-                    }),
+                    )),
                 };
             }
             match status.leader {

@@ -18,8 +18,8 @@ use tonic::{Request, Response, Status};
 
 use super::{
     admin::AdminService,
-    operate::{asked_by, bad, response, said},
-    status::RpcError,
+    operate::{asked_by, response, said},
+    status::{RpcError, bad},
     view::number,
 };
 use crate::{caller::sight, propose::Proposer};

@@ -4,7 +4,6 @@
 use std::{pin::Pin, time::Duration};
 
 use paasta_common::id::InstanceId;
-use paasta_identity::Identity;
 use paasta_proto::v1::{
     ExecAnswer, ExecBegin, ExecPlace, ExecRequest, ExecStart, exec_answer, exec_client::ExecClient,
     exec_request, exec_server::Exec,
@@ -17,14 +16,20 @@ use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
-use super::{admin::AdminService, gate::Route, peers::forwarded, relay::relay, status::RpcError};
+use super::{
+    admin::AdminService,
+    gate::Route,
+    peers::forwarded,
+    relay::relay,
+    status::{RpcError, bad},
+};
 use crate::{
-    audit::{Audit, AuditOutcome},
+    audit::Audit,
     caller::current,
     exec::{
         broker::ExecBroker,
         choose::{Wanted, choose},
-        permit::{Places, Record, audit, caller, refused},
+        permit::{Command, Places, caller, refused},
         pump::{Answers, Pump},
     },
     leader::Leadership,
@@ -67,8 +72,10 @@ impl ExecService {
         let start = start_of(&mut requests).await?;
         let (instance, wanted) = parse(&start)?;
         let call = current();
-        let principal = caller(self.enabled, call.clone(), &instance)
-            .inspect_err(|error| refused(&self.audit, &call, &instance, error))?;
+        let principal = caller(self.enabled, call.clone(), &instance).inspect_err(|error| {
+            let principal = call.principal.as_ref();
+            refused(&self.audit, self.cluster(), principal, &instance, error);
+        })?;
         let place = self.places.take(&principal)?;
         let (replica, host) = {
             let state = self.admin.machine.read();
@@ -88,40 +95,47 @@ impl ExecService {
                 "host {host} runs no commands now: agent.exec is not set there, or its agent is away"
             ),
         })?;
-        let told = ExecAnswer {
+        let first = ExecAnswer {
             kind: Some(exec_answer::Kind::Place(ExecPlace {
                 replica: replica.to_string(),
                 host: host.to_string(),
             })),
         };
         // It is the first: there is room.
-        let _ = answers.try_send(Ok(told));
+        let _ = answers.try_send(Ok(first));
         let pump = Pump {
             remote,
             outputs,
             answers: answers.clone(),
         };
         let shutdown = self.shutdown.clone();
-        let told = Told {
+        let log = self.audit.clone();
+        let command = Command {
             principal,
             instance,
-            replica: replica.to_string(),
-            host: host.to_string(),
-            start,
-            log: self.audit.clone(),
+            replica,
+            host,
+            words: start.command,
         };
         tokio::spawn(async move {
             let _place = place;
-            told.audit("begins", AuditOutcome::Done);
+            command.audit(&log, "begins");
             let outcome = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => moved(&answers),
                 () = leadership.ended.cancelled() => moved(&answers),
                 outcome = pump.run(requests) => outcome,
             };
-            told.audit(&outcome, AuditOutcome::Done);
+            command.audit(&log, &outcome);
         });
         Ok(())
+    }
+
+    /// The name of the cluster; empty before it is made.
+    fn cluster(&self) -> String {
+        let state = self.admin.machine.read();
+        let cluster = state.cluster();
+        cluster.map_or_else(String::new, |cluster| cluster.name.to_string())
     }
 
     /// Passes on both ways, as fast as each side takes it.
@@ -160,30 +174,6 @@ impl Exec for ExecService {
     }
 }
 
-/// What the log has of a command.
-struct Told {
-    principal: Identity,
-    instance: InstanceId,
-    replica: String,
-    host: String,
-    start: ExecStart,
-    log: Audit,
-}
-
-impl Told {
-    fn audit(&self, words: &str, outcome: AuditOutcome) {
-        let record = Record {
-            principal: &self.principal,
-            instance: &self.instance,
-            replica: self.replica.clone(),
-            host: self.host.clone(),
-            command: &self.start.command,
-            outcome: words,
-        };
-        audit(&self.log, &record, outcome);
-    }
-}
-
 /// The leadership is over, and with it the command: its agent kills it.
 fn moved(answers: &Answers) -> String {
     let status: Status = RpcError::ExecLost.into();
@@ -194,25 +184,21 @@ fn moved(answers: &Answers) -> String {
 }
 
 async fn start_of(requests: &mut Streaming<ExecRequest>) -> Result<ExecStart, Status> {
-    let bad = |message: &str| RpcError::BadRequest {
-        field: "start",
-        message: message.to_owned(),
-    };
     let first = timeout(OPENING, requests.message()).await;
-    let first = first.map_err(|_| bad("the caller has not said what is to run for 10 s"))??;
+    let first =
+        first.map_err(|_| bad("start", "the caller has not said what is to run for 10 s"))??;
     match first.and_then(|first| first.kind) {
         Some(exec_request::Kind::Start(start)) => Ok(start),
-        _ => Err(bad("the first message must say what is to run").into()),
+        _ => Err(bad("start", "the first message must say what is to run").into()),
     }
 }
 
 fn parse(start: &ExecStart) -> Result<(InstanceId, Wanted), RpcError> {
-    let bad = |field: &'static str, message: String| RpcError::BadRequest { field, message };
     let instance = start.instance.parse::<InstanceId>();
     let instance = instance.map_err(|error| bad("instance", error.to_string()))?;
     let bytes: usize = start.command.iter().map(String::len).sum();
     if start.command.first().is_none_or(String::is_empty) {
-        return Err(bad("command", "no program is named".to_owned()));
+        return Err(bad("command", "no program is named"));
     }
     if bytes > COMMAND_BYTES_MAX {
         return Err(bad(

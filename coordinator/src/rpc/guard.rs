@@ -8,6 +8,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use paasta_common::{
     id::{ClusterName, HostId, InstanceId, ServiceName},
+    text::beginning,
     time::Timestamp,
 };
 use paasta_coordinator_core::{
@@ -405,7 +406,7 @@ pub(crate) fn shown(identity: &Identity) -> String {
 /// `SERVICE/METHOD` of a path, cut.
 pub(super) fn method(path: &str) -> String {
     let path = path.trim_start_matches('/');
-    path.chars().take(METHOD_CHARS_MAX).collect()
+    beginning(path, METHOD_CHARS_MAX).to_owned()
 }
 
 /// Characters of a method that are repeated, at most.

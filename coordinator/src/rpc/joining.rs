@@ -6,7 +6,7 @@
 mod nonces;
 mod rate;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use futures_util::FutureExt;
 use paasta_common::{
@@ -33,10 +33,13 @@ use tonic::{Request, Response, Status};
 pub use nonces::Nonces;
 pub use rate::JoinRate;
 
-use super::{gate::Gate, status::RpcError};
+use super::{
+    gate::Gate,
+    status::{RpcError, bad},
+};
 use crate::{
     caller::{Caller, principal},
-    keeper::Keeper,
+    keeper::{Keeper, KeeperError},
     machine::ClusterMachine,
     peers::was_forwarded,
     propose::Proposer,
@@ -63,9 +66,7 @@ pub struct JoiningService {
 
 impl JoiningService {
     async fn join_here(&self, asked: JoinRequest) -> Result<JoinResponse, RpcError> {
-        if !self.keeper.has_key() {
-            return Err(crate::keeper::KeeperError::NoKey.into());
-        }
+        self.check_key()?;
         let using = {
             let state = self.machine.read();
             let using = using(&state, &asked)?;
@@ -92,35 +93,31 @@ impl JoiningService {
 
     async fn renew_here(&self, asked: RenewRequest) -> Result<RenewResponse, RpcError> {
         let identity = principal().ok_or(RpcError::NoCertificate)?;
-        if !self.keeper.has_key() {
-            return Err(crate::keeper::KeeperError::NoKey.into());
-        }
-        let renewal = RenewNode {
-            identity: identity.clone(),
-            proven: digest("proven_key", &asked.proven_key)?,
-            key: key_of(&asked.request)?,
-        };
-        self.renewed(renewal, &asked.request).await
+        self.renewed(identity, &asked.proven_key, &asked.request)
+            .await
     }
 
     async fn renew_late_here(&self, asked: RenewLateRequest) -> Result<RenewResponse, RpcError> {
-        if !self.keeper.has_key() {
-            return Err(crate::keeper::KeeperError::NoKey.into());
-        }
-        let identity = asked.proven_identity.parse();
-        let identity: Identity =
-            identity.map_err(|error| bad("proven_identity", format!("{error}")))?;
-        let renewal = RenewNode {
-            identity,
-            proven: digest("proven_key", &asked.proven_key)?,
-            key: key_of(&asked.request)?,
-        };
-        self.renewed(renewal, &asked.request).await
+        let identity = asked.proven_identity.parse::<Identity>();
+        let identity = identity.map_err(|error| bad("proven_identity", format!("{error}")))?;
+        self.renewed(identity, &asked.proven_key, &asked.request)
+            .await
     }
 
-    /// Replicates that a key is replaced by that of a request, and signs the request.
-    async fn renewed(&self, renewal: RenewNode, request: &str) -> Result<RenewResponse, RpcError> {
-        let identity = renewal.identity.clone();
+    /// Replicates that the proven key of an identity is replaced by that of a request, and signs the
+    /// request.
+    async fn renewed(
+        &self,
+        identity: Identity,
+        proven_key: &[u8],
+        request: &str,
+    ) -> Result<RenewResponse, RpcError> {
+        self.check_key()?;
+        let renewal = RenewNode {
+            identity: identity.clone(),
+            proven: digest("proven_key", proven_key)?,
+            key: key_of(request)?,
+        };
         let revoked = self.revoked(&identity, None)?;
         self.propose(Command::RenewNode(renewal)).await?;
         let now = self.proposer.now();
@@ -154,11 +151,26 @@ impl JoiningService {
         if !one.whole && !not_before.is_some_and(|at| one.voids(at)) {
             return Ok(outdated.max(Some(one.before)));
         }
-        let why = match one.reason.as_str() {
-            "" => String::new(),
-            reason => format!(": {reason}"),
-        };
+        let why = one.why();
         Err(RpcError::Revoked { principal, why })
+    }
+
+    /// Refuses while this coordinator cannot sign.
+    fn check_key(&self) -> Result<(), RpcError> {
+        match self.keeper.has_key() {
+            true => Ok(()),
+            false => Err(KeeperError::NoKey.into()),
+        }
+    }
+
+    /// Takes a place in the rate of joins and late renewals, which strangers ask for.
+    fn check_rate(&self) -> Result<(), RpcError> {
+        match self.rate.take() {
+            true => Ok(()),
+            false => Err(RpcError::Busy {
+                what: "too many programs join at the same time",
+            }),
+        }
     }
 
     /// What an expired certificate and its proof show, where the caller connects.
@@ -166,15 +178,13 @@ impl JoiningService {
         if !self.nonces.take(&asked.nonce, Instant::now()) {
             let words =
                 "it was not given by this coordinator within the last 60 s: say Hello first";
-            return Err(bad("nonce", words.to_owned()));
+            return Err(bad("nonce", words));
         }
         let proof = (asked.request.as_str(), asked.proof.as_str());
         let authorities = self.authorities();
         let now = SystemTime::now();
         let late = late::verify(&authorities, &asked.certificate, &asked.nonce, proof, now)?;
-        let since = late.not_before.duration_since(UNIX_EPOCH);
-        let since = u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
-        self.revoked(&late.identity, Some(Timestamp(since)))?;
+        self.revoked(&late.identity, Some(late.not_before.into()))?;
         asked.proven_identity = late.identity.to_string();
         asked.proven_key = late.key.0.to_vec();
         Ok(())
@@ -198,11 +208,8 @@ impl JoiningService {
 
     fn coordinators(&self) -> Vec<String> {
         let status = self.consensus.status();
-        status
-            .voters
-            .into_values()
-            .chain(status.learners.into_values())
-            .collect()
+        let addresses = status.addresses();
+        addresses.map(|(_, address)| address.to_owned()).collect()
     }
 }
 
@@ -251,12 +258,8 @@ fn key_of(request: &str) -> Result<KeyDigest, RpcError> {
 fn digest(field: &'static str, bytes: &[u8]) -> Result<KeyDigest, RpcError> {
     let bytes = bytes
         .try_into()
-        .map_err(|_| bad(field, "expected 32 bytes".to_owned()))?;
+        .map_err(|_| bad(field, "expected 32 bytes"))?;
     Ok(KeyDigest(bytes))
-}
-
-fn bad(field: &'static str, message: String) -> RpcError {
-    RpcError::BadRequest { field, message }
 }
 
 #[tonic::async_trait]
@@ -278,9 +281,8 @@ impl Joining for JoiningService {
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
-        if !was_forwarded(&request) && !self.rate.take() {
-            let what = "too many programs join at the same time";
-            return Err(RpcError::Busy { what }.into());
+        if !was_forwarded(&request) {
+            self.check_rate()?;
         }
         let there =
             |leader, asked| async move { JoiningClient::new(leader).join(asked).await }.boxed();
@@ -299,10 +301,7 @@ impl Joining for JoiningService {
         mut request: Request<RenewLateRequest>,
     ) -> Result<Response<RenewResponse>, Status> {
         if !was_forwarded(&request) {
-            if !self.rate.take() {
-                let what = "too many programs join at the same time";
-                return Err(RpcError::Busy { what }.into());
-            }
+            self.check_rate()?;
             self.proven(request.get_mut())?;
         }
         let there = |leader, asked| {

@@ -21,7 +21,7 @@ use super::{
     gate::Route,
     peers::forwarded,
     relay::relay,
-    status::{RpcError, leader_lost},
+    status::{RpcError, bad, leader_lost},
 };
 use crate::{
     leader::Leadership,
@@ -169,13 +169,6 @@ impl Logs for LogsService {
             Route::Leader(leader) => self.relay(leader, request.into_inner(), out).await?,
         }
         Ok(Response::new(Box::pin(ReceiverStream::new(parts))))
-    }
-}
-
-fn bad(field: &'static str, message: impl Into<String>) -> RpcError {
-    RpcError::BadRequest {
-        field,
-        message: message.into(),
     }
 }
 

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 use super::{
     gate::{Gate, Route},
     peers::forwarded,
-    status::RpcError,
+    status::{RpcError, bad},
 };
 use crate::{
     machine::ClusterMachine,
@@ -85,11 +85,12 @@ impl MembersService {
         check_address(address)?;
         let status = self.consensus.status();
         let known = address_of(&status, id);
-        if let Some((other, _)) = all(&status).find(|(other, at)| *at == address && *other != id) {
-            return Err(bad(
-                "address",
-                format!("{address} is the address of coordinator {other}"),
-            ));
+        if let Some((other, _)) = status
+            .addresses()
+            .find(|(other, at)| *at == address && *other != id)
+        {
+            let message = format!("{address} is the address of coordinator {other}");
+            return Err(bad("address", message).into());
         }
         let deadline = wait(asked.wait_ms);
         let added = self.consensus.add_learner(id, address, deadline).await;
@@ -235,7 +236,10 @@ impl Members for MembersService {
 }
 
 fn members(status: &RaftStatus) -> Vec<Member> {
-    let mut members: Vec<Member> = all(status).map(|(id, at)| member(status, id, at)).collect();
+    let mut members: Vec<Member> = status
+        .addresses()
+        .map(|(id, at)| member(status, id, at))
+        .collect();
     members.sort_by_key(|member| member.id);
     members
 }
@@ -272,13 +276,9 @@ fn member(status: &RaftStatus, id: u64, address: &str) -> Member {
     }
 }
 
-fn all(status: &RaftStatus) -> impl Iterator<Item = (u64, &str)> {
-    let members = status.voters.iter().chain(&status.learners);
-    members.map(|(id, address)| (*id, address.as_str()))
-}
-
 fn address_of(status: &RaftStatus, id: u64) -> Option<&str> {
-    all(status)
+    status
+        .addresses()
         .find(|(known, _)| *known == id)
         .map(|(_, at)| at)
 }
@@ -343,10 +343,7 @@ fn wait(asked_ms: u64) -> Duration {
 
 fn check_id(id: u64) -> Result<(), RpcError> {
     match id {
-        0 => Err(RpcError::BadRequest {
-            field: "id",
-            message: "a coordinator's id is a number from 1".to_owned(),
-        }),
+        0 => Err(bad("id", "a coordinator's id is a number from 1")),
         _ => Ok(()),
     }
 }
@@ -356,15 +353,8 @@ fn check_address(address: &str) -> Result<(), RpcError> {
     match parts.filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
     {
         Some(_) => Ok(()),
-        None => Err(RpcError::BadRequest {
-            field: "address",
-            message: format!("{address:?}: expected HOST:PORT"),
-        }),
+        None => Err(bad("address", format!("{address:?}: expected HOST:PORT"))),
     }
-}
-
-fn bad(field: &'static str, message: String) -> Status {
-    RpcError::BadRequest { field, message }.into()
 }
 
 #[cfg(test)]

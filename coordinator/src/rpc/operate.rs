@@ -34,7 +34,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 use super::{
     admin::AdminService,
     guard::shown,
-    status::RpcError,
+    status::{RpcError, bad},
     view::{number, words},
 };
 use crate::{
@@ -365,11 +365,6 @@ impl Operate for OperateService {
 
 fn client(leader: Channel) -> OperateClient<Channel> {
     OperateClient::new(leader).max_decoding_message_size(ANSWER_BYTES_MAX)
-}
-
-/// A request that makes no sense, and why.
-pub(super) fn bad(field: &'static str, message: String) -> RpcError {
-    RpcError::BadRequest { field, message }
 }
 
 /// Text that can stand in an event.

@@ -21,9 +21,9 @@ use tonic::{Request, Response, Status};
 
 use super::{
     admin::AdminService,
-    operate::{asked_by, bad, said},
+    operate::{asked_by, said},
     peers::client_of,
-    status::RpcError,
+    status::{RpcError, bad},
     view::number,
 };
 use crate::{

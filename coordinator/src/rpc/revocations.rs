@@ -17,8 +17,8 @@ use tonic::{Request, Response, Status, transport::Channel};
 use super::{
     admin::AdminService,
     members::check_majority_after,
-    operate::{ANSWER_BYTES_MAX, REASON_BYTES_MAX, asked_by, bad, response, said, text},
-    status::RpcError,
+    operate::{ANSWER_BYTES_MAX, REASON_BYTES_MAX, asked_by, response, said, text},
+    status::{RpcError, bad},
 };
 use crate::{caller::principal, propose::Proposer};
 

@@ -13,8 +13,8 @@ use tonic::{Request, Response, Status, transport::Channel};
 
 use super::{
     admin::AdminService,
-    operate::{ANSWER_BYTES_MAX, asked_by, bad, response, said},
-    status::RpcError,
+    operate::{ANSWER_BYTES_MAX, asked_by, response, said},
+    status::{RpcError, bad},
 };
 use crate::{desired::settings::Heard, propose::Proposer};
 

@@ -188,6 +188,12 @@ pub enum RpcError {
     Stopping,
 }
 
+/// A request that cannot be answered as it is: the field, and what is wrong with it.
+pub(crate) fn bad(field: &'static str, message: impl Into<String>) -> RpcError {
+    let message = message.into();
+    RpcError::BadRequest { field, message }
+}
+
 impl RpcError {
     /// The answer to a call that no service gets.
     pub fn into_http(self) -> http::Response<Body> {

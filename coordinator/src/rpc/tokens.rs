@@ -20,8 +20,8 @@ use tonic::{Request, Response, Status};
 
 use super::{
     gate::Gate,
-    operate::{asked_by, bad, said},
-    status::RpcError,
+    operate::{asked_by, said},
+    status::{RpcError, bad},
 };
 use crate::{
     keeper::{Keeper, KeeperError},

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use paasta_common::{
@@ -481,10 +481,7 @@ fn port(id: ReplicaId) -> u16 {
 }
 
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
-    Timestamp(u64::try_from(since.as_millis()).expect("fits"))
+    SystemTime::now().into()
 }
 
 /// Longer than any app is watched before it counts as happy: a replica is as soon as it is reported,

@@ -66,7 +66,7 @@ impl Young {
             life: None,
         };
         for id in 1..=3 {
-            young.configure(id, "")?;
+            young.configure(id)?;
         }
         Ok(young)
     }
@@ -98,11 +98,11 @@ impl Young {
 
     /// The configuration of a coordinator: it names no cluster but in yelpsoa-configs' place, and no
     /// certificate.
-    pub(crate) fn configure(&self, id: u64, more: &str) -> Result<()> {
+    pub(crate) fn configure(&self, id: u64) -> Result<()> {
         let etc = self.path(&format!("etc-{id}"));
         fs::create_dir_all(&etc)?;
         let text = format!(
-            "soa_dir: {}\nsensu_host: null\ncoordinator:\n  node_id: {id}\n  listen: 0.0.0.0:{port}\n  advertise: 127.0.0.1:{port}\n  http_listen: off\n  data_dir: {}\n{TIMERS}{more}",
+            "soa_dir: {}\nsensu_host: null\ncoordinator:\n  node_id: {id}\n  listen: 0.0.0.0:{port}\n  advertise: 127.0.0.1:{port}\n  http_listen: off\n  data_dir: {}\n{TIMERS}",
             self.path("soa").display(),
             self.path(&format!("data-{id}")).display(),
             port = self.ports[id as usize - 1],

@@ -3,8 +3,8 @@
 //! closed set of characters ([`paasta_common::smartstack`]).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
+    collections::BTreeMap,
+    fmt::{self, Write as _},
     net::{IpAddr, SocketAddr},
 };
 
@@ -98,55 +98,46 @@ pub struct Config {
     pub fingerprint: String,
     /// The whole text.
     pub text: String,
-    /// The namespaces in it, with their ports.
-    pub frontends: BTreeSet<(Namespace, u16)>,
+}
+
+/// The configuration of what is wanted, without the refused namespaces.
+pub fn rendered(settings: &ProxySettings, wanted: &Wanted, refused: &Problems) -> Config {
+    config(settings, &servable(settings, wanted, refused).0)
 }
 
 /// Writes the configuration for these namespaces.
 pub fn config(settings: &ProxySettings, served: &BTreeMap<&Namespace, &WantedNamespace>) -> Config {
-    let (mut structure, mut parts) = (globals(settings), Vec::new());
-    let mut frontends = BTreeSet::new();
+    let globals = globals(settings);
+    let (mut structure, mut sections) = (Fingerprint::new(), String::new());
+    structure.add(&globals);
     for (name, namespace) in served {
         let Some(port) = namespace.options.proxy_port else {
             continue;
         };
-        frontends.insert(((*name).clone(), port));
         let through = namespace.options.proxied_through.as_ref();
         let through = through.filter(|through| served.contains_key(through));
-        let mut head = String::new();
+        let begin = sections.len();
         frontend(
-            &mut head,
+            &mut sections,
             settings,
             (name, port),
             &namespace.options,
             through,
         );
-        backend(&mut head, name, &namespace.options);
-        structure.push_str(&head);
-        parts.push((head, namespace));
-    }
-    let fingerprint = fingerprint(&structure);
-    let mut text = String::with_capacity(structure.len() * 2);
-    let _ = writeln!(
-        text,
-        "# Written by paasta-agent: changes are overwritten. docs/operate/load-balancer.md"
-    );
-    text.push_str(&globals(settings).replacen(
-        "global\n",
-        &format!("global\n    description {fingerprint}\n"),
-        1,
-    ));
-    for (head, namespace) in parts {
-        text.push_str(&head);
+        backend(&mut sections, name, &namespace.options);
+        structure.add(&sections[begin..]);
         for (name, server) in namespace.by_name() {
-            server_line(&mut text, name, server);
+            server_line(&mut sections, name, server);
         }
     }
-    Config {
-        fingerprint,
-        text,
-        frontends,
-    }
+    let fingerprint = structure.to_string();
+    let described = format!("global\n    description {fingerprint}\n");
+    let mut text = String::from(
+        "# Written by paasta-agent: changes are overwritten. docs/operate/load-balancer.md\n",
+    );
+    text.push_str(&globals.replacen("global\n", &described, 1));
+    text.push_str(&sections);
+    Config { fingerprint, text }
 }
 
 /// Without `close-spread-time`: clients that keep a connection must leave an old worker soon, as it
@@ -325,9 +316,22 @@ fn server_line(text: &mut String, name: ServerName, server: &Server) {
 }
 
 /// FNV-1a of 64 bits: it tells configurations apart, and is no defence against anything.
-fn fingerprint(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("paasta-{hash:016x}")
+struct Fingerprint(u64);
+
+impl Fingerprint {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn add(&mut self, text: &str) {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "paasta-{:016x}", self.0)
+    }
 }

@@ -3,12 +3,15 @@
 //! options. The file on the disk always has the whole of it, so that a worker that crashed comes
 //! back with the same servers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use paasta_common::{smartstack::Namespace, time::Timestamp};
 
 use super::{
-    config::{Config, Problems, ProxySettings, config, servable},
+    config::{Config, Problems, ProxySettings, servable},
     seen::{Seen, SeenServer},
     wanted::{Server, ServerName, Service, Wanted, WantedNamespace},
 };
@@ -34,9 +37,9 @@ pub enum Action {
     /// Over the runtime API.
     Command(Command),
     /// The file is replaced, after HAProxy has checked it.
-    Write(Config),
+    Write(Arc<Config>),
     /// The same, and it is loaded.
-    Reload(Config),
+    Reload(Arc<Config>),
 }
 
 /// One change over the runtime API.
@@ -93,8 +96,9 @@ pub struct Situation<'a> {
     pub seen: &'a Seen,
     /// The text of the file, when it could be read.
     pub file: Option<&'a str>,
-    /// A write or a reload is under way.
-    pub busy: bool,
+    /// The configuration of what is wanted ([`rendered`](super::config::rendered)); none while a
+    /// write or a reload is under way, which begins no other one.
+    pub config: Option<&'a Arc<Config>>,
     /// Workers that finish what they have.
     pub old_workers: usize,
     /// The time.
@@ -180,7 +184,9 @@ pub fn plan(situation: &Situation<'_>, memory: &mut Memory) -> Plan {
     }
     commands.sort_by_key(|command| rank(command.change));
     plan.actions = commands.into_iter().map(Action::Command).collect();
-    file(situation, memory, &mut plan, config(settings, &served));
+    if let Some(config) = situation.config {
+        file(situation, memory, &mut plan, config);
+    }
     plan
 }
 
@@ -281,10 +287,7 @@ fn additions(
 }
 
 /// The file and what is loaded.
-fn file(situation: &Situation<'_>, memory: &mut Memory, plan: &mut Plan, config: Config) {
-    if situation.busy {
-        return;
-    }
+fn file(situation: &Situation<'_>, memory: &mut Memory, plan: &mut Plan, config: &Arc<Config>) {
     let now = situation.now;
     // A clock that was set back must not make a pause longer.
     let due = |at: Option<Timestamp>, pause: u64| match at {
@@ -296,7 +299,7 @@ fn file(situation: &Situation<'_>, memory: &mut Memory, plan: &mut Plan, config:
             Ok(()) => {
                 memory.reloaded_at = Some(now);
                 memory.written_at = Some(now);
-                plan.actions.push(Action::Reload(config));
+                plan.actions.push(Action::Reload(Arc::clone(config)));
             }
             Err(at) => plan.wake(at),
         };
@@ -306,7 +309,7 @@ fn file(situation: &Situation<'_>, memory: &mut Memory, plan: &mut Plan, config:
         match due(at, WRITE_EVERY_MS) {
             Ok(()) => {
                 memory.written_at = Some(now);
-                plan.actions.push(Action::Write(config));
+                plan.actions.push(Action::Write(Arc::clone(config)));
             }
             Err(at) => plan.wake(at),
         }

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use paasta_common::smartstack::Namespace;
+use paasta_common::{smartstack::Namespace, text::beginning};
 
 use super::wanted::ServerName;
 
@@ -89,7 +89,7 @@ pub struct Unreadable {
 
 impl Unreadable {
     fn new(command: &'static str, line: &str, expected: &'static str) -> Self {
-        let line = line.chars().take(100).collect();
+        let line = beginning(line, 100).to_owned();
         Self {
             command,
             line,
@@ -140,7 +140,7 @@ pub fn servers(
         other => return Err(Unreadable::new(WHAT, other.unwrap_or_default(), "format 1")),
     }
     for line in lines.filter(|line| !line.starts_with('#')) {
-        let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+        let columns: Vec<&str> = line.split_ascii_whitespace().take(8).collect();
         let [_, backend, _, server, _, op, admin, weight, ..] = columns[..] else {
             return Err(Unreadable::new(WHAT, line, "at least 8 columns"));
         };
@@ -168,7 +168,8 @@ pub fn servers(
 pub fn sessions(text: &str) -> BTreeMap<(Namespace, ServerName), u32> {
     let mut found = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let columns: Vec<&str> = line.split(',').collect();
+        // A line has about a hundred columns, of which the first ones are needed.
+        let columns: Vec<&str> = line.splitn(6, ',').collect();
         let [backend, server, queued, _, current, ..] = columns[..] else {
             continue;
         };
@@ -191,7 +192,7 @@ pub fn undecided(text: &str) -> Option<u32> {
         return None;
     }
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let columns: Vec<&str> = line.split(',').collect();
+        let columns: Vec<&str> = line.splitn(6, ',').collect();
         let [name, kind, _, _, current, ..] = columns[..] else {
             continue;
         };

@@ -1,7 +1,7 @@
 //! Plans against a model of HAProxy, and what may stand in its configuration.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use paasta_common::{
     endpoints::{BackendReport, BackendState},
@@ -14,7 +14,7 @@ use paasta_common::{
 use proptest::prelude::*;
 
 use paasta_agent_core::proxy::{
-    config::{Problems, ProxyProblem, ProxyProblemKind, config, servable},
+    config::{Problems, ProxyProblem, ProxyProblemKind, config, rendered, servable},
     plan::{Action, Change, LEAVING_MAX_MS, Memory, OLD_WORKERS_MAX, Plan, Situation, plan},
     report::report,
     seen,
@@ -84,13 +84,14 @@ impl World {
 
     fn plan(&mut self, wanted: &Wanted) -> Plan {
         let (settings, seen) = (settings(), self.model.seen());
+        let config = Arc::new(rendered(&settings, wanted, &self.refused));
         let situation = Situation {
             settings: &settings,
             wanted,
             refused: &self.refused,
             seen: &seen,
             file: self.model.file.as_deref(),
-            busy: false,
+            config: Some(&config),
             old_workers: self.old_workers,
             now: self.now,
         };
@@ -227,6 +228,34 @@ fn reloads_are_two_seconds_apart_and_grow_rarer_when_they_fail() {
     world.now = Timestamp(world.now.0 - 2_000);
     world.memory.reloaded(false);
     assert_eq!(world.plan(&two).wake_at, Some(world.now.after_ms(4_000)));
+}
+
+#[test]
+fn a_write_under_way_begins_no_other_one() {
+    let (settings, none) = (settings(), Problems::new());
+    let at = |service| set(&[("web.main", namespace(20_000, &[(1, service)]))]);
+    let wanted = at(Service::Up);
+    let mut world = World::new();
+    world.settle(&wanted, 4);
+    let (seen, changed) = (world.model.seen(), at(Service::Drain));
+    let config = Arc::new(rendered(&settings, &changed, &none));
+    let mut situation = Situation {
+        settings: &settings,
+        wanted: &changed,
+        refused: &none,
+        seen: &seen,
+        file: world.model.file.as_deref(),
+        config: None,
+        old_workers: 0,
+        now: world.now,
+    };
+    let is_file = |plan: &Plan| {
+        let mut actions = plan.actions.iter();
+        actions.any(|action| matches!(action, Action::Write(_) | Action::Reload(_)))
+    };
+    assert!(!is_file(&plan(&situation, &mut world.memory)));
+    situation.config = Some(&config);
+    assert!(is_file(&plan(&situation, &mut world.memory)));
 }
 
 #[test]

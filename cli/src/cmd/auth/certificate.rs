@@ -1,7 +1,8 @@
 //! `paasta auth certificate`: this command's own certificate.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use paasta_common::time::Timestamp;
 use paasta_process::help::examples;
 use serde_json::json;
 
@@ -39,8 +40,8 @@ pub fn run(context: &Context) -> anyhow::Result<Exit> {
     let shown = json!({
         "identity": credentials.identity().to_string(),
         "issuer": credentials.issuer(),
-        "not_before_ms": millis(validity.not_before),
-        "not_after_ms": millis(validity.not_after),
+        "not_before_ms": Timestamp::from(validity.not_before).0,
+        "not_after_ms": Timestamp::from(validity.not_after).0,
         "certificate": files.certificate,
         "key": files.key,
         "authorities": files.ca,
@@ -49,7 +50,7 @@ pub fn run(context: &Context) -> anyhow::Result<Exit> {
     match context.global.json {
         true => context.print_json(&shown)?,
         false => {
-            let at = |at| render::time::moment(millis(at), &context.view);
+            let at = |at| render::time::moment(Timestamp::from(at).0, &context.view);
             let mut text = format!(
                 "Identity:    {}\nIssued by:   {}\nValid:       from {} to {}\nCertificate: {}\nKey:         {}\nAuthorities: {}\n",
                 credentials.identity(),
@@ -70,9 +71,4 @@ pub fn run(context: &Context) -> anyhow::Result<Exit> {
         true => Exit::Ok,
         false => Exit::Failed,
     })
-}
-
-fn millis(at: SystemTime) -> u64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

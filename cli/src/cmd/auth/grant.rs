@@ -1,8 +1,11 @@
 //! `paasta auth grant`: makes a principal, or changes one.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use paasta_process::help::examples;
+use paasta_process::{
+    clock::{Clock, SystemClock},
+    help::examples,
+};
 use paasta_proto::v1::{
     OperateResponse, PrincipalRole, SetPrincipalRequest, principals_client::PrincipalsClient,
 };
@@ -12,7 +15,6 @@ use crate::{
     client::request,
     cmd::{Context, asker, operate},
     exit::Exit,
-    render,
 };
 
 /// Make a principal, or change its role and scopes
@@ -92,11 +94,7 @@ impl Role {
 /// No coordinator answered, or standard output is gone.
 pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let answer = ask(args, context).await?;
-    match context.global.json {
-        true => context.print_json(&answer)?,
-        false => context.print(&format!("{}\n", render::plain(&answer.text)))?,
-    }
-    Ok(operate::verdict(answer.outcome()))
+    operate::print(&answer, context)
 }
 
 /// Asks for it.
@@ -115,7 +113,7 @@ pub(super) async fn ask(args: &Args, context: &Context) -> anyhow::Result<Operat
         name: args.principal.name.clone(),
         role: role.into(),
         scopes: args.principal.scopes.clone(),
-        expires_ms: args.ttl.map_or(0, from_now),
+        expires_ms: args.ttl.map_or(0, |ttl| SystemClock.now().after(ttl).0),
         not_before_ms: 0,
         note: args.note.clone(),
     };
@@ -126,12 +124,4 @@ pub(super) async fn ask(args: &Args, context: &Context) -> anyhow::Result<Operat
         async move { PrincipalsClient::new(channel).set(ask).await }
     });
     Ok(answer.await?)
-}
-
-/// The moment so long from now, milliseconds since the Unix epoch.
-fn from_now(time: Duration) -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from((since + time).as_millis()).unwrap_or(u64::MAX)
 }

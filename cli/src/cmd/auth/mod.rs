@@ -10,15 +10,14 @@ pub mod revoked;
 pub mod show;
 
 use paasta_proto::v1::{
-    ListPrincipalsRequest, ListPrincipalsResponse, NodeRequest, OperateResponse,
-    cluster_client::ClusterClient, principals_client::PrincipalsClient,
+    ListPrincipalsRequest, ListPrincipalsResponse, NodeRequest, cluster_client::ClusterClient,
+    principals_client::PrincipalsClient,
 };
 
-use super::{Context, operate};
+use super::{Context, operate::print};
 use crate::{
     client::{ANSWER_BYTES_MAX, request},
     exit::Exit,
-    render,
 };
 
 /// The exit codes of these verbs.
@@ -64,14 +63,6 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Revoked(args) => revoked::run(&args, context).await,
         Command::Certificate(certificate::Args {}) => certificate::run(context),
     }
-}
-
-fn print(answer: &OperateResponse, context: &Context) -> anyhow::Result<Exit> {
-    match context.global.json {
-        true => context.print_json(answer)?,
-        false => context.print(&format!("{}\n", render::plain(&answer.text)))?,
-    }
-    Ok(operate::verdict(answer.outcome()))
 }
 
 async fn principals(context: &Context) -> anyhow::Result<ListPrincipalsResponse> {

@@ -58,9 +58,5 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         async move { OperateClient::new(channel).release_brake(ask).await }
     });
     let answer = answer.await?;
-    match context.global.json {
-        true => context.print_json(&answer)?,
-        false => context.print(&format!("{}\n", render::plain(&answer.text)))?,
-    }
-    Ok(operate::verdict(answer.outcome()))
+    operate::print(&answer, context)
 }

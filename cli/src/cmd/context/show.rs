@@ -1,8 +1,8 @@
 //! `paasta context show`: one context. Its key is never shown.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use paasta_common::id::ContextName;
+use paasta_common::{id::ContextName, time::Timestamp};
 use paasta_identity::{
     Credentials,
     context::{Contexts, Pem},
@@ -87,9 +87,7 @@ pub fn run(
 }
 
 fn expires(own: &Credentials) -> u64 {
-    let at = own.validity().not_after.duration_since(UNIX_EPOCH);
-    let at = at.unwrap_or(Duration::ZERO).as_millis();
-    u64::try_from(at).unwrap_or(u64::MAX)
+    Timestamp::from(own.validity().not_after).0
 }
 
 fn text(shown: &Shown, context: &Context) -> String {

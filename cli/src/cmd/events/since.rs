@@ -1,8 +1,7 @@
 //! Moments as people give them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use jiff::Timestamp;
+use paasta_common::time::Timestamp;
+use paasta_process::clock::{Clock, SystemClock};
 
 /// A moment of the past, milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,18 +16,14 @@ impl Since {
 
 /// Reads a moment, or how long ago it is.
 pub(super) fn since(text: &str) -> Result<Since, String> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    before(text, now)
+    before(text, SystemClock.now())
 }
 
-fn before(text: &str, now: Duration) -> Result<Since, String> {
-    let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+fn before(text: &str, now: Timestamp) -> Result<Since, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok(Since(ms(now.saturating_sub(ago))));
+        return Ok(Since(now.before(ago).0));
     }
-    match text.parse::<Timestamp>() {
+    match text.parse::<jiff::Timestamp>() {
         Ok(at) => Ok(Since(u64::try_from(at.as_millisecond()).unwrap_or(0))),
         Err(_) => {
             Err("expected a time as 2025-11-23T13:10:00Z, or how long ago, as 10m or 2h".to_owned())
@@ -42,7 +37,7 @@ mod tests {
 
     #[test]
     fn a_moment_or_how_long_ago() {
-        let now = Duration::from_secs(1_000_000);
+        let now = Timestamp(1_000_000_000);
         assert_eq!(before("10m", now), Ok(Since(999_400_000)));
         assert_eq!(before("1970-01-01T00:00:02Z", now), Ok(Since(2_000)));
         assert_eq!(before("1970-01-01T01:00:02+01:00", now), Ok(Since(2_000)));

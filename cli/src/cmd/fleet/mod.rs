@@ -1,5 +1,6 @@
 //! Several clusters, asked side by side: each within its own deadline. What they answer is shown
-//! in the order of their names; one that does not answer is named, and holds up no other.
+//! in the order of their names, lines of logs in the order of time; one that does not answer is named,
+//! and holds up no other.
 
 use std::{
     collections::BTreeSet,
@@ -34,7 +35,7 @@ pub(super) enum Join {
     Sections,
     /// The lines of all, sorted, each once.
     Union,
-    /// One after the other; each line names its cluster itself, also as JSON.
+    /// The lines of all in the order of time; each names its cluster itself, also as JSON.
     Lines,
     /// As they come; each line names its cluster itself, also as JSON.
     Live,
@@ -144,7 +145,8 @@ impl Answer {
     /// Whether the cluster lacks what is asked for: no reason for concern when another one has it.
     /// A list of names says so with an empty list.
     fn is_nothing(&self, join: Join) -> bool {
-        let silent = self.kept.text.is_empty() && self.kept.json.is_none();
+        let kept = &self.kept;
+        let silent = kept.text.is_empty() && kept.lines.is_empty() && kept.json.is_none();
         self.result == Ok(Exit::Failed) && (silent || join == Join::Union)
     }
 
@@ -197,8 +199,8 @@ impl<'a> Shown<'a> {
     /// part of what is made of all.
     fn section(&self, answer: &Answer) -> Option<String> {
         match (self.join, self.context.global.json) {
-            (Join::Union, _) | (Join::Sections, true) => return None,
-            (Join::Lines | Join::Live, _) => return Some(answer.kept.text.clone()),
+            (Join::Union | Join::Lines, _) | (Join::Sections, true) => return None,
+            (Join::Live, _) => return Some(answer.kept.text.clone()),
             (Join::Sections, false) => {}
         }
         let name = &self.targets.get(self.next)?.name;
@@ -224,7 +226,11 @@ impl<'a> Shown<'a> {
             .map(|(target, answer)| (target.name.as_str(), answer))
             .collect();
         match (self.join, self.context.global.json) {
-            (Join::Lines | Join::Live, _) | (Join::Sections, false) => {}
+            (Join::Live, _) | (Join::Sections, false) => {}
+            (Join::Lines, _) => {
+                let lines = answers.iter().flat_map(|(_, answer)| &answer.kept.lines);
+                self.context.print(&by_time(lines))?;
+            }
             (Join::Sections | Join::Union, true) => {
                 let clusters: Vec<Value> = answers.iter().map(|one| as_json(*one)).collect();
                 self.context.print_json(&json!({ "clusters": clusters }))?;
@@ -255,6 +261,13 @@ impl<'a> Shown<'a> {
         }
         Ok(exit)
     }
+}
+
+/// Lines in the order of time; of one moment in the order in which they are given.
+fn by_time<'a>(lines: impl Iterator<Item = &'a (u64, String)>) -> String {
+    let mut lines: Vec<&(u64, String)> = lines.collect();
+    lines.sort_by_key(|(at_ns, _)| *at_ns);
+    lines.into_iter().map(|(_, line)| line.as_str()).collect()
 }
 
 fn as_json((name, answer): (&str, &Answer)) -> Value {

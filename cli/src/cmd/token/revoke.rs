@@ -8,7 +8,6 @@ use crate::{
     client::request,
     cmd::{Context, asker, operate},
     exit::Exit,
-    render,
 };
 
 /// Revoke a join token; what joined by it stays
@@ -36,9 +35,5 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         async move { TokensClient::new(channel).revoke(ask).await }
     });
     let answer = answer.await?;
-    match context.global.json {
-        true => context.print_json(&answer)?,
-        false => context.print(&format!("{}\n", render::plain(&answer.text)))?,
-    }
-    Ok(operate::verdict(answer.outcome()))
+    operate::print(&answer, context)
 }

@@ -23,7 +23,7 @@ use crate::{
 pub mod file;
 mod store;
 
-pub use store::Contexts;
+pub use store::{Contexts, user_directory};
 
 /// The most contexts that are listed.
 pub const CONTEXTS_MAX: usize = 100;

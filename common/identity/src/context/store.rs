@@ -18,6 +18,18 @@ const CURRENT_BYTES_MAX: usize = 128;
 /// How much of a wrong one is shown, in characters.
 const SHOWN_MAX: usize = 40;
 
+/// The directory in which this process's user keeps what `paasta` needs: `paasta` below
+/// `XDG_CONFIG_HOME`, else below `HOME/.config`. None where neither variable is an absolute path.
+pub fn user_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let path = PathBuf::from(env::var_os(name)?);
+        path.is_absolute().then_some(path)
+    };
+    let home = || Some(absolute("HOME")?.join(".config"));
+    let config = absolute("XDG_CONFIG_HOME").or_else(home)?;
+    Some(config.join("paasta"))
+}
+
 /// The contexts of a user.
 #[derive(Debug, Clone)]
 pub struct Contexts {
@@ -25,19 +37,12 @@ pub struct Contexts {
 }
 
 impl Contexts {
-    /// The contexts of this process's user: below `XDG_CONFIG_HOME`, else `HOME/.config`.
+    /// The contexts of this process's user, below [`user_directory`].
     ///
     /// # Errors
     /// [`ContextError::NoHome`].
     pub fn of_user() -> Result<Self, ContextError> {
-        let absolute = |name: &str| {
-            let path = PathBuf::from(env::var_os(name)?);
-            path.is_absolute().then_some(path)
-        };
-        let home = || Some(absolute("HOME")?.join(".config"));
-        let config = absolute("XDG_CONFIG_HOME").or_else(home);
-        let config = config.ok_or(ContextError::NoHome)?;
-        Ok(Self::at(config.join("paasta")))
+        user_directory().map(Self::at).ok_or(ContextError::NoHome)
     }
 
     /// The contexts below another directory.

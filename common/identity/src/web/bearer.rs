@@ -7,7 +7,7 @@
 use std::{io, os::unix::fs::MetadataExt as _, path::PathBuf, time::SystemTime};
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use paasta_common::id::ClusterName;
+use paasta_common::{id::ClusterName, text::beginning};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -227,7 +227,7 @@ fn line(number: usize, text: &str) -> Result<Line, LineError> {
 
 /// The beginning of a word, for a message.
 fn cut(word: &str) -> String {
-    word.chars().take(64).collect()
+    beginning(word, 64).to_owned()
 }
 
 #[cfg(test)]

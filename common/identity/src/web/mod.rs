@@ -4,6 +4,7 @@
 
 mod access;
 mod bearer;
+mod endpoint;
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -16,12 +17,13 @@ use paasta_common::id::ClusterName;
 pub use access::{Access, Refusal, Row};
 use access::{Caller, judge, row};
 use bearer::Tokens;
+pub use endpoint::Endpoint;
 
 use crate::{name::Identity, peer::Peer, tls::Tls};
 
-/// What surrounds an endpoint.
+/// Where an endpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+enum Surrounding {
     /// The daemon has no TLS: nothing of it is judged, and it is on loopback.
     Trusting,
     /// Plain text on loopback, of a daemon that has TLS.
@@ -33,7 +35,7 @@ pub enum Endpoint {
 /// Judges the requests of one endpoint. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Door {
-    endpoint: Endpoint,
+    surrounding: Surrounding,
     rows: &'static [Row],
     cluster: Option<ClusterName>,
     tokens: Option<Arc<Tokens>>,
@@ -44,7 +46,7 @@ impl Door {
     #[must_use]
     pub fn trusting() -> Self {
         Self {
-            endpoint: Endpoint::Trusting,
+            surrounding: Surrounding::Trusting,
             rows: &[],
             cluster: None,
             tokens: None,
@@ -56,9 +58,9 @@ impl Door {
     #[must_use]
     pub fn new(secure: bool, rows: &'static [Row], tls: &Tls, tokens: Option<PathBuf>) -> Self {
         Self {
-            endpoint: match secure {
-                true => Endpoint::Secure,
-                false => Endpoint::Loopback,
+            surrounding: match secure {
+                true => Surrounding::Secure,
+                false => Surrounding::Loopback,
             },
             rows,
             cluster: Some(tls.identity().cluster().clone()),
@@ -94,7 +96,7 @@ impl Door {
     }
 
     async fn judge(&self, asked: Asked) -> Result<Option<Identity>, Refusal> {
-        if self.endpoint == Endpoint::Trusting || asked.access == Some(Some(Access::Open)) {
+        if self.surrounding == Surrounding::Trusting || asked.access == Some(Some(Access::Open)) {
             return Ok(None);
         }
         let caller = self.caller(asked.token.as_deref(), asked.peer).await?;
@@ -114,10 +116,10 @@ impl Door {
             return Ok(Caller::Proven(found));
         }
         let identity = peer.and_then(|peer| peer.identity().cloned());
-        Ok(match (identity, self.endpoint) {
+        Ok(match (identity, self.surrounding) {
             (Some(identity), _) => Caller::Proven(identity),
-            (None, Endpoint::Secure) => Caller::Stranger,
-            (None, Endpoint::Loopback | Endpoint::Trusting) => Caller::Local,
+            (None, Surrounding::Secure) => Caller::Stranger,
+            (None, Surrounding::Loopback | Surrounding::Trusting) => Caller::Local,
         })
     }
 }

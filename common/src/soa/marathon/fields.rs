@@ -70,8 +70,7 @@ pub(crate) fn decode(
 pub(super) fn instance(fields: &mut Record<'_, '_>, context: &Context<'_>) -> InstanceConfig {
     ignored(fields);
     let registrations = registrations(fields, context);
-    let namespace = namespace(fields, context, &registrations);
-    let namespaces = load_balanced(context, &registrations);
+    let (namespace, namespaces) = namespaces(fields, context, &registrations);
     let (cmd, args) = command(fields);
     let (instances, min_instances, max_instances) = count(fields);
     let (net, container_port, host_port) = network(fields);
@@ -206,21 +205,32 @@ fn registrations(fields: &mut Record<'_, '_>, context: &Context<'_>) -> Vec<Stri
     }
 }
 
-/// The namespace of the main registration. Every one that is given by name must exist.
-fn namespace(
+/// The namespaces that load balancers serve, with their options.
+type Served = BTreeMap<words::Namespace, Arc<words::NamespaceOptions>>;
+
+/// The namespace of the main registration, and those among all that load balancers serve. Every one
+/// that is given by name must exist. Each is looked up once: it may be another service's, whose file
+/// is then read.
+fn namespaces(
     fields: &mut Record<'_, '_>,
     context: &Context<'_>,
     registrations: &[String],
-) -> Option<Namespace> {
+) -> (Option<Namespace>, Served) {
     let given = ["registrations", "nerve_ns"];
     let empty = |node: &&Node| matches!(&node.value, Value::List(items) if items.is_empty());
     let given = given.into_iter().find_map(|key| {
         let node = fields.node(key).filter(|node| !empty(node))?;
         Some((key, node))
     });
-    let mut main = None;
+    let (mut main, mut served) = (None, Served::new());
     for (n, registration) in registrations.iter().enumerate() {
-        match ((context.namespaces)(registration), given) {
+        let found = (context.namespaces)(registration);
+        if let (Ok(Some(namespace)), Ok(name)) = (&found, registration.parse())
+            && namespace.options.proxy_port.is_some()
+        {
+            served.insert(name, Arc::new(namespace.options.clone()));
+        }
+        match (found, given) {
             (Ok(Some(namespace)), _) if n == 0 => main = Some(namespace),
             (Err(found), _) if n == 0 => {
                 for problem in found {
@@ -244,21 +254,7 @@ fn namespace(
             _ => {}
         }
     }
-    main
-}
-
-/// The namespaces among the registrations that load balancers serve, with their options.
-fn load_balanced(
-    context: &Context<'_>,
-    registrations: &[String],
-) -> BTreeMap<words::Namespace, Arc<words::NamespaceOptions>> {
-    let found = registrations.iter().filter_map(|registration| {
-        let namespace = (context.namespaces)(registration).ok()??;
-        let name = registration.parse().ok()?;
-        namespace.options.proxy_port?;
-        Some((name, Arc::new(namespace.options)))
-    });
-    found.collect()
+    (main, served)
 }
 
 /// Fields that are understood and have no effect here.

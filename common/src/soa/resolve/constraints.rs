@@ -6,10 +6,8 @@ use super::Resolver;
 use crate::{
     app::{Constraint, Operator},
     problem::Rule,
-    soa::{
-        marathon::{Location, Whitelist},
-        smartstack,
-    },
+    smartstack::LOCATION_DEFAULT,
+    soa::marathon::{Location, Whitelist},
 };
 
 impl Resolver<'_> {
@@ -58,9 +56,7 @@ impl Resolver<'_> {
     fn spread(&mut self) -> Option<Constraint> {
         let hosts = self.system.expected_slave_attributes.as_ref()?;
         let namespace = self.config.namespace.as_ref();
-        let discover = namespace.map_or(smartstack::default_discover(), |one| {
-            one.options.discover.as_str()
-        });
+        let discover = namespace.map_or(LOCATION_DEFAULT, |one| one.options.discover.as_str());
         let placement = &self.config.placement;
         let eligible: Vec<&BTreeMap<String, String>> = hosts
             .iter()

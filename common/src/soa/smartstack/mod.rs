@@ -12,7 +12,7 @@ use super::{
 use crate::{
     id::IdError,
     problem::{Problem, Rule, Severity},
-    smartstack::{self, Balance, Chaos, ChaosFail, LOCATION_DEFAULT, Location, NamespaceOptions},
+    smartstack::{self, Balance, Chaos, ChaosFail, Location, NamespaceOptions},
 };
 
 mod table;
@@ -83,11 +83,6 @@ fn each(root: &Node) -> Vec<(String, Namespace, Vec<Problem>)> {
 /// Whether the text has the form `service.namespace`.
 pub fn is_registration(text: &str) -> bool {
     smartstack::Namespace::new(text).is_ok()
-}
-
-/// The location type that replicas without a namespace are spread over.
-pub fn default_discover() -> &'static str {
-    LOCATION_DEFAULT
 }
 
 /// A time as HAProxy writes it, in milliseconds rounded up: a whole number with its unit, else of

@@ -20,7 +20,7 @@ use crate::state::{ClusterState, Replica};
 /// A location in which an endpoint is announced: its type, and its name, which is empty for hosts
 /// that have no such attribute. Those are one location.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Label {
+struct Label {
     kind: LocationType,
     name: Arc<str>,
 }

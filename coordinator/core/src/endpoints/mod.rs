@@ -23,7 +23,7 @@ use paasta_common::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use entry::{Entry, Label, Sight};
+pub use entry::{Entry, Sight};
 pub use subscriber::Subscriber;
 
 use crate::state::ClusterState;

@@ -12,7 +12,7 @@ use paasta_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoints, Heard, Sight};
+use super::{Announced, Endpoints, Entry, Heard, Sight};
 
 /// Backends that are remembered of one host, at most; further ones count as not answered.
 pub const BACKENDS_MAX: usize = 20_000;
@@ -98,6 +98,9 @@ pub struct Standing {
     pub at: Timestamp,
 }
 
+/// An entry of a replica, with its namespace.
+type Named<'e> = (&'e Namespace, &'e Announced, &'e Entry);
+
 impl Standing {
     /// Of a replica, among hosts that are not lost and not silent, each with what was heard of it.
     /// None where it is no endpoint.
@@ -107,29 +110,66 @@ impl Standing {
         id: ReplicaId,
         hosts: impl Iterator<Item = (&'a HostInfo, Option<Heard<'a>>)>,
     ) -> Option<Self> {
-        let entries: Vec<_> = endpoints.named(instance, id).collect();
-        let (_, _, first) = entries.first()?;
-        let mut standing = Self {
+        let (mut standing, entries) = Self::begin(endpoints, instance, id)?;
+        for host in hosts {
+            standing.look(&entries, id, host);
+        }
+        Some(standing)
+    }
+
+    /// Whether the load balancer of one of these hosts sends a replica requests, or finishes some:
+    /// [`of`](Self::of) up to the first one that does.
+    pub fn is_used<'a>(
+        endpoints: &Endpoints,
+        instance: &InstanceId,
+        id: ReplicaId,
+        mut hosts: impl Iterator<Item = (&'a HostInfo, Option<Heard<'a>>)>,
+    ) -> bool {
+        let Some((mut standing, entries)) = Self::begin(endpoints, instance, id) else {
+            return false;
+        };
+        hosts.any(|host| {
+            standing.look(&entries, id, host);
+            standing.up > 0 || standing.busy > 0
+        })
+    }
+
+    /// Before the first host; none of a replica that is no endpoint.
+    fn begin<'e>(
+        endpoints: &'e Endpoints,
+        instance: &InstanceId,
+        id: ReplicaId,
+    ) -> Option<(Self, Vec<Named<'e>>)> {
+        let entries: Vec<Named<'e>> = endpoints.named(instance, id).collect();
+        let standing = Self {
             at: entries.iter().map(|(_, _, entry)| entry.at()).max()?,
             ..Self::default()
         };
-        let state = first.state();
-        for (info, heard) in hosts {
-            let seen = entries.iter().filter_map(|(name, announced, entry)| {
-                let options = announced.options(name)?;
-                Some((entry.seen_from(info, options)?, entry.since()))
-            });
-            let mut near = false;
-            let mut since = None;
-            for (sight, number) in seen {
-                near |= sight == Sight::Near;
-                since = since.max(Some(number));
-            }
-            if let Some(since) = since {
-                standing.count((info, heard), (id, state), (near, since));
-            }
+        Some((standing, entries))
+    }
+
+    fn look(
+        &mut self,
+        entries: &[Named<'_>],
+        id: ReplicaId,
+        (info, heard): (&HostInfo, Option<Heard<'_>>),
+    ) {
+        let Some((_, _, first)) = entries.first() else {
+            return;
+        };
+        let seen = entries.iter().filter_map(|(name, announced, entry)| {
+            let options = announced.options(name)?;
+            Some((entry.seen_from(info, options)?, entry.since()))
+        });
+        let mut near = false;
+        let mut since = None;
+        for (sight, number) in seen {
+            near |= sight == Sight::Near;
+            since = since.max(Some(number));
         }
-        Some(standing)
+        if let Some(since) = since {
+            self.count((info, heard), (id, first.state()), (near, since));
+        }
     }
 
     fn count(

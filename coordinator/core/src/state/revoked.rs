@@ -4,7 +4,7 @@
 
 use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
-use paasta_common::time::Timestamp;
+use paasta_common::{text::beginning, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::actor::Actor;
@@ -52,7 +52,7 @@ impl Holder {
     /// # Errors
     /// [`HolderError`].
     pub fn new(text: &str) -> Result<Self, HolderError> {
-        let refused = || HolderError(text.chars().take(HOLDER_BYTES_MAX).collect());
+        let refused = || HolderError(beginning(text, HOLDER_BYTES_MAX).to_owned());
         let (role, name) = text.split_once('/').ok_or_else(refused)?;
         let fine = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic());
         let fits = text.len() <= HOLDER_BYTES_MAX && fine(role) && fine(name);
@@ -106,6 +106,15 @@ impl Revocation {
     #[must_use]
     pub fn voids(&self, not_before: Timestamp) -> bool {
         self.whole || not_before < self.before
+    }
+
+    /// The reason as the end of a sentence: `: REASON`, or nothing where none was given.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        }
     }
 }
 

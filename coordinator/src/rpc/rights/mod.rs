@@ -4,10 +4,7 @@
 
 pub mod sweep;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use paasta_common::time::Timestamp;
 use paasta_coordinator_core::state::revoked::Revocation;
@@ -128,10 +125,7 @@ impl Rights {
         match state.revoked().get(principal.as_str()) {
             Some(one) if concerns(one) => Err(RpcError::Revoked {
                 principal,
-                why: match one.reason.as_str() {
-                    "" => String::new(),
-                    reason => format!(": {reason}"),
-                },
+                why: one.why(),
             }),
             _ => Ok(()),
         }
@@ -160,9 +154,7 @@ impl Rights {
 
 /// The moment from which the certificate of the other end is valid: it is revoked by this moment.
 pub(crate) fn issued(peer: &Peer) -> Option<Timestamp> {
-    let since = peer.validity()?.not_before.duration_since(UNIX_EPOCH);
-    let since = since.unwrap_or_default().as_millis();
-    Some(Timestamp(u64::try_from(since).unwrap_or(u64::MAX)))
+    Some(peer.validity()?.not_before.into())
 }
 
 /// Why a call is refused, for the metric; `None` for errors of another kind.

@@ -118,12 +118,13 @@ impl View<'_> {
             status => status,
         }
         .into();
-        status.namespaces = self.namespaces(&instance.spec);
+        let balancers = self.balancers(&instance.spec);
+        status.namespaces = self.namespaces(&instance.spec, &balancers);
         if replicas {
             status.replicas = self
                 .state
                 .replicas_of(id)
-                .map(|(id, r)| self.replica(id, r))
+                .map(|(id, r)| self.replica(id, r, &balancers))
                 .collect();
         }
         status

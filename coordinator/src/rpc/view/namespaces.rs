@@ -22,35 +22,55 @@ use super::View;
 /// Problems of one namespace that are shown, at most.
 const PROBLEMS_SHOWN: usize = 50;
 
+/// A host with a load balancer, and what was heard of it.
+pub(super) type Balancing<'a> = (&'a HostInfo, Heard<'a>);
+
 impl View<'_> {
     /// Whether a load balancer sends a replica requests; none where no host that sees it has one, and
-    /// where hosts do not report to this coordinator.
-    pub(super) fn in_load_balancer(&self, id: ReplicaId, replica: &Replica) -> Option<bool> {
-        let instance = self.state.instance(&replica.instance)?;
-        if instance.spec.namespaces.is_empty() || !self.leads() {
+    /// where hosts do not report to this coordinator. `balancers` is what [`balancers`](Self::balancers)
+    /// returns for its instance.
+    pub(super) fn in_load_balancer(
+        &self,
+        balancers: &[Balancing<'_>],
+        id: ReplicaId,
+        replica: &Replica,
+    ) -> Option<bool> {
+        if balancers.is_empty() {
             return None;
         }
+        let hosts = balancers.iter().map(|(info, heard)| (*info, Some(*heard)));
         let endpoints = &self.observed.endpoints;
-        let heard = self.live().filter(|(_, heard)| heard.proxy.is_some());
-        let mut heard = heard.map(|(info, heard)| (info, Some(heard))).peekable();
-        heard.peek()?;
         // What has not passed its check is in none.
-        let standing = Standing::of(endpoints, &replica.instance, id, heard).unwrap_or_default();
-        Some(standing.up > 0 || standing.busy > 0)
+        Some(Standing::is_used(endpoints, &replica.instance, id, hosts))
     }
 
     /// The namespaces of an instance that load balancers serve.
-    pub(super) fn namespaces(&self, spec: &InstanceSpec) -> Vec<v1::NamespaceStatus> {
+    pub(super) fn namespaces(
+        &self,
+        spec: &InstanceSpec,
+        balancers: &[Balancing<'_>],
+    ) -> Vec<v1::NamespaceStatus> {
         if spec.namespaces.is_empty() || !self.leads() {
             return Vec::new();
         }
-        let live = self.live();
-        let balancers: Vec<Balancer<'_>> = live
-            .filter_map(|(info, heard)| Some((info, heard.proxy?)))
+        let balancers: Vec<Balancer<'_>> = balancers
+            .iter()
+            .filter_map(|(info, heard)| Some((*info, heard.proxy?)))
             .collect();
         spec.namespaces
             .iter()
             .map(|(name, options)| self.namespace(name, options, &balancers))
+            .collect()
+    }
+
+    /// The hosts with a load balancer that report to this leader and are not silent; none of them
+    /// concerns an instance without namespaces.
+    pub(super) fn balancers(&self, spec: &InstanceSpec) -> Vec<Balancing<'_>> {
+        if spec.namespaces.is_empty() || !self.leads() {
+            return Vec::new();
+        }
+        self.live()
+            .filter(|(_, heard)| heard.proxy.is_some())
             .collect()
     }
 

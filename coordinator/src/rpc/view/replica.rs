@@ -8,7 +8,7 @@ use paasta_common::{
 use paasta_coordinator_core::{plan::class::Class, state::Replica};
 use paasta_proto::{convert, v1};
 
-use super::{View, words};
+use super::{View, namespaces::Balancing, words};
 
 impl View<'_> {
     /// What the host says of the replica, if it said anything since this leader leads.
@@ -41,7 +41,13 @@ impl View<'_> {
         }
     }
 
-    pub(super) fn replica(&self, id: ReplicaId, replica: &Replica) -> v1::ReplicaStatus {
+    /// A replica; `balancers` is what [`balancers`](Self::balancers) returns for its instance.
+    pub(super) fn replica(
+        &self,
+        id: ReplicaId,
+        replica: &Replica,
+        balancers: &[Balancing<'_>],
+    ) -> v1::ReplicaStatus {
         let report = self.replica_report(id, &replica.host);
         let last_end = report.and_then(|report| report.last_end.as_ref());
         let host = self.state.host(&replica.host);
@@ -74,7 +80,7 @@ impl View<'_> {
                 .map(|report| report.message.clone())
                 .unwrap_or_default(),
             in_load_balancer: self
-                .in_load_balancer(id, replica)
+                .in_load_balancer(balancers, id, replica)
                 .or(report.and_then(|report| report.in_load_balancer)),
             placed_at_ms: replica.placed_at.0,
             image: report.map(|report| convert::image_to_wire(&report.image)),

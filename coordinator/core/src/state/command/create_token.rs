@@ -4,6 +4,7 @@ use paasta_common::{
     id::TokenId,
     identity::Identity,
     joining::{Joiner, SecretDigest},
+    text::beginning,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,7 @@ impl CreateToken {
             expires: self.expires,
             principal: self.principal.clone(),
             replace: self.replace,
-            note: self.note.chars().take(NOTE_CHARS_MAX).collect(),
+            note: beginning(&self.note, NOTE_CHARS_MAX).to_owned(),
             created_by: context.by.clone(),
             created_at: context.at,
             revoked: None,

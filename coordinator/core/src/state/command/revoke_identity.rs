@@ -36,10 +36,7 @@ impl RevokeIdentity {
                 most: u32::try_from(REVOKED_MAX).unwrap_or(u32::MAX),
             });
         }
-        let mut end = self.reason.len().min(REVOKED_REASON_BYTES_MAX);
-        while !self.reason.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = self.reason.floor_char_boundary(REVOKED_REASON_BYTES_MAX);
         let revocation = Revocation {
             // What is wholly revoked stays so until it is restored.
             whole: self.whole || known.is_some_and(|known| known.whole),
@@ -52,10 +49,7 @@ impl RevokeIdentity {
             true => "is revoked: no certificate of it has rights",
             false => "is revoked: its certificates that were issued before have no rights",
         };
-        let why = match revocation.reason.as_str() {
-            "" => String::new(),
-            reason => format!(": {reason}"),
-        };
+        let why = revocation.why();
         revoked.insert(self.holder.clone(), revocation);
         let subject = super::restore_identity::subject(&self.holder);
         let text = format!("{} {which}{why}", self.holder);
