@@ -1,6 +1,7 @@
 //! The user of `paasta`: runs the real program and reads its answers.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -81,16 +82,6 @@ impl Operator {
         }
     }
 
-    /// The network of the coordinators, in which they are asked without TLS.
-    fn network(&self) -> String {
-        let first = self.coordinators.first().map_or("", String::as_str);
-        let host = first.rsplit_once(':').map_or(first, |(host, _)| host);
-        match host.rsplit_once('.') {
-            Some((network, _)) => format!("{network}.0/24"),
-            None => String::new(),
-        }
-    }
-
     /// Runs a command to its end, whatever its exit code.
     pub fn paasta(&self, arguments: &[&str]) -> Result<Said> {
         self.paasta_within(COMMAND_LIMIT, arguments)
@@ -99,6 +90,22 @@ impl Operator {
     /// The same, ended after so long.
     pub fn paasta_within(&self, limit: Duration, arguments: &[&str]) -> Result<Said> {
         let mut command = bounded(limit, &self.program);
+        let command = self.connect(&mut command);
+        let output = command
+            .args(["--timeout", self.timeout])
+            .args(arguments)
+            .output()
+            .context("cannot run paasta")?;
+        Ok(Said {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Adds the words and the environment by which a command line of `paasta` reaches the
+    /// coordinators as this operator.
+    pub fn connect<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         if let Some(user) = &self.user {
             command.env("USER", user).env_remove("SUDO_USER");
         }
@@ -107,24 +114,14 @@ impl Operator {
             command.arg("--tls-cert").arg(&files.certificate);
             command.arg("--tls-key").arg(&files.key);
         }
-        let output = command
+        command
             .arg("--config-dir")
             .arg(&self.config_dir)
             .arg("--coordinators")
             .arg(self.coordinators.join(","))
-            .args(["--timeout", self.timeout])
-            .args(arguments)
             .env("NO_COLOR", "1")
-            // Contexts of whom the tests run for are none of theirs.
+            // The contexts of the user that runs the tests are not theirs.
             .env("XDG_CONFIG_HOME", self.config_dir.with_file_name("home"))
-            .env("PAASTA_INSECURE_TEST_NETWORK", self.network())
-            .output()
-            .context("cannot run paasta")?;
-        Ok(Said {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
     }
 
     /// Runs a command that must succeed; returns what it wrote to stdout.
