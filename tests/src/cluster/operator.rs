@@ -20,7 +20,9 @@ pub struct Operator {
     program: PathBuf,
     config_dir: PathBuf,
     coordinators: Vec<String>,
-    timeout: &'static str,
+    /// How long a coordinator is tried; as long as by default where there is none. For some verbs
+    /// the option is how long they wait.
+    timeout: Option<&'static str>,
     /// The name in the environment; that of this process where there is none.
     user: Option<String>,
     tls: Option<Files>,
@@ -44,7 +46,7 @@ impl Operator {
             program: program.to_owned(),
             config_dir: config_dir.to_owned(),
             coordinators: coordinators.to_vec(),
-            timeout: "10s",
+            timeout: None,
             user: None,
             tls: None,
         }
@@ -69,7 +71,7 @@ impl Operator {
     /// The same operator, who does not wait for the end of an election.
     pub fn impatient(&self) -> Self {
         Self {
-            timeout: "1s",
+            timeout: Some("1s"),
             ..self.clone()
         }
     }
@@ -91,8 +93,10 @@ impl Operator {
     pub fn paasta_within(&self, limit: Duration, arguments: &[&str]) -> Result<Said> {
         let mut command = bounded(limit, &self.program);
         let command = self.connect(&mut command);
+        if let Some(timeout) = self.timeout {
+            command.args(["--timeout", timeout]);
+        }
         let output = command
-            .args(["--timeout", self.timeout])
             .args(arguments)
             .output()
             .context("cannot run paasta")?;
