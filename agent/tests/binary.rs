@@ -243,7 +243,6 @@ fn what_can_not_be_understood_is_named() {
         ("--port-range", "5-1", "FIRST-LAST"),
         ("--attribute", "x", "KEY=VALUE"),
         ("--config-dir", "/nonexistent", "/nonexistent"),
-        ("--insecure-test-network", "10.0.0.0", "CIDR"),
         ("--http-listen", "0.0.0.0:7403", "agent.http_listen"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_paasta-agent"));

@@ -2,7 +2,6 @@
 //! The calls themselves are made by the verbs.
 
 use std::{
-    env,
     error::Error as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -25,8 +24,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 const SHARE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause after all coordinators were asked in vain.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// Names the closed test network in which coordinators are asked without TLS, `ADDRESS/BITS`.
-const TEST_NETWORK: &str = "PAASTA_INSECURE_TEST_NETWORK";
 const NO_ANSWER: &str = "no answer in time";
 
 /// What one coordinator did.
@@ -285,13 +282,7 @@ async fn connect(address: &Address, tls: Option<&Tls>) -> Result<Channel, String
         .connect_timeout(CONNECT_MAX)
         .tcp_nodelay(true);
     let connected = match tls {
-        None => {
-            let named = env::var(TEST_NETWORK).ok();
-            let connector = PlainConnector {
-                insecure_test_network: named.and_then(|named| named.parse().ok()),
-            };
-            endpoint.connect_with_connector(connector).await
-        }
+        None => endpoint.connect_with_connector(PlainConnector).await,
         Some(tls) => {
             let connector = tls.connector(Expected::Any);
             endpoint.connect_with_connector(connector).await

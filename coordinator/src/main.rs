@@ -16,7 +16,6 @@ use paasta_process::{
     chain::chain,
     config::{self, Strictness},
     help::{self, examples},
-    listen::Cidr,
     private, shutdown, telemetry,
 };
 
@@ -105,9 +104,6 @@ struct RunArgs {
     /// The yelpsoa-configs directory.
     #[arg(long)]
     soa_dir: Option<String>,
-    /// Allows listening, without transport security, on addresses of this test network only.
-    #[arg(long, value_name = "CIDR")]
-    insecure_test_network: Option<Cidr>,
     /// How to log to standard error.
     #[arg(long, value_name = "text|json", default_value = "text")]
     log_format: telemetry::LogFormat,
@@ -155,8 +151,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 fn look(args: CheckArgs) -> ExitCode {
     let mut can_run = false;
     let checked = offline(async {
-        let read =
-            system(args.run, Strictness::Warn).map(|(system, _, warnings)| (system, warnings));
+        let read = system(args.run, Strictness::Warn);
         can_run = command::check::run(args.flags, read).await?;
         Ok(())
     });
@@ -169,10 +164,10 @@ fn look(args: CheckArgs) -> ExitCode {
 
 fn start(args: RunArgs) -> anyhow::Result<()> {
     telemetry::init(args.log_format).context("logging")?;
-    let (system, insecure, warnings) = system(args, Strictness::Warn)?;
+    let (system, warnings) = system(args, Strictness::Warn)?;
     // Before the runtime: what is read next depends on it.
     alone(command::join::at_start(&system))?;
-    let options = Options::new(system, insecure)?;
+    let options = Options::new(system)?;
     let options = options.within(raise_limit());
     for warning in warnings {
         tracing::warn!(%warning, "configuration");
@@ -206,11 +201,11 @@ fn alone(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
 
 fn check(args: RunArgs) -> anyhow::Result<()> {
     telemetry::init(args.log_format).context("logging")?;
-    let (system, insecure, _) = system(args, Strictness::Strict)?;
+    let (system, _) = system(args, Strictness::Strict)?;
     // What the identity decides can be judged once there is one.
     let system = match command::join::is_due(&system) {
         true => system,
-        false => Options::new(system, insecure)?.system,
+        false => Options::new(system)?.system,
     };
     let cluster = system.require_cluster();
     cluster.map_err(|problem| anyhow::anyhow!("{problem}"))?;
@@ -218,10 +213,7 @@ fn check(args: RunArgs) -> anyhow::Result<()> {
 }
 
 /// The configuration with the flags over it, and what is wrong with it that is no error.
-fn system(
-    args: RunArgs,
-    strictness: Strictness,
-) -> anyhow::Result<(SystemConfig, Option<Cidr>, Vec<String>)> {
+fn system(args: RunArgs, strictness: Strictness) -> anyhow::Result<(SystemConfig, Vec<String>)> {
     let (mut system, warnings) = config::load(Some(&args.config_dir), strictness)?;
     let ours = &mut system.coordinator;
     if let Some(id) = args.node_id {
@@ -247,7 +239,7 @@ fn system(
         system.soa_dir = soa_dir;
     }
     let warnings = warnings.iter().map(ToString::to_string).collect();
-    Ok((system, args.insecure_test_network, warnings))
+    Ok((system, warnings))
 }
 
 #[cfg(test)]

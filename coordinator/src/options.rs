@@ -20,7 +20,7 @@ use paasta_identity::{
 use paasta_process::{
     accept::Limits,
     http::{self, HttpAddress, HttpAddressError, http_address},
-    listen::{self, Cidr},
+    listen,
 };
 
 use crate::{
@@ -123,7 +123,7 @@ impl Options {
     ///
     /// # Errors
     /// [`OptionsError`] names the key and what was expected.
-    pub fn new(mut system: SystemConfig, insecure: Option<Cidr>) -> Result<Self, OptionsError> {
+    pub fn new(mut system: SystemConfig) -> Result<Self, OptionsError> {
         let secure = Secure::of(&system)?;
         if let Some(identity) = secure.identity() {
             // What the certificate says need not be said twice.
@@ -138,10 +138,10 @@ impl Options {
         let Secure { tls, keeper } = secure;
         match &tls {
             Some((tls, _)) => check_owner(tls, system.cluster.as_ref(), node_id)?,
-            None => listen::check_listen(listen, insecure)?,
+            None => listen::check_listen(listen)?,
         }
         let (key, address) = ("coordinator.http_listen", &ours.http_listen);
-        let http_listen = http_address(key, address, tls.is_some(), insecure)?;
+        let http_listen = http_address(key, address, tls.is_some())?;
         let mut raft = RaftOptions {
             heartbeat_ms: ours.heartbeat_ms,
             election_timeout_min_ms: ours.election_timeout_min_ms,
@@ -152,9 +152,7 @@ impl Options {
         };
         raft.dial = match &tls {
             Some((tls, _)) => Arc::new(TlsDial(tls.clone())),
-            None => Arc::new(PlainDial {
-                insecure_test_network: insecure,
-            }),
+            None => Arc::new(PlainDial),
         };
         let plan = PlanSettings {
             lease_ms: ours.lease_ms,

@@ -2,7 +2,8 @@
 # `make demo`: a whole cluster on this machine, from nothing to a version bounced by crossover.
 #
 # As root: three hosts (hosts.sh), a registry, three coordinators, an agent on each host. Otherwise,
-# or with --one-host: the machine's own dockerd is the one host, and everything is on loopback.
+# or with --one-host: the machine's own dockerd is the one host, and everything is on loopback. The
+# daemons get their certificates by `init` and `join`, as on real machines.
 # All that is made lies in .demo; `down` ends what was started and removes it.
 set -euo pipefail
 
@@ -26,9 +27,10 @@ A paasta cluster on this machine, with the example service on it.
                             does not run any more, and deploy nothing
   demo.sh deploy WORD       commit, build, push and deploy a further version, whose answers begin
                             with WORD, and watch the bounce
-  demo.sh env [--docker]    print the lines that set PATH, the coordinators, and where its
-                            yelpsoa-configs and git repositories are:
+  demo.sh env [--docker]    print the lines that set PATH, the coordinators, the administrator's
+                            certificate, and where its yelpsoa-configs and git repositories are:
                             eval "$(deploy/demo/demo.sh env)"
+                            The certificate is valid for 12 h; demo.sh up renews it.
                             With --docker also the dockerd that may push to its registry
   demo.sh down              end everything and remove every trace
 
@@ -71,6 +73,7 @@ cmd_up() {
 cmd_deploy() {
     [[ -f $DEMO/ready ]] || die "the demo is not up: deploy/demo/demo.sh up"
     load_demo
+    make_cluster
     bounce_to "$1"
     paasta status -s hello -i main || true
 }
@@ -91,7 +94,7 @@ cmd_down() {
     end_daemons
     take_down_machines
     # Of the directory itself only what the demo makes; tests keep their things beside it.
-    rm -rf --one-file-system "$DEMO"/{config,git,soa,run,logs,data,context}
+    rm -rf --one-file-system "$DEMO"/{config,git,soa,run,logs,data,admin,context}
     rm -f "$DEMO"/{ready,mode,started-dockerd,.lock}
     rmdir "$DEMO" 2>/dev/null || true
     say "the demo is gone"
@@ -103,7 +106,7 @@ what_next() {
     cat <<TEXT
 
 The cluster stays up. Try next:
-  eval "\$($DEMO_SH env)"           # sets PATH and where the coordinators are
+  eval "\$($DEMO_SH env)"           # sets PATH, the coordinators, your certificate
   paasta status -s hello -v         # which replica runs where
   paasta why hello.main             # what is waited for
   paasta metastatus                 # coordinators, hosts, resources
@@ -120,7 +123,9 @@ cmd_env() {
     # shellcheck disable=SC2016 # the shell that evaluates it expands it
     printf 'export PATH=%q:"$PATH"\n' "$BIN"
     printf 'export PAASTA_COORDINATORS=%q\n' "$COORDINATORS"
-    [[ -z $NETWORK ]] || printf 'export PAASTA_INSECURE_TEST_NETWORK=%q\n' "$NETWORK"
+    printf 'export PAASTA_TLS_CA=%q\n' "$DEMO/admin/ca.pem"
+    printf 'export PAASTA_TLS_CERT=%q\n' "$DEMO/admin/certificate.pem"
+    printf 'export PAASTA_TLS_KEY=%q\n' "$DEMO/admin/key.pem"
     printf 'export PAASTA_SYSTEM_CONFIG_DIR=%q\n' "$DEMO/config"
     printf 'export PAASTA_DEMO_SOA=%q\n' "$DEMO/soa"
     printf 'export PAASTA_DEMO_GIT=%q\n' "$DEMO/git"

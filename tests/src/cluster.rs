@@ -1,6 +1,7 @@
 //! A whole cluster of real processes: coordinators on this machine, agents on hosts with dockerds
-//! of their own, a registry, a git remote and a yelpsoa-configs directory. Dropped, all of it is
-//! gone; a test that fails shows the ends of the logs first.
+//! of their own, a registry, a git remote and a yelpsoa-configs directory; everything speaks TLS, by
+//! certificates of an authority of the test's own. Dropped, all of it is gone; a test that fails
+//! shows the ends of the logs first.
 //!
 //! Not here: what a test does with it. Hosts and agents are counted from 1, coordinators too.
 
@@ -15,6 +16,7 @@ use paasta_proto::v1::InstanceStatus;
 
 use crate::git::Repository;
 use crate::hosts::Hosts;
+use crate::pki::Pki;
 use crate::registry::Registry;
 use crate::run::{bounded, eventually, text};
 use crate::tidy::root;
@@ -42,6 +44,13 @@ const FIRST_PORT: u16 = 7001;
 const FIRST_HTTP_PORT: u16 = 7101;
 /// Where an agent serves its metrics.
 const AGENT_HTTP_PORT: u16 = 7403;
+/// How long a request of HTTP may take.
+const PAGE_LIMIT: Duration = Duration::from_secs(5);
+/// How old the certificates are: more than a clock of a test is behind ([`skewed`]), and less than
+/// half of the life of the operator's.
+const CERTIFICATE_AGE: Duration = Duration::from_secs(3 * 3600);
+/// The identity of the operator.
+const ADMIN: &str = "admin/alice";
 /// Where Debian has libfaketime, for programs of several threads.
 const FAKETIME: [&str; 2] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -73,6 +82,7 @@ pub struct Cluster {
     pub service: Service,
     coordinators: Vec<Option<Daemon>>,
     agents: Vec<Option<Daemon>>,
+    pki: Pki,
     binaries: &'static Path,
     dir: PathBuf,
     /// The hosts; the last field, because everything above runs on them.
@@ -100,13 +110,16 @@ impl Cluster {
             .map(|at| format!("{}:{}", hosts.gateway(), usize::from(FIRST_PORT) + at))
             .collect();
         write_config(&dir, &registry, &addresses)?;
-        let operator = Operator::new(&binaries.join("paasta"), &dir.join("config"), &addresses);
+        let pki = Pki::aged(&dir.join("tls"), CLUSTER, CERTIFICATE_AGE)?;
+        let operator = Operator::new(&binaries.join("paasta"), &dir.join("config"), &addresses)
+            .with(pki.files(ADMIN)?);
         let service = Service::create(&dir, operator.clone(), registry, Repository::create(&dir)?)?;
         let mut cluster = Self {
             coordinators: (0..options.coordinators).map(|_| None).collect(),
             agents: (0..options.hosts).map(|_| None).collect(),
             operator,
             service,
+            pki,
             binaries,
             dir,
             hosts,
@@ -164,20 +177,41 @@ impl Cluster {
     }
 
     /// `IP:PORT` of a coordinator's HTTP API.
-    pub fn coordinator_http(&self, id: usize) -> String {
+    fn coordinator_http(&self, id: usize) -> String {
         let port = usize::from(FIRST_HTTP_PORT) + id - 1;
         format!("{}:{port}", self.hosts.gateway())
     }
 
     /// `IP:PORT` of an agent's metrics.
-    pub fn agent_http(&self, index: usize) -> String {
+    fn agent_http(&self, index: usize) -> String {
         format!("{}:{AGENT_HTTP_PORT}", self.hosts.host(index).ip)
     }
 
-    /// The network in which these daemons may listen.
-    pub fn network(&self) -> String {
-        let [a, b, c, _] = self.hosts.gateway().octets();
-        format!("{a}.{b}.{c}.0/24")
+    /// `GET path` from coordinator `id`, by the operator's certificate.
+    pub fn coordinator_page(&self, id: usize, path: &str) -> Result<String> {
+        self.page("coordinator", &self.coordinator_http(id), path)
+    }
+
+    /// `GET path` from the agent of host `index`, by the operator's certificate.
+    pub fn agent_page(&self, index: usize, path: &str) -> Result<String> {
+        self.page("agent", &self.agent_http(index), path)
+    }
+
+    fn page(&self, role: &str, address: &str, path: &str) -> Result<String> {
+        let (ip, port) = address.split_once(':').context("expected IP:PORT")?;
+        let name = format!("{role}.{CLUSTER}.paasta.internal");
+        let files = self.pki.files(ADMIN)?;
+        text(
+            bounded(PAGE_LIMIT, "curl")
+                .args(["-fsS", "--resolve", &format!("{name}:{port}:{ip}")])
+                .arg("--cacert")
+                .arg(files.ca)
+                .arg("--cert")
+                .arg(files.certificate)
+                .arg("--key")
+                .arg(files.key)
+                .arg(format!("https://{name}:{port}{path}")),
+        )
     }
 
     /// Where the program `name` is.
@@ -224,6 +258,9 @@ impl Cluster {
             "coordinator {id} runs already"
         );
         let name = format!("coordinator-{id}");
+        let data = self.dir.join("data").join(&name);
+        let identity = data.with_extension("identity");
+        self.pki.lay(&format!("coordinator/{id}"), &identity)?;
         let words = vec![
             self.program("paasta-coordinator").display().to_string(),
             "run".to_owned(),
@@ -231,9 +268,8 @@ impl Cluster {
             format!("--node-id={id}"),
             format!("--listen={}", self.coordinator_address(id)),
             format!("--http-listen={}", self.coordinator_http(id)),
-            format!("--data-dir={}", self.dir.join("data").join(&name).display()),
+            format!("--data-dir={}", data.display()),
             format!("--soa-dir={}", self.service.soa().display()),
-            format!("--insecure-test-network={}", self.network()),
         ];
         let group = format!("{}/{name}", self.hosts.prefix());
         self.coordinators[id - 1] = Some(self.spawn(&name, &group, &words)?);
@@ -247,7 +283,7 @@ impl Cluster {
 
     /// Starts the agent of host `index` under another host id, with the state directory `state`.
     pub fn start_agent_as(&mut self, index: usize, host_id: &str, state: &str) -> Result<()> {
-        let words = self.agent_run_words(index, host_id, state);
+        let words = self.agent_run_words(index, host_id, state)?;
         self.spawn_agent(index, &[], words)
     }
 
@@ -259,7 +295,7 @@ impl Cluster {
 
     fn start_agent_under(&mut self, index: usize, under: &[String]) -> Result<()> {
         let host_id = self.hosts.host(index).name.clone();
-        let words = self.agent_run_words(index, &host_id, &agent_name(index));
+        let words = self.agent_run_words(index, &host_id, &agent_name(index))?;
         self.spawn_agent(index, under, words)
     }
 
@@ -280,7 +316,10 @@ impl Cluster {
         ]
     }
 
-    fn agent_run_words(&self, index: usize, host_id: &str, state: &str) -> Vec<String> {
+    /// Gives the agent the certificate of its host id, and returns its command line.
+    fn agent_run_words(&self, index: usize, host_id: &str, state: &str) -> Result<Vec<String>> {
+        let identity = self.dir.join("data").join(state).join("identity");
+        self.pki.lay(&format!("agent/{host_id}"), &identity)?;
         let addresses: Vec<String> = (1..=self.coordinators.len())
             .map(|id| self.coordinator_address(id))
             .collect();
@@ -288,9 +327,8 @@ impl Cluster {
         words.extend([
             format!("--http-listen={}", self.agent_http(index)),
             format!("--coordinators={}", addresses.join(",")),
-            format!("--insecure-test-network={}", self.network()),
         ]);
-        words
+        Ok(words)
     }
 
     fn spawn_agent(&mut self, index: usize, under: &[String], run: Vec<String>) -> Result<()> {

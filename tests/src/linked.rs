@@ -60,7 +60,7 @@ impl Dial for LinkDial {
             address: address.to_owned(),
             why: "there is no link".to_owned(),
         })?;
-        PlainDial::default().dial(peer, &over.to_string(), keepalive)
+        PlainDial.dial(peer, &over.to_string(), keepalive)
     }
 }
 
@@ -178,7 +178,7 @@ impl Linked {
         ours.data_dir = self.dir.path().join(format!("c{id}")).display().to_string();
         ours.lease_ms = 2_000;
         ours.lost_after_ms = lost_after_ms;
-        let mut options = Options::new(system, None)?;
+        let mut options = Options::new(system)?;
         let links = self.links.iter().filter(|((from, _), _)| *from == id);
         options.raft.dial = Arc::new(LinkDial(
             links
@@ -312,7 +312,7 @@ impl Linked {
             boot_id: "boot".to_owned(),
             coordinators: addresses.collect::<Result<_>>()?,
             cluster: None,
-            dial: Arc::new(session::PlainDial::default()),
+            dial: Arc::new(session::PlainDial),
             endpoints: None,
         };
         tokio::spawn(sessions.run(token.clone()));

@@ -16,7 +16,6 @@ use paasta_process::{
     checkup::{self, Finding, Findings, Verdict},
     help::examples,
     http::http_address,
-    listen::Cidr,
 };
 use tokio::{process::Command, time::timeout};
 
@@ -173,7 +172,7 @@ fn ports(system: &SystemConfig, options: &Options) -> Vec<Finding> {
     ];
     let mut found = Vec::new();
     for (key, value, tls) in keys {
-        match http_address(key, value, tls, None::<Cidr>) {
+        match http_address(key, value, tls) {
             Ok(None) => {}
             Ok(Some(at)) => found.push(checkup::port("port", at.address, "paasta-agent")),
             Err(error) => found.push(Finding::bad("port", chain(&error), None)),
@@ -244,7 +243,7 @@ async fn coordinators(options: &Options, joins: bool) -> Vec<Finding> {
     const WHAT: &str = "coordinator";
     let dial: Box<dyn Dial> = match &options.tls {
         Some((tls, _)) => Box::new(TlsDial(tls.clone())),
-        None => Box::new(PlainDial::default()),
+        None => Box::new(PlainDial),
     };
     let next = "the agent goes on by its ledger; see that paasta-coordinator runs there";
     let addresses = options.coordinators.iter().take(COORDINATORS_MAX);

@@ -1,6 +1,6 @@
 //! `paasta-agent run`: until SIGTERM. Containers outlive it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
@@ -15,8 +15,7 @@ use paasta_process::{
     accept::raise_limit,
     chain::chain,
     clock::SystemClock,
-    http::{self, HttpAddress, http_address},
-    listen::Cidr,
+    http::{self, HttpAddress, http_address, plain_address},
     metrics::Meters,
     private, shutdown,
 };
@@ -52,10 +51,6 @@ const THEIRS: [&str; 2] = ["mounts", "sandboxes"];
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Allows speaking to coordinators, without transport security, at addresses of this test
-    /// network only.
-    #[arg(long, value_name = "CIDR")]
-    insecure_test_network: Option<Cidr>,
 }
 
 /// Runs the agent.
@@ -73,20 +68,12 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         "agent.http_listen",
         &system.agent.http_listen,
         options.tls.is_some(),
-        args.insecure_test_network,
     )?;
-    let hacheck_listen = http_address(
-        "agent.hacheck_listen",
-        &system.agent.hacheck_listen,
-        false,
-        args.insecure_test_network,
-    )?;
+    let hacheck_listen = plain_address("agent.hacheck_listen", &system.agent.hacheck_listen)?;
     let tls = options.tls.as_ref().map(|(tls, _)| tls.clone());
     let dial: Arc<dyn Dial> = match tls {
         Some(tls) => Arc::new(TlsDial(tls)),
-        None => Arc::new(PlainDial {
-            insecure_test_network: args.insecure_test_network,
-        }),
+        None => Arc::new(PlainDial),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -104,7 +91,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 async fn serve(
     options: Options,
     machine: &Machine,
-    (http, hacheck): (Option<(HttpAddress, Option<PathBuf>)>, Option<HttpAddress>),
+    (http, hacheck): (Option<(HttpAddress, Option<PathBuf>)>, Option<SocketAddr>),
     dial: Arc<dyn Dial>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -220,9 +207,9 @@ async fn ended(task: Option<JoinHandle<()>>, failed: &'static str) -> anyhow::Re
     }
 }
 
-async fn listen(at: Option<HttpAddress>) -> anyhow::Result<Option<TcpListener>> {
+async fn listen(at: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
     match at {
-        Some(at) => Ok(Some(http::bind(at.address).await?)),
+        Some(at) => Ok(Some(http::bind(at).await?)),
         None => Ok(None),
     }
 }

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::BoxFuture;
 use paasta_identity::{Tls, connect::Expected, plain::PlainConnector};
-use paasta_process::listen::Cidr;
 use tonic::transport::{Channel, Endpoint};
 
 /// How long a TCP connection may take.
@@ -38,7 +37,7 @@ pub enum DialError {
     },
     /// It would be plain text on a network.
     #[error(
-        "refusing to speak to {address} without transport security: it is neither a loopback address nor within --insecure-test-network; name this host's certificate in agent.tls"
+        "refusing to speak to {address} without transport security: it is not a loopback address; `paasta-agent join` gets this host a certificate (docs/operate/install.md), or agent.tls names one"
     )]
     Insecure {
         /// The address.
@@ -71,12 +70,9 @@ fn unconnected(address: &str, error: &tonic::transport::Error) -> DialError {
     }
 }
 
-/// Connections without transport security, on this machine and in a closed test network only.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PlainDial {
-    /// The test network.
-    pub insecure_test_network: Option<Cidr>,
-}
+/// Connections without transport security, on this machine only.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainDial;
 
 impl Dial for PlainDial {
     fn dial<'a>(
@@ -95,21 +91,12 @@ impl Dial for PlainDial {
             let first = *found.first().ok_or_else(|| DialError::Address {
                 address: address.to_owned(),
             })?;
-            let ip = first.ip().to_canonical();
-            let allowed = ip.is_loopback()
-                || self
-                    .insecure_test_network
-                    .is_some_and(|network| network.contains(ip));
-            if !allowed {
+            if !first.ip().to_canonical().is_loopback() {
                 return Err(DialError::Insecure { address: first });
             }
             // The address that was checked, not the name, which may resolve to another next time.
             let endpoint = endpoint(&first.to_string(), stale_after)?;
-            let insecure_test_network = self.insecure_test_network;
-            let connector = PlainConnector {
-                insecure_test_network,
-            };
-            let connected = endpoint.connect_with_connector(connector).await;
+            let connected = endpoint.connect_with_connector(PlainConnector).await;
             connected.map_err(|error| unconnected(address, &error))
         })
     }

@@ -173,7 +173,7 @@ fn talk_with(
         boot_id: "boot".to_owned(),
         cluster: None,
         coordinators: coordinators.iter().map(ToString::to_string).collect(),
-        dial: Arc::new(PlainDial::default()),
+        dial: Arc::new(PlainDial),
         endpoints,
     };
     tokio::spawn(sessions.run(stop.clone()));
@@ -384,28 +384,24 @@ async fn with_every_coordinator_gone_the_host_goes_on() {
 }
 
 #[tokio::test]
-async fn plain_text_stays_on_this_machine_and_in_the_test_network() {
-    let outside = PlainDial::default()
-        .dial("192.0.2.1:7401", STALE_AFTER)
-        .await
-        .unwrap_err();
-    assert!(matches!(outside, DialError::Insecure { .. }), "{outside}");
-    let other = PlainDial {
-        insecure_test_network: Some("10.77.0.0/24".parse().unwrap()),
-    };
-    assert!(matches!(
-        other.dial("192.0.2.1:7401", STALE_AFTER).await,
-        Err(DialError::Insecure { .. })
-    ));
+async fn plain_text_stays_on_this_machine() {
+    for address in ["192.0.2.1:7401", "[2001:db8::1]:7401", "0.0.0.0:7401"] {
+        let outside = PlainDial.dial(address, STALE_AFTER).await.unwrap_err();
+        assert!(matches!(outside, DialError::Insecure { .. }), "{outside}");
+        assert!(
+            outside.to_string().contains("`paasta-agent join`"),
+            "{outside}"
+        );
+    }
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap().to_string();
     drop(nobody);
     assert!(matches!(
-        other.dial(&address, STALE_AFTER).await,
+        PlainDial.dial(&address, STALE_AFTER).await,
         Err(DialError::Connect { .. })
     ));
     assert!(matches!(
-        other.dial("nowhere", STALE_AFTER).await,
+        PlainDial.dial("nowhere", STALE_AFTER).await,
         Err(DialError::Resolve { .. })
     ));
 }
@@ -429,7 +425,7 @@ async fn the_next_address_is_tried_and_a_named_one_first() {
                     let address = address.to_owned();
                     return Err(DialError::Address { address });
                 }
-                let dial = PlainDial::default();
+                let dial = PlainDial;
                 dial.dial(&self.0.to_string(), stale_after).await
             })
         }
@@ -486,7 +482,7 @@ async fn the_next_connection_goes_stale_with_the_lease_that_the_coordinator_chos
         {
             self.0.lock().unwrap().push(stale_after);
             Box::pin(async move {
-                let dial = PlainDial::default();
+                let dial = PlainDial;
                 dial.dial(address, stale_after).await
             })
         }

@@ -1,6 +1,5 @@
-//! Connections without TLS: to loopback, and to a closed test network that the operator names. Every
-//! other address is refused before anything is sent to it. Where the other side speaks TLS the error
-//! says so.
+//! Connections without TLS: to loopback only. Every other address is refused before anything is sent
+//! to it. Where the other side speaks TLS the error says so.
 
 use std::{
     io,
@@ -14,7 +13,6 @@ use std::{
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{MsgFlags, recv};
-use paasta_process::listen::Cidr;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, lookup_host},
@@ -40,7 +38,7 @@ pub enum PlainError {
     },
     /// Anyone on the way could read and change what is sent.
     #[error(
-        "refusing to speak to {address} without TLS: it is not a loopback address; name this program's certificate (docs/operate/tls.md)"
+        "refusing to speak to {address} without TLS: it is not a loopback address, and this program has no certificate. `paasta-coordinator init` makes the certificates of a cluster; `paasta-coordinator join`, `paasta-agent join` and `paasta login` get one (docs/operate/install.md)"
     )]
     Insecure {
         /// The address.
@@ -65,11 +63,8 @@ pub enum PlainError {
 pub struct SpeaksTls(SocketAddr);
 
 /// Connects channels of tonic without TLS.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PlainConnector {
-    /// The network that counts as loopback.
-    pub insecure_test_network: Option<Cidr>,
-}
+#[derive(Debug, Clone, Copy)]
+pub struct PlainConnector;
 
 impl PlainConnector {
     /// Connects to `HOST:PORT`: to the address that was checked, not to the name, which may resolve
@@ -77,7 +72,7 @@ impl PlainConnector {
     ///
     /// # Errors
     /// [`PlainError`] in words.
-    pub async fn dial(&self, address: &str) -> Result<PlainStream, PlainError> {
+    pub async fn dial(address: &str) -> Result<PlainStream, PlainError> {
         let unresolved = |source| PlainError::Resolve {
             address: address.to_owned(),
             source,
@@ -85,9 +80,7 @@ impl PlainConnector {
         let found: Vec<SocketAddr> = lookup_host(address).await.map_err(unresolved)?.collect();
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
         for address in found {
-            let ip = address.ip().to_canonical();
-            let named = self.insecure_test_network;
-            if !ip.is_loopback() && !named.is_some_and(|network| network.contains(ip)) {
+            if !address.ip().to_canonical().is_loopback() {
                 return Err(PlainError::Insecure { address });
             }
             let connected = timeout(CONNECT, TcpStream::connect(address)).await;
@@ -123,10 +116,9 @@ impl tower::Service<Uri> for PlainConnector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let plain = *self;
         Box::pin(async move {
             let address = uri.authority().map(|authority| authority.as_str());
-            let stream = plain.dial(address.unwrap_or_default()).await?;
+            let stream = Self::dial(address.unwrap_or_default()).await?;
             Ok(TokioIo::new(stream))
         })
     }
@@ -215,26 +207,20 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_off_loopback_is_refused_before_anything_is_sent() {
-        let plain = PlainConnector::default();
         for address in ["192.0.2.7:7000", "[2001:db8::1]:7000", "0.0.0.0:7000"] {
-            let refused = plain.dial(address).await.unwrap_err();
+            let refused = PlainConnector::dial(address).await.unwrap_err();
             assert!(matches!(refused, PlainError::Insecure { .. }), "{refused}");
-            assert!(refused.to_string().contains("without TLS"), "{refused}");
+            for words in ["without TLS", "`paasta-agent join`", "docs/operate"] {
+                assert!(refused.to_string().contains(words), "{refused}");
+            }
         }
     }
 
     #[tokio::test]
-    async fn loopback_and_the_named_network_are_dialled() {
+    async fn loopback_is_dialled() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let plain = PlainConnector::default();
-        plain.dial(&address).await.unwrap();
-        let named = PlainConnector {
-            insecure_test_network: Some("192.0.2.0/24".parse().unwrap()),
-        };
-        named.dial(&address).await.unwrap();
-        let refused = named.dial("198.51.100.7:1").await.unwrap_err();
-        assert!(matches!(refused, PlainError::Insecure { .. }), "{refused}");
+        PlainConnector::dial(&address).await.unwrap();
     }
 
     #[tokio::test]
@@ -246,8 +232,7 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.write_all(&[21, 3, 3, 0, 2, 2, 10]).await.unwrap();
         });
-        let plain = PlainConnector::default();
-        let mut stream = plain.dial(&address.to_string()).await.unwrap();
+        let mut stream = PlainConnector::dial(&address.to_string()).await.unwrap();
         let error = stream.read(&mut [0; 16]).await.unwrap_err();
         assert!(error.to_string().contains("speaks TLS"), "{error}");
         server.await.unwrap();
@@ -259,7 +244,7 @@ mod tests {
         use tokio::io::AsyncWriteExt as _;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let plain = PlainConnector::default();
+        let plain = PlainConnector;
         let mut stream = plain.dial(&address.to_string()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         server.write_all(&[21, 3, 3, 0, 2, 2, 10]).await.unwrap();

@@ -131,7 +131,7 @@ fn options(dir: &Path, data: &Path, address: SocketAddr) -> anyhow::Result<Optio
     ours.data_dir = data.display().to_string();
     ours.http_listen = "off".to_owned();
     ours.lease_ms = LEASE_MS;
-    Ok(Options::new(system, None)?)
+    Ok(Options::new(system)?)
 }
 
 /// Every agent says that all it must run is well, once the coordinator leads.

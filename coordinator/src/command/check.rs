@@ -72,7 +72,7 @@ async fn findings(read: anyhow::Result<(SystemConfig, Vec<String>)>) -> Findings
         all.extend(places(&system).await);
         return Findings(all);
     }
-    match Options::new(system, None) {
+    match Options::new(system) {
         Err(error) => all.push(Finding::bad(WHAT, chain(&error), next.to_owned())),
         Ok(options) => {
             all.push(member(&options));

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use paasta_identity::{Tls, connect::Expected, plain::PlainConnector};
-use paasta_process::listen::Cidr;
 use tonic::transport::{Channel, Endpoint};
 
 /// Bytes one stream may have in flight.
@@ -67,20 +66,13 @@ pub trait Dial: Send + Sync + 'static {
     fn dial(&self, peer: u64, address: &str, keepalive: &Keepalive) -> Result<Channel, DialError>;
 }
 
-/// Without encryption: on loopback, and in a closed test network. Every other address is refused
-/// before anything is sent.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PlainDial {
-    /// The test network.
-    pub insecure_test_network: Option<Cidr>,
-}
+/// Without encryption: on loopback. Every other address is refused before anything is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainDial;
 
 impl Dial for PlainDial {
     fn dial(&self, _peer: u64, address: &str, keepalive: &Keepalive) -> Result<Channel, DialError> {
-        let connector = PlainConnector {
-            insecure_test_network: self.insecure_test_network,
-        };
-        Ok(endpoint(address, keepalive)?.connect_with_connector_lazy(connector))
+        Ok(endpoint(address, keepalive)?.connect_with_connector_lazy(PlainConnector))
     }
 }
 

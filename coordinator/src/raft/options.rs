@@ -120,7 +120,7 @@ impl RaftOptions {
             keepalive: Keepalive::default(),
             leadership_ms: None,
             clock: ClusterClock::default(),
-            dial: Arc::new(PlainDial::default()),
+            dial: Arc::new(PlainDial),
             fresh_store: None,
             unseen_elections: UNSEEN_ELECTIONS,
             pace_max_permille: PACE_MAX,

@@ -474,7 +474,7 @@ impl Coordinators {
         system.alerts.after_seconds = 1;
         let append = format!("cat >> {}", self.alerts().display());
         system.alerts.command = ["/bin/sh", "-c", &append].map(str::to_owned).to_vec();
-        let mut options = Options::new(system, None).expect("they are valid");
+        let mut options = Options::new(system).expect("they are valid");
         // As in a large cluster: only what changed is planned anew.
         options.small_replicas = 0;
         options

@@ -1,4 +1,4 @@
-# Coordinators and agents: configuration, start, end. Sourced by demo.sh.
+# Coordinators and agents: configuration, identities, start, end. Sourced by demo.sh.
 #
 # A daemon is recorded as "pid starttime" in $DEMO/run/NAME, so that a number that was used again
 # is never taken for it. With several hosts each also sits in a cgroup of hosts.sh, whose `down`
@@ -65,43 +65,77 @@ cgroup_root() {
     die "no cgroups are mounted on /sys/fs/cgroup"
 }
 
-insecure() { [[ -z $NETWORK ]] || printf '%s\n' --insecure-test-network "$NETWORK"; }
-
-start_coordinators() {
-    step "starting three coordinators: $COORDINATORS"
-    local id flags members=()
-    mapfile -t flags < <(insecure)
-    for id in 1 2 3; do
-        start_daemon "coordinator-$id" "coordinator-$id" "$BIN/paasta-coordinator" run \
-            --config-dir "$DEMO/config" --node-id "$id" --listen "$GATEWAY:700$id" \
-            --http-listen "$GATEWAY:710$id" \
-            --data-dir "$DEMO/data/coordinator-$id" --soa-dir "$DEMO/soa" "${flags[@]}"
-        members+=(--member "$id=$GATEWAY:700$id")
-    done
-    local deadline=$((SECONDS + INIT_SECONDS)) said
-    until said=$(paasta cluster init --cluster demo "${members[@]}" 2>&1); do
+# in_time WHAT CMD...: tries until it succeeds, for INIT_SECONDS; prints the first line of what it says.
+in_time() {
+    local what=$1 deadline=$((SECONDS + INIT_SECONDS)) said
+    shift
+    until said=$("$@" 2>&1); do
         if [[ $SECONDS -ge $deadline ]]; then
             say "$said"
             tails coordinator-1 coordinator-2 coordinator-3
-            die "the cluster was not made within $INIT_SECONDS s; the ends of the logs are above"
+            die "$what: not within $INIT_SECONDS s; the ends of the logs are above"
         fi
         sleep 0.3
     done
-    say "$said"
+    say "${said%%$'\n'*}"
+}
+
+# The cluster, its authority, the identity of the first coordinator and the administrator's files.
+# Where they are, `init` changes nothing but an administrator's certificate that is half over.
+make_cluster() {
+    INIT_SAID=$("$BIN/paasta-coordinator" init --cluster demo --config-dir "$DEMO/config" \
+        --node-id 1 --data-dir "$DEMO/data/coordinator-1" --advertise "$GATEWAY:7001" \
+        --admin-dir "$DEMO/admin")
+    say "${INIT_SAID%%$'\n'*}"
+}
+
+# Prints the join token for coordinators or agents that `init` has printed, or a new one.
+join_token() {
+    grep -o "PAASTA1-${1:0:1}-[^ ]*" <<<"$INIT_SAID" || paasta token create "$1"
+}
+
+# identify KIND NAME DIR CMD...: CMD joins with a token for coordinators or agents, unless DIR holds
+# the identity of NAME already.
+identify() {
+    local kind=$1 name=$2 dir=$3 token
+    shift 3
+    [[ ! -e $dir/certificate.pem ]] || return 0
+    token=$(join_token "$kind")
+    PAASTA_JOIN_TOKEN=$token in_time "$name joins" "$@" "$GATEWAY:7001"
+}
+
+start_coordinators() {
+    step "making a cluster of three coordinators: $COORDINATORS"
+    local id data
+    make_cluster
+    for id in 1 2 3; do
+        data=$DEMO/data/coordinator-$id
+        identify coordinator "coordinator-$id" "$data.identity" "$BIN/paasta-coordinator" join \
+            --config-dir "$DEMO/config" --node-id "$id" --data-dir "$data"
+        start_daemon "coordinator-$id" "coordinator-$id" "$BIN/paasta-coordinator" run \
+            --config-dir "$DEMO/config" --node-id "$id" --listen "$GATEWAY:700$id" \
+            --http-listen "$GATEWAY:710$id" --data-dir "$data" --soa-dir "$DEMO/soa"
+    done
+    # Of members that have a vote both change nothing.
+    for id in 2 3; do
+        in_time "coordinator $id is added" paasta coordinator add "$id=$GATEWAY:700$id"
+        in_time "coordinator $id has a vote" paasta coordinator promote "$id"
+    done
 }
 
 start_agents() {
     step "starting $HOSTS agent(s)"
-    local index flags=() in_host=()
-    mapfile -t flags < <(insecure)
+    local index in_host=() flags
     for index in $(seq 1 "$HOSTS"); do
         if ! host_is_on "$index"; then say "$PREFIX-$index is off"; continue; fi
         if [[ $MODE == hosts ]]; then in_host=(nsenter "--net=/run/netns/$PREFIX-$index" --); fi
+        flags=(--config-dir "$DEMO/config" --host-id "$PREFIX-$index" --state-dir "$DEMO/data/agent-$index")
+        identify agent "agent-$index" "$DEMO/data/agent-$index/identity" \
+            "${in_host[@]}" "$BIN/paasta-agent" join "${flags[@]}"
         start_daemon "agent-$index" "$PREFIX-$index/agent" "${in_host[@]}" "$BIN/paasta-agent" run \
-            --config-dir "$DEMO/config" --host-id "$PREFIX-$index" \
-            --address "$(host_address "$index")" --http-listen "$(host_address "$index"):7403" \
-            --docker-socket "$(docker_socket "$index")" \
-            --state-dir "$DEMO/data/agent-$index" --coordinators "$COORDINATORS" "${flags[@]}"
+            "${flags[@]}" --address "$(host_address "$index")" \
+            --http-listen "$(host_address "$index"):7403" \
+            --docker-socket "$(docker_socket "$index")" --coordinators "$COORDINATORS"
     done
 }
 

@@ -49,9 +49,13 @@ load_demo() {
         HOSTS=1 PREFIX=demo GATEWAY=127.0.0.1 REGISTRY=paasta-demo.local NETWORK=""
     fi
     COORDINATORS=$GATEWAY:7001,$GATEWAY:7002,$GATEWAY:7003
-    [[ -z $NETWORK ]] || export PAASTA_INSECURE_TEST_NETWORK=$NETWORK
 }
 
 load_demo_if_any() { [[ ! -f $DEMO/mode ]] || load_demo; }
 
-paasta() { "$BIN/paasta" --config-dir "$DEMO/config" --coordinators "$COORDINATORS" "$@"; }
+# As the administrator whose files `paasta-coordinator init` has made.
+paasta() {
+    "$BIN/paasta" --config-dir "$DEMO/config" --coordinators "$COORDINATORS" \
+        --tls-ca "$DEMO/admin/ca.pem" --tls-cert "$DEMO/admin/certificate.pem" \
+        --tls-key "$DEMO/admin/key.pem" "$@"
+}

@@ -1,6 +1,7 @@
 //! The user of `paasta`: runs the real program and reads its answers.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,7 +20,9 @@ pub struct Operator {
     program: PathBuf,
     config_dir: PathBuf,
     coordinators: Vec<String>,
-    timeout: &'static str,
+    /// How long a coordinator is tried; as long as by default where there is none. For some verbs
+    /// the option is how long they wait.
+    timeout: Option<&'static str>,
     /// The name in the environment; that of this process where there is none.
     user: Option<String>,
     tls: Option<Files>,
@@ -43,7 +46,7 @@ impl Operator {
             program: program.to_owned(),
             config_dir: config_dir.to_owned(),
             coordinators: coordinators.to_vec(),
-            timeout: "10s",
+            timeout: None,
             user: None,
             tls: None,
         }
@@ -68,7 +71,7 @@ impl Operator {
     /// The same operator, who does not wait for the end of an election.
     pub fn impatient(&self) -> Self {
         Self {
-            timeout: "1s",
+            timeout: Some("1s"),
             ..self.clone()
         }
     }
@@ -81,16 +84,6 @@ impl Operator {
         }
     }
 
-    /// The network of the coordinators, in which they are asked without TLS.
-    fn network(&self) -> String {
-        let first = self.coordinators.first().map_or("", String::as_str);
-        let host = first.rsplit_once(':').map_or(first, |(host, _)| host);
-        match host.rsplit_once('.') {
-            Some((network, _)) => format!("{network}.0/24"),
-            None => String::new(),
-        }
-    }
-
     /// Runs a command to its end, whatever its exit code.
     pub fn paasta(&self, arguments: &[&str]) -> Result<Said> {
         self.paasta_within(COMMAND_LIMIT, arguments)
@@ -99,6 +92,24 @@ impl Operator {
     /// The same, ended after so long.
     pub fn paasta_within(&self, limit: Duration, arguments: &[&str]) -> Result<Said> {
         let mut command = bounded(limit, &self.program);
+        let command = self.connect(&mut command);
+        if let Some(timeout) = self.timeout {
+            command.args(["--timeout", timeout]);
+        }
+        let output = command
+            .args(arguments)
+            .output()
+            .context("cannot run paasta")?;
+        Ok(Said {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Adds the words and the environment by which a command line of `paasta` reaches the
+    /// coordinators as this operator.
+    pub fn connect<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         if let Some(user) = &self.user {
             command.env("USER", user).env_remove("SUDO_USER");
         }
@@ -107,24 +118,14 @@ impl Operator {
             command.arg("--tls-cert").arg(&files.certificate);
             command.arg("--tls-key").arg(&files.key);
         }
-        let output = command
+        command
             .arg("--config-dir")
             .arg(&self.config_dir)
             .arg("--coordinators")
             .arg(self.coordinators.join(","))
-            .args(["--timeout", self.timeout])
-            .args(arguments)
             .env("NO_COLOR", "1")
-            // Contexts of whom the tests run for are none of theirs.
+            // The contexts of the user that runs the tests are not theirs.
             .env("XDG_CONFIG_HOME", self.config_dir.with_file_name("home"))
-            .env("PAASTA_INSECURE_TEST_NETWORK", self.network())
-            .output()
-            .context("cannot run paasta")?;
-        Ok(Said {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
     }
 
     /// Runs a command that must succeed; returns what it wrote to stdout.

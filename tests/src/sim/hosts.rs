@@ -117,7 +117,7 @@ fn coordinator_options(
         Some(Plant::I7) => 100,
         _ => MASS_FAILURE_PERCENT,
     };
-    let mut options = Options::new(system, None)?;
+    let mut options = Options::new(system)?;
     options.raft = RaftOptions {
         snapshot_every: match world.plant {
             Some(Plant::I9) => 1_000_000,

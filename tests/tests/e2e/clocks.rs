@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use paasta_proto::v1::{ReplicaClass, ReplicaPhase};
 use paasta_tests::cluster::Cluster;
-use paasta_tests::http::get;
 use paasta_tests::run::eventually;
 
 use super::scene::{BOUNCE, MAIN, SOON, Story};
@@ -72,7 +71,7 @@ fn shown(cluster: &Cluster) -> Result<()> {
         Ok(())
     })?;
     eventually(SOON, "the leader counts both", || {
-        let pages = (1..=3).map(|id| get(cluster.coordinator_http(id).parse()?, "/metrics"));
+        let pages = (1..=3).map(|id| cluster.coordinator_page(id, "/metrics"));
         let pages: Vec<String> = pages.collect::<Result<_>>()?;
         let counted = "paasta_hosts_clock_skewed 2";
         let counts = |page: &String| page.lines().any(|line| line == counted);

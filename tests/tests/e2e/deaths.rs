@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use paasta_tests::cluster::Cluster;
 use paasta_tests::cluster::containers::Container;
-use paasta_tests::http::get;
 use paasta_tests::run::{eventually, throughout};
 
 use super::scene::{MAIN, SOON, Story};
@@ -93,7 +92,7 @@ fn counted(cluster: &Cluster, wanted: u64) -> Result<()> {
 fn deaths(cluster: &Cluster) -> Result<u64> {
     let mut sum = 0;
     for index in 1..=2 {
-        let page = get(cluster.agent_http(index).parse()?, "/metrics")?;
+        let page = cluster.agent_page(index, "/metrics")?;
         let counted = "paasta_agent_troubles_total{kind=\"exited\"} ";
         let line = page.lines().find_map(|line| line.strip_prefix(counted));
         sum += line.unwrap_or("0").parse::<u64>()?;

@@ -75,9 +75,9 @@ fn told_of_death(cluster: &Cluster, victim: &Container) -> Result<()> {
     }
     let all = cluster.hosts.all();
     let at = all.iter().position(|host| host.name == victim.host);
-    let agent = cluster.agent_http(at.context("a host of ours")? + 1);
+    let agent = at.context("a host of ours")? + 1;
     eventually(SOON, "the death is counted", || {
-        let page = get(agent.parse()?, "/metrics")?;
+        let page = cluster.agent_page(agent, "/metrics")?;
         let counted = "paasta_agent_troubles_total{kind=\"exited\"} 1";
         ensure!(page.lines().any(|line| line == counted), "{page}");
         Ok(())

@@ -58,14 +58,12 @@ struct Line {
 impl Follower {
     fn start(cluster: &Cluster) -> Result<Self> {
         let (out, notes) = (cluster.log("followed"), cluster.log("followed-notes"));
-        let coordinators: Vec<String> = (1..=3).map(|id| cluster.coordinator_address(id)).collect();
-        let child = Command::new(cluster.program("paasta"))
-            .arg("--config-dir")
-            .arg(cluster.config_dir())
-            .args(["--coordinators", &coordinators.join(",")])
+        let mut command = Command::new(cluster.program("paasta"));
+        let child = cluster
+            .operator
+            .connect(&mut command)
             .args(["logs", "-s", "hello", "-i", "main,worker", "-f", "--json"])
             .args(["--component", "stdout,stderr", "-n", "1000"])
-            .env("PAASTA_INSECURE_TEST_NETWORK", cluster.network())
             .stdin(Stdio::null())
             .stdout(File::create(&out)?)
             .stderr(File::create(&notes)?)

@@ -54,7 +54,7 @@ impl Scene {
         for (id, pool) in [("h1", "default"), ("h2", "idle")] {
             let dial: Arc<dyn Dial> = match cluster.pki() {
                 Some(pki) => Arc::new(TlsDial(pki.tls(&format!("agent/{id}"))?)),
-                None => Arc::new(PlainDial::default()),
+                None => Arc::new(PlainDial),
             };
             let capacity = Resources {
                 cpus_milli: 8_000,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::listen::{Cidr, ListenError, check_listen};
+use crate::listen::{ListenError, check_listen};
 
 /// Why HTTP cannot be served where the configuration says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,9 +15,19 @@ pub enum HttpAddressError {
         /// The text.
         value: String,
     },
-    /// It may not be listened on.
-    #[error("{key}: {source}")]
+    /// It takes a certificate, and the program has none.
+    #[error(
+        "{key}: {source}. Expected a certificate of this program (`paasta-coordinator init` or `join`, `paasta-agent join`, or files in `tls`: docs/operate/install.md), or 127.0.0.1:PORT, or off"
+    )]
     Refused {
+        /// The key of the configuration.
+        key: &'static str,
+        /// Why.
+        source: ListenError,
+    },
+    /// What is served there has no TLS.
+    #[error("{key}: {source}. This protocol has no TLS; expected 127.0.0.1:PORT, or off")]
+    NeverSecure {
         /// The key of the configuration.
         key: &'static str,
         /// Why.
@@ -35,8 +45,7 @@ pub struct HttpAddress {
 }
 
 /// The address that `value` of the key says; none for `off`. Loopback is plain text. Every other
-/// address takes TLS, which the program has (`tls`) or not; without it the address is checked as
-/// that of gRPC is.
+/// address takes TLS, which the program has (`tls`) or not.
 ///
 /// # Errors
 /// [`HttpAddressError`] names the key and what was expected.
@@ -44,23 +53,45 @@ pub fn http_address(
     key: &'static str,
     value: &str,
     tls: bool,
-    insecure_test_network: Option<Cidr>,
 ) -> Result<Option<HttpAddress>, HttpAddressError> {
+    let Some(address) = address(key, value)? else {
+        return Ok(None);
+    };
+    let plain = check_listen(address);
+    if !tls {
+        plain
+            .clone()
+            .map_err(|source| HttpAddressError::Refused { key, source })?;
+    }
+    let secure = plain.is_err();
+    Ok(Some(HttpAddress { address, secure }))
+}
+
+/// The address that `value` of the key says, for a protocol that has no TLS: on loopback; none for
+/// `off`.
+///
+/// # Errors
+/// [`HttpAddressError`] names the key and what was expected.
+pub fn plain_address(
+    key: &'static str,
+    value: &str,
+) -> Result<Option<SocketAddr>, HttpAddressError> {
+    let found = address(key, value)?;
+    if let Some(address) = found {
+        check_listen(address).map_err(|source| HttpAddressError::NeverSecure { key, source })?;
+    }
+    Ok(found)
+}
+
+fn address(key: &'static str, value: &str) -> Result<Option<SocketAddr>, HttpAddressError> {
     if value == "off" {
         return Ok(None);
     }
-    let address: SocketAddr = value.parse().map_err(|_| HttpAddressError::Text {
+    let address = value.parse().map_err(|_| HttpAddressError::Text {
         key,
         value: value.to_owned(),
     })?;
-    if tls {
-        let secure = !address.ip().to_canonical().is_loopback();
-        return Ok(Some(HttpAddress { address, secure }));
-    }
-    check_listen(address, insecure_test_network)
-        .map_err(|source| HttpAddressError::Refused { key, source })?;
-    let secure = false;
-    Ok(Some(HttpAddress { address, secure }))
+    Ok(Some(address))
 }
 
 #[cfg(test)]
@@ -68,8 +99,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_loopback_or_of_the_test_network_or_off() {
-        let test = |value| http_address("agent.http_listen", value, false, None);
+    fn without_tls_an_address_is_loopback_or_off() {
+        let test = |value| http_address("agent.http_listen", value, false);
         assert_eq!(test("off"), Ok(None));
         let (address, secure) = (([127, 0, 0, 1], 0).into(), false);
         assert_eq!(
@@ -81,11 +112,25 @@ mod tests {
             odd.contains("agent.http_listen") && odd.contains("IP:PORT"),
             "{odd}"
         );
-        let open = test("0.0.0.0:80").unwrap_err().to_string();
-        assert!(open.contains("name certificates in `tls`"), "{open}");
-        let network = "10.0.0.0/24".parse().ok();
-        assert!(http_address("k", "10.0.0.1:80", false, network).is_ok());
-        assert!(http_address("k", "10.0.1.1:80", false, network).is_err());
+        for value in ["0.0.0.0:80", "10.0.0.1:80", "[::]:80"] {
+            let open = test(value).unwrap_err().to_string();
+            for words in [value, "`paasta-agent join`", "127.0.0.1:PORT"] {
+                assert!(open.contains(words), "{open}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_protocol_without_tls_stays_on_loopback() {
+        let test = |value| plain_address("agent.hacheck_listen", value);
+        assert_eq!(test("off"), Ok(None));
+        let address = ([127, 0, 0, 1], 6666).into();
+        assert_eq!(test("127.0.0.1:6666"), Ok(Some(address)));
+        let open = test("10.0.0.1:6666").unwrap_err().to_string();
+        assert!(
+            open.contains("agent.hacheck_listen") && open.contains("has no TLS"),
+            "{open}"
+        );
     }
 
     #[test]
@@ -98,7 +143,7 @@ mod tests {
             ("0.0.0.0:80", true),
             ("[::]:80", true),
         ] {
-            let found = http_address("k", value, true, None).unwrap().unwrap();
+            let found = http_address("k", value, true).unwrap().unwrap();
             assert_eq!(found.secure, secure, "{value}");
         }
     }

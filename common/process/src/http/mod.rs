@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::accept::{Acceptor, Activity, Greeting, Guarded, Limits, Open, Refusals, on_behalf_of};
 
-pub use address::{HttpAddress, HttpAddressError, http_address};
+pub use address::{HttpAddress, HttpAddressError, http_address, plain_address};
 pub use answer::{Problem, text};
 
 /// Connections at a time, at most.
