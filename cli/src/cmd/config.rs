@@ -89,7 +89,7 @@ fn choose<'a>(all: &'a [Setting], args: &Args) -> anyhow::Result<Vec<&'a Setting
         }
     }
     let is_asked = |one: &&Setting| {
-        let named = args.keys.iter().any(|key| one.key == *key);
+        let named = args.keys.contains(&one.key);
         let within = args.keys.is_empty() || args.keys.iter().any(|key| is_within(one, key));
         named || within && (args.all || one.origin.is_some())
     };

@@ -244,8 +244,7 @@ mod tests {
         use tokio::io::AsyncWriteExt as _;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let plain = PlainConnector;
-        let mut stream = plain.dial(&address.to_string()).await.unwrap();
+        let mut stream = PlainConnector::dial(&address.to_string()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         server.write_all(&[21, 3, 3, 0, 2, 2, 10]).await.unwrap();
         drop(server);
