@@ -1,4 +1,5 @@
-//! Texts for people: the beginning of one that is too long to show, and numbers with their noun.
+//! Texts for people: the beginning of one that is too long to show, numbers with their noun, and
+//! spans of time.
 
 /// At most the first `max` characters of a text.
 pub fn beginning(text: &str, max: usize) -> &str {
@@ -30,9 +31,44 @@ pub fn count_of(length: usize, noun: &str) -> String {
     count(u64::try_from(length).unwrap_or(u64::MAX), noun)
 }
 
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// A span in its two largest units: `45s`, `2m 5s`, `3h`, `2d 4h`.
+pub fn span(ms: u64) -> String {
+    let (large, unit, small, small_unit) = match ms {
+        ms if ms < SECOND => return format!("{ms}ms"),
+        ms if ms < MINUTE => return format!("{}s", ms / SECOND),
+        ms if ms < HOUR => (ms / MINUTE, "m", ms % MINUTE / SECOND, "s"),
+        ms if ms < DAY => (ms / HOUR, "h", ms % HOUR / MINUTE, "m"),
+        ms => (ms / DAY, "d", ms % DAY / HOUR, "h"),
+    };
+    match small {
+        0 => format!("{large}{unit}"),
+        small => format!("{large}{unit} {small}{small_unit}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_have_at_most_two_units() {
+        for (ms, said) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (59_999, "59s"),
+            (60_000, "1m"),
+            (125_000, "2m 5s"),
+            (3 * HOUR, "3h"),
+            (2 * DAY + 4 * HOUR + MINUTE, "2d 4h"),
+        ] {
+            assert_eq!(span(ms), said);
+        }
+    }
 
     #[test]
     fn one_is_singular_and_everything_else_plural() {

@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod codec;
 pub mod convert;
 pub mod texts;
+pub mod verdict;
 pub mod words;
 pub mod worker;
 

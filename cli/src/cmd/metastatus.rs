@@ -18,12 +18,9 @@ use crate::{
     client::{ANSWER_BYTES_MAX, CallError, request},
     exit::Exit,
     render::{self, metastatus::Detail},
-    verdict::cluster,
+    verdict::cluster::{self, SILENT_AFTER_MS},
 };
 
-/// A coordinator that has not answered the leader for so long is silent, in milliseconds: many
-/// heartbeats, and more than a slow disk takes.
-const SILENT_AFTER_MS: u64 = 5_000;
 /// What a coordinator is given to show that it is there: it answers from memory.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 

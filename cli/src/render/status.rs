@@ -3,7 +3,7 @@
 use paasta_common::text::{count, count_of};
 use paasta_proto::{
     v1::{
-        AppStatus, Autoscaling, BounceMethod, BounceState, BounceStatus, Counts, DeadlineAction,
+        AppStatus, Autoscaling, BounceMethod, BounceState, BounceStatus, DeadlineAction,
         DeployStatus, DesiredState, InstanceStatus, OverrideKind, OverrideStatus, Problem,
         StatusResponse,
     },
@@ -11,7 +11,7 @@ use paasta_proto::{
 };
 
 use super::{Tone, View, lines::Lines, plain, problem, replicas, repository, time, waiting};
-use crate::verdict::instance::{self as verdict, Health};
+use crate::verdict::instance::{self as verdict, Health, classes};
 
 /// Columns of the labels.
 const WIDE: usize = 16;
@@ -278,28 +278,6 @@ fn load_balancer(status: &InstanceStatus) -> Option<String> {
             count_of(status.replicas.len(), "replica")
         )
     })
-}
-
-/// `2 happy, 1 starting`: the classes that are not empty.
-pub fn classes(counts: &Counts) -> String {
-    let of = [
-        (counts.happy, "happy"),
-        (counts.starting, "starting"),
-        (counts.unhealthy, "unhealthy"),
-        (counts.draining, "draining"),
-        (counts.at_risk, "at risk"),
-        (counts.stopping, "stopping"),
-        (counts.lost, "lost"),
-        (counts.unknown, "not heard of"),
-    ];
-    let said = of.iter().filter(|(count, _)| *count > 0);
-    let said: Vec<String> = said
-        .map(|(count, class)| format!("{count} {class}"))
-        .collect();
-    match said.is_empty() {
-        true => "none".to_owned(),
-        false => said.join(", "),
-    }
 }
 
 fn version(lines: &mut Lines<'_>, app: &AppStatus, now_ms: u64) {

@@ -1,13 +1,9 @@
 //! Moments and spans as people say them.
 
 use jiff::Timestamp;
+pub use paasta_common::text::span;
 
 use super::View;
-
-const SECOND: u64 = 1000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
 
 /// The reader's local time, `2025-11-23 13:10:05`; `never` for zero.
 pub fn moment(ms: u64, view: &View) -> String {
@@ -21,21 +17,6 @@ pub fn moment(ms: u64, view: &View) -> String {
             local.strftime("%Y-%m-%d %H:%M:%S").to_string()
         }
         None => format!("{ms} ms"),
-    }
-}
-
-/// A span in its two largest units: `45s`, `2m 5s`, `3h`, `2d 4h`.
-pub fn span(ms: u64) -> String {
-    let (large, unit, small, small_unit) = match ms {
-        ms if ms < SECOND => return format!("{ms}ms"),
-        ms if ms < MINUTE => return format!("{}s", ms / SECOND),
-        ms if ms < HOUR => (ms / MINUTE, "m", ms % MINUTE / SECOND, "s"),
-        ms if ms < DAY => (ms / HOUR, "h", ms % HOUR / MINUTE, "m"),
-        ms => (ms / DAY, "d", ms % DAY / HOUR, "h"),
-    };
-    match small {
-        0 => format!("{large}{unit}"),
-        small => format!("{large}{unit} {small}{small_unit}"),
     }
 }
 
@@ -60,21 +41,6 @@ pub fn moment_and_distance(ms: u64, now_ms: u64, view: &View) -> String {
 mod tests {
     use super::*;
     use crate::render::view_80;
-
-    #[test]
-    fn spans_have_at_most_two_units() {
-        for (ms, said) in [
-            (0, "0ms"),
-            (999, "999ms"),
-            (59_999, "59s"),
-            (60_000, "1m"),
-            (125_000, "2m 5s"),
-            (3 * HOUR, "3h"),
-            (2 * DAY + 4 * HOUR + MINUTE, "2d 4h"),
-        ] {
-            assert_eq!(span(ms), said);
-        }
-    }
 
     #[test]
     fn moments_are_local_and_never_panic() {

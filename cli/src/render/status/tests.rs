@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use paasta_proto::v1::{
-    BounceState, DeadlineAction, DeployStatus, DesiredState, Problem, ReplicaClass, ReplicaHealth,
-    ReplicaPhase, ReplicaStatus, Severity, Waiting, WaitingKind,
+    BounceState, Counts, DeadlineAction, DeployStatus, DesiredState, Problem, ReplicaClass,
+    ReplicaHealth, ReplicaPhase, ReplicaStatus, Severity, Waiting, WaitingKind,
 };
 use paasta_proto::words::value;
 

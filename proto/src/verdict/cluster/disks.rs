@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use paasta_proto::{
+use crate::{
     v1::{DiskLimits, MetastatusResponse},
     words::shown,
 };
@@ -57,7 +57,7 @@ fn named(hosts: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use paasta_proto::v1::HostStatus;
+    use crate::v1::HostStatus;
 
     use super::*;
 

@@ -1,9 +1,8 @@
 //! An instance at a glance: its state in one word, since when, and whether someone must act.
 
-use paasta_proto::v1::{DeployStatus, DesiredState, InstanceStatus};
+use crate::v1::{DeployStatus, DesiredState, InstanceStatus};
 
-use super::instance::{self, Health};
-use crate::exit::Exit;
+use super::instance::{self, Health, Standing};
 
 /// How much attention an instance needs. Ordered: what needs the most comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +28,7 @@ pub struct Glance {
 
 /// Judges an instance.
 pub fn glance(status: &InstanceStatus) -> Glance {
-    let well = instance::exit(status) == Exit::Ok;
+    let well = instance::standing(status) == Standing::AsWanted;
     let word = match well {
         true if status.wanted == 0 => "stopped",
         true => "ok",
@@ -96,7 +95,7 @@ fn since(status: &InstanceStatus, well: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use paasta_proto::v1::{AppStatus, BounceStatus, Counts, Problem, Waiting};
+    use crate::v1::{AppStatus, BounceStatus, Counts, Problem, Waiting};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use paasta_proto::v1::{HostState, HostStatus, Resources};
+use crate::v1::{HostState, HostStatus, Resources};
 
 use super::cluster::{Finding, Level, is_full, percent};
 
@@ -110,8 +110,8 @@ fn add(sum: &mut Resources, more: Resources) {
 
 #[cfg(test)]
 mod tests {
-    use paasta_proto::v1::HostState;
-    use paasta_proto::words::value;
+    use crate::v1::HostState;
+    use crate::words::value;
 
     use super::*;
 
