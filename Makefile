@@ -14,7 +14,7 @@ HOSTILE := hostile limits
 # Those that need Docker and root. In continuous integration two lines of them run side by side: those
 # that measure times one after the other, and those that wait most of theirs.
 TIMED := demo e2e hosts
-WAITING := adoption binary control docker exec intruder joining packages prometheus proxy tls
+WAITING := adoption binary control dashboard docker exec intruder joining packages prometheus proxy tls
 REAL := $(TIMED) $(WAITING)
 
 .DEFAULT_GOAL := help

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod broker;
 pub mod caller;
 pub mod codec;
+pub mod dashboard;
 pub mod desired;
 pub mod exec;
 pub mod http;

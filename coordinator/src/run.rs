@@ -22,6 +22,7 @@ use tonic::transport::server::Connected;
 
 use crate::{
     audit::Audit,
+    dashboard::Live,
     http::{self, Api},
     keeper::fetch::KeyFetcher,
     leader::Leader,
@@ -222,6 +223,8 @@ impl Coordinator {
             connections: Vec::new(),
             door: Door::trusting(),
             rights: self.services.rights.clone(),
+            live: Live::new(self.shutdown.clone()),
+            tls: None,
         }
     }
 

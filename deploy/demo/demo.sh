@@ -115,6 +115,8 @@ The cluster stays up. Try next:
   $DEMO_SH deploy ciao              # one more version
 $(host_hints)
   make demo-down                    # end all of it
+
+The dashboard: http://$GATEWAY:7101/
 TEXT
 }
 

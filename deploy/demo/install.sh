@@ -15,6 +15,7 @@ NEEDED=(
     flock:util-linux setsid:util-linux ps:procps git:git curl:curl jq:jq make:make gcc:gcc
     strace:strace prometheus:prometheus promtool:prometheus busybox:busybox-static
     mkfs.ext4:e2fsprogs mkfs.btrfs:btrfs-progs faketime:faketime
+    chromium:chromium chromedriver:chromium-driver
     codespell:codespell haproxy:haproxy wrk:wrk systemd-analyze:systemd
 )
 
@@ -36,7 +37,7 @@ explain_and_fail() {
     say "$2"
     say "on Debian or Ubuntu: sudo apt-get install --no-install-recommends $(tr '\n' ' ' <<<"$1")"
     say "elsewhere: a Docker engine (dockerd, containerd, runc), the docker-registry server,"
-    say "iproute2, iptables, util-linux, e2fsprogs, btrfs-progs, procps, git, curl, jq, make, gcc, strace, libfaketime, codespell, haproxy, wrk, systemd, a static busybox, and prometheus with promtool"
+    say "iproute2, iptables, util-linux, e2fsprogs, btrfs-progs, procps, git, curl, jq, make, gcc, strace, libfaketime, codespell, haproxy, wrk, systemd, chromium with chromedriver, a static busybox, and prometheus with promtool"
     exit 1
 }
 

@@ -1,6 +1,7 @@
 //! What tests are made of: harnesses of real hosts, registries and repositories, and the rules of
 //! the tree. The tests themselves are in `tests/tests`.
 
+pub mod browser;
 pub mod calls;
 pub mod checkers;
 pub mod cluster;

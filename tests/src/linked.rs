@@ -320,6 +320,25 @@ impl Linked {
         Ok(())
     }
 
+    /// Ends the agent of a host; its containers stay.
+    ///
+    /// # Errors
+    /// When there is no such agent.
+    pub fn end_agent(&self, number: u16) -> Result<()> {
+        let id: HostId = format!("h{number}").parse()?;
+        let (_, token) = self.agents.get(&id).context("there is no such agent")?;
+        token.cancel();
+        Ok(())
+    }
+
+    /// Where a coordinator serves HTTP.
+    ///
+    /// # Errors
+    /// When there is no such coordinator.
+    pub fn http(&self, id: u64) -> Result<SocketAddr> {
+        Ok(self.seat(id)?.http)
+    }
+
     /// How many containers run on all hosts, and how many were ever made.
     pub fn containers(&self) -> (usize, u64) {
         let engines = self.agents.values().map(|(engine, _)| engine);

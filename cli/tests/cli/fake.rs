@@ -12,8 +12,8 @@ use std::{
 use paasta_proto::v1::{
     DescribeRequest, DescribeResponse, EventsRequest, EventsResponse, FollowRequest, InitRequest,
     InitResponse, InstanceStatus, ListRequest, ListResponse, LogLine, LogsPart, LogsRequest,
-    MetastatusRequest, MetastatusResponse, NodeRequest, NodeResponse, StatusRequest,
-    StatusResponse, WhyRequest, WhyResponse,
+    MetastatusRequest, MetastatusResponse, NodeRequest, NodeResponse, SearchRequest,
+    SearchResponse, StatusRequest, StatusResponse, WhyRequest, WhyResponse,
     admin_server::{Admin, AdminServer},
     cluster_server::{Cluster, ClusterServer},
     logs_server::{Logs, LogsServer},
@@ -206,6 +206,10 @@ impl Admin for Service {
         _: Request<MetastatusRequest>,
     ) -> Result<Response<MetastatusResponse>, Status> {
         self.answer(|script| Ok(script.metastatus.clone()))
+    }
+
+    async fn search(&self, _: Request<SearchRequest>) -> Result<Response<SearchResponse>, Status> {
+        Err(Status::unimplemented("no command searches"))
     }
 
     async fn list(&self, ask: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {

@@ -59,6 +59,15 @@ pub(super) const ROWS: &[Row] = &[
         "/v1/services/{service}/{instance}/marathon_app",
         DESCRIBE,
     ),
+    // The dashboard.
+    ("GET", "/", LOOK),
+    ("GET", "/services", LOOK),
+    ("GET", "/i/{instance}", LOOK),
+    ("GET", "/hosts", LOOK),
+    ("GET", "/events", LOOK),
+    ("GET", "/cluster", LOOK),
+    ("GET", "/live", LOOK),
+    ("GET", "/assets/{file}", LOOK),
     // It has a secret of its own, and is passed on as this coordinator's word.
     ("POST", "/v1/hooks/git", Access::Open),
 ];
@@ -133,6 +142,10 @@ fn covers(sight: &Sight, path: &str) -> bool {
     let Sight::Within(_) = sight else {
         return true;
     };
+    if let Some(name) = path.strip_prefix("/i/") {
+        let id = name.parse::<InstanceId>();
+        return id.is_ok_and(|id| sight.covers_instance(&id));
+    }
     let Some(named) = path.strip_prefix("/v1/services/") else {
         return true;
     };
@@ -181,7 +194,10 @@ mod tests {
         let ours = ROWS.iter().filter(|(_, path, _)| path.starts_with("/v1/"));
         let ours = ours.map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()));
         assert_eq!(ours.collect::<BTreeSet<_>>(), described);
-        assert_eq!(ROWS.len(), described.len() + 3);
+        let pages = crate::dashboard::PATHS;
+        let of_pages = ROWS.iter().filter(|(_, path, _)| pages.contains(path));
+        assert_eq!(of_pages.count(), pages.len());
+        assert_eq!(ROWS.len(), described.len() + pages.len() + 3);
     }
 
     #[test]
@@ -192,6 +208,11 @@ mod tests {
             ("/v1/services", true, true),
             ("/v1/services/web", true, true),
             ("/v1/services/api", false, false),
+            ("/services", true, true),
+            ("/i/web.main", true, true),
+            ("/i/web.other", true, false),
+            ("/i/api.main", false, false),
+            ("/i/we%62.main", false, false),
             ("/v1/services/web/main/status", true, true),
             ("/v1/services/web/other/status", true, false),
             ("/v1/services/api/main/status", false, false),
@@ -207,6 +228,13 @@ mod tests {
     #[test]
     fn a_path_takes_the_roles_of_the_method_that_it_calls() {
         for (path, method) in [
+            ("/", "Admin/Metastatus"),
+            ("/services", "Admin/Search"),
+            ("/i/{instance}", "Admin/Status"),
+            ("/hosts", "Admin/Metastatus"),
+            ("/events", "Admin/Events"),
+            ("/cluster", "Admin/Metastatus"),
+            ("/live", "Admin/Follow"),
             ("/v1/metastatus", "Admin/Metastatus"),
             ("/v1/resources/utilization", "Admin/Metastatus"),
             ("/v1/services", "Admin/List"),

@@ -1,5 +1,5 @@
 //! What a coordinator says over HTTP: PaaSTA's read API under `/v1`, `/metrics` for Prometheus,
-//! `/healthz` and `/readyz` for the supervisor of the process. Which callers may have which path is
+//! `/healthz` and `/readyz` for the supervisor of the process, and the [`dashboard`] for people. Which callers may have which path is
 //! in [`access`]. It reads only, but for the hook
 //! of git servers, which makes the leader look; and through the same calls as the command line: a
 //! coordinator that does not lead asks the leader, unless `?stale`.
@@ -12,7 +12,7 @@ mod answer;
 mod health;
 mod v1;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::UNIX_EPOCH};
 
 use axum::{
     Router,
@@ -21,7 +21,10 @@ use axum::{
     response::Response,
     routing::get,
 };
-use paasta_identity::web::{Door, Endpoint};
+use paasta_identity::{
+    Tls,
+    web::{Door, Endpoint},
+};
 use paasta_process::{
     accept::{Open, current_client},
     http::Problem,
@@ -29,6 +32,7 @@ use paasta_process::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    dashboard::{self, Live},
     metrics::{Metrics, page},
     rpc::{admin::AdminService, deploys::DeploysService, rights::Rights},
 };
@@ -48,10 +52,15 @@ pub struct Api {
     pub door: Door,
     /// Whether who is proven has rights now.
     pub rights: Rights,
+    /// The open pages that follow what changes.
+    pub live: Live,
+    /// TLS of this coordinator, where it has some.
+    pub tls: Option<Tls>,
 }
 
 /// Serves the API until `shutdown`.
 pub async fn serve(endpoint: Endpoint, mut api: Api, shutdown: CancellationToken) {
+    api.tls.clone_from(&endpoint.tls);
     let metrics = api.metrics.clone();
     let counts = (metrics.connections(), metrics.handshakes().clone());
     let router = move |open, door| {
@@ -63,11 +72,19 @@ pub async fn serve(endpoint: Endpoint, mut api: Api, shutdown: CancellationToken
 }
 
 impl Api {
+    /// When the certificate of this coordinator expires, milliseconds; none without TLS.
+    pub(crate) fn certificate_ends_ms(&self) -> Option<u64> {
+        let ends = self.tls.as_ref()?.credentials().validity().not_after;
+        let since = ends.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// Every path.
     pub fn router(self) -> Router {
         Router::new()
             .nest("/v1", v1::routes())
             .merge(health::routes())
+            .merge(dashboard::routes())
             .route("/metrics", get(metrics))
             .fallback(nothing)
             .layer(from_fn_with_state(self.clone(), access::admit))
@@ -95,7 +112,7 @@ async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
 async fn nothing() -> Problem {
     Problem::new(
         404,
-        "there is nothing here; /v1/openapi.json says what there is",
+        "there is nothing here; / is the dashboard, /v1/openapi.json says what else there is",
     )
 }
 

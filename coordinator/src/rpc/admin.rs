@@ -14,8 +14,9 @@ use paasta_process::clock::Clock;
 use paasta_proto::{
     v1::{
         DescribeRequest, DescribeResponse, EventsRequest, EventsResponse, FollowRequest,
-        ListRequest, ListResponse, MetastatusRequest, MetastatusResponse, StatusRequest,
-        StatusResponse, WhyRequest, WhyResponse, admin_client::AdminClient, admin_server::Admin,
+        ListRequest, ListResponse, MetastatusRequest, MetastatusResponse, SearchRequest,
+        SearchResponse, StatusRequest, StatusResponse, WhyRequest, WhyResponse,
+        admin_client::AdminClient, admin_server::Admin,
     },
     worker::off_worker,
 };
@@ -30,6 +31,8 @@ use crate::{
 
 /// Instances that are looked at without letting the state change in between.
 const SLICE: usize = 32;
+/// Instances that a search judges one by one, at most.
+const JUDGED_MAX: usize = 2_000;
 
 /// The service.
 #[derive(Clone)]
@@ -100,6 +103,27 @@ impl AdminService {
         }
         Ok(page)
     }
+
+    /// The page of a search. Which instances may not be as wanted is found at once; they are judged
+    /// slice by slice, up to a bound: beyond it they count as not as wanted.
+    fn search_here(&self, asked: &SearchRequest) -> Result<SearchResponse, RpcError> {
+        let mut found = self.view(|view| view.search(asked));
+        let doubtful = found.iter_mut().filter(|one| one.unwell);
+        let mut doubtful: Vec<_> = doubtful.take(JUDGED_MAX).collect();
+        for slice in doubtful.chunks_mut(SLICE) {
+            let ids: Vec<InstanceId> = slice.iter().map(|one| one.id.clone()).collect();
+            let unwell = self.view(|view| view.unwell_of(&ids));
+            for one in slice {
+                one.unwell = unwell.contains(&one.id);
+            }
+        }
+        let (mut page, ids) = self.view(|view| view.search_page(asked, &found))?;
+        for slice in ids.chunks(SLICE) {
+            let some = self.view(|view| view.instances_of(slice, false));
+            page.instances.extend(some);
+        }
+        Ok(page)
+    }
 }
 
 #[tonic::async_trait]
@@ -131,6 +155,18 @@ impl Admin for AdminService {
         let there = |leader, request| {
             async move { AdminClient::new(leader).metastatus(request).await }.boxed()
         };
+        self.gate.look(request, stale, here, there).await
+    }
+
+    async fn search(
+        &self,
+        request: Request<SearchRequest>,
+    ) -> Result<Response<SearchResponse>, Status> {
+        let stale = request.get_ref().stale;
+        let admin = self.clone();
+        let here = move |asked: &SearchRequest| admin.search_here(asked);
+        let there =
+            |leader, request| async move { AdminClient::new(leader).search(request).await }.boxed();
         self.gate.look(request, stale, here, there).await
     }
 

@@ -28,6 +28,7 @@ pub const EFFECTS: &[(&str, &[(&str, Effect)])] = &[
             ("Status", Shows(read::<v1::StatusRequest>)),
             // It shows hosts and numbers.
             ("Metastatus", Apart),
+            ("Search", Shows(read::<v1::SearchRequest>)),
             ("List", Shows(read::<v1::ListRequest>)),
             ("Why", Shows(read::<v1::WhyRequest>)),
             ("Events", Shows(read::<v1::EventsRequest>)),

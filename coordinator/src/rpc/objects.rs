@@ -106,6 +106,7 @@ macro_rules! names {
 names! {
     StatusRequest: |it| None, instances_of(it.service, it.instances);
     ListRequest: |it| None, some(it.service, Object::Of);
+    SearchRequest: |_it| None, Vec::new();
     WhyRequest: |it| None, vec![Object::Instance(it.instance)];
     EventsRequest: |it| None, some(it.instance, Object::Instance);
     FollowRequest: |it| None, some(it.instance, Object::Instance);

@@ -25,6 +25,7 @@ pub const METHODS: &[(&str, &[Row])] = &[
         &[
             ("Status", LOOK),
             ("Metastatus", LOOK),
+            ("Search", LOOK),
             ("List", LOOK),
             ("Why", LOOK),
             ("Events", LOOK),

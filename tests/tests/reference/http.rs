@@ -27,7 +27,11 @@ pub(crate) fn table(description: &str) -> String {
 /// The routes of the daemons, as far as one literal says.
 pub(crate) fn routes(sources: &[Source]) -> BTreeSet<String> {
     let daemon = |source: &&Source| {
-        let ours = ["coordinator/src/http/", "agent/src/http"];
+        let ours = [
+            "coordinator/src/dashboard/",
+            "coordinator/src/http/",
+            "agent/src/http",
+        ];
         ours.iter().any(|one| source.path.starts_with(one)) && !is_test_file(&source.path)
     };
     let of = |source: &Source| -> Vec<String> {

@@ -158,6 +158,8 @@ fn coordinator(at: At<'_>) -> Result<()> {
         "/metrics",
         "/v1/services",
         "/v1/openapi.json",
+        "/",
+        "/live?page=/",
         STATUS,
         APP,
         "/nothing",
@@ -182,6 +184,8 @@ fn coordinator(at: At<'_>) -> Result<()> {
     let reader = files(at, "reader/bob");
     let reader = With::Certificate(&reader);
     at.gives(reader, "/v1/services", 200, "{\"services\":[]}")?;
+    at.gives(reader, "/", 200, "<h1>Now</h1>")?;
+    at.gives(reader, "/cluster", 200, "Certificate of")?;
     at.gives(reader, "/metrics", 200, "paasta_")?;
     at.gives(reader, STATUS, 404, "not found")?;
     at.gives(reader, "/nothing", 404, "there is nothing here")?;
@@ -191,6 +195,7 @@ fn coordinator(at: At<'_>) -> Result<()> {
     let metrics = With::Certificate(&metrics);
     at.gives(metrics, "/metrics", 200, "paasta_")?;
     at.gives(metrics, "/v1/services", 403, "metrics/m may not call")?;
+    at.gives(metrics, "/", 403, "metrics/m may not call")?;
     let agent = files(at, "agent/h1");
     for path in ["/metrics", "/v1/services", APP] {
         at.gives(
@@ -287,6 +292,7 @@ fn loopback(cluster: &Secure, id: usize) -> Result<()> {
         (With::Nothing, "/metrics", 200),
         (With::Nothing, "/v1/services", 200),
         (With::Nothing, "/v1/metastatus", 200),
+        (With::Nothing, "/", 200),
         (With::Nothing, STATUS, 404),
         (With::Nothing, APP, 401),
         (With::Token("t-reader"), APP, 403),

@@ -120,6 +120,11 @@ impl View<'_> {
         .into();
         let balancers = self.balancers(&instance.spec);
         status.namespaces = self.namespaces(&instance.spec, &balancers);
+        let alert = self.state.alerts().get(id).filter(|alert| alert.critical);
+        status.alarm = alert.map(|alert| v1::AlarmStatus {
+            since_ms: alert.since.0,
+            text: alert.text.clone(),
+        });
         if replicas {
             status.replicas = self
                 .state

@@ -9,6 +9,7 @@ mod maintenance;
 mod namespaces;
 mod replica;
 mod replication;
+mod search;
 pub(crate) mod words;
 
 use std::collections::BTreeSet;
@@ -391,4 +392,4 @@ fn next_page(page: &mut Vec<&InstanceId>, size: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

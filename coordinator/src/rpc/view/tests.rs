@@ -1,7 +1,7 @@
 //! An answer that the golden texts of `paasta` are made of (`cli/tests/data/status.json`), as this
 //! view gives it. With `UPDATE_GOLDEN=1` in the environment the file is written again.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use paasta_common::{
     id::ReplicaId,
@@ -21,11 +21,11 @@ use crate::raft::{Peer, Role};
 
 #[path = "../../../core/tests/world/build.rs"]
 #[allow(dead_code, reason = "the tests of the core use the rest")]
-mod build;
+pub(crate) mod build;
 
 use build::{Cluster, host_id, main_instance, spec};
 
-const NOW: Timestamp = Timestamp(1_763_903_530_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_763_903_530_000);
 const GOLDEN: &str = "../cli/tests/data/status.json";
 
 fn leader() -> RaftStatus {
@@ -37,6 +37,7 @@ fn leader() -> RaftStatus {
             id: 1,
             address: "c1:7401".to_owned(),
         }),
+        voters: BTreeMap::from([(1, "c1:7401".to_owned())]),
         ..RaftStatus::blank()
     }
 }
@@ -84,7 +85,7 @@ fn step(cluster: &mut Cluster) {
 }
 
 /// A bounce on a drained host: what is new is unhealthy, has no image, or has just been placed.
-fn bouncing() -> (Cluster, Observed) {
+pub(crate) fn bouncing() -> (Cluster, Observed) {
     let mut cluster = Cluster::new(3);
     cluster.now = NOW;
     let id = main_instance();
@@ -133,25 +134,37 @@ fn bouncing() -> (Cluster, Observed) {
     (cluster, observed)
 }
 
-#[test]
-fn golden_texts_are_made_of_what_the_view_answers() {
-    let (cluster, observed) = bouncing();
-    let planned = plan(&cluster.state, &observed, NOW);
-    let view = View {
+/// What a leader shows of the cluster.
+pub(crate) fn with_view<T>(
+    cluster: &Cluster,
+    observed: &Observed,
+    report: &Report,
+    look: impl FnOnce(&View<'_>) -> T,
+) -> T {
+    look(&View {
         sight: &Sight::Everything,
         state: &cluster.state,
-        observed: &observed,
-        report: &planned.report,
+        observed,
+        report,
         raft: &leader(),
         read: &LastRead::default(),
         drift: &[],
         repositories: &Troubled::default(),
         now: NOW,
-    };
-    let (mut answer, ids) = view
-        .status_page(&v1::StatusRequest::default())
-        .expect("it is answered");
-    answer.instances = view.instances_of(&ids, true);
+    })
+}
+
+#[test]
+fn golden_texts_are_made_of_what_the_view_answers() {
+    let (cluster, observed) = bouncing();
+    let planned = plan(&cluster.state, &observed, NOW);
+    let answer = with_view(&cluster, &observed, &planned.report, |view| {
+        let (mut answer, ids) = view
+            .status_page(&v1::StatusRequest::default())
+            .expect("it is answered");
+        answer.instances = view.instances_of(&ids, true);
+        answer
+    });
     let text = serde_json::to_string_pretty(&answer).expect("it is JSON") + "\n";
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

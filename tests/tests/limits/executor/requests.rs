@@ -169,6 +169,7 @@ fn admin(service: &str) -> Vec<Row> {
             vec![bytes(every), bytes(large), bytes(named)],
         ),
         read("/paasta.v1.Admin/Metastatus", vec![Vec::new()]),
+        read("/paasta.v1.Admin/Search", vec![Vec::new()]),
         read("/paasta.v1.Admin/List", vec![Vec::new()]),
         read(
             "/paasta.v1.Admin/Why",
