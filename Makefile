@@ -14,11 +14,11 @@ HOSTILE := hostile limits
 # Those that need Docker and root. In continuous integration two lines of them run side by side: those
 # that measure times one after the other, and those that wait most of theirs.
 TIMED := demo e2e hosts
-WAITING := adoption binary control dashboard docker exec intruder joining packages prometheus proxy tls
+WAITING := adoption binary control dashboard docker exec intruder joining packages prometheus proxy scale tls
 REAL := $(TIMED) $(WAITING)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check fmt spell lint unit test test-one install bench sim planted hostile cases e2e e2e-timed e2e-waiting demo demo-down dist docs schemas reference fix
+.PHONY: help build check fmt spell lint unit test test-one install bench scale sim planted hostile cases e2e e2e-timed e2e-waiting demo demo-down dist docs schemas reference fix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,13 @@ demo-down: ## Stop that cluster and leave nothing behind
 
 bench: ## Print how fast planner, state and replication are here, beside etcd if it is installed; what an agent costs
 	$(CARGO) bench --locked --workspace --bench figures
+
+# `make scale HOSTS=100,1000,10000`; docs/internals/scale.md says what is measured.
+HOSTS ?= 100,1000
+
+scale: ## Measure three coordinators with HOSTS hosts that run no Docker, over TLS (root)
+	$(CARGO) build --release --workspace --locked --bins
+	PAASTA_TESTS_BINARIES=$(CURDIR)/target/release target/release/scale --hosts $(HOSTS)
 
 schemas: ## Write deploy/schemas, of yelpsoa-configs and /etc/paasta, from the tables of fields
 	PAASTA_WRITE_SCHEMAS=1 $(CARGO) test -q --workspace --locked --test soa published_schemas

@@ -100,9 +100,22 @@ impl Agent {
     /// # Errors
     /// [`StartError`] when the ledger cannot be used.
     pub fn start(parts: Parts, shutdown: CancellationToken) -> Result<Self, StartError> {
-        let metrics = Metrics::new();
+        let ledger = Ledger::open(&parts.state_dir, parts.clock.now())?;
+        Self::start_with(parts, ledger, Metrics::new(), shutdown)
+    }
+
+    /// The same, with an open ledger and with metrics that may be shared: for a process with many
+    /// agents.
+    ///
+    /// # Errors
+    /// [`StartError::OtherHost`] when the ledger is another host's.
+    pub fn start_with(
+        parts: Parts,
+        (ledger, opened): (Ledger, Opened),
+        metrics: Metrics,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
         let parts = metered(parts, &metrics);
-        let (ledger, opened) = Ledger::open(&parts.state_dir, parts.clock.now())?;
         let state = taken_up(&parts, opened)?;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
         let (published, view) = watch::channel(Arc::new(View {

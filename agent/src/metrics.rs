@@ -121,6 +121,16 @@ impl Metrics {
         metrics.beginning_at_zero()
     }
 
+    /// Metrics of one more agent of the same process: counters are shared, the state of the session
+    /// with coordinators is its own.
+    #[must_use]
+    pub fn of_another_agent(&self) -> Self {
+        Self {
+            contact: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// A counter that never counted is there all the same: a rule can tell zero from absence.
     fn beginning_at_zero(self) -> Self {
         for operation in OPERATIONS {

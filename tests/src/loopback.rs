@@ -26,6 +26,15 @@ const STOP: Duration = Duration::from_secs(30);
 /// Short, but longer than a loaded machine lets a whole process stand still.
 const TIMERS: &str = "  heartbeat_ms: 150\n  election_timeout_min_ms: 600\n  election_timeout_max_ms: 1200\n  removal_patience_seconds: 1\n";
 
+/// The timeouts of consensus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timers {
+    /// For a loaded machine: longer than it lets a whole process stand still.
+    Loaded,
+    /// The product's defaults.
+    Product,
+}
+
 /// A file system of its own, in a file.
 #[derive(Debug)]
 pub struct SmallDisk {
@@ -126,6 +135,7 @@ pub struct Loopback {
     /// And how many threads its runtime has.
     workers: Option<usize>,
     pki: Option<Pki>,
+    plain_http: bool,
 }
 
 /// What a test wants.
@@ -148,6 +158,10 @@ pub struct LoopbackOptions<'a> {
     /// Whether everything speaks TLS: then gRPC is on every address of the machine, and so is HTTP
     /// but that of the last coordinator.
     pub tls: bool,
+    /// Whether HTTP is on loopback only and in plain text, also with TLS.
+    pub plain_http: bool,
+    /// The timeouts of consensus.
+    pub timers: Timers,
 }
 
 impl<'a> LoopbackOptions<'a> {
@@ -162,6 +176,8 @@ impl<'a> LoopbackOptions<'a> {
             git_at_once: 16,
             workers: None,
             tls: false,
+            plain_http: false,
+            timers: Timers::Loaded,
         }
     }
 }
@@ -179,11 +195,14 @@ impl Loopback {
         }
         let mut config = format!(
             "cluster: demo\ndocker_registry: registry.invalid:5000\nsoa_dir: {}\n\
-             deployments: {{generate: {}, every_seconds: 1, at_once: {}}}\ncoordinator:\n  resync_seconds: 2\n{TIMERS}",
+             deployments: {{generate: {}, every_seconds: 1, at_once: {}}}\ncoordinator:\n  resync_seconds: 2\n",
             dir.path().join("soa").display(),
             options.git,
             options.git_at_once
         );
+        if options.timers == Timers::Loaded {
+            config.push_str(TIMERS);
+        }
         for line in options.settings.lines() {
             config.push_str(&format!("  {}\n", line.trim()));
         }
@@ -219,6 +238,7 @@ impl Loopback {
                 None => operator,
             },
             pki,
+            plain_http: options.plain_http,
             disks,
             name: options.name,
             seats,
@@ -263,7 +283,7 @@ impl Loopback {
             ("--advertise", seat.listen.to_string()),
             (
                 "--http-listen",
-                self.everywhere(seat.http, id < self.seats.len()),
+                self.everywhere(seat.http, id < self.seats.len() && !self.plain_http),
             ),
             ("--data-dir", data.display().to_string()),
         ] {
@@ -317,6 +337,12 @@ impl Loopback {
     pub fn stop(&mut self, id: usize) -> Result<()> {
         let daemon = self.seats[id - 1].daemon.take();
         daemon.context("it does not run")?.stop(STOP).map(drop)
+    }
+
+    /// SIGKILL; returns when it is dead.
+    pub fn kill(&mut self, id: usize) -> Result<()> {
+        let daemon = self.seats[id - 1].daemon.take();
+        daemon.context("it does not run")?.kill()
     }
 
     /// Waits until a coordinator ends by itself.

@@ -51,6 +51,12 @@ impl Pki {
         self.authority.pin()
     }
 
+    /// Where its files are: `ca.pem`, `ca.key`, and a directory for each identity.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The files of `ROLE/NAME`; signed when they are first asked for.
     pub fn files(&self, identity: &str) -> Result<Files> {
         let at = self.dir.join(identity);

@@ -13,6 +13,14 @@ use paasta_tests::tidy::{
 /// Files whose waiting needs a pause between two looks at the world outside, and why.
 const MAY_SLEEP: &[(&str, &str)] = &[
     (
+        "tests/src/hollow/engine.rs",
+        "a pretended container engine takes its time, as Docker does",
+    ),
+    (
+        "tests/src/scale/steps.rs",
+        "a cluster at rest is watched for a while, and one without a leader is asked again, with a deadline",
+    ),
+    (
         "common/identity/tests/identity/renewing.rs",
         "looks at a certificate that another task replaces, with a deadline",
     ),

@@ -39,11 +39,17 @@ pub use error::LedgerError;
 
 /// An open ledger.
 pub struct Ledger {
-    root: PathBuf,
-    sequence: u64,
     /// What the newest file holds; none where that is not known, or where the file before it does
     /// not hold the same assignment: then the next save writes both.
     kept: Option<LocalState>,
+    /// None for a ledger in memory.
+    files: Option<Files>,
+}
+
+/// Where a ledger is written.
+struct Files {
+    root: PathBuf,
+    sequence: u64,
     /// The memory that each save is encoded into.
     buffer: Vec<u8>,
     writer: Writer,
@@ -98,15 +104,34 @@ impl Ledger {
         };
         let state = choice.contents.state;
         let kept = choice.settled.then(|| state.clone());
-        let ledger = Self {
+        let files = Files {
             root: root.to_owned(),
             sequence: choice.contents.sequence,
-            kept,
             buffer: Vec::new(),
             writer: Writer::start().map_err(io_error("start a thread for", root))?,
             _lock: lock,
         };
+        let ledger = Self {
+            kept,
+            files: Some(files),
+        };
         Ok((ledger, Opened { state, damage }))
+    }
+
+    /// An empty ledger without a file and a thread, for hosts that exist as long as their process:
+    /// thousands of them in a measurement. It ends with the process, and saves nothing durably.
+    #[must_use]
+    pub fn in_memory() -> (Self, Opened) {
+        let state = LocalState::default();
+        let ledger = Self {
+            kept: Some(state.clone()),
+            files: None,
+        };
+        let opened = Opened {
+            state,
+            damage: None,
+        };
+        (ledger, opened)
     }
 
     /// Reads the ledger of a running agent: it may lag by the last moments.
@@ -151,17 +176,9 @@ impl Ledger {
             self.kept = Some(kept);
             return Ok(false);
         }
-        self.sequence += 1;
-        let buffer = std::mem::take(&mut self.buffer);
-        let bytes = format::encode(self.sequence, state, buffer);
-        let save = Save {
-            root: self.root.clone(),
-            bytes,
-            both: !same_order,
-        };
-        let (written, bytes) = self.writer.write(save).await;
-        self.buffer = bytes;
-        written?;
+        if let Some(files) = &mut self.files {
+            files.write(state, !same_order).await?;
+        }
         self.kept = Some(state.clone());
         Ok(true)
     }
@@ -171,8 +188,27 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]; what is left is still a ledger of that host, and can be removed again.
     pub fn remove(self) -> Result<(), LedgerError> {
-        sled_0_1::remove(&self.root)?;
-        disk::remove(&self.root)
+        let Some(files) = &self.files else {
+            return Ok(());
+        };
+        sled_0_1::remove(&files.root)?;
+        disk::remove(&files.root)
+    }
+}
+
+impl Files {
+    /// Writes the state to the newest file, and to the one before it where `both` says so.
+    async fn write(&mut self, state: &LocalState, both: bool) -> Result<(), LedgerError> {
+        self.sequence += 1;
+        let buffer = std::mem::take(&mut self.buffer);
+        let save = Save {
+            root: self.root.clone(),
+            bytes: format::encode(self.sequence, state, buffer),
+            both,
+        };
+        let (written, bytes) = self.writer.write(save).await;
+        self.buffer = bytes;
+        written
     }
 }
 

@@ -302,3 +302,16 @@ fn a_ledger_that_was_removed_is_begun_anew_and_takes_the_first_assignment_of_all
     drop(ledger);
     assert_eq!(reopen(dir.path()).1.state, state(1, 1, 1));
 }
+
+#[test]
+fn a_ledger_in_memory_knows_what_was_saved() {
+    let (mut ledger, opened) = Ledger::in_memory();
+    assert!(opened.damage.is_none());
+    assert!(!try_save(&mut ledger, &opened.state).unwrap());
+    let mut state = state(1, 2, 10);
+    save(&mut ledger, &state);
+    assert!(!try_save(&mut ledger, &state).unwrap());
+    fail(&mut state, 1, "exited");
+    save(&mut ledger, &state);
+    ledger.remove().unwrap();
+}

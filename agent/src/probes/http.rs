@@ -1,7 +1,7 @@
 //! One HTTP request on a connection of its own, so that a probe tells of the server and not of a
 //! connection that was kept. Redirects are answers.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -17,17 +17,10 @@ use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use super::tls;
 
 /// The client.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Http {
-    tls: TlsConnector,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            tls: TlsConnector::from(Arc::new(tls::unverified())),
-        }
-    }
+    /// Made for the first request by HTTPS: it takes 60 KiB, and most hosts have none.
+    tls: Arc<OnceLock<TlsConnector>>,
 }
 
 impl Http {
@@ -52,7 +45,8 @@ impl Http {
             return exchange(stream, request, &uri).await;
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
-        let stream = self.tls.connect(name, stream).await;
+        let tls = || TlsConnector::from(Arc::new(tls::unverified()));
+        let stream = self.tls.get_or_init(tls).connect(name, stream).await;
         let stream = stream.map_err(|error| format!("TLS on port {port}: {error}"))?;
         exchange(stream, request, &uri).await
     }
