@@ -296,9 +296,9 @@ fn every_alert_has_a_section_in_the_runbook() {
 #[test]
 fn every_finding_of_metastatus_has_a_section_in_the_runbook() {
     let findings = [
-        "cli/src/verdict/cluster.rs",
-        "cli/src/verdict/cluster/disks.rs",
-        "cli/src/verdict/groups.rs",
+        "proto/src/verdict/cluster.rs",
+        "proto/src/verdict/cluster/disks.rs",
+        "proto/src/verdict/groups.rs",
         "cli/src/render/metastatus.rs",
     ];
     let mut subjects = BTreeSet::new();

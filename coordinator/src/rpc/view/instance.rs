@@ -120,11 +120,7 @@ impl View<'_> {
         .into();
         let balancers = self.balancers(&instance.spec);
         status.namespaces = self.namespaces(&instance.spec, &balancers);
-        let alert = self.state.alerts().get(id).filter(|alert| alert.critical);
-        status.alarm = alert.map(|alert| v1::AlarmStatus {
-            since_ms: alert.since.0,
-            text: alert.text.clone(),
-        });
+        status.alarm = self.alarm(id);
         if replicas {
             status.replicas = self
                 .state
@@ -144,6 +140,14 @@ impl View<'_> {
             .filter(|problem| !silent || problem.rule != Rule::Undeployed)
             .map(problem)
             .collect()
+    }
+
+    fn alarm(&self, id: &InstanceId) -> Option<v1::AlarmStatus> {
+        let alert = self.state.alerts().get(id).filter(|alert| alert.critical)?;
+        Some(v1::AlarmStatus {
+            since_ms: alert.since.0,
+            text: alert.text.clone(),
+        })
     }
 
     fn remote(&self, id: &InstanceId) -> Option<&Remote> {
