@@ -405,7 +405,8 @@ fn make_runs_every_test_program_once() {
     };
     let mut named: Vec<&str> = list("QUIET := ")
         .chain(list("HOSTILE := "))
-        .chain(list("REAL := "))
+        .chain(list("TIMED := "))
+        .chain(list("WAITING := "))
         .collect();
     // By a goal of its own.
     named.push("sim");
