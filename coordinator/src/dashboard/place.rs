@@ -24,7 +24,7 @@ use crate::http::Api;
 /// Bytes of one filter, at most.
 const FILTER_BYTES_MAX: usize = 200;
 /// Instances of which the first page lists each, at most.
-const NOW_MAX: u32 = 100;
+const NOW_MAX: u32 = 60;
 /// Instances in one page of the list.
 const SERVICES_PAGE: u32 = 50;
 /// Events in the page of all.
