@@ -25,6 +25,7 @@ pub mod options;
 pub mod peers;
 pub mod propose;
 pub mod raft;
+pub mod reassigned;
 pub mod refusals;
 pub mod renewing;
 pub mod rpc;

@@ -5,10 +5,11 @@ use std::{
     sync::Arc,
 };
 
+use paasta_common::id::HostId;
 use paasta_coordinator_core::plan::touched::Touched;
 use paasta_coordinator_core::state::{
     ClusterState,
-    command::Envelope,
+    command::{Command, Envelope},
     outcome::{Outcome, Reason},
 };
 use paasta_process::chain::chain;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use crate::{
     codec,
     raft::{Machine, SnapshotWriter},
+    reassigned::Reassigned,
     shared::Shared,
     witness::Watched,
 };
@@ -28,6 +30,7 @@ use crate::{
 pub struct ClusterMachine {
     state: Arc<Shared<ClusterState>>,
     applied: Arc<watch::Sender<u64>>,
+    reassigned: Reassigned,
     /// Since it was last taken; bounded, as it becomes everything.
     touched: Arc<Mutex<Touched>>,
     watched: Watched,
@@ -45,6 +48,7 @@ impl ClusterMachine {
         Self {
             state: Arc::new(Shared::new(ClusterState::new())),
             applied: Arc::new(applied),
+            reassigned: Reassigned::default(),
             touched: Arc::new(Mutex::new(Touched::everything())),
             watched,
         }
@@ -59,6 +63,21 @@ impl ClusterMachine {
     /// What was touched since this was last asked. One asks: the leader's loop.
     pub fn take_touched(&self) -> Touched {
         std::mem::take(&mut self.touched.lock())
+    }
+
+    /// Changes when the assignment of this host does, and at times when it does not.
+    pub fn watch_host(&self, host: &HostId) -> watch::Receiver<()> {
+        self.reassigned.watch(host)
+    }
+
+    /// Notifies the sessions of hosts that a command gave another assignment, or removed.
+    fn tell_hosts(&self, before: u64, command: &Command, state: &ClusterState) {
+        for host in state.reassigned_after(before) {
+            self.reassigned.changed(host);
+        }
+        if let Command::RemoveHost(gone) = command {
+            self.reassigned.changed(&gone.host);
+        }
     }
 
     /// Changes with every applied command; carries the index.
@@ -80,7 +99,9 @@ impl Machine for ClusterMachine {
             Ok(envelope) => {
                 let mut state = self.state.write();
                 self.touched.lock().command(&envelope.command, &state);
+                let before = state.last_index();
                 let outcome = state.apply(index, &envelope);
+                self.tell_hosts(before, &envelope.command, &state);
                 self.watched.tell(|w| w.applied(index, command, &mut state));
                 outcome
             }
@@ -101,6 +122,7 @@ impl Machine for ClusterMachine {
         self.watched.tell(|w| w.restored(&restored));
         *self.state.write() = restored;
         *self.touched.lock() = Touched::everything();
+        self.reassigned.all_changed();
         self.applied.send_replace(index);
         Ok(())
     }

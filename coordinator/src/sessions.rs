@@ -355,12 +355,12 @@ impl Session<'_> {
             ));
         }
         self.take(first)?;
-        let mut applied = self.shared.machine.watch();
+        let mut reassigned = self.shared.machine.watch_host(&self.host);
         let mut announced = self.shared.observations.watch_endpoints();
         let silence = Duration::from_millis(self.shared.lease_ms);
         let mut heard = tokio::time::Instant::now();
         loop {
-            applied.borrow_and_update();
+            reassigned.borrow_and_update();
             announced.borrow_and_update();
             // Assignments first: what is to run comes before where it is found.
             let mut sent = self.send_assignment()?;
@@ -387,7 +387,7 @@ impl Session<'_> {
                 Some(kind) = next_of(&mut self.commands), if self.outbox.capacity() > OUTBOX_MAX / 2 => {
                     self.send(kind)?;
                 }
-                changed = applied.changed() => if changed.is_err() {
+                changed = reassigned.changed() => if changed.is_err() {
                     return Err(RpcError::Stopping.into());
                 },
                 changed = announced.changed(), if self.endpoints.is_some() => if changed.is_err() {

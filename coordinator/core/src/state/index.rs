@@ -15,6 +15,8 @@ pub(super) struct Index {
     hosts: BTreeMap<HostId, OnHost>,
     instances: BTreeMap<InstanceId, BTreeSet<ReplicaId>>,
     apps: BTreeMap<AppId, u32>,
+    /// The hosts by their generation: the log index at which their assignment was last changed.
+    generations: BTreeMap<u64, BTreeSet<HostId>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,7 +34,36 @@ impl Index {
                 index.add(*id, replica, &app.spec);
             }
         }
+        for (id, host) in &tables.hosts {
+            index.generation(id, None, Some(host.generation));
+        }
         index
+    }
+
+    /// The generation of a host is another one; none before it comes and after it goes.
+    pub(super) fn generation(&mut self, host: &HostId, before: Option<u64>, after: Option<u64>) {
+        if before == after {
+            return;
+        }
+        let mut moved = None;
+        if let Some(before) = before
+            && let Some(hosts) = self.generations.get_mut(&before)
+        {
+            moved = hosts.take(host);
+            if hosts.is_empty() {
+                self.generations.remove(&before);
+            }
+        }
+        if let Some(after) = after {
+            let moved = moved.unwrap_or_else(|| host.clone());
+            self.generations.entry(after).or_default().insert(moved);
+        }
+    }
+
+    /// The hosts of a generation after this one.
+    pub(super) fn later_than(&self, generation: u64) -> impl Iterator<Item = &HostId> {
+        let later = self.generations.range(generation.saturating_add(1)..);
+        later.flat_map(|(_, hosts)| hosts)
     }
 
     pub(super) fn add(&mut self, id: ReplicaId, replica: &Replica, spec: &AppSpec) {

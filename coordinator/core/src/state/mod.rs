@@ -223,6 +223,12 @@ impl ClusterState {
         self.tables.hosts.get(id)
     }
 
+    /// The hosts whose assignment was changed after this log index. A host that was removed is not
+    /// among them.
+    pub fn reassigned_after(&self, index: u64) -> impl Iterator<Item = &HostId> {
+        self.index.later_than(index)
+    }
+
     /// The registered hosts, by id.
     pub fn hosts(&self) -> impl ExactSizeIterator<Item = (&HostId, &Host)> {
         self.tables.hosts.iter()

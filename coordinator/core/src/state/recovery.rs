@@ -34,8 +34,9 @@ impl ClusterState {
         let index = next_step(self.tables.last_index);
         self.tables.last_index = index;
         self.tables.next_replica = next_step(self.tables.next_replica);
-        for host in self.tables.hosts.values_mut() {
-            host.generation = index;
+        for (id, host) in &mut self.tables.hosts {
+            let before = std::mem::replace(&mut host.generation, index);
+            self.index.generation(id, Some(before), Some(index));
         }
         let by = &Actor::system(by);
         let context = Context { index, at, by };

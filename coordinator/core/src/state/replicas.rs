@@ -30,9 +30,8 @@ impl ClusterState {
         replica.want = want;
         replica.want_since = context.at;
         replica.want_index = context.index;
-        if let Some(host) = self.tables.hosts.get_mut(&replica.host) {
-            host.generation = context.index;
-        }
+        let host = replica.host.clone();
+        self.touch_host(context, &host);
     }
 
     pub(super) fn change_tried(&mut self, context: &Context<'_>, id: ReplicaId, tried: Tried) {
@@ -40,9 +39,8 @@ impl ClusterState {
             return;
         };
         replica.tried = tried;
-        if let Some(host) = self.tables.hosts.get_mut(&replica.host) {
-            host.generation = context.index;
-        }
+        let host = replica.host.clone();
+        self.touch_host(context, &host);
     }
 
     pub(super) fn remove_replica(
@@ -61,8 +59,10 @@ impl ClusterState {
 
     /// What this host is told has changed.
     pub(super) fn touch_host(&mut self, context: &Context<'_>, host: &HostId) {
-        if let Some(host) = self.tables.hosts.get_mut(host) {
-            host.generation = context.index;
+        if let Some(record) = self.tables.hosts.get_mut(host) {
+            let before = std::mem::replace(&mut record.generation, context.index);
+            self.index
+                .generation(host, Some(before), Some(context.index));
         }
     }
 

@@ -51,6 +51,7 @@ impl RegisterHost {
                     clock_ahead_ms: None,
                 };
                 state.tables.hosts.insert(id.clone(), host);
+                state.index.generation(id, None, Some(context.index));
                 format!("registered in pool {}", self.info.pool)
             }
         };

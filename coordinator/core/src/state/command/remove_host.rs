@@ -40,7 +40,11 @@ impl RemoveHost {
         for id in replicas {
             state.remove_replica(context, id);
         }
-        state.tables.hosts.remove(&self.host);
+        if let Some(gone) = state.tables.hosts.remove(&self.host) {
+            state
+                .index
+                .generation(&self.host, Some(gone.generation), None);
+        }
         // Its name is free for another machine.
         let cluster = state.cluster().map(|cluster| cluster.name.clone());
         let identity = cluster.map(|name| Identity::new(name, Role::Agent, self.host.as_str()));
