@@ -9,6 +9,9 @@ const HOSTS: u32 = 50;
 const REPLICAS: u32 = 100;
 /// The most memory of one host in a debug build, KiB, with its share of the process.
 const HOST_KIB_MAX: f64 = 1_024.0;
+/// Records at rest are of the coordinators themselves, such as a disk that fills; renewals of 50
+/// hosts would be 60 in this time.
+const RECORDS_MAX: u64 = 5;
 /// A new leader takes a few seconds at most, on a loaded machine as well.
 const NEXT_WRITE_MAX_MS: f64 = 15_000.0;
 
@@ -22,7 +25,7 @@ fn a_fleet_rests_without_writes_and_outlives_its_leader() -> anyhow::Result<()> 
         patience: Duration::from_secs(60),
     })?;
     let shown = format!("{row:#?}");
-    assert_eq!(row.rest.raft_records, 0, "at rest: {shown}");
+    assert!(row.rest.raft_records < RECORDS_MAX, "at rest: {shown}");
     assert!(row.rest.host_kib < HOST_KIB_MAX, "{shown}");
     let replicas = REPLICAS as usize;
     let counts = (row.assigned.count, row.healthy.count);
