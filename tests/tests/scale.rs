@@ -8,7 +8,7 @@ use paasta_tests::scale::{Plan, measure, row::Row};
 const HOSTS: u32 = 50;
 const REPLICAS: u32 = 100;
 /// The most memory of one host in a debug build, KiB, with its share of the process.
-const HOST_KIB_MAX: f64 = 1_024.0;
+const HOST_KIB_MAX: f64 = 3_072.0;
 /// Records at rest are of the coordinators themselves, such as a disk that fills; renewals of 50
 /// hosts would be 60 in this time.
 const RECORDS_MAX: u64 = 5;
