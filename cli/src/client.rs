@@ -8,7 +8,11 @@ use std::{
 };
 
 pub use paasta_common::address::Address;
-use paasta_identity::{Tls, connect::Expected, plain::PlainConnector};
+use paasta_identity::{
+    Tls,
+    connect::Expected,
+    plain::{PlainConnector, PlainError},
+};
 use paasta_process::backoff::Retry;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{
@@ -33,13 +37,15 @@ pub struct Attempt {
     /// The code of its answer, if it gave one.
     code: Option<Code>,
     words: String,
+    /// Whether it was not dialled: without a certificate only loopback is. Waiting changes nothing.
+    kept_back: bool,
 }
 
 /// A call that got no useful answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Nobody answered in time, or nobody who could.
-    #[error("no coordinator answered within {within:?}{}", summary(.attempts))]
+    #[error("{}{}", headline(*.within, .attempts), summary(.attempts))]
     Unreachable {
         /// The deadline that passed.
         within: Duration,
@@ -155,6 +161,10 @@ impl Coordinators {
             if !attempts.is_empty() && attempts.iter().all(unready) {
                 return Err(refused(&attempts[0]));
             }
+            if are_kept_back(&attempts) {
+                let within = self.timeout;
+                return Err(CallError::Unreachable { within, attempts });
+            }
             last_words = remembered(last_words, attempts);
             // An election takes about a second: the pauses grow, and stay short. A round without
             // time for an answer would only hide what the earlier ones were told.
@@ -190,6 +200,7 @@ impl Coordinators {
             address: address.clone(),
             code,
             words,
+            kept_back: false,
         };
         let work = async {
             let channel = match &self.connected {
@@ -198,7 +209,10 @@ impl Coordinators {
                     Some(socket) => connect_local(socket).await,
                     None => connect(address, self.tls.as_ref()).await,
                 }
-                .map_err(|words| failed(None, words))?,
+                .map_err(|(words, kept_back)| Attempt {
+                    kept_back,
+                    ..failed(None, words)
+                })?,
             };
             let answer = call(channel.clone()).await;
             let answer = answer.map_err(|status| match status.source() {
@@ -276,9 +290,10 @@ fn share(deadline: Instant, left: usize) -> Instant {
     (now + part).min(deadline)
 }
 
-async fn connect(address: &Address, tls: Option<&Tls>) -> Result<Channel, String> {
+/// Connects; the error is what went wrong, and whether nothing was dialled.
+async fn connect(address: &Address, tls: Option<&Tls>) -> Result<Channel, (String, bool)> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| error.to_string())?
+        .map_err(|error| (error.to_string(), false))?
         .connect_timeout(CONNECT_MAX)
         .tcp_nodelay(true);
     let connected = match tls {
@@ -288,18 +303,26 @@ async fn connect(address: &Address, tls: Option<&Tls>) -> Result<Channel, String
             endpoint.connect_with_connector(connector).await
         }
     };
-    connected.map_err(|error| match root_of(&error).to_string().as_str() {
-        "deadline has elapsed" => format!("no connection within {CONNECT_MAX:?}"),
-        words => words.to_owned(),
+    connected.map_err(|error| {
+        let root = root_of(&error);
+        let kept_back = matches!(root.downcast_ref(), Some(PlainError::Insecure { .. }));
+        let words = match root.to_string().as_str() {
+            "deadline has elapsed" => format!("no connection within {CONNECT_MAX:?}"),
+            words => words.to_owned(),
+        };
+        (words, kept_back)
     })
 }
 
 /// Connects to a local socket, where the kernel proves the caller.
-async fn connect_local(socket: &Path) -> Result<Channel, String> {
+async fn connect_local(socket: &Path) -> Result<Channel, (String, bool)> {
     let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display()));
-    let endpoint = endpoint.map_err(|error| error.to_string())?;
+    let endpoint = endpoint.map_err(|error| (error.to_string(), false))?;
     let connected = endpoint.connect_timeout(CONNECT_MAX).connect().await;
-    connected.map_err(|error| format!("{}: {}", socket.display(), root_of(&error)))
+    connected.map_err(|error| {
+        let words = format!("{}: {}", socket.display(), root_of(&error));
+        (words, false)
+    })
 }
 
 fn words_of(status: &Status) -> String {
@@ -318,7 +341,9 @@ fn unanswered(status: &Status) -> String {
 }
 
 /// The end of the chain: what is above it says only "transport error".
-fn root_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a dyn std::error::Error {
+fn root_of<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
     let mut root = error;
     while let Some(source) = root.source() {
         root = source;
@@ -347,10 +372,26 @@ fn refused(attempt: &Attempt) -> CallError {
     }
 }
 
+/// Whether none was dialled.
+fn are_kept_back(attempts: &[Attempt]) -> bool {
+    !attempts.is_empty() && attempts.iter().all(|attempt| attempt.kept_back)
+}
+
+fn headline(within: Duration, attempts: &[Attempt]) -> String {
+    match are_kept_back(attempts) {
+        true => "no coordinator was asked".to_owned(),
+        false => format!("no coordinator answered within {within:?}"),
+    }
+}
+
 fn summary(attempts: &[Attempt]) -> String {
     let mut text = String::new();
     for attempt in attempts {
         text.push_str(&format!("\n  {}: {}", attempt.address, attempt.words));
+    }
+    // The words have the next step.
+    if are_kept_back(attempts) {
+        return text;
     }
     let answered = attempts.iter().any(|attempt| attempt.code.is_some());
     text.push_str(match answered {
@@ -378,6 +419,7 @@ mod tests {
             address: "h:1".parse().expect("an address"),
             code,
             words: words.to_owned(),
+            kept_back: false,
         };
         let words = |before, now| remembered(vec![before], vec![now])[0].words.clone();
         let leaderless = attempt(Some(Code::Unavailable), "no leader");
@@ -398,6 +440,7 @@ mod tests {
             address: "h:1".parse().expect("an address"),
             code,
             words: words.to_owned(),
+            kept_back: false,
         };
         let error = |attempts| CallError::Unreachable {
             within: Duration::from_secs(10),
@@ -416,5 +459,22 @@ mod tests {
             "{leaderless}"
         );
         assert!(leaderless.is_leaderless());
+    }
+
+    #[tokio::test]
+    async fn what_must_not_be_dialled_is_said_at_once() {
+        let addresses =
+            ["192.0.2.1:1", "192.0.2.2:1"].map(|text| text.parse().expect("an address"));
+        let limit = Duration::from_secs(60);
+        let mut away = Coordinators::new(addresses.to_vec(), limit, None);
+        let began = Instant::now();
+        let answer = away.call(|_| async { Ok(Response::new(())) }).await;
+        let said = answer.expect_err("a refusal").to_string();
+        assert!(began.elapsed() < limit / 4, "{said}");
+        assert!(
+            said.starts_with("no coordinator was asked\n  192.0.2.1:1: refusing to speak"),
+            "{said}"
+        );
+        assert!(!said.contains("Next:"), "{said}");
     }
 }

@@ -1,5 +1,5 @@
 //! The host's load balancer: HAProxy, as a process of its own that outlives the agent. One task
-//! ([`keeper`]) owns it: it starts or adopts the process ([`process`]), compares what it shows
+//! (`keeper`) owns it: it starts or adopts the process (`process`), compares what it shows
 //! ([`api`]) with what is wanted, and does what `paasta_agent_core::proxy` decides.
 
 pub mod api;

@@ -1,8 +1,8 @@
 //! The dashboard: pages for people, rendered here from the answers that `paasta` shows too. They
 //! read only, and work without a script; with one they follow what changes.
 //!
-//! A URL is a [`place::Place`]; a place asks for answers by [`read::Reader`] and is laid out by a
-//! file of [`views`] as a [`page::Page`] of blocks and rows. [`live`] sends the blocks and rows that
+//! A URL is a `place::Place`; a place asks for answers by `read::Reader` and is laid out by a
+//! file of `views` as a `page::Page` of blocks and rows. `live` sends the blocks and rows that
 //! became others. Callers are admitted as to every other path: `http/access.rs` has the table.
 
 mod assets;

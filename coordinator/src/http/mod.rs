@@ -1,8 +1,8 @@
 //! What a coordinator says over HTTP: PaaSTA's read API under `/v1`, `/metrics` for Prometheus,
-//! `/healthz` and `/readyz` for the supervisor of the process, and the [`dashboard`] for people. Which callers may have which path is
-//! in [`access`]. It reads only, but for the hook
-//! of git servers, which makes the leader look; and through the same calls as the command line: a
-//! coordinator that does not lead asks the leader, unless `?stale`.
+//! `/healthz` and `/readyz` for the supervisor of the process, and the [`dashboard`] for people.
+//! Which callers may have which path is in `access`. It reads only, but for the hook of git servers,
+//! which makes the leader look; and through the same calls as the command line: a coordinator that
+//! does not lead asks the leader, unless `?stale`.
 //!
 //! One file per path or family of paths; a new one brings a `Router<Api>` and is merged in
 //! [`Api::router`].

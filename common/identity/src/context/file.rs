@@ -1,4 +1,4 @@
-//! The text of a context: YAML with the fields of [`TABLE`].
+//! The text of a context: YAML with the fields of `TABLE`.
 
 use std::{fmt::Write as _, path::PathBuf};
 

@@ -1,6 +1,6 @@
 //! Contexts: how `paasta` reaches each cluster, one file each in the user's configuration,
 //! `~/.config/paasta/contexts/NAME.yaml`. [`Contexts`] lists, reads, writes and removes them;
-//! [`file`] has their text.
+//! [`mod@file`] has their text.
 
 use std::{
     fmt, io,
