@@ -13,7 +13,7 @@ use paasta_common::config::SystemConfig;
 use paasta_identity::{checkup::certificate, joining};
 use paasta_process::{
     chain::chain,
-    checkup::{self, Finding, Findings, Verdict},
+    checkup::{self, CONFIGURATION, Finding, Findings},
     help::examples,
     http::http_address,
 };
@@ -27,8 +27,10 @@ use crate::{
     session::{Dial, PlainDial, TlsDial},
 };
 
-/// How long Docker, the load balancer and each coordinator are asked.
+/// Timeout of one request to Docker, to HAProxy and to a coordinator.
 const LIMIT: Duration = Duration::from_secs(5);
+/// The next step of a host without an identity.
+const JOIN: &str = "join a cluster: paasta-agent join --token TOKEN HOST:PORT";
 /// Coordinators that are asked, at most.
 const COORDINATORS_MAX: usize = 16;
 
@@ -53,44 +55,31 @@ pub struct CheckArgs {
 pub fn check(args: CheckArgs) -> anyhow::Result<(String, bool)> {
     let (strict, json) = (args.strict, args.json);
     let findings = runtime()?.block_on(findings(args.config));
-    let text = match json {
-        true => serde_json::to_string_pretty(&findings)?,
-        false => findings.to_string(),
-    };
-    let allowed = match strict {
-        true => Verdict::Good,
-        false => Verdict::Warning,
-    };
-    Ok((text, findings.worst() <= allowed))
+    Ok(findings.outcome(strict, json)?)
 }
 
 async fn findings(config: ConfigArgs) -> Findings {
-    const WHAT: &str = "configuration";
-    let next = "correct it: docs/reference/configuration.md has every key";
+    let mut findings = Findings::default();
     let (system, warnings) = match config.read() {
         Ok(read) => read,
         Err(error) => {
-            let bad = Finding::bad(WHAT, chain(error.as_ref()), next.to_owned());
-            return Findings(vec![bad]);
+            findings.misconfigured(error.as_ref());
+            return findings;
         }
     };
-    let mut all: Vec<Finding> = warnings
-        .into_iter()
-        .map(|warning| Finding::warning(WHAT, warning, next.to_owned()))
-        .collect();
+    let Findings(mut all) = Findings::read(warnings);
     let options = match Options::new(&system) {
         Ok(options) => options,
         Err(error) => {
-            all.push(Finding::bad(WHAT, chain(&error), join_first(&system)));
+            let (text, next) = (chain(&error), join_first(&system));
+            all.push(Finding::bad(CONFIGURATION, text, next));
             return Findings(all);
         }
     };
     let cluster = options.cluster.as_ref();
     let cluster = cluster.map_or_else(String::new, |name| format!(" of cluster {name}"));
-    all.push(Finding::good(
-        WHAT,
-        format!("host {}{cluster}", options.host.id),
-    ));
+    let host = format!("host {}{cluster}", options.host.id);
+    all.push(Finding::good(CONFIGURATION, host));
     let joins = joins_at_start(&system);
     all.push(identity(&options, joins));
     all.push(checkup::private_directory("state", &options.state_dir));
@@ -113,7 +102,7 @@ async fn findings(config: ConfigArgs) -> Findings {
 /// What to do where the configuration is not complete.
 fn join_first(system: &SystemConfig) -> Option<String> {
     let joined = system.agent.tls.is_some() || join::identity_dir(system).is_complete();
-    (!joined).then(|| "join a cluster: paasta-agent join --token TOKEN HOST:PORT".to_owned())
+    (!joined).then(|| JOIN.to_owned())
 }
 
 /// Whether the next start joins by the token in `join_token_file`.
@@ -134,7 +123,7 @@ fn identity(options: &Options, joins: bool) -> Finding {
         None => Finding::warning(
             WHAT,
             "this host has none: it speaks to coordinators on its loopback only",
-            "join a cluster: paasta-agent join --token TOKEN HOST:PORT".to_owned(),
+            JOIN.to_owned(),
         ),
     }
 }

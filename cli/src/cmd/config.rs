@@ -5,14 +5,11 @@ use std::fmt::Write as _;
 
 use anyhow::bail;
 use paasta_common::{
-    config::{Setting, settings},
+    config::{Setting, SystemConfig, settings},
     problem::{Problem, Severity},
     typo::close_matches,
 };
-use paasta_process::{
-    config::{self, Strictness},
-    help::examples,
-};
+use paasta_process::{config, help::examples};
 
 use super::Context;
 use crate::{exit::Exit, render::plain};
@@ -53,14 +50,10 @@ pub struct Args {
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
     let Command::Show(args) = command;
     let given = context.global.config_dir.as_deref();
-    let (merged, _) = config::merged(given)?;
+    let (merged, mut problems) = config::merged(given)?;
     let all = settings(&merged);
     let chosen = choose(&all, args)?;
-    let problems = match config::load(given, Strictness::Warn) {
-        Ok((_, warnings)) => warnings,
-        Err(config::ConfigError::Problems(problems)) => problems.0,
-        Err(error) => return Err(error.into()),
-    };
+    problems.extend(SystemConfig::decode(&merged).1);
     for problem in &problems {
         context.note(&problem.to_string());
     }

@@ -59,7 +59,7 @@ impl Context {
         Ok(Coordinators::new(addresses, timeout, self.tls()?))
     }
 
-    /// Whether a coordinator of this host is asked, by its local socket.
+    /// Whether requests go to a coordinator of this host, over its local socket.
     ///
     /// # Errors
     /// A context cannot be read.

@@ -6,15 +6,12 @@ use std::{path::Path, process::Stdio, time::Duration, time::SystemTime};
 use paasta_common::config::SystemConfig;
 use paasta_coordinator::options::Options;
 use paasta_identity::checkup::certificate;
-use paasta_process::{
-    chain::chain,
-    checkup::{self, Finding, Findings, Verdict},
-};
+use paasta_process::checkup::{self, CONFIGURATION, Finding, Findings};
 use tokio::{process::Command, time::timeout};
 
 use super::{join, place::identity_dir, say};
 
-/// How long git is asked.
+/// Timeout of `git --version`.
 const LIMIT: Duration = Duration::from_secs(5);
 /// The program, as its command line begins.
 const PROGRAM: &str = "paasta-coordinator";
@@ -39,55 +36,48 @@ pub(crate) async fn run(
     read: anyhow::Result<(SystemConfig, Vec<String>)>,
 ) -> anyhow::Result<bool> {
     let findings = findings(read).await;
-    let text = match flags.json {
-        true => serde_json::to_string_pretty(&findings)?,
-        false => findings.to_string().trim_end().to_owned(),
-    };
+    let (text, can_run) = findings.outcome(flags.strict, flags.json)?;
     say(&[text])?;
-    let allowed = match flags.strict {
-        true => Verdict::Good,
-        false => Verdict::Warning,
-    };
-    Ok(findings.worst() <= allowed)
+    Ok(can_run)
 }
 
 async fn findings(read: anyhow::Result<(SystemConfig, Vec<String>)>) -> Findings {
-    const WHAT: &str = "configuration";
-    let next = "correct it: docs/reference/configuration.md has every key";
+    let mut findings = Findings::default();
     let (system, warnings) = match read {
         Ok(read) => read,
         Err(error) => {
-            let bad = Finding::bad(WHAT, chain(error.as_ref()), next.to_owned());
-            return Findings(vec![bad]);
+            findings.misconfigured(error.as_ref());
+            return findings;
         }
     };
-    let mut all: Vec<Finding> = warnings
-        .into_iter()
-        .map(|warning| Finding::warning(WHAT, warning, next.to_owned()))
-        .collect();
+    findings = Findings::read(warnings);
     // What the identity decides can be judged once there is one.
     if join::is_due(&system) {
         let text = "the next start joins the cluster by coordinator.join_token_file";
-        all.push(Finding::good("certificate", text));
-        all.extend(places(&system).await);
-        return Findings(all);
+        findings.0.push(Finding::good("certificate", text));
+        findings.0.extend(places(&system).await);
+        return findings;
     }
     match Options::new(system) {
-        Err(error) => all.push(Finding::bad(WHAT, chain(&error), next.to_owned())),
+        Err(error) => findings.misconfigured(&error),
         Ok(options) => {
-            all.push(member(&options));
-            all.push(identity(&options));
-            all.push(checkup::port("port", options.listen, PROGRAM));
+            findings.0.push(member(&options));
+            findings.0.push(identity(&options));
+            findings
+                .0
+                .push(checkup::port("port", options.listen, PROGRAM));
             let http = options.http_listen;
-            all.extend(http.map(|at| checkup::port("port", at.address, PROGRAM)));
-            all.extend(places(&options.system).await);
+            findings
+                .0
+                .extend(http.map(|at| checkup::port("port", at.address, PROGRAM)));
+            findings.0.extend(places(&options.system).await);
         }
     }
-    Findings(all)
+    findings
 }
 
 fn member(options: &Options) -> Finding {
-    const WHAT: &str = "configuration";
+    const WHAT: &str = CONFIGURATION;
     match options.system.require_cluster() {
         Ok(cluster) => Finding::good(
             WHAT,

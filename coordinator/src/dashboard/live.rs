@@ -1,7 +1,7 @@
 //! What changes on a page that is open, as server-sent events. A stream sends the blocks and rows
 //! that are others than those that were sent before; it begins with all of them, unless the mark of
 //! the page that the browser has is that of now. A stream ends after a while: the browser opens the
-//! next one by itself, with the mark of the last event, and its rights are looked at anew.
+//! next one by itself, with the mark of the last event, and its rights are checked again.
 
 use std::{
     collections::BTreeMap,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tally::Spans;
 
-/// What the program is asked, one line each on its standard input. It ends with the input.
+/// Requests to the program, one line each on its standard input. It ends with the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// Start every agent.

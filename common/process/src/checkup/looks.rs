@@ -16,7 +16,7 @@ use crate::space::{self as spaces};
 
 /// The share of a file system that is to be free, in percent.
 const FREE_PERCENT: u64 = 10;
-/// How long the clock's service is asked.
+/// Timeout of `timedatectl`.
 const CLOCK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Whether `address` can be listened on, or the running `program` listens there already.

@@ -4,11 +4,17 @@
 mod holder;
 mod looks;
 
-use std::fmt;
+use std::{error::Error, fmt};
 
 use serde::Serialize;
 
 pub use looks::{clock, port, private_directory, space};
+
+use crate::chain::chain;
+
+/// What is checked first, and the next step where it is wrong.
+pub const CONFIGURATION: &str = "configuration";
+const CORRECT: &str = "correct it: docs/reference/configuration.md has every key";
 
 /// How a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -79,6 +85,35 @@ impl Finding {
 pub struct Findings(pub Vec<Finding>);
 
 impl Findings {
+    /// The configuration was read, with these warnings.
+    pub fn read(warnings: Vec<String>) -> Self {
+        let warning = |text| Finding::warning(CONFIGURATION, text, CORRECT.to_owned());
+        Self(warnings.into_iter().map(warning).collect())
+    }
+
+    /// The configuration cannot be used, for this reason.
+    pub fn misconfigured(&mut self, error: &dyn Error) {
+        let next = CORRECT.to_owned();
+        self.0.push(Finding::bad(CONFIGURATION, chain(error), next));
+    }
+
+    /// The text to print, as JSON for programs; and whether the program can run here, with `strict`
+    /// whether nothing is to be looked at either.
+    ///
+    /// # Errors
+    /// That of the JSON.
+    pub fn outcome(&self, strict: bool, json: bool) -> serde_json::Result<(String, bool)> {
+        let text = match json {
+            true => serde_json::to_string_pretty(self)?,
+            false => self.to_string().trim_end().to_owned(),
+        };
+        let allowed = match strict {
+            true => Verdict::Good,
+            false => Verdict::Warning,
+        };
+        Ok((text, self.worst() <= allowed))
+    }
+
     /// The worst verdict; [`Verdict::Good`] when nothing was checked.
     pub fn worst(&self) -> Verdict {
         let verdicts = self.0.iter().map(|one| one.verdict);
